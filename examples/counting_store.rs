@@ -1,4 +1,4 @@
-//! This store wraps another one, and records each call of `renew`.
+//! This store wraps another one and records each call to `renew`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,15 +7,15 @@ use leasehold::intercept::{Interceptor, Reply, Request};
 use leasehold::{LockStore, Result, async_trait};
 use parking_lot::Mutex;
 
-/// This is one call of [`LockStore::renew`].
+/// A call is one call to [`LockStore::renew`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
-    pub(crate) begun: Instant,
+    pub(crate) started: Instant,
     pub(crate) ended: Instant,
     pub(crate) leases: usize,
 }
 
-/// Sends every call to the inner store, and records the renewals.
+/// A counting store sends every call to the wrapped store, and records the renewals.
 #[derive(Debug)]
 pub(crate) struct CountingStore {
     inner: Arc<dyn LockStore>,
@@ -27,10 +27,10 @@ impl CountingStore {
         Self { inner, calls: Mutex::default() }
     }
 
-    /// Returns the calls since the last call of this method, in the order in which they began.
+    /// Returns the calls since the last call of this method, in the order in which they started.
     pub(crate) fn take_calls(&self) -> Vec<Call> {
         let mut calls = std::mem::take(&mut *self.calls.lock());
-        calls.sort_by_key(|call| call.begun);
+        calls.sort_by_key(|call| call.started);
         calls
     }
 }
@@ -46,10 +46,10 @@ impl Interceptor for CountingStore {
             Request::Renew(leases) => Some(leases.len()),
             _ => None,
         };
-        let begun = Instant::now();
+        let started = Instant::now();
         let reply = request.send_to(self.inner()).await;
         if let Some(leases) = leases {
-            self.calls.lock().push(Call { begun, ended: Instant::now(), leases });
+            self.calls.lock().push(Call { started, ended: Instant::now(), leases });
         }
         reply
     }

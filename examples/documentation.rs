@@ -1,4 +1,4 @@
-//! Compiles the examples of the pages as documentation tests: `cargo test --doc --package
+//! The examples in the pages are compiled as documentation tests: `cargo test --doc --package
 //! leasehold-examples --all-features`.
 //!
 //! The pages of the other backends are documentation of the modules of `leasehold`, whose tests

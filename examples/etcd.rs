@@ -3,7 +3,6 @@
 //!
 //! The token of a grant is the revision of a key, so a write to the same etcd can be made
 //! conditional on it: a holder whose lock was granted again changes nothing.
-//! on it: a holder that was overtaken changes nothing.
 //!
 //! ```text
 //! cargo run -p leasehold-examples --example etcd [HOST:PORT]

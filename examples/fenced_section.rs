@@ -2,11 +2,11 @@
 //! older token.
 //!
 //! The first holder is a process that is stopped between its check and its write, as a suspended
-//! machine would stop it. Its lease expires, a second holder writes, the first wakes and writes too
-//! late. No lease can prevent that; one conditional update does.
+//! machine would stop it. Its lease expires, a second holder writes, and the first wakes and writes
+//! too late. No lease can prevent that, but one conditional update can.
 //!
-//! Each holder opens the store for itself, so it must be one that processes share.
 //! Each holder opens the store itself, so it must be a store that processes share.
+//!
 //! ```text
 //! cargo run -p leasehold-examples --example fenced_section [STORE-URL]
 //! ```
@@ -23,7 +23,7 @@ use tokio::process::Command;
 
 type AnyResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// This is the resource that the lock protects. Here it is a table of a database without leases.
+/// A page is the resource that the lock protects. It is in a database that knows nothing of leases.
 struct Page(SqlitePool);
 
 impl Page {
@@ -50,7 +50,7 @@ impl Page {
     }
 }
 
-/// Enters the section with a short lease, so that the demonstration is short too.
+/// Acquires the lock with a short lease, so that the demonstration is short too.
 async fn enter(url: &str) -> AnyResult<Guard> {
     let store = leasehold::url::open(url, &OpenOptions::default()).await?;
     if store.capabilities().reach == Reach::Process {
@@ -61,14 +61,14 @@ async fn enter(url: &str) -> AnyResult<Guard> {
     Ok(client.lock("page")?.acquire(Duration::from_secs(20)).await?)
 }
 
-/// Runs in a process of its own, which is stopped as soon as it has printed its first line.
+/// The first holder has its own process, which is stopped as soon as it has printed its first line.
 async fn paused_holder(url: &str, folder: &Path) -> AnyResult<()> {
     let page = Page::open(folder).await?;
     let guard = enter(url).await?;
     println!("first:  token {}, held: {}", guard.token(), guard.is_held());
     tokio::time::sleep(Duration::from_secs(1)).await;
-    println!("first:  wakes, held: {}", guard.is_held());
-    // A holder that asks `is_held` ends here. This one asked just before it was stopped.
+    println!("first:  continues, held: {}", guard.is_held());
+    // A holder should check `is_held` here. This one checked just before it was stopped.
     println!("first:  written: {}", page.write("by the first", guard.token()).await?);
     Ok(guard.release().await?)
 }
@@ -103,7 +103,7 @@ async fn main() -> AnyResult<()> {
         .kill_on_drop(true)
         .spawn()?;
     let (process, output) =
-        (first.id().ok_or("it ended")?, first.stdout.take().ok_or("no output")?);
+        (first.id().ok_or("the first holder ended")?, first.stdout.take().ok_or("no output")?);
     let mut lines = BufReader::new(output).lines();
     println!("{}", lines.next_line().await?.ok_or("the first holder did not get the lock")?);
     signal("-STOP", process).await?;

@@ -15,7 +15,7 @@ use leasehold::Leadership;
 use leasehold::election::{JobError, job_fn};
 use tokio::time::{MissedTickBehavior, interval};
 
-const EVERY: Duration = Duration::from_secs(2);
+const PERIOD: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -32,10 +32,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Works for as long as this instance leads.
+/// Sends events for as long as this instance leads.
 async fn send_heartbeats(leadership: Leadership) -> Result<(), JobError> {
     println!("elected for term {}", leadership.token());
-    let mut ticks = interval(EVERY);
+    let mut ticks = interval(PERIOD);
     // After a pause, one event is sufficient for all those that were missed.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

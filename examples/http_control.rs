@@ -6,8 +6,8 @@
 //!     curl -H 'Content-Type: application/json' -d '{"reason":"deploy"}' \
 //!         http://localhost:3000/leasehold/v1/locks/greeter/resign
 //!
-//! Without a token, only this machine is answered. With `CONTROL_TOKEN`, every caller that presents
-//! it is answered: `curl -H "Authorization: Bearer $CONTROL_TOKEN" …`.
+//! Without a token, only local requests are accepted. With `CONTROL_TOKEN`, every caller that
+//! presents it is accepted: `curl -H "Authorization: Bearer $CONTROL_TOKEN" …`.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     let interrupted = async move {
         let _ = tokio::signal::ctrl_c().await;
-        // This ends the streams of changes. Other requests are still answered.
+        // This ends the event streams; other open requests are finished.
         shutdown.cancel();
     };
     axum::serve(listener, service).with_graceful_shutdown(interrupted).await?;

@@ -1,5 +1,5 @@
 //! This example shows a scheduler of periodic jobs that runs on one instance only. `start` starts
-//! the jobs, `stop` waits for the runs under way, and then the lease is released.
+//! the jobs, `stop` waits for the runs in progress, and then the lease is released.
 //!
 //! Start it in two or more terminals, and stop, kill or suspend (Ctrl-Z) the one that leads. An
 //! operator ends a term with `leasehold --store URL disable job-scheduler --reason TEXT`.
@@ -36,8 +36,8 @@ impl Job for Scheduler {
 
     async fn stop(&self, reason: &StopReason) {
         println!("scheduler stops: {reason}");
-        // The jobs are taken out, so that all runs are aborted with this future if it exceeds its
-        // grace.
+        // The jobs are taken out of the scheduler, so that all runs are aborted with this future if
+        // it exceeds its grace.
         let jobs = std::mem::take(&mut *self.jobs.lock().await);
         jobs.join_all().await;
         println!("scheduler has stopped");
@@ -54,7 +54,7 @@ async fn periodically(name: &'static str, period: Duration, leadership: Leadersh
             () = leadership.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        // This is outside of the select, so that a run that has begun is not cancelled.
+        // The run is outside of the select, so that it is not cancelled once it has started.
         if leadership.is_held() {
             println!("  {name} begins");
             sleep(Duration::from_millis(500)).await;

@@ -24,14 +24,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).or_else(|| std::env::var("MONGODB_URL").ok());
     let url = url.unwrap_or_else(|| "mongodb://localhost/leasehold_example".to_owned());
     let mut options = ClientOptions::parse(&url).await?;
-    // This is enough for the store's calls and its watch beside the application's own.
+    // This is enough for the calls of the store and of the application, and for the store's watch.
     options.max_pool_size = Some(20);
     options.max_connecting = Some(12);
     let database = mongodb::Client::with_options(options)?
         .default_database()
         .ok_or("the URL names no database")?;
 
-    // Nothing must be created: the first lock creates the collection `leasehold_locks`.
+    // No set-up is needed: the first lock creates the collection `leasehold_locks`.
     let store = MongoStore::from_database(database.clone(), &OpenOptions::default()).await?;
     let lock = Client::new(store)?.lock("daily-report")?;
     for _ in 0..5 {
@@ -39,8 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let token = guard.token();
         println!("token {token}: the run is counted: {}", count_run(&database, token).await?);
         guard.release().await?;
-        // The lock is granted to the first instance that asks, so this one pauses to let others
-        // ask.
+        // Waiters are not served in order, so this instance pauses to let others acquire the lock.
         sleep(Duration::from_secs(1)).await;
     }
     Ok(())
@@ -52,7 +51,7 @@ async fn count_run(database: &Database, token: FencingToken) -> Result<bool, Box
     let token = i64::from(token);
     let first = doc! { "$setOnInsert": { "token": token, "runs": 0 } };
     reports.update_one(doc! { "_id": "daily" }, first).upsert(true).await?;
-    let not_overtaken = doc! { "_id": "daily", "token": { "$lte": token } };
+    let not_newer = doc! { "_id": "daily", "token": { "$lte": token } };
     let change = doc! { "$set": { "token": token }, "$inc": { "runs": 1 } };
-    Ok(reports.update_one(not_overtaken, change).await?.matched_count == 1)
+    Ok(reports.update_one(not_newer, change).await?.matched_count == 1)
 }

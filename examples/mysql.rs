@@ -30,8 +30,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     sqlx::query("INSERT IGNORE INTO report VALUES (1, 0)").execute(&pool).await?;
 
-    // Creates the table `leasehold_locks` beside the application's; `MySqlStore::schema` prints
-    // it for an application that has migrations of its own.
+    // This creates the table `leasehold_locks` in the application's database; `MySqlStore::schema`
+    // prints the statements for an application that has its own migrations.
     let store = MySqlStore::from_pool(pool.clone(), &OpenOptions::default()).await?;
     let lock = Client::new(store)?.lock(LOCK)?;
     for _ in 0..5 {
@@ -46,8 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
         println!("token {}: the run is counted: {}", guard.token(), done.rows_affected() == 1);
         guard.release().await?;
-        // The lock is granted to the first instance that asks, so this one pauses to let others
-        // ask.
+        // Waiters are not served in order, so this instance pauses to let others acquire the lock.
         sleep(Duration::from_secs(1)).await;
     }
     pool.close().await;

@@ -1,4 +1,4 @@
-//! This example is a program on oe-master-job-executor, written for Leasehold. It runs with that
+//! This example is a program for oe-master-job-executor, moved to Leasehold. It runs with that
 //! module's own configuration: `masterJobExecutor` in a `config.json` in the working folder, its
 //! environment variables, and its options. `docs/guide/from-oe-master-job-executor.md` explains it
 //! line by line.

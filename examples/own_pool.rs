@@ -1,9 +1,9 @@
 //! This example shows locks in the database that the application already has, on the application's
 //! own pool.
 //!
-//! Since lock and data are in one database, a write can be made conditional on the lock's own row:
-//! no column for tokens is needed in the application's tables, and a holder whose lock was granted
-//! again changes nothing. Start it in two or more terminals: they take turns.
+//! Because lock and data are in one database, a write can be made conditional on the lock's own
+//! row: no column for tokens is needed in the application's tables, and a holder whose lock was
+//! granted again changes nothing. Start it in two or more terminals: they take turns.
 //!
 //! ```text
 //! cargo run -p leasehold-examples --example own_pool [sqlite:PATH]
@@ -37,8 +37,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     .await?;
     sqlx::query("INSERT OR IGNORE INTO report VALUES (1, 0)").execute(&pool).await?;
 
-    // Creates the table `leasehold_locks` beside the application's; `SqliteStore::schema` prints it
-    // for an application that has migrations of its own.
+    // This creates the table `leasehold_locks` in the application's database; `SqliteStore::schema`
+    // prints the statements for an application that has its own migrations.
     let store = SqliteStore::from_pool(pool.clone(), &OpenOptions::default()).await?;
     let lock = Client::new(store)?.lock(LOCK)?;
     let mut interrupted = pin!(tokio::signal::ctrl_c());
@@ -52,12 +52,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let token = guard.token();
         println!("token {token}: the run is counted: {}", count_run(&pool, token).await?);
         if let Some(older) = previous.replace(token) {
-            // This is a late write of this instance's earlier turn.
+            // This is a late write under the token of this instance's previous grant.
             println!("token {older}: the run is counted: {}", count_run(&pool, older).await?);
         }
         guard.release().await?;
-        // The lock is granted to the first instance that asks, so this one pauses to let others
-        // ask.
+        // Waiters are not served in order, so this instance pauses to let others acquire the lock.
         done = tokio::select! {
             () = sleep(Duration::from_secs(1)) => false,
             _ = &mut interrupted => true,

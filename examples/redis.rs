@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).or_else(|| std::env::var("REDIS_URL").ok());
     let url = url.unwrap_or_else(|| "redis://localhost".to_owned());
 
-    // This is the application's own client, and how it uses it.
+    // This is the application's own client, with a connection that the application uses.
     let redis = redis::Client::open(url)?;
     let mut connection = redis.get_multiplexed_async_connection().await?;
 
@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::new(store)?;
 
     let guard = client.lock("nightly-report")?.acquire(Duration::from_secs(30)).await?;
-    println!("holding it, under token {}", guard.token());
+    println!("held, under token {}", guard.token());
     redis::cmd("SET")
         .arg("report")
         .arg(guard.token().get())

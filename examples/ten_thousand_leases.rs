@@ -1,4 +1,5 @@
-//! Measures what many leases of one process cost: calls and time per heartbeat, and memory.
+//! This example measures what many leases of one process cost: calls and time per heartbeat, and
+//! memory.
 //!
 //! All leases are guards of one client, so they share one heartbeat. Without a store URL it
 //! measures the memory store and SQLite on a temporary file. Each runs in its own process, so that
@@ -22,10 +23,10 @@ use tokio::signal::ctrl_c;
 use tokio::time::sleep;
 
 const TTL: Duration = Duration::from_secs(15);
-const BEAT: Duration = Duration::from_secs(3);
-const BEATS: u32 = 4;
-/// At most this many acquires and releases are under way at a time.
-const AT_ONCE: usize = 64;
+const INTERVAL: Duration = Duration::from_secs(3);
+const INTERVAL_COUNT: u32 = 4;
+/// At most this many acquires and releases are in progress at a time.
+const MAX_IN_FLIGHT: usize = 64;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -50,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 .spawn()?;
             tokio::select! {
                 _ = process.wait() => {}
-                // The terminal also interrupts that process, which ends in an orderly way.
+                // The terminal also interrupts that process, which ends cleanly.
                 _ = ctrl_c() => {
                     process.wait().await?;
                     break;
@@ -64,21 +65,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn measure(store: Arc<dyn LockStore>, leases: usize) -> leasehold::Result<()> {
     println!("{leases} leases on {}", store.label());
     let store = Arc::new(CountingStore::new(store));
-    let settings = Settings::new().ttl(TTL).heartbeat_interval(BEAT);
+    let settings = Settings::new().ttl(TTL).heartbeat_interval(INTERVAL);
     let client = Client::builder(store.clone()).settings(settings).build()?;
 
     let before = resident();
-    let begun = Instant::now();
+    let started = Instant::now();
     let guards: Vec<Guard> = stream::iter(0..leases)
         .map(|number| {
             let client = &client;
             async move { client.lock(format!("lease-{number}"))?.acquire(TTL).await }
         })
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(MAX_IN_FLIGHT)
         .take_until(ctrl_c())
         .try_collect()
         .await?;
-    println!("  acquired {} in {:.2?}", guards.len(), begun.elapsed());
+    println!("  acquired {} in {:.2?}", guards.len(), started.elapsed());
     let memory = |when| {
         if let (Some(before), Some(after)) = (before, resident()) {
             let each = after.saturating_sub(before) as f64 / guards.len().max(1) as f64;
@@ -91,27 +92,27 @@ async fn measure(store: Arc<dyn LockStore>, leases: usize) -> leasehold::Result<
     // batch.
     let mut least = TTL;
     let interrupted = guards.len() < leases;
-    for beats in [1, BEATS].into_iter().filter(|_| !interrupted) {
+    for intervals in [1, INTERVAL_COUNT].into_iter().filter(|_| !interrupted) {
         tokio::select! {
-            () = sleep(BEAT * beats) => {}
+            () = sleep(INTERVAL * intervals) => {}
             () = watch(&guards, &mut least) => {}
             _ = ctrl_c() => break,
         }
-        let what = if beats == 1 { "the first interval" } else { "the intervals after it" };
-        report(what, &store.take_calls(), beats);
+        let what = if intervals == 1 { "the first interval" } else { "the intervals after it" };
+        report(what, &store.take_calls(), intervals);
     }
-    memory("after the beats");
+    memory("after the intervals");
     let lost = guards.iter().filter(|guard| !guard.is_held()).count();
-    println!("  lost {lost}; the least that was left of any lease's trust: {least:.2?} of {TTL:?}");
+    println!("  lost {lost}; the shortest time to a trust deadline: {least:.2?} of {TTL:?}");
 
-    let begun = Instant::now();
+    let started = Instant::now();
     let releases = stream::iter(guards).map(|guard| async { guard.release().await });
-    releases.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-    println!("  released in {:.2?}\n", begun.elapsed());
+    releases.buffer_unordered(MAX_IN_FLIGHT).try_collect::<()>().await?;
+    println!("  released in {:.2?}\n", started.elapsed());
     Ok(())
 }
 
-/// Records the smallest time that is left of any lease, and never returns.
+/// Records the shortest time to the trust deadline of any lease, and never returns.
 async fn watch(guards: &[Guard], least: &mut Duration) {
     loop {
         let now = guards.iter().map(Guard::remaining).min();
@@ -123,18 +124,18 @@ async fn watch(guards: &[Guard], least: &mut Duration) {
 fn report(what: &str, calls: &[Call], intervals: u32) {
     let renewals: usize = calls.iter().map(|call| call.leases).sum();
     println!(
-        "  {what} ({intervals} of {BEAT:?}): {} calls, {renewals} renewals, {:.0} leases per call",
+        "  {what} ({intervals} of {INTERVAL:?}): {} calls, {renewals} renewals, {:.0} leases each",
         calls.len(),
         renewals as f64 / calls.len().max(1) as f64,
     );
-    for beat in calls.chunk_by(|call, next| next.begun - call.begun < BEAT / 8) {
-        let (first, last) = (beat[0].begun, beat.iter().map(|call| call.ended).max());
+    for heartbeat in calls.chunk_by(|call, next| next.started - call.started < INTERVAL / 8) {
+        let (first, last) = (heartbeat[0].started, heartbeat.iter().map(|call| call.ended).max());
         let took = last.map_or(Duration::ZERO, |last| last - first);
-        let renewals: usize = beat.iter().map(|call| call.leases).sum();
+        let renewals: usize = heartbeat.iter().map(|call| call.leases).sum();
         println!(
-            "    a beat of {} calls and {renewals} leases took {took:.1?}, {:.1}% of the interval",
-            beat.len(),
-            took.as_secs_f64() / BEAT.as_secs_f64() * 100.0,
+            "    a heartbeat: {} calls, {renewals} leases, {took:.1?}, {:.1}% of the interval",
+            heartbeat.len(),
+            took.as_secs_f64() / INTERVAL.as_secs_f64() * 100.0,
         );
     }
 }

@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq;
 use crate::dashboard;
 use crate::problem::Problem;
 
-/// The access rule says which callers are accepted.
+/// An access rule says which callers are accepted.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Access {
@@ -45,7 +45,7 @@ pub enum Access {
 #[derive(Clone)]
 pub struct Token(Arc<Padded>);
 
-/// A token is padded with zeros, which a token itself cannot contain.
+/// The token is padded with zeros, which it cannot contain itself.
 type Padded = [u8; Token::MAX_BYTES];
 
 fn padded(token: &[u8]) -> Option<Padded> {
@@ -79,12 +79,12 @@ impl Token {
         })
     }
 
-    fn is_shown_in(&self, headers: &HeaderMap) -> bool {
+    fn is_presented_in(&self, headers: &HeaderMap) -> bool {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return false };
-        let Some((scheme, shown)) = value.as_bytes().split_first_chunk::<7>() else { return false };
-        let Some(shown) = padded(shown) else { return false };
-        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(self.0.ct_eq(&shown))
+        let Some((scheme, rest)) = value.as_bytes().split_first_chunk::<7>() else { return false };
+        let Some(presented) = padded(rest) else { return false };
+        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(self.0.ct_eq(&presented))
     }
 }
 
@@ -94,11 +94,11 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Passes a request on, or answers why it is refused.
+/// Passes an accepted request on, and replies to any other with a problem.
 pub(crate) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     // The dashboard prompts for the token, and shows nothing without it.
-    if matches!(access, Access::Token(_)) && dashboard::is_asked_for(&request) {
+    if matches!(access, Access::Token(_)) && dashboard::is_requested(&request) {
         return next.run(request).await;
     }
     let admitted = admit(&access, peer, request.uri(), request.headers()).and_then(|()| {
@@ -119,7 +119,7 @@ fn admit(
 ) -> Result<(), Problem> {
     match access {
         Access::Application => Ok(()),
-        Access::Token(token) if token.is_shown_in(headers) => Ok(()),
+        Access::Token(token) if token.is_presented_in(headers) => Ok(()),
         Access::Token(_) => Err(Problem::unauthorized()),
         Access::Loopback => {
             if !peer.is_some_and(is_loopback) || is_forwarded(headers) {
@@ -141,7 +141,8 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// Returns whether a proxy says that it forwarded the request. A silent proxy cannot be detected.
+/// Returns whether a header shows that a proxy forwarded the request. A proxy that adds no header
+/// cannot be detected.
 fn is_forwarded(headers: &HeaderMap) -> bool {
     const OTHERS: [&str; 4] = ["x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"];
     let names_one = |name: &HeaderName| {
@@ -172,7 +173,7 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     }
 }
 
-/// Refuses a request from a page of another site. Browsers send the origin in one of these headers;
+/// Refuses a request from a page of another site. Browsers send the origin in one of two headers;
 /// programs send neither.
 fn refuse_cross_site(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let refused = || Err(Problem::forbidden("cross-site write refused"));
@@ -208,13 +209,13 @@ mod tests {
         headers
     }
 
-    const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    const LOCALHOST: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     #[test]
     fn a_partial_token_is_refused() {
         let token = Token::new("0123456789abcdef").unwrap();
-        let shown = |value| token.is_shown_in(&headers(&[("authorization", value)]));
-        assert!(shown("Bearer 0123456789abcdef") && shown("bearer 0123456789abcdef"));
+        let accepts = |value| token.is_presented_in(&headers(&[("authorization", value)]));
+        assert!(accepts("Bearer 0123456789abcdef") && accepts("bearer 0123456789abcdef"));
         for wrong in [
             "",
             "Bearer",
@@ -226,11 +227,11 @@ mod tests {
             "Basic 0123456789abcdef",
             "0123456789abcdef",
         ] {
-            assert!(!shown(wrong), "{wrong}");
+            assert!(!accepts(wrong), "{wrong}");
         }
         let twice = ("authorization", "Bearer 0123456789abcdef");
-        assert!(!token.is_shown_in(&headers(&[twice, twice])));
-        assert!(!token.is_shown_in(&headers(&[])));
+        assert!(!token.is_presented_in(&headers(&[twice, twice])));
+        assert!(!token.is_presented_in(&headers(&[])));
         assert_eq!(format!("{token:?}"), "Token(…)");
     }
 
@@ -248,22 +249,22 @@ mod tests {
         let admitted =
             |peer, pairs: &[_]| admit(&Access::Loopback, peer, &uri, &headers(pairs)).is_ok();
         for host in ["localhost", "LOCALHOST:7475", "127.0.0.1:7475", "127.9.9.9", "[::1]:1"] {
-            assert!(admitted(HERE, &[("host", host)]), "{host}");
+            assert!(admitted(LOCALHOST, &[("host", host)]), "{host}");
         }
         for host in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "10.0.0.1", ""] {
-            assert!(!admitted(HERE, &[("host", host)]), "{host}");
+            assert!(!admitted(LOCALHOST, &[("host", host)]), "{host}");
         }
         let host = ("host", "localhost");
-        assert!(!admitted(None, &[host]), "no peer is known");
-        assert!(!admitted("10.0.0.1".parse().ok(), &[host]), "a peer elsewhere");
-        assert!(admitted("::ffff:127.0.0.1".parse().ok(), &[host]), "a mapped address");
-        assert!(!admitted(HERE, &[]), "no host");
-        assert!(!admitted(HERE, &[host, ("host", "evil.example")]), "two hosts");
+        assert!(!admitted(None, &[host]), "the peer is unknown");
+        assert!(!admitted("10.0.0.1".parse().ok(), &[host]), "the peer is remote");
+        assert!(admitted("::ffff:127.0.0.1".parse().ok(), &[host]), "the address is IPv4-mapped");
+        assert!(!admitted(LOCALHOST, &[]), "there is no host");
+        assert!(!admitted(LOCALHOST, &[host, ("host", "evil.example")]), "there are two hosts");
         for by in ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"] {
-            assert!(!admitted(HERE, &[host, (by, "10.0.0.1")]), "through a proxy: {by}");
+            assert!(!admitted(LOCALHOST, &[host, (by, "10.0.0.1")]), "through a proxy: {by}");
         }
         let absolute = Uri::from_static("http://evil.example/v1/locks");
-        assert!(admit(&Access::Loopback, HERE, &absolute, &headers(&[host])).is_err());
+        assert!(admit(&Access::Loopback, LOCALHOST, &absolute, &headers(&[host])).is_err());
     }
 
     #[test]

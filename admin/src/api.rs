@@ -1,4 +1,4 @@
-//! The API is a router.
+//! The control API is an axum router.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::state::ApiState;
 use crate::{Access, Limits, access, compat, dashboard, events, health, instances, locks, openapi};
 
-/// This is the HTTP control API of one client's store.
+/// An admin API is the HTTP control API of one client's store.
 ///
 /// Clones share their limits.
 #[derive(Clone, Debug)]
@@ -66,16 +66,16 @@ impl AdminApi {
         Self { shutdown, ..self }
     }
 
-    /// Adds those metrics at `GET /metrics`, under the same access rule.
+    /// Adds the endpoint `GET /metrics` with those metrics, under the same access rule.
     #[cfg(feature = "prometheus")]
     #[must_use]
     pub fn metrics(self, metrics: crate::Metrics) -> Self {
         Self { metrics: Some(metrics), ..self }
     }
 
-    /// Returns the whole API, to serve alone or mount: with [`Router::nest_service`] at a path with
-    /// and without a slash at the end, with [`Router::nest`] only without, which matters to the
-    /// dashboard.
+    /// Returns the whole API, to serve alone or to mount. [`Router::nest_service`] mounts it at a
+    /// path with and without a final slash, and [`Router::nest`] only without one, which matters to
+    /// the dashboard.
     pub fn router(&self) -> Router {
         let state = self.state();
         let guard = middleware::from_fn_with_state(self.access.clone(), access::guard);
@@ -126,13 +126,12 @@ impl AdminApi {
 /// Adds the layers that apply to every response.
 pub(crate) fn finish(router: Router, limits: &Limits) -> Router {
     let limit = DefaultBodyLimit::max(limits.body_bytes);
-    router.layer(limit).layer(middleware::from_fn(answer))
+    router.layer(limit).layer(middleware::from_fn(complete_response))
 }
 
-/// Adds headers against caching, framing and content sniffing to every response; a response to a
-/// method that a path does not have becomes a problem like any other. Only the page has its own
-/// policy.
-async fn answer(request: Request, next: Next) -> Response {
+/// Adds headers against caching, framing and content sniffing to every response. The response to an
+/// unsupported method becomes a problem too. Only the page has its own policy.
+async fn complete_response(request: Request, next: Next) -> Response {
     const HEADERS: [(HeaderName, &str); 4] = [
         (axum::http::header::CACHE_CONTROL, "no-store"),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),

@@ -1,5 +1,5 @@
-//! These are the two calls of oe-master-job-executor, for its callers: the path in both spellings,
-//! JSON bodies with optional additional fields, and a JSON string as the response.
+//! These are the two calls of oe-master-job-executor, for its callers, with the path in both
+//! spellings, JSON bodies that may have additional fields, and a JSON string as the response.
 
 use std::sync::Arc;
 

@@ -43,7 +43,7 @@ pub(crate) async fn events(
         sent: Arc::default(),
         available: true,
         complete: false,
-        due: VecDeque::new(),
+        pending: VecDeque::new(),
     };
     let events = stream::unfold(diff, |mut diff| async move {
         let event = diff.next().await?;
@@ -53,9 +53,9 @@ pub(crate) async fn events(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-/// A difference between two snapshots that is still to be sent.
+/// A pending event is a difference between two snapshots that was not sent yet.
 #[derive(Debug)]
-enum Due {
+enum PendingEvent {
     Lock(LockName),
     Removed(LockName),
     Complete,
@@ -63,7 +63,7 @@ enum Due {
     Available,
 }
 
-/// Turns the snapshots of one subscription into events, one per difference.
+/// A snapshot diff turns the snapshots of one subscription into events, one per difference.
 #[derive(Debug)]
 struct SnapshotDiff {
     subscription: Subscription,
@@ -74,14 +74,14 @@ struct SnapshotDiff {
     sent: Arc<BTreeMap<LockName, LockRecord>>,
     available: bool,
     complete: bool,
-    due: VecDeque<Due>,
+    pending: VecDeque<PendingEvent>,
 }
 
 impl SnapshotDiff {
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let (Some(due), Some(snapshot)) = (self.due.pop_front(), &self.current) {
-                return Some(event(&due, snapshot));
+            if let (Some(pending), Some(snapshot)) = (self.pending.pop_front(), &self.current) {
+                return Some(event(&pending, snapshot));
             }
             let snapshot = self.subscription.next().await?;
             self.compare(&snapshot);
@@ -91,34 +91,35 @@ impl SnapshotDiff {
     }
 
     fn compare(&mut self, snapshot: &Snapshot) {
-        let Self { sent, prefix, due, .. } = self;
+        let Self { sent, prefix, pending, .. } = self;
         if snapshot.error.is_none() && !std::mem::replace(&mut self.available, true) {
-            due.push_back(Due::Available);
+            pending.push_back(PendingEvent::Available);
         }
-        let mine = |name: &&LockName| name.as_str().starts_with(prefix.as_str());
-        for name in snapshot.records.keys().filter(mine) {
+        let matches = |name: &&LockName| name.as_str().starts_with(prefix.as_str());
+        for name in snapshot.records.keys().filter(matches) {
             let same = match (sent.get(name), snapshot.records.get(name)) {
-                (Some(old), Some(new)) => says_the_same(old, new),
+                (Some(old), Some(new)) => is_same_state(old, new),
                 _ => false,
             };
             if !same {
-                due.push_back(Due::Lock(name.clone()));
+                pending.push_back(PendingEvent::Lock(name.clone()));
             }
         }
-        for name in sent.keys().filter(mine).filter(|name| !snapshot.records.contains_key(*name)) {
-            due.push_back(Due::Removed(name.clone()));
+        for name in sent.keys().filter(matches).filter(|name| !snapshot.records.contains_key(*name))
+        {
+            pending.push_back(PendingEvent::Removed(name.clone()));
         }
         if snapshot.error.is_none() && !std::mem::replace(&mut self.complete, true) {
-            due.push_back(Due::Complete);
+            pending.push_back(PendingEvent::Complete);
         }
         if snapshot.error.is_some() && std::mem::replace(&mut self.available, false) {
-            due.push_back(Due::Unavailable);
+            pending.push_back(PendingEvent::Unavailable);
         }
     }
 }
 
 /// Returns whether both records describe the same state; durations always differ.
-fn says_the_same(old: &LockRecord, new: &LockRecord) -> bool {
+fn is_same_state(old: &LockRecord, new: &LockRecord) -> bool {
     let lease = |record: &LockRecord| {
         record.lease.as_ref().map(|lease| (lease.id, lease.holder.clone(), lease.ending.clone()))
     };
@@ -128,16 +129,18 @@ fn says_the_same(old: &LockRecord, new: &LockRecord) -> bool {
     old.token == new.token && lease(old) == lease(new) && disabled(old) == disabled(new)
 }
 
-fn event(due: &Due, snapshot: &Snapshot) -> Event {
-    let (kind, data) = match due {
-        Due::Lock(name) => {
+fn event(pending: &PendingEvent, snapshot: &Snapshot) -> Event {
+    let (kind, data) = match pending {
+        PendingEvent::Lock(name) => {
             let view = snapshot.records.get(name).map(LockView::from);
             ("lock", serde_json::to_string(&view))
         }
-        Due::Removed(name) => ("removed", serde_json::to_string(&BTreeMap::from([("name", name)]))),
-        Due::Complete => ("complete", Ok("{}".to_owned())),
-        Due::Available => ("available", Ok("{}".to_owned())),
-        Due::Unavailable => {
+        PendingEvent::Removed(name) => {
+            ("removed", serde_json::to_string(&BTreeMap::from([("name", name)])))
+        }
+        PendingEvent::Complete => ("complete", Ok("{}".to_owned())),
+        PendingEvent::Available => ("available", Ok("{}".to_owned())),
+        PendingEvent::Unavailable => {
             ("unavailable", serde_json::to_string(&snapshot.error.clone().map(Problem::from)))
         }
     };

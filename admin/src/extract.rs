@@ -35,13 +35,13 @@ impl FromRequestParts<Arc<ApiState>> for Name {
     }
 }
 
-/// Checks percent-encoding: other parsers keep `%zz` as it is, so two spellings would be one name.
+/// Checks percent encoding: other parsers keep `%zz` as it is, so two paths would have one name.
 fn check_percent(text: &str) -> Result<(), Problem> {
     let hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
     let bytes = text.as_bytes();
     for (at, byte) in bytes.iter().enumerate() {
         if *byte == b'%' && !(hex(bytes.get(at + 1)) && hex(bytes.get(at + 2))) {
-            return Err(Problem::malformed("a percent sign is written as %25"));
+            return Err(Problem::malformed("invalid percent encoding; a percent sign is %25"));
         }
     }
     Ok(())

@@ -21,8 +21,8 @@ pub(crate) async fn ready(
     State(state): State<Arc<ApiState>>,
 ) -> Result<Json<serde_json::Value>, Problem> {
     let one = ListOptions { limit: 1, ..ListOptions::default() };
-    let ask = async { state.client.list_page(&one).await.is_ok() };
-    match state.readiness.get_or(ask).await {
+    let check = async { state.client.list_page(&one).await.is_ok() };
+    match state.readiness.get_or(check).await {
         true => Ok(Json(json!({ "status": "ready" }))),
         false => Err(Problem::not_ready()),
     }

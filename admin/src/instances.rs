@@ -1,4 +1,4 @@
-//! Instances are a resource: it lists the running instances and the names that each campaigns for.
+//! The resource `instances` lists the running instances and the names that each campaigns for.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ struct Instances<'a> {
     instances: Vec<InstanceView<'a>>,
 }
 
-/// An instance in JSON, as it has announced itself.
+/// An instance view is an instance as JSON, as it has announced itself.
 #[derive(Debug, Serialize)]
 struct InstanceView<'a> {
     #[serde(flatten)]

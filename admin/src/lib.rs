@@ -2,7 +2,7 @@
 //! leader to resign.
 //!
 //! [`AdminApi`] creates an [`axum::Router`] to mount in an application; it needs the feature `api`
-//! (on by default). The feature `serve` (on by default) adds [`Server`], which serves it alone,
+//! (on by default). The feature `serve` (on by default) adds [`Server`], which serves only this API,
 //! with limits on the resources of a client. The feature `prometheus` (on by default) adds
 //! `Metrics` and `Exporter`, which export the metrics of the process. `docs/reference/http.md`
 //! describes each endpoint, with a command line to try it.
@@ -27,8 +27,8 @@
 //! CORS headers, and cross-site writes are refused.
 //!
 //! # What it does not do
-//! It does not run elections. The data that it shows is outdated when it arrives: it decides
-//! nothing by it, and neither should its readers.
+//! It does not run elections. The data that it shows may be outdated when it arrives, so no
+//! decision may depend on it.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

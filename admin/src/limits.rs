@@ -1,4 +1,4 @@
-//! These limits protect the store and other callers from one caller.
+//! These limits protect the store and the other callers from any one caller.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,8 +130,8 @@ impl Bucket {
     fn take(&self, now: Instant) -> bool {
         let mut state = self.state.lock();
         let (left, last) = *state;
-        let gained = now.saturating_duration_since(last).as_secs_f64() * self.per_second;
-        let left = (left + gained).min(self.per_second);
+        let added = now.saturating_duration_since(last).as_secs_f64() * self.per_second;
+        let left = (left + added).min(self.per_second);
         let granted = left >= 1.0;
         *state = (if granted { left - 1.0 } else { left }, now.max(last));
         granted
@@ -148,7 +148,7 @@ mod tests {
         let bucket = Bucket::new(10);
         let take = |millis| bucket.take(start + Duration::from_millis(millis));
         let taken = |millis, tries| (0..tries).filter(|_| take(millis)).count();
-        assert!((10..=11).contains(&taken(0, 100)), "a second's worth at once");
+        assert!((10..=11).contains(&taken(0, 100)), "the permits of one second at once");
         assert_eq!(taken(50, 100), 0);
         assert_eq!(taken(550, 100), 5);
         assert_eq!(taken(100_000, 100), 10, "unused permits do not accumulate");

@@ -1,4 +1,4 @@
-//! The lock poller polls the store for all locks; every event stream shares the same poller.
+//! The lock poller polls the store for all locks, once for all event streams.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -19,14 +19,14 @@ use crate::problem::Problem;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The store is polled at most this often, because hints may come in quick succession.
-const LEAST_INTERVAL: Duration = Duration::from_millis(50);
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A poll is followed by a pause of this many times its duration, so that polling does not keep a
+/// The pause after a poll is this many times as long as the poll, so that polling does not keep a
 /// large store busy.
 const PAUSE_FACTOR: u32 = 9;
 
 /// The pause after a slow poll is at most this long.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// If a poll takes longer than this, including the watch that is opened for it, the store is
 /// reported as unavailable. The limit is longer if the previous poll was slow.
@@ -105,7 +105,7 @@ impl Subscription {
     }
 }
 
-/// This task polls. However it ends, it marks the poller as stopped.
+/// The poll task marks the poller as stopped, however it ends.
 struct PollTask {
     poller: Arc<LockPoller>,
     limit: Duration,
@@ -123,7 +123,7 @@ impl Drop for PollTask {
 impl PollTask {
     async fn run(mut self) {
         let mut hints = None;
-        // A later subscriber would take an old snapshot for the present state.
+        // A later subscriber would mistake an old snapshot for the present state.
         self.poller.snapshots.send_replace(None);
         while !self.stop_if_idle() {
             let pause = self.poll(&mut hints).await;
@@ -144,8 +144,8 @@ impl PollTask {
         }
     }
 
-    /// Returns whether to stop. It decides and records that under one lock, so that a new
-    /// subscription never relies on a task that is about to end.
+    /// Returns whether to stop. The decision is recorded under the same lock, so that no new
+    /// subscription relies on a task that is about to end.
     fn stop_if_idle(&mut self) -> bool {
         let mut is_polling = self.poller.is_polling();
         if self.poller.snapshots.receiver_count() == 0 {
@@ -161,12 +161,12 @@ impl PollTask {
         let mut polling = pin!(async {
             if hints.is_none() {
                 // The watch opens before the list, so that no change is missed in between. Without
-                // hints, poll.
+                // a watch, the store is only polled.
                 let watch = timeout(WATCH_TIMEOUT, client.store().watch()).await;
                 *hints = watch.ok().and_then(Result::ok);
             }
-            let begun = Instant::now();
-            (client.list().await, begun.elapsed())
+            let started = Instant::now();
+            (client.list().await, started.elapsed())
         });
         let in_time = timeout(self.limit, polling.as_mut()).await;
         let was_late = in_time.is_err();
@@ -174,7 +174,7 @@ impl PollTask {
             Ok(polled) => polled,
             // This is reported before the call times out: a store that hangs must not look idle.
             Err(_) => {
-                self.fail(late(&self.poller.client, self.limit));
+                self.fail(no_reply(&self.poller.client, self.limit));
                 polling.await
             }
         };
@@ -214,11 +214,11 @@ impl PollTask {
 /// Returns how long to pause after a poll; one that failed or hung says nothing about the store's
 /// size.
 fn pause(took: Duration, failed: bool) -> Duration {
-    let pause = took.saturating_mul(PAUSE_FACTOR).clamp(LEAST_INTERVAL, LONGEST_PAUSE);
+    let pause = took.saturating_mul(PAUSE_FACTOR).clamp(MIN_INTERVAL, MAX_PAUSE);
     if failed { pause.min(INTERVAL) } else { pause }
 }
 
-fn late(client: &Client, limit: Duration) -> Error {
+fn no_reply(client: &Client, limit: Duration) -> Error {
     Error::new(ErrorKind::Unavailable, format!("no reply within {limit:?}"))
         .during("list")
         .on_store(client.store().label())
@@ -243,11 +243,11 @@ mod tests {
     fn slow_polls_are_spaced_out_but_a_failed_poll_is_retried_soon() {
         let (ms, secs) = (Duration::from_millis, Duration::from_secs);
         for (took, expected) in [
-            (ms(0), LEAST_INTERVAL),
+            (ms(0), MIN_INTERVAL),
             (ms(20), ms(180)),
             (ms(500), ms(4500)),
-            (secs(4), LONGEST_PAUSE),
-            (Duration::MAX, LONGEST_PAUSE),
+            (secs(4), MAX_PAUSE),
+            (Duration::MAX, MAX_PAUSE),
         ] {
             assert_eq!(pause(took, false), expected, "{took:?}");
             assert!(pause(took, true) <= INTERVAL, "{took:?}");

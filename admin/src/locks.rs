@@ -1,4 +1,4 @@
-//! Locks are resources, with list, get, disable, enable and resign.
+//! Locks are resources that can be listed, read, disabled, enabled and resigned.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::state::ApiState;
 use crate::views::{DisabledView, HolderView, LockView};
 
 type Shared = State<Arc<ApiState>>;
-type Answer = Result<Response, Problem>;
+type HandlerResult = Result<Response, Problem>;
 
 /// A page has at most this many locks.
-const MOST: usize = 500;
+const MAX_PAGE: usize = 500;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,11 +25,11 @@ pub(crate) struct Page {
     #[serde(default)]
     prefix: String,
     after: Option<LockName>,
-    #[serde(default = "fifty")]
+    #[serde(default = "default_limit")]
     limit: usize,
 }
 
-fn fifty() -> usize {
+fn default_limit() -> usize {
     50
 }
 
@@ -41,10 +41,10 @@ struct Locks<'a> {
 }
 
 /// Handles `GET /v1/locks`.
-pub(crate) async fn list(State(state): Shared, Query(page): Query<Page>) -> Answer {
+pub(crate) async fn list(State(state): Shared, Query(page): Query<Page>) -> HandlerResult {
     check_prefix(&page.prefix)?;
-    if !(1..=MOST).contains(&page.limit) {
-        return Err(Problem::invalid(format!("the query: limit is 1 to {MOST}")));
+    if !(1..=MAX_PAGE).contains(&page.limit) {
+        return Err(Problem::invalid(format!("the query: limit is 1 to {MAX_PAGE}")));
     }
     let _permit = state.gate.read()?;
     // One more than requested shows whether there is another page.
@@ -57,7 +57,7 @@ pub(crate) async fn list(State(state): Shared, Query(page): Query<Page>) -> Answ
     json(&Locks { locks: records.iter().map(LockView::from).collect(), next })
 }
 
-/// Checks the prefix: one that no name can have is a mistake.
+/// Checks the prefix: one with which no name can start is a mistake.
 pub(crate) fn check_prefix(prefix: &str) -> Result<(), Problem> {
     if prefix.is_empty() {
         return Ok(());
@@ -68,25 +68,25 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<(), Problem> {
 }
 
 /// Handles `GET /v1/locks/{name}`.
-pub(crate) async fn get(State(state): Shared, Name(name): Name) -> Answer {
+pub(crate) async fn get(State(state): Shared, Name(name): Name) -> HandlerResult {
     let _permit = state.gate.read()?;
     json(&LockView::from(&state.client.status(&name).await?))
 }
 
-/// This is the body of `disable` and `resign`.
+/// The body of `disable` and `resign` has a reason.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Why {
+pub(crate) struct ReasonBody {
     reason: Reason,
 }
 
-/// This is the body of `enable`.
+/// The body of `enable` is an empty object.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Nothing {}
+pub(crate) struct EmptyBody {}
 
 #[derive(Debug, Serialize)]
-struct Done<'a> {
+struct OutcomeView<'a> {
     name: &'a LockName,
     outcome: &'static str,
     /// For `already_disabled`, the first reason.
@@ -97,46 +97,60 @@ struct Done<'a> {
     holder: Option<HolderView<'a>>,
 }
 
-impl<'a> Done<'a> {
+impl<'a> OutcomeView<'a> {
     fn new(name: &'a LockName, outcome: &'static str) -> Self {
         Self { name, outcome, disabled: None, holder: None }
     }
 }
 
 /// Handles `POST /v1/locks/{name}/disable`.
-pub(crate) async fn disable(State(state): Shared, Name(name): Name, body: Body<Why>) -> Answer {
+pub(crate) async fn disable(
+    State(state): Shared,
+    Name(name): Name,
+    body: Body<ReasonBody>,
+) -> HandlerResult {
     let _permit = state.gate.write()?;
     let outcome = state.client.disable(&name, &body.0.reason).await?;
     info!(lock = %name, reason = %body.0.reason, ?outcome, "disable over HTTP");
     json(&match &outcome {
-        DisableOutcome::Disabled => Done::new(&name, "disabled"),
-        DisableOutcome::AlreadyDisabled(first) => {
-            Done { disabled: Some(first.into()), ..Done::new(&name, "already_disabled") }
-        }
+        DisableOutcome::Disabled => OutcomeView::new(&name, "disabled"),
+        DisableOutcome::AlreadyDisabled(first) => OutcomeView {
+            disabled: Some(first.into()),
+            ..OutcomeView::new(&name, "already_disabled")
+        },
     })
 }
 
 /// Handles `POST /v1/locks/{name}/enable`.
-pub(crate) async fn enable(State(state): Shared, Name(name): Name, _: Body<Nothing>) -> Answer {
+pub(crate) async fn enable(
+    State(state): Shared,
+    Name(name): Name,
+    _: Body<EmptyBody>,
+) -> HandlerResult {
     let _permit = state.gate.write()?;
     let outcome = state.client.enable(&name).await?;
     info!(lock = %name, ?outcome, "enable over HTTP");
     json(&match outcome {
-        EnableOutcome::Enabled => Done::new(&name, "enabled"),
-        EnableOutcome::AlreadyEnabled => Done::new(&name, "already_enabled"),
+        EnableOutcome::Enabled => OutcomeView::new(&name, "enabled"),
+        EnableOutcome::AlreadyEnabled => OutcomeView::new(&name, "already_enabled"),
     })
 }
 
 /// Handles `POST /v1/locks/{name}/resign`.
-pub(crate) async fn resign(State(state): Shared, Name(name): Name, body: Body<Why>) -> Answer {
+pub(crate) async fn resign(
+    State(state): Shared,
+    Name(name): Name,
+    body: Body<ReasonBody>,
+) -> HandlerResult {
     let _permit = state.gate.write()?;
     let outcome = state.client.resign(&name, &body.0.reason).await?;
     info!(lock = %name, reason = %body.0.reason, ?outcome, "resign over HTTP");
     match &outcome {
-        ResignOutcome::Resigning(holder) => {
-            json(&Done { holder: Some(holder.into()), ..Done::new(&name, "resigning") })
-        }
-        ResignOutcome::NotHeld => json(&Done::new(&name, "not_held")),
+        ResignOutcome::Resigning(holder) => json(&OutcomeView {
+            holder: Some(holder.into()),
+            ..OutcomeView::new(&name, "resigning")
+        }),
+        ResignOutcome::NotHeld => json(&OutcomeView::new(&name, "not_held")),
         ResignOutcome::Disabled(first) => Err(Problem::conflict(format!(
             "the lock is disabled, so its leader is already stopping: {}",
             first.reason
@@ -144,6 +158,6 @@ pub(crate) async fn resign(State(state): Shared, Name(name): Name, body: Body<Wh
     }
 }
 
-fn json(value: &impl Serialize) -> Answer {
+fn json(value: &impl Serialize) -> HandlerResult {
     Ok(Json(value).into_response())
 }

@@ -13,20 +13,20 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use crate::limits::Gate;
 
-/// Recorded values are aggregated this often, also without a request: until then every value of a
-/// histogram takes memory.
+/// Recorded values are aggregated this often, even without a request, because every value of a
+/// histogram takes memory until then.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// This value keeps the metrics of the process, for Prometheus to fetch.
+/// The metrics of the process are kept here for Prometheus to fetch.
 ///
-/// Clones share the same metrics. `docs/reference/metrics.md` describes each metric, and which
-/// values are worrying.
+/// Clones share the same metrics. `docs/reference/metrics.md` describes each metric, and says which
+/// values are a concern.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
     /// Installs the recorder of this process. Do this before the first
-    /// [`Client`](leasehold_core::Client) is created: earlier clients have no recorder.
+    /// [`Client`](leasehold_core::Client) is created: earlier clients record nothing.
     ///
     /// # Errors
     /// This fails with [`ErrorKind::Invalid`] if the process already has a recorder.
@@ -67,8 +67,8 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-/// Sets the buckets of histograms. Without them there would be quantiles, which cannot be added up
-/// over instances.
+/// Sets the buckets of histograms. Without them the exporter would show quantiles, which cannot be
+/// added up over instances.
 fn with_buckets(builder: PrometheusBuilder) -> Result<PrometheusBuilder, BuildError> {
     METRICS.iter().filter(|metric| !metric.buckets.is_empty()).try_fold(
         builder,
@@ -83,7 +83,7 @@ pub(crate) fn route<S: Clone + Send + Sync + 'static>(
     metrics: Metrics,
     gate: Arc<Gate>,
 ) -> Router<S> {
-    let answer = async move || -> Response {
+    let handler = async move || -> Response {
         match gate.read() {
             Ok(_permit) => {
                 let text = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
@@ -92,5 +92,5 @@ pub(crate) fn route<S: Clone + Send + Sync + 'static>(
             Err(problem) => problem.into_response(),
         }
     };
-    Router::new().route("/metrics", get(answer))
+    Router::new().route("/metrics", get(handler))
 }

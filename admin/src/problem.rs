@@ -91,7 +91,7 @@ impl Problem {
             .header(RETRY_AFTER, "1")
     }
 
-    /// Returns the problem of a request beyond a limit on concurrency.
+    /// Returns the problem of a request that exceeds a limit on concurrency.
     pub(crate) fn busy(what: &str) -> Self {
         let detail = format!("too many concurrent {what}; try again");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too busy", detail)

@@ -49,7 +49,7 @@ pub struct HolderView<'a> {
     label: Option<&'a str>,
 }
 
-/// This view says why a lock is disabled, and since when.
+/// A disabled view says why a lock is disabled, and since when.
 #[derive(Debug, Serialize)]
 pub(crate) struct DisabledView<'a> {
     reason: &'a str,

@@ -1,4 +1,5 @@
-//! Ten thousand idle connections run in their own process, so that its memory can be measured.
+//! This test has its own process, so that the memory of ten thousand idle connections can be
+//! measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[allow(dead_code, reason = "for the other tests")]
@@ -17,7 +18,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use support::{Bench, PATIENCE};
+use support::{TEST_TIMEOUT, TestServer};
 
 /// An election continues while thousands of connections do nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,7 +36,7 @@ async fn idle_connections_do_not_disturb_an_election() {
         println!("note: {count} idle connections instead of {WANTED}: the limit is {free} files");
     }
     let store: Arc<dyn LockStore> = Arc::new(MemoryStore::new());
-    let bench = Bench::on(store.clone(), |api| api.limits(Limits::default()), None).await;
+    let server = TestServer::on(store.clone(), |api| api.limits(Limits::default()), None).await;
     let settings = Settings::default().ttl(TTL);
     let client = Client::builder(store).settings(settings).build().unwrap();
     let (stopped, mut stops) = tokio::sync::mpsc::unbounded_channel();
@@ -52,33 +53,33 @@ async fn idle_connections_do_not_disturb_an_election() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, leads).await.expect("no leader");
+    timeout(TEST_TIMEOUT, leads).await.expect("no leader");
     let before = client.status("job").await.unwrap();
 
-    let (resident, mut idle, mut turned_away) = (resident(), Vec::new(), 0);
+    let (resident, mut idle, mut refused) = (resident(), Vec::new(), 0);
     for _ in 0..count {
-        idle.push(TcpStream::connect(bench.address).await.unwrap());
+        idle.push(TcpStream::connect(server.address).await.unwrap());
     }
     // Without a renewal, the time that is left and the time since the grant add up to the ttl.
     let renewed = async {
         loop {
-            let lease = client.status("job").await.unwrap().lease.expect("the lease is gone");
+            let lease = client.status("job").await.unwrap().lease.expect("the lease was lost");
             if lease.left + lease.held_for > TTL + Duration::from_secs(1) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(PATIENCE, renewed).await.expect("no heartbeat");
+    timeout(TEST_TIMEOUT, renewed).await.expect("no heartbeat");
     // Connections beyond the limit get an error.
     for stream in &mut idle {
-        let mut answer = Vec::new();
-        let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
-        read.expect("an idle connection is kept forever").ok();
-        turned_away += usize::from(answer.starts_with(b"HTTP/1.1 503 "));
+        let mut response = Vec::new();
+        let read = timeout(TEST_TIMEOUT, stream.read_to_end(&mut response)).await;
+        read.expect("an idle connection is never closed").ok();
+        refused += usize::from(response.starts_with(b"HTTP/1.1 503 "));
     }
-    println!("{count} connections, {turned_away} turned away");
-    assert!(turned_away > 0 || count <= 512);
+    println!("{count} connections, {refused} refused");
+    assert!(refused > 0 || count <= 512);
     if let (Some(before), Some(after)) = (resident, self::resident()) {
         println!("resident memory: {before} KiB before, {after} KiB after");
         assert!(after < before + 64 * 1024, "{before} KiB grew to {after} KiB");
@@ -88,7 +89,7 @@ async fn idle_connections_do_not_disturb_an_election() {
     assert_eq!(before.token, after.token);
     assert_eq!(before.lease.unwrap().id, after.lease.unwrap().id);
     assert!(election.status().is_leading() && stops.try_recv().is_err());
-    bench.get("/v1/locks/job").await.ok();
+    server.get("/v1/locks/job").await.ok();
     election.shutdown().await;
 }
 

@@ -1,4 +1,4 @@
-//! The arguments of the command line are defined here.
+//! This module defines the arguments of the command line.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::io::exit::{Failure, NOT_HAD};
+use crate::io::exit::{Failure, NOT_ACQUIRED};
 use crate::options::{AccessSettings, CommonArgs, RunSettings, ServeSettings};
 
 const AFTER_HELP: &str = "\
@@ -18,14 +18,14 @@ Stores:
   redis://HOST                            Redis or Valkey; also redis+cluster:, redis+sentinel:
   mongodb://HOST/DATABASE                 MongoDB
   etcd://HOST:PORT,HOST:PORT              etcd, in a build with the feature etcd
-  memory:                                 this process's own memory, for trying things out
+  memory:                                 this process's own memory, for experiments
   Default: an SQLite file in the user's state folder ($XDG_STATE_HOME/leasehold, else
   ~/.local/state/leasehold).
 
 Settings:
-  Each comes from the first that has it: its option (--stop-grace 5s), its environment variable
-  (LEASEHOLD_STOP_GRACE), the configuration file (stop_grace = \"5s\"), its default.
-  `leasehold config` shows them all, and where each comes from.
+  Each setting comes from the first of these that has it: its option (--stop-grace 5s), its
+  environment variable (LEASEHOLD_STOP_GRACE), the configuration file (stop_grace = \"5s\"), its
+  default. `leasehold config` shows every setting and its source.
 
 Exit statuses:
   0         done
@@ -34,7 +34,8 @@ Exit statuses:
   75        run: the lock was not acquired within --wait; --conflict-exit-code chooses another
             status if it is held or disabled
   76        run: the lock was lost, or disabled, while the command ran
-  126, 127  run: the command, or its interpreter, cannot be run; the command does not exist
+  126       run: the command or its interpreter cannot be run
+  127       run: the command does not exist
   other     run: the command's own status, or 128+N when signal N ended it
 
 Output is coloured on terminals, unless NO_COLOR is set.";
@@ -83,8 +84,8 @@ pub(crate) enum Command {
 
 const SERVE_HELP: &str = "\
 Without a token, only local requests are accepted, and only a loopback address can be used. The
-token is in --token-file, or is itself the environment variable LEASEHOLD_ADMIN_TOKEN, which goes
-before a configuration file's admin_token_file. Make one with: openssl rand -hex 32
+token is in --token-file, or is the value of the environment variable LEASEHOLD_ADMIN_TOKEN, which
+overrides a configuration file's admin_token_file. Create one with: openssl rand -hex 32
 
 The API describes itself at /openapi.json; Prometheus fetches this process's metrics at /metrics.";
 
@@ -99,21 +100,21 @@ pub(crate) struct ServeArgs {
 
 const RUN_HELP: &str = "\
 The command finds the lock's name in LEASEHOLD_LOCK and the fencing token in LEASEHOLD_TOKEN: a
-number that grows with every grant. Pass it to whatever the lock protects, and refuse there a
-smaller one than was seen before.
+number that grows with every grant. Pass it to the resource that the lock protects, which should
+refuse a token smaller than one it has seen.
 
 It runs in its own process group, which never outlives the lease: a watchdog process ends the group
 even if this process is stopped, killed or disconnected. A process that leaves the group is not
-ended: one that calls setsid, or a job of an interactive shell. Processes that are still running in
-the group when the command exits are ended too, before the lock is released.
+ended: it has called setsid, or is a job of an interactive shell. Processes that still run in the
+group when the command exits are ended too, before the lock is released.
 
 On Linux the command itself is killed (SIGKILL) as soon as this process is, even if the watchdog is
 killed at the same moment; processes that the command started then continue if the watchdog is gone
 too. A command with its own privileges (setuid, file capabilities), such as sudo, has only the
 watchdog.
 
-SIGINT and SIGTERM are passed on, then SIGKILL follows after the stop grace. SIGHUP, SIGQUIT,
-SIGUSR1, SIGUSR2 and SIGWINCH are passed on.
+SIGINT and SIGTERM are forwarded, and SIGKILL follows after the stop grace. SIGHUP, SIGQUIT,
+SIGUSR1, SIGUSR2 and SIGWINCH are forwarded.
 
 On a terminal the command is in the foreground, as under a shell: it reads the keyboard, Ctrl-C goes
 to it alone, and Ctrl-Z suspends it together with this process. The lock is not renewed while
@@ -128,9 +129,9 @@ For cron: --wait 0 --quiet --conflict-exit-code 0 tries once, and prints only er
 
 As the first process of a container, this process also reaps orphans.
 
---metrics answers this machine only, unless there is a token: in --token-file, or itself in the
-environment variable LEASEHOLD_ADMIN_TOKEN. With --tls-cert and --tls-key it speaks TLS. The command
-does not inherit that token then, nor the variables that named the lock and the metrics' address.
+--metrics accepts only local requests unless there is a token, in --token-file or in the
+environment variable LEASEHOLD_ADMIN_TOKEN. With --tls-cert and --tls-key it uses TLS. The command
+then does not inherit that token, nor the variables that set the lock and the metrics' address.
 
 Durations are written as 250ms, 15s, 1m30s. Exit statuses: see `leasehold --help`.";
 
@@ -141,7 +142,7 @@ pub(crate) struct RunArgs {
     pub(crate) quiet: bool,
 
     /// The exit status if the lock is not acquired because it is held or disabled
-    #[arg(long, short = 'E', value_name = "STATUS", default_value_t = NOT_HAD)]
+    #[arg(long, short = 'E', value_name = "STATUS", default_value_t = NOT_ACQUIRED)]
     pub(crate) conflict_exit_code: u8,
 
     #[command(flatten)]
@@ -223,7 +224,7 @@ Removes names that are not held, that are enabled, and whose latest grant is at 
 ago by the store's clock. It is safe while others use the store: each record is checked and removed
 in one operation, and the next grant of a removed name has a larger token than every grant before,
 because tokens follow the store's clock. Names are printed before they are removed, a page at a
-time, so if this command is interrupted it has removed only names that it printed.";
+time, so an interrupted command has removed only names that it printed.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PruneArgs {
@@ -311,12 +312,12 @@ pub(crate) fn parse() -> Result<Args, Failure> {
 
 /// Returns clap's message in one line, without the usage that clap adds.
 fn in_one_line(text: &str) -> String {
-    let said = text
+    let lines = text
         .lines()
         .map(str::trim)
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .filter(|line| !line.is_empty());
-    let mut line = said.collect::<Vec<_>>().join(" ").replace(" tip:", "; tip:");
+    let mut line = lines.collect::<Vec<_>>().join(" ").replace(" tip:", "; tip:");
     if let Some(rest) = line.strip_prefix("error: ") {
         line = rest.to_owned();
     }

@@ -1,5 +1,5 @@
 //! This is the command line of Leasehold: it runs a command on exactly one of many machines, and
-//! shows and controls locks. `leasehold --help` is its manual.
+//! shows and controls locks. `leasehold --help` describes it.
 
 mod args;
 mod cmd;
@@ -16,7 +16,7 @@ use io::exit::Failure;
 use io::log;
 
 fn main() -> ExitCode {
-    // This comes before anything else: `run` starts these two commands in their own processes.
+    // This check comes first: `run` starts these two commands in their own processes.
     if let Some(code) = run::hidden_command(std::env::args_os()) {
         return code;
     }

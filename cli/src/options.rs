@@ -1,4 +1,4 @@
-//! These options are settings; each has the name of its setting.
+//! These options set settings; each has the name of its setting.
 
 use std::path::PathBuf;
 
@@ -136,7 +136,7 @@ pub(crate) struct ServeSettings {
     max_connections: Option<String>,
 }
 
-/// This is the name of a setting, its option, and the given value.
+/// A given option has the name of its setting, the option itself, and its value.
 pub(crate) type Given<'a> = (&'static str, &'static str, Option<&'a String>);
 
 impl CommonArgs {

@@ -10,7 +10,7 @@ use leasehold::{Error, ErrorKind, LockStore, OpenOptions, Result, Schema, url};
 
 use crate::io::exit::Failure;
 
-/// This is the requested store, which is not open yet.
+/// A store choice is the requested store, which is not open yet.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreChoice {
     url: String,
@@ -43,8 +43,8 @@ impl StoreChoice {
     pub(crate) async fn open(&self) -> Result<Arc<dyn LockStore>> {
         if let Some(folder) = self.default.as_deref().and_then(Path::parent) {
             // Only this user may read the locks and the reasons.
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|error| {
+            let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            created.map_err(|error| {
                 Error::new(
                     ErrorKind::Denied,
                     format!("cannot create the default store's folder {folder:?}"),
@@ -61,7 +61,7 @@ impl StoreChoice {
     pub(crate) async fn open_existing(&self) -> Result<Option<Arc<dyn LockStore>>> {
         if let Some(path) = self.default.as_deref() {
             let exists = path.try_exists().map_err(|error| {
-                // The content of the store is unknown.
+                // An inaccessible store must not look empty.
                 let message = format!("cannot access the default store {path:?}");
                 Error::new(ErrorKind::Denied, message).with_source(error).with_fix("use --store")
             })?;

@@ -1,4 +1,4 @@
-//! The image of the command line, in containers: `Dockerfile` with the program under test.
+//! This test runs the image that `Dockerfile` describes, with the program under test.
 //!
 //! Without a Docker Engine or a base image the test says so and passes, unless the environment
 //! variable `LEASEHOLD_TEST_DOCKER` is `required`.
@@ -12,23 +12,23 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-/// The base that `cargo xtask images` makes.
+/// `cargo xtask images` builds this base image.
 const LOCAL_BASE: &str = "leasehold-test/base:local";
 
-/// The base that the `Dockerfile` names.
+/// The `Dockerfile` names this base image.
 const PUBLIC_BASE: &str = "debian:trixie-slim";
 
-/// What all test containers are marked with, so that an interrupted run's are removed by the next.
+/// All test containers have this label, so that the next run removes those of an interrupted one.
 const LABEL: &str = "leasehold.test";
 
-/// The user that the `Dockerfile` names.
+/// The `Dockerfile` names this user.
 const USER: &str = "65532";
 
-/// The privileges that `examples/service/kubernetes.yaml` leaves.
+/// The containers are restricted as in `examples/service/kubernetes.yaml`.
 const RESTRICTED: [&str; 5] =
     ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
 
-/// Leaves orphans, waits until none of them remains as a zombie, and ends at SIGTERM.
+/// This script leaves orphans, waits until none of them is a zombie, and ends at SIGTERM.
 const LEADER: &str = r"
     trap 'exit 3' TERM
     for n in 1 2 3 4; do (sleep 0.2 &); done
@@ -37,16 +37,16 @@ const LEADER: &str = r"
     echo leading
     while :; do sleep 0.1; done";
 
-/// The probes of the manifest ask for this path, without the token that the metrics need.
+/// The probes of the manifest request this path, without the token that the metrics need.
 const PROBE: &str = "/health/live";
 
 const TOKEN: &str = "LEASEHOLD_ADMIN_TOKEN=0123456789abcdef0123456789abcdef";
 
-/// Starting a container takes long on a busy machine.
+/// A container must start within this time, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn docker(arguments: &[&str]) -> Output {
-    // The classic builder is in every engine; its successor is a plug-in that may be missing.
+    // Every engine has the classic builder; its successor is a plug-in that may be missing.
     Command::new("docker").args(arguments).env("DOCKER_BUILDKIT", "0").output().unwrap()
 }
 
@@ -69,26 +69,27 @@ fn text(bytes: &[u8]) -> String {
 /// Returns the base image that this machine has or can pull, or the reason why there is none.
 fn base() -> Result<&'static str, String> {
     if !succeeds(&["info"]) {
-        return Err("no Docker Engine answers".to_owned());
+        return Err("no Docker Engine responds".to_owned());
     }
     if succeeds(&["image", "inspect", LOCAL_BASE]) {
         return Ok(LOCAL_BASE);
     }
-    let is_here = succeeds(&["image", "inspect", PUBLIC_BASE]) || succeeds(&["pull", PUBLIC_BASE]);
-    is_here
+    let available =
+        succeeds(&["image", "inspect", PUBLIC_BASE]) || succeeds(&["pull", PUBLIC_BASE]);
+    available
         .then_some(PUBLIC_BASE)
         .ok_or_else(|| format!("{PUBLIC_BASE} cannot be pulled, and there is no {LOCAL_BASE}"))
 }
 
-/// Returns the status line that a server at the address answers to a request for the path.
+/// Returns the status line of the response to a request for that path.
 fn http_status(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n").unwrap();
-    let answer = std::io::read_to_string(stream).unwrap();
-    answer.lines().next().unwrap_or_default().to_owned()
+    let response = std::io::read_to_string(stream).unwrap();
+    response.lines().next().unwrap_or_default().to_owned()
 }
 
-/// An image, a volume and containers of one name, which are removed with the value.
+/// The image, its volume and its containers have one name; they are removed when this is dropped.
 struct Image {
     name: String,
 }
@@ -122,7 +123,7 @@ impl Image {
         docker(&[&run[..], &RESTRICTED, options, &[self.name.as_str()], arguments].concat())
     }
 
-    /// Tries once to get the lock, and returns the exit status.
+    /// Tries once to acquire the lock, and returns the exit status.
     fn try_lock(&self) -> Option<i32> {
         let arguments = ["run", "--lock", "hello", "--wait", "0", "--", "true"];
         self.run(&["--rm"], &arguments).status.code()
@@ -165,20 +166,20 @@ fn unprivileged_first_process_releases_its_lock_when_its_container_is_stopped() 
     assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout).trim(), USER);
 
-    // The lease outlasts the test, so another container gets the lock only after a release.
+    // The lease outlasts the test, so another container acquires the lock only after a release.
     let container = image.container();
     let run = ["run", "--lock", "hello", "--ttl", "1h", "--metrics", "0.0.0.0:9475"];
     let arguments = [&run[..], &["--", "sh", "-c", LEADER]].concat();
     let options = ["--detach", "--publish", "127.0.0.1::9475", "--env", TOKEN, "--name"];
     let started = image.run(&[&options[..], &[container.as_str()]].concat(), &arguments);
     assert!(started.status.success(), "{}", text(&started.stderr));
-    let give_up = Instant::now() + LIMIT;
+    let deadline = Instant::now() + LIMIT;
     loop {
         let logs = docker(&["logs", &container]);
         if text(&logs.stdout).trim() == "leading" {
             break;
         }
-        assert!(Instant::now() < give_up, "orphans are not reaped: {}", text(&logs.stderr));
+        assert!(Instant::now() < deadline, "orphans are not reaped: {}", text(&logs.stderr));
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(image.try_lock(), Some(75));

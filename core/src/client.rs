@@ -19,7 +19,7 @@ use crate::{
 ///
 /// # What a client promises
 ///
-/// Each promise has a name, which the conformance suite prints when a case that holds it up fails.
+/// Each promise has a name, which the conformance suite prints when a case that checks it fails.
 ///
 /// * `trust-ends-first`: A lock or a term is trusted only until some time before the lease ends,
 ///   by the clock at the moment of asking, whether or not a task has run.
@@ -36,10 +36,11 @@ use crate::{
 /// * `renewals-are-repeated`: An unanswered renewal is repeated in time, so a lease is kept when
 ///   the open connections go silent and new ones are served.
 /// * `independent-heartbeats`: Leases are kept while the application's threads compute or block.
-/// * `waits-end`: A wait for a lock ends at its time limit, also on a store that hangs, and the
-///   error names the holder as far as it is known.
+/// * `waits-end`: A wait for a lock ends at its time limit, even if the store hangs, and the error
+///   names the holder if it is known.
 /// * `nothing-left-held`: A cancelled acquire or a dropped guard leaves no lock held.
-/// * `observers-follow`: An observer sees who leads, and each change of it, without campaigning.
+/// * `observers-follow`: An observer sees the leader and each change of leader without
+///   campaigning.
 #[derive(Clone, Debug)]
 pub struct Client {
     engine: Arc<Engine>,
@@ -264,7 +265,7 @@ impl Client {
     }
 }
 
-/// The outcome says what a [`Client::resign`] did.
+/// A call to [`Client::resign`] has one of these outcomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResignOutcome {
     /// The lease in force is marked as ending; this holder had it a moment before.
@@ -294,7 +295,7 @@ impl ClientBuilder {
         Self { holder: self.holder.with_label(label), ..self }
     }
 
-    /// Sets the holder that this instance is, instead of [`Holder::current`].
+    /// Sets the holder that identifies this instance, instead of [`Holder::current`].
     #[must_use]
     pub fn holder(self, holder: Holder) -> Self {
         Self { holder, ..self }
@@ -331,7 +332,7 @@ impl ClientBuilder {
     }
 
     /// Derives lease ids from the seed too, so that a simulation can be repeated. Two clients with
-    /// the same seed would take each other's leases for their own.
+    /// the same seed would mistake each other's leases for their own.
     #[doc(hidden)]
     #[must_use]
     pub fn deterministic(self, seed: u64) -> Self {
@@ -351,10 +352,10 @@ impl ClientBuilder {
                 .with_fix(format!("use at most {MAX_LABEL_BYTES} bytes without NUL")));
         }
         let timing = self.settings.resolve(&self.store.capabilities())?;
-        let Self { store, holder, clock, seed, deterministic: repeatable, hints, .. } = self;
-        let parts =
-            EngineOptions { clock, holder, timing: timing.clone(), seed, repeatable, hints };
-        let engine = Engine::new(store, parts);
+        let Self { store, holder, clock, seed, deterministic, hints, .. } = self;
+        let options =
+            EngineOptions { clock, holder, timing: timing.clone(), seed, deterministic, hints };
+        let engine = Engine::new(store, options);
         Ok(Client { engine: Arc::new(engine), timing })
     }
 }

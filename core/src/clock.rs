@@ -1,4 +1,4 @@
-//! Leases are trusted by a monotonic clock that counts the time for which a machine sleeps.
+//! Leases are trusted by a monotonic clock that also counts suspended time.
 
 use std::fmt;
 use std::time::Duration;
@@ -30,8 +30,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// This is the machine's clock: `CLOCK_BOOTTIME` on Linux and Android, where its origin is the
-/// machine's start, the same for all processes.
+/// This clock is the machine's: `CLOCK_BOOTTIME` on Linux and Android, where its origin is the
+/// machine's boot, the same for all processes.
 ///
 /// On macOS it is `CLOCK_MONOTONIC` and on Windows the performance counter, which count suspended
 /// time too. Other Unix systems have no such clock: there it is `CLOCK_MONOTONIC`, and suspended
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_system_clock_sleeps_until_not_before() {
+    async fn a_system_clock_sleep_never_ends_early() {
         let clock = SystemClock;
         let until = clock.now() + Duration::from_millis(20);
         clock.sleep_until(until).await;

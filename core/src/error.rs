@@ -127,7 +127,7 @@ impl Error {
         })
     }
 
-    /// Adds what the reader can do about the error.
+    /// Adds what an operator can do about the error.
     #[must_use]
     pub fn with_fix(self, fix: impl Into<String>) -> Self {
         self.edit(|repr| repr.fix = Some(fix.into()))

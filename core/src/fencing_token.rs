@@ -21,7 +21,7 @@ impl FencingToken {
     /// Every token is below this number.
     pub const LIMIT: u64 = 1 << 53;
 
-    /// Creates the token from the number that a store kept.
+    /// Creates a token from a stored number.
     ///
     /// # Errors
     /// This fails with [`ErrorKind::Corrupt`] if the number is 0 or not below

@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use crate::id::new_id;
 
-/// A holder describes the instance that holds a lock, for people: nothing is decided by it.
+/// A holder describes the instance that holds a lock, for people: no decision depends on it.
 ///
 /// The proof that an instance holds the lock is its [`LeaseId`](crate::LeaseId).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Holder {
-    /// The id of the application's instance is new at every start.
+    /// The id of the application's instance, which is new at every start.
     pub instance: Uuid,
-    /// The host's name is empty if it cannot be determined.
+    /// The host's name, which is empty if it cannot be determined.
     pub host: String,
     /// The process id on that host.
     pub pid: u32,

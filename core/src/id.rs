@@ -9,9 +9,9 @@ pub(crate) fn new_id() -> Uuid {
     id_at(SystemTime::now())
 }
 
-/// Returns a UUIDv7 of that time. `Uuid::now_v7` panics while the calendar clock is before 1970, as
-/// on a board without a battery; here such ids sort as the oldest, and their random part makes them
-/// unique.
+/// Returns a UUIDv7 of that time. `Uuid::now_v7` panics while the calendar clock is before 1970,
+/// such as on a board without a clock battery; ids that are created here then sort as the oldest,
+/// and their random part makes them unique.
 fn id_at(now: SystemTime) -> Uuid {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos()))

@@ -11,8 +11,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// A lease id identifies one acquisition attempt, and the lease if it is granted (a UUIDv7).
 ///
-/// It is the holder's secret proof: renew and release change only the lease of that id. A retry of
-/// the same attempt has the same id and gets the same grant.
+/// It is the holder's secret proof: a renew and a release change only the lease of that id. A retry
+/// of the same attempt has the same id and gets the same grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LeaseId(Uuid);
@@ -25,13 +25,13 @@ impl LeaseId {
         Self(new_id())
     }
 
-    /// Creates the id from the UUID that a store kept.
+    /// Creates an id from a stored UUID.
     #[must_use]
     pub fn from_uuid(uuid: Uuid) -> Self {
         Self(uuid)
     }
 
-    /// Returns the UUID, for a store to keep.
+    /// Returns the UUID for a store to keep.
     #[must_use]
     pub fn as_uuid(self) -> Uuid {
         self.0
@@ -50,9 +50,10 @@ impl FromStr for LeaseId {
     /// Parses the form that `Display` writes. UUIDs have other forms, but stores compare ids as
     /// text: an id in another form would match in one store and not in another.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::new(ErrorKind::Corrupt, format!("{text:?} is not a valid lease id"));
-        let id = Uuid::parse_str(text).map(Self).map_err(|error| wrong().with_source(error))?;
-        if id.to_string() == text { Ok(id) } else { Err(wrong()) }
+        let invalid =
+            || Error::new(ErrorKind::Corrupt, format!("{text:?} is not a valid lease id"));
+        let id = Uuid::parse_str(text).map(Self).map_err(|error| invalid().with_source(error))?;
+        if id.to_string() == text { Ok(id) } else { Err(invalid()) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A moment is an instant on the clock that leases are trusted by.
+//! A moment is an instant on the clock by which leases are trusted.
 
 use std::fmt;
 use std::ops::Add;

@@ -32,7 +32,7 @@ macro_rules! checked_text {
             /// The longest accepted text, in bytes of UTF-8.
             pub const MAX_BYTES: usize = $max;
 
-            /// Creates the value if the text is not empty, not too long and without NUL.
+            /// Creates the value if the text is not empty, is not too long and has no NUL.
             ///
             /// # Errors
             /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid); the message names
@@ -94,7 +94,7 @@ macro_rules! checked_text {
 
 /// A lock name is 1 to 255 bytes of UTF-8 without NUL, compared byte for byte everywhere.
 ///
-/// `a`, `A`, `a ` and the two spellings of `á` are different locks on every store.
+/// `a`, `A`, `a ` and the two encodings of `á` (NFC and NFD) are different locks on every store.
 ///
 /// ```
 /// use leasehold_core::LockName;
@@ -110,7 +110,7 @@ pub struct LockName(Arc<str>);
 
 checked_text!(LockName, "the lock name", 255);
 
-// Sound, since `LockName` compares and hashes as its text does.
+// This is sound because `LockName` compares and hashes as its text does.
 impl Borrow<str> for LockName {
     fn borrow(&self) -> &str {
         &self.0

@@ -64,10 +64,10 @@ pub(crate) fn observe(engine: Arc<Engine>, name: LockName, timing: Timing) -> Ob
 impl Observer {
     async fn next(&mut self) -> Result<Observation> {
         loop {
-            let again = self.engine.now() + self.pause;
+            let next_read = self.engine.now() + self.pause;
             tokio::select! {
                 biased;
-                () = self.engine.store.clock().sleep_until(again) => {}
+                () = self.engine.store.clock().sleep_until(next_read) => {}
                 () = self.hints.changed() => {}
             }
             let record = self.engine.store.get(&self.name, self.timing.call_limit()).await;
@@ -100,7 +100,7 @@ impl Observer {
         }
     }
 
-    /// Returns how long to wait for a hint. Grants cause no hints, so a vacant name is read again
+    /// Returns how long to wait for a hint. Grants cause no hints, so a free name is read again
     /// soon, and then less and less often.
     fn next_pause(&mut self, record: &LockRecord) -> Duration {
         let poll = self.timing.poll_interval;

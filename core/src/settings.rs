@@ -22,7 +22,7 @@ const MAX_FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// | `poll_interval` | ttl / 3 | 5 s |
 /// | `start_delay` | 0 | 0 |
 ///
-/// Impossible combinations are refused when a lock or an election is created; the message has the
+/// Impossible combinations are refused when a lock or an election is created; the message names the
 /// values and a fix.
 ///
 /// ```
@@ -68,8 +68,8 @@ impl Settings {
         Self::default()
     }
 
-    /// Sets how long a lease lasts without a renewal: after a crash, the name is free that much
-    /// later.
+    /// Sets how long a lease lasts without a renewal. After a crash, the name becomes free this
+    /// long after the last renewal.
     #[must_use]
     pub fn ttl(self, ttl: Duration) -> Self {
         Self { ttl, ..self }
@@ -112,9 +112,9 @@ impl Settings {
     /// steps down (the original's `maxHeartbeatRetryCount`). A retry may be sent a quarter of an
     /// interval early to share a batch with others.
     ///
-    /// A heartbeat without a reply continues beside its retry, and still counts if its reply
-    /// arrives later, so a slow store costs no lease. The leader then steps down when the tolerance
-    /// has passed.
+    /// A heartbeat without a reply continues after its retry was sent, and still counts if its
+    /// reply arrives later, so a slow store costs no lease. The leader then steps down when the
+    /// tolerance has passed.
     #[must_use]
     pub fn heartbeat_retries(self, retries: u32) -> Self {
         Self { heartbeat_retries: retries, ..self }
@@ -147,40 +147,40 @@ impl Settings {
                 .with_fix(format!("use at most {}", Timing::MAX_RETRIES)));
         }
         let margin = self.margin.unwrap_or(ttl / 20);
-        let least_margin = ttl / Timing::DRIFT;
-        if margin < least_margin {
+        let min_margin = ttl / Timing::DRIFT;
+        if margin < min_margin {
             return Err(Error::invalid(format!(
                 "a margin of {margin:?} does not cover the drift of two clocks over a ttl of {ttl:?}"
             ))
-            .with_fix(format!("use {least_margin:?} or more")));
+            .with_fix(format!("use {min_margin:?} or more")));
         }
         let stop_grace = self.stop_grace.unwrap_or((ttl / 3).min(Duration::from_secs(5)));
         let reserved = margin.saturating_add(stop_grace);
-        let Some(most) = ttl.checked_sub(reserved).filter(|left| !left.is_zero()) else {
+        let Some(max_tolerance) = ttl.checked_sub(reserved).filter(|left| !left.is_zero()) else {
             return Err(Error::invalid(format!(
                 "a ttl of {ttl:?} leaves no time for heartbeats after a stop grace of \
                  {stop_grace:?} and a margin of {margin:?}"
             ))
             .with_fix("use a longer ttl or a shorter stop grace"));
         };
-        let tolerance = self.tolerance.unwrap_or(most);
-        if tolerance > most {
+        let tolerance = self.tolerance.unwrap_or(max_tolerance);
+        if tolerance > max_tolerance {
             return Err(Error::invalid(format!(
                 "a tolerance of {tolerance:?}, a stop grace of {stop_grace:?} and a margin of \
                  {margin:?} do not fit into a ttl of {ttl:?}"
             ))
-            .with_fix(format!("use a tolerance of {most:?} or less, or a longer ttl")));
+            .with_fix(format!("use a tolerance of {max_tolerance:?} or less, or a longer ttl")));
         }
-        let longest_interval = tolerance * 2 / (retries + 3);
-        let heartbeat_interval = self.heartbeat_interval.unwrap_or(longest_interval.min(ttl / 5));
-        if heartbeat_interval > longest_interval {
+        let max_interval = tolerance * 2 / (retries + 3);
+        let heartbeat_interval = self.heartbeat_interval.unwrap_or(max_interval.min(ttl / 5));
+        if heartbeat_interval > max_interval {
             return Err(Error::invalid(format!(
                 "a heartbeat interval of {heartbeat_interval:?} with {retries} retries does not \
                  fit into a tolerance of {tolerance:?} (ttl {ttl:?}, stop grace {stop_grace:?}, \
                  margin {margin:?})"
             ))
             .with_fix(format!(
-                "use a heartbeat interval of {longest_interval:?} or less, fewer retries, or a \
+                "use a heartbeat interval of {max_interval:?} or less, fewer retries, or a \
                  longer ttl"
             )));
         }
@@ -237,7 +237,7 @@ pub struct Timing {
 
 impl Timing {
     /// Two clocks drift apart by less than one part in this many: NTP slews each by at most 500
-    /// parts in a million (RFC 5905), and an oscillator in working order strays by less.
+    /// parts in a million (RFC 5905), and an oscillator in working order drifts by less.
     pub const DRIFT: u32 = 500;
 
     const MAX_RETRIES: u32 = 100;
@@ -246,7 +246,7 @@ impl Timing {
     const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
     /// Returns the time between a heartbeat and its retries. A heartbeat without a reply continues
-    /// beside its retry.
+    /// after its retry was sent.
     #[must_use]
     pub fn retry_interval(&self) -> Duration {
         self.heartbeat_interval / 2
@@ -265,8 +265,8 @@ impl Timing {
         (self.ttl / 50).min(Duration::from_millis(100))
     }
 
-    /// Returns how long any other call to the store may take: the tolerance, because a later
-    /// acquire could not be used, and at most 10 s, whatever the ttl.
+    /// Returns how long a call to the store other than a renewal may take: the tolerance, because a
+    /// later grant could not be used, and at most 10 s, whatever the ttl.
     #[must_use]
     pub fn call_limit(&self) -> Duration {
         self.tolerance.min(Self::MAX_CALL_LIMIT)
@@ -330,8 +330,7 @@ mod tests {
             for retries in [0, 1, 3, 100] {
                 let settings = Settings::new().ttl(Duration::from_millis(millis));
                 let resolved = resolve(&settings.heartbeat_retries(retries));
-                // A hundred retries within 10 ms are the only thing that no default can make
-                // possible.
+                // Only a hundred retries within such a short ttl are impossible with any defaults.
                 if millis >= 1000 || retries < 4 {
                     resolved.unwrap();
                 }
@@ -341,7 +340,7 @@ mod tests {
 
     #[test]
     fn errors_about_contradictions_name_the_values_and_the_fix() {
-        for (settings, words) in [
+        for (settings, parts) in [
             (Settings::new().ttl(Duration::ZERO), vec!["0ns", "use"]),
             (Settings::new().ttl(secs(100_000)), vec!["100000s", "use"]),
             (Settings::new().stop_grace(secs(15)), vec!["15s", "stop grace", "longer ttl"]),
@@ -358,8 +357,8 @@ mod tests {
         ] {
             let error = resolve(&settings).unwrap_err();
             assert!(error.is_invalid());
-            for word in words {
-                assert!(error.to_string().contains(word), "{word:?} is not in {error}");
+            for part in parts {
+                assert!(error.to_string().contains(part), "{part:?} is not in {error}");
             }
         }
     }

@@ -127,7 +127,7 @@ fn the_first_backoff_is_short_with_a_long_ttl() {
 }
 
 #[test]
-fn a_grant_too_late_to_stop_in_is_released() {
+fn a_grant_without_enough_time_to_stop_is_released() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
     let late = 15_000 - 750 - 5_000;
@@ -265,9 +265,9 @@ fn a_finished_job_ends_the_term() {
 /// timeout.
 #[test]
 fn shutdown_waits_at_most_the_leave_timeout() {
-    let mut asking = Machine::new(timing(), at(0));
-    asking.handle(Event::TICK, at(0));
-    asking.handle(Event::ShutDown, at(1_000));
+    let mut acquiring = Machine::new(timing(), at(0));
+    acquiring.handle(Event::TICK, at(0));
+    acquiring.handle(Event::ShutDown, at(1_000));
     let mut releasing = leader();
     releasing.handle(Event::ShutDown, at(900));
     let actions = releasing.handle(Event::JobEnded, at(1_000));
@@ -275,7 +275,7 @@ fn shutdown_waits_at_most_the_leave_timeout() {
         actions,
         [Action::EndTrust, Action::Send(Request::Release(timing().leave_timeout()))]
     );
-    for mut machine in [asking, releasing] {
+    for mut machine in [acquiring, releasing] {
         let by = at(1_000) + timing().leave_timeout();
         assert_eq!(machine.leave_deadline(), Some(by));
         assert_eq!(machine.next_tick().unwrap().at, by);
@@ -361,7 +361,7 @@ fn many_hints_trigger_one_heartbeat() {
 struct Rules {
     started: bool,
     stopped: bool,
-    asking: bool,
+    acquiring: bool,
     releasing: bool,
     /// The lease of the latest term must expire.
     expires: bool,
@@ -372,8 +372,8 @@ impl Rules {
     fn check(&mut self, action: &Action) {
         match action {
             Action::Send(Request::Acquire(_)) => {
-                assert!(!self.started && !self.asking && !self.releasing, "{self:?}");
-                self.asking = true;
+                assert!(!self.started && !self.acquiring && !self.releasing, "{self:?}");
+                self.acquiring = true;
                 self.expires = false;
             }
             Action::Start { .. } => {
@@ -387,7 +387,7 @@ impl Rules {
             }
             Action::Send(Request::Release(_)) => {
                 assert!(!self.started && !self.releasing, "released before the end: {self:?}");
-                assert!(!self.expires, "released though it was aborted: {self:?}");
+                assert!(!self.expires, "released although the job was aborted: {self:?}");
                 self.releasing = true;
             }
             Action::Send(Request::Renew(_)) | Action::ExtendTrust(_) => {
@@ -406,12 +406,12 @@ impl Rules {
     fn event(&mut self, random: &mut fastrand::Rng, now: Moment, token: &mut u64) -> Event {
         let sent = now.saturating_sub(Duration::from_millis(random.u64(0..12_000)));
         match random.u32(0..12) {
-            0 | 1 if self.asking => {
-                self.asking = false;
+            0 | 1 if self.acquiring => {
+                self.acquiring = false;
                 let reply = acquire_reply(random, token);
                 Event::Lease(LeaseEvent::AcquireReplied { sent, reply })
             }
-            // A reply to a renewal may come at any time, long after it has stopped to matter.
+            // A reply to a renewal may come at any time, even long after it is of use.
             2 | 3 => {
                 let reply = renew_reply(random);
                 Event::Lease(LeaseEvent::RenewReplied { sent, reply, under_way: random.bool() })
@@ -424,7 +424,7 @@ impl Rules {
                 self.started = false;
                 Event::JobEnded
             }
-            7 if self.started => Event::StartFailed("no luck".to_owned()),
+            7 if self.started => Event::StartFailed("start failed".to_owned()),
             8 => Event::Lease(LeaseEvent::Hint),
             9 if random.u32(0..4) == 0 => Event::Resign,
             10 if random.u32(0..60) == 0 => Event::ShutDown,
@@ -457,6 +457,6 @@ fn invariants_hold_for_random_event_sequences() {
         }
         terms += rules.terms;
     }
-    println!("{terms} terms, {endings} shut down");
-    assert!(terms > 400 && endings > 50, "too little happened: {terms} terms, {endings} ends");
+    println!("{terms} terms, {endings} elections ended");
+    assert!(terms > 400 && endings > 50, "too few events: {terms} terms, {endings} endings");
 }

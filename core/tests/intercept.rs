@@ -1,4 +1,4 @@
-//! A store around another one sees every call, and what is returned is what it replies.
+//! An interceptor sees every call, and the caller gets its reply.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use leasehold_core::{
 
 const TTL: Duration = Duration::from_secs(60);
 
-/// Keeps the names of the operations, and of those that write.
+/// The log keeps the names of all operations, and of those that write.
 #[derive(Debug, Default)]
 struct OperationLog {
     store: MemoryStore,
@@ -85,7 +85,7 @@ async fn every_call_reaches_the_inner_store() {
     assert_eq!(*log.operations.lock().unwrap(), operations);
 }
 
-/// Replies to every call as if it had been a withdrawal.
+/// This interceptor replies to every call as if it had been a withdrawal.
 #[derive(Debug, Default)]
 struct WrongReplies(MemoryStore);
 

@@ -79,7 +79,7 @@ fn a_waiter_retries_an_unknown_attempt_under_the_same_id() {
     assert_eq!(machine.handle(Event::Tick, at(120_000)), acquire(AttemptId::Retry));
     machine.handle(replied(120_000, AcquireReply::Failed), at(120_010));
     let pause = machine.next_tick().unwrap();
-    assert_eq!(pause.at, at(120_010) + SECOND, "a failure after an answer is the first in a row");
+    assert_eq!(pause.at, at(120_010) + SECOND, "a failure after a reply is the first in a row");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_grant_too_late_to_be_trusted_is_released() {
     assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
     let mut machine = waiter();
     machine.handle(granted(0), at(14_249));
-    assert_eq!(machine.stage(), Stage::Held, "a lock needs no time to stop in");
+    assert_eq!(machine.stage(), Stage::Held, "a lock has no job to stop");
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn hints_trigger_one_renewal_of_a_held_lock() {
 #[test]
 fn a_disabled_lock_is_not_renewed_but_its_lease_lasts() {
     let mut machine = holder();
-    let reason = Reason::new("upkeep").unwrap();
+    let reason = Reason::new("maintenance").unwrap();
     let disabled = renewed(3_000, RenewReply::Disabled { reason: reason.clone() });
     let lost = Action::Lost { reason: LossReason::Disabled { reason }, deadline: at(14_250) };
     assert_eq!(machine.handle(disabled, at(3_010)), [lost]);
@@ -289,6 +289,6 @@ fn invariants_hold_for_random_event_sequences() {
         }
         grants += rules.grants;
     }
-    println!("{grants} grants, {losses} lost");
-    assert!(grants > 400 && losses > 50, "too little happened: {grants} grants, {losses} losses");
+    println!("{grants} grants, {losses} losses");
+    assert!(grants > 400 && losses > 50, "too few events: {grants} grants, {losses} losses");
 }

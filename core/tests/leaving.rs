@@ -1,5 +1,5 @@
-//! Terms and elections end correctly if the work cannot be stopped, is finished, or the store
-//! hangs.
+//! Terms and elections end correctly if the work cannot be stopped, if it is finished, or if the
+//! store hangs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
@@ -39,20 +39,20 @@ fn waiting_job() -> impl Job {
 #[tokio::test(start_paused = true)]
 async fn an_overrunning_jobs_lease_expires_unreleased() {
     let faulty = store();
-    let end = Arc::new(AtomicBool::new(false));
-    let work = end.clone();
+    let may_end = Arc::new(AtomicBool::new(false));
+    let work_may_end = may_end.clone();
     let one = client(&faulty, 1).election("a").unwrap().spawn(job_fn(move |_| {
-        let work = work.clone();
+        let work_may_end = work_may_end.clone();
         async move {
             let blocking = tokio::task::spawn_blocking(move || {
-                while !work.load(SeqCst) {
+                while !work_may_end.load(SeqCst) {
                     std::thread::sleep(Duration::from_millis(1));
                 }
             });
             Ok(blocking.await?)
         }
     }));
-    let (odd_too, two) = (faulty.clone(), client(&faulty, 2));
+    let (faulty_too, two) = (faulty.clone(), client(&faulty, 2));
     // While a blocking task runs, paused time does not advance automatically.
     let advance = |by: Duration| async move {
         for _ in 0..by.as_millis() / 50 {
@@ -71,26 +71,26 @@ async fn an_overrunning_jobs_lease_expires_unreleased() {
     assert_eq!(status.borrow().overruns, 1);
     assert!(status.has_changed().is_err(), "the election has ended");
     let name = leasehold_core::LockName::new("a").unwrap();
-    let record = leasehold_core::LockStore::get(&odd_too.inner, &name).await.unwrap().unwrap();
+    let record = leasehold_core::LockStore::get(&faulty_too.inner, &name).await.unwrap().unwrap();
     let left = record.lease.unwrap().left;
     assert!(!two.status().is_leading(), "the lease was released while the work continues");
     advance(left + Duration::from_secs(1)).await;
     assert!(two.status().is_leading());
-    end.store(true, SeqCst);
+    may_end.store(true, SeqCst);
 }
 
-/// This used to take 24 s and more.
+/// This once took 24 s and more.
 #[tokio::test(start_paused = true)]
 async fn shutdown_is_bounded_when_the_store_hangs() {
     let faulty = store();
-    faulty.k.announces.store(true, SeqCst);
+    faulty.state.announces.store(true, SeqCst);
     let [leader, candidate] = [1, 2].map(|seed| {
         let client = client(&faulty, seed);
         client.election("a").unwrap().spawn(waiting_job())
     });
     leader.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    faulty.k.all_hang.store(true, SeqCst);
+    faulty.state.all_hang.store(true, SeqCst);
     // An announcement and an attempt are in progress by then.
     tokio::time::sleep(Duration::from_secs(6)).await;
     for election in [leader, candidate] {
@@ -120,7 +120,7 @@ async fn shutdown_within_respects_its_limit() {
 async fn release_within_respects_its_limit() {
     let faulty = store();
     let guard = client(&faulty, 1).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
-    faulty.k.all_hang.store(true, SeqCst);
+    faulty.state.all_hang.store(true, SeqCst);
     let from = tokio::time::Instant::now();
     guard.release_within(Duration::from_secs(1)).await.unwrap_err();
     assert!(from.elapsed() < Duration::from_secs(2));
@@ -130,8 +130,9 @@ async fn release_within_respects_its_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_finished_job_lets_another_instance_lead_first() {
     let faulty = store();
-    let done = || job_fn(|_| async { Ok(()) });
-    let elections = [1, 2].map(|seed| client(&faulty, seed).election("a").unwrap().spawn(done()));
+    let finished_job = || job_fn(|_| async { Ok(()) });
+    let elections =
+        [1, 2].map(|seed| client(&faulty, seed).election("a").unwrap().spawn(finished_job()));
     tokio::time::sleep(Duration::from_secs(60)).await;
     for election in &elections {
         assert!(election.status().terms > 1, "{:?}", election.status());
@@ -162,13 +163,13 @@ impl Job for ReasonRecorder {
 #[tokio::test(start_paused = true)]
 async fn a_returning_start_ends_the_term_only_if_the_job_opts_in() {
     for ends_when_start_returns in [true, false] {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let job = ReasonRecorder { ends_when_start_returns, reasons: told.clone() };
+        let reasons = Arc::new(Mutex::new(Vec::new()));
+        let job = ReasonRecorder { ends_when_start_returns, reasons: reasons.clone() };
         let election = client(&store(), 1).election("a").unwrap().spawn(job);
         tokio::time::sleep(Duration::from_secs(1)).await;
         let expected =
             if ends_when_start_returns { vec![StopReason::Finished] } else { Vec::new() };
-        assert_eq!(*told.lock().unwrap(), expected);
+        assert_eq!(*reasons.lock().unwrap(), expected);
         election.shutdown().await;
     }
 }

@@ -13,7 +13,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(root.join(file)).unwrap()
 }
 
-/// Returns the metrics in a text, by the names under which an application records them.
+/// Returns the metrics that a text names, by the names under which an application records them.
 fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let names = words.filter(|word| word.starts_with("leasehold_"));
@@ -58,7 +58,7 @@ fn docs_metrics_table_matches_the_catalog() {
         .collect();
     for (row, expected) in rows.iter().zip(&expected) {
         assert_eq!(row[..5], expected[..]);
-        assert!(!row[5].is_empty(), "{} lacks a description of a worrying value", row[0]);
+        assert!(!row[5].is_empty(), "{} does not say which values are a concern", row[0]);
     }
     assert_eq!(rows.len(), expected.len());
     assert!(named(&page).is_subset(&known()), "{:?}", named(&page).difference(&known()));
@@ -68,7 +68,7 @@ fn docs_metrics_table_matches_the_catalog() {
 fn dashboards_and_alerts_use_only_catalogued_metrics() {
     let board = read("examples/monitoring/grafana.json");
     serde_json::from_str::<serde_json::Value>(&board).unwrap();
-    assert_eq!(named(&board), known(), "the board shows every metric");
+    assert_eq!(named(&board), known(), "the dashboard shows every metric");
     for file in ["alerts.yml", "alerts_test.yml"] {
         let text = read(&format!("examples/monitoring/{file}"));
         let (named, known) = (named(&text), known());

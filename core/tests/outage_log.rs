@@ -61,14 +61,14 @@ async fn an_outage_logs_two_lines_for_any_number_of_leases() {
         guards.push(lock.try_acquire().await.unwrap().unwrap());
     }
     tokio::time::sleep(Duration::from_secs(10)).await;
-    faulty.k.all_fail.store(true, SeqCst);
+    faulty.state.all_fail.store(true, SeqCst);
     tokio::time::sleep(Duration::from_secs(10)).await;
-    faulty.k.all_fail.store(false, SeqCst);
+    faulty.state.all_fail.store(false, SeqCst);
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(guards.iter().all(leasehold_core::Guard::is_held));
     let lines = log.lines();
     assert_eq!(lines.len(), 2, "{lines:#?}");
-    assert!(lines[0].contains("WARN") && lines[0].contains("away"), "{lines:#?}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("refused"), "{lines:#?}");
     assert!(lines[1].contains("responds again") && lines[1].contains("failures="), "{lines:#?}");
 }
 
@@ -78,7 +78,7 @@ async fn a_store_that_hangs_is_logged_before_the_lock_is_lost() {
     let (log, _installed) = log();
     let faulty = FaultyStore::new(Arc::new(TokioClock::new()));
     let guard = client(&faulty).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
-    faulty.k.all_hang.store(true, SeqCst);
+    faulty.state.all_hang.store(true, SeqCst);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let lines = log.lines();
     assert_eq!(lines.len(), 1, "{lines:#?}");
@@ -96,7 +96,7 @@ async fn a_refused_watch_is_logged_once() {
     let faulty = FaultyStore::new(Arc::new(TokioClock::new())).watching(WatchFault::Refused);
     let _guard = client(&faulty).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_secs(120)).await;
-    assert!(faulty.k.watches.load(SeqCst) > 10);
+    assert!(faulty.state.watches.load(SeqCst) > 10);
     assert_eq!(log.lines().len(), 1, "{:#?}", log.lines());
 }
 
@@ -111,6 +111,6 @@ async fn no_watch_is_opened_when_hints_are_off() {
     let waiting = tokio::spawn(async move { waiter.acquire(Duration::from_secs(60)).await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     guard.release().await.unwrap();
-    assert!(waiting.await.unwrap().is_ok(), "it polls");
-    assert_eq!(faulty.k.watches.load(SeqCst), 0);
+    assert!(waiting.await.unwrap().is_ok(), "the waiter polls");
+    assert_eq!(faulty.state.watches.load(SeqCst), 0);
 }

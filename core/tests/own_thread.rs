@@ -35,9 +35,9 @@ fn four_workers() -> Runtime {
 }
 
 /// Blocks the thread until the condition holds, and returns whether it did in time.
-fn block_until(what: impl Fn() -> bool) -> bool {
+fn block_until(condition: impl Fn() -> bool) -> bool {
     let from = Instant::now();
-    while !what() {
+    while !condition() {
         if from.elapsed() > Duration::from_secs(60) {
             return false;
         }
@@ -46,25 +46,25 @@ fn block_until(what: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Blocks the thread until more heartbeats have been sent.
-fn blocks_while_renewing(faulty: &FaultyStore) -> bool {
-    let before = faulty.k.renews.load(SeqCst);
-    block_until(|| faulty.k.renews.load(SeqCst) >= before + 5)
+/// Blocks the thread until more heartbeats have been sent, and returns whether they were in time.
+fn renews_while_blocked(faulty: &FaultyStore) -> bool {
+    let before = faulty.state.renews.load(SeqCst);
+    block_until(|| faulty.state.renews.load(SeqCst) >= before + 5)
 }
 
-/// The first renewal used to wait for the guard's task, behind the task that computes.
+/// The first renewal once waited for the guard's task, which waited for the task that computes.
 #[test]
 fn a_guard_is_renewed_while_its_task_blocks() {
     for runtime in [four_workers(), one_thread()] {
         let (faulty, client) = client();
-        let (beats, held) = runtime.block_on(async move {
+        let (renewed, held) = runtime.block_on(async move {
             let task = tokio::spawn(async move {
                 let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
-                (blocks_while_renewing(&faulty), guard.is_held())
+                (renews_while_blocked(&faulty), guard.is_held())
             });
             task.await.unwrap()
         });
-        assert!(beats, "no heartbeat is sent while the task computes");
+        assert!(renewed, "no heartbeat is sent while the task computes");
         assert!(held);
     }
 }
@@ -72,16 +72,16 @@ fn a_guard_is_renewed_while_its_task_blocks() {
 #[test]
 fn a_term_is_renewed_while_its_job_blocks() {
     let (faulty, client) = client();
-    let (beats, held) = one_thread().block_on(async move {
+    let (renewed, held) = one_thread().block_on(async move {
         let (send, received) = tokio::sync::oneshot::channel();
         let send = Arc::new(std::sync::Mutex::new(Some(send)));
         let election =
             client.election("a").unwrap().spawn(job_fn(move |leadership: Leadership| {
                 let (faulty, send) = (faulty.clone(), send.clone());
                 async move {
-                    let beats = blocks_while_renewing(&faulty);
+                    let renewed = renews_while_blocked(&faulty);
                     if let Some(send) = send.lock().unwrap().take() {
-                        send.send((beats, leadership.is_held())).unwrap();
+                        send.send((renewed, leadership.is_held())).unwrap();
                     }
                     leadership.cancelled().await;
                     Ok(())
@@ -91,7 +91,7 @@ fn a_term_is_renewed_while_its_job_blocks() {
         election.shutdown().await;
         outcome
     });
-    assert!(beats, "no heartbeat is sent while the job computes");
+    assert!(renewed, "no heartbeat is sent while the job computes");
     assert!(held);
 }
 
@@ -102,7 +102,7 @@ fn a_dropped_guard_is_released_while_its_task_blocks() {
         let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
         drop(guard);
         let name = LockName::new("a").unwrap();
-        // The memory store answers at once.
+        // The memory store replies at once.
         let record = || faulty.inner.get(&name).now_or_never().unwrap().unwrap().unwrap();
         block_until(|| record().lease.is_none())
     });
@@ -122,7 +122,7 @@ impl Drop for Dropped {
 #[test]
 fn a_job_is_dropped_in_the_applications_runtime() {
     let (send, dropped) = std::sync::mpsc::channel();
-    let (_odd, client) = client();
+    let (_faulty, client) = client();
     let name = one_thread().block_on(async move {
         let kept = Dropped(send);
         let election =
@@ -147,7 +147,7 @@ fn a_job_is_dropped_in_the_applications_runtime() {
 #[test]
 fn shutdown_does_not_wait_for_an_idle_runtime() {
     let (faulty, client) = client();
-    faulty.k.announces.store(true, SeqCst);
+    faulty.state.announces.store(true, SeqCst);
     let job = || {
         job_fn(|leadership: Leadership| async move {
             leadership.cancelled().await;
@@ -169,26 +169,26 @@ fn shutdown_does_not_wait_for_an_idle_runtime() {
     drop((idle, first));
 }
 
-/// The handle is kept, but the job cannot continue.
+/// The application keeps the handle, but the job cannot continue.
 #[test]
 fn an_election_ends_when_its_runtime_shuts_down() {
-    let (_odd, client) = client();
-    let gone = one_thread();
-    let (lead, follow) = gone.block_on(async {
+    let (_faulty, client) = client();
+    let runtime = one_thread();
+    let (leader, candidate) = runtime.block_on(async {
         let job = || {
             job_fn(|leadership: Leadership| async move {
                 leadership.cancelled().await;
                 Ok(())
             })
         };
-        let lead = client.election("a").unwrap().spawn(job());
-        lead.watch().wait_for(Status::is_leading).await.unwrap();
-        (lead, client.election("a").unwrap().spawn(job()))
+        let leader = client.election("a").unwrap().spawn(job());
+        leader.watch().wait_for(Status::is_leading).await.unwrap();
+        (leader, client.election("a").unwrap().spawn(job()))
     });
-    drop(gone);
-    let left = one_thread().block_on(async {
-        let both = async { tokio::join!(lead.join(), follow.join()) };
+    drop(runtime);
+    let ended = one_thread().block_on(async {
+        let both = async { tokio::join!(leader.join(), candidate.join()) };
         tokio::time::timeout(Duration::from_secs(60), both).await
     });
-    assert!(left.is_ok());
+    assert!(ended.is_ok());
 }

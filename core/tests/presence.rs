@@ -66,13 +66,14 @@ async fn a_crashed_instance_is_listed_for_one_ttl() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let store = MemoryStore::with_clock(clock.clone());
     let observer = client(store.clone(), &clock);
-    let gone = client(store.clone(), &clock);
-    let presence = Presence { holder: gone.holder().clone(), campaigns: Vec::new(), unlisted: 0 };
+    let crashed = client(store.clone(), &clock);
+    let holder = crashed.holder().clone();
+    let presence = Presence { holder, campaigns: Vec::new(), unlisted: 0 };
     store.announce(&presence, Duration::from_secs(15)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(14_999)).await;
-    assert!(names_of(&observer, &gone).await.is_some());
+    assert!(names_of(&observer, &crashed).await.is_some());
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(names_of(&observer, &gone).await, None);
+    assert_eq!(names_of(&observer, &crashed).await, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -118,7 +118,7 @@ async fn resign_does_nothing_to_free_or_disabled_names() {
 async fn resign_completes_when_its_future_is_dropped() {
     let client = client(&store());
     let guard = client.lock("a").unwrap().acquire(Duration::ZERO).await.unwrap();
-    // The future is polled once, then dropped.
+    // The future is polled once and then dropped.
     let _ = timeout(Duration::ZERO, client.resign("a", "x")).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let record = client.status("a").await.unwrap();

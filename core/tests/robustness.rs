@@ -1,4 +1,4 @@
-//! A store or runtime that misbehaves causes no more damage than necessary.
+//! The engine limits the damage that a misbehaving store or runtime causes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
@@ -16,11 +16,11 @@ use leasehold_core::{
     Moment, Settings, Status, SystemClock, TokioClock, job_fn, start_stop,
 };
 
-fn secs(s: u64) -> Duration {
-    Duration::from_secs(s)
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
-fn ms(s: u64) -> Duration {
-    Duration::from_millis(s)
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }
 fn client(faulty: &FaultyStore, clock: Arc<dyn Clock>, settings: Settings) -> Client {
     Client::builder(Arc::new(faulty.clone()))
@@ -31,18 +31,18 @@ fn client(faulty: &FaultyStore, clock: Arc<dyn Clock>, settings: Settings) -> Cl
         .unwrap()
 }
 fn waiting_job() -> impl Job {
-    job_fn(|l: Leadership| async move {
-        l.cancelled().await;
+    job_fn(|leadership: Leadership| async move {
+        leadership.cancelled().await;
         Ok(())
     })
 }
-fn finishes(limit: Duration, f: impl FnOnce() + Send + 'static) -> bool {
-    let (s, r) = mpsc::channel();
+fn finishes(limit: Duration, call: impl FnOnce() + Send + 'static) -> bool {
+    let (done, finished) = mpsc::channel();
     std::thread::spawn(move || {
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
-        let _ = s.send(());
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+        let _ = done.send(());
     });
-    r.recv_timeout(limit).is_ok()
+    finished.recv_timeout(limit).is_ok()
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn spawn_while_the_runtime_shuts_down_does_not_hang() {
             let _in = handle.enter();
             drop(client.election("a").unwrap().spawn(waiting_job()));
         }),
-        "hangs"
+        "the call hangs"
     );
 }
 #[tokio::test]
@@ -75,19 +75,20 @@ async fn stop_is_called_with_zero_grace() {
         .settings(Settings::new().stop_grace(Duration::ZERO))
         .build()
         .unwrap();
-    let e = client.election("a").unwrap().spawn(start_stop(
+    let election = client.election("a").unwrap().spawn(start_stop(
         |_| async { Ok(()) },
         move |_| {
             s.fetch_add(1, SeqCst);
             async {}
         },
     ));
-    e.watch().wait_for(Status::is_leading).await.unwrap();
+    election.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(ms(50)).await;
-    e.shutdown().await;
+    election.shutdown().await;
     assert_eq!(stops.load(SeqCst), 1);
 }
-/// shut down in the instant at which the term begins.
+/// Returns the number of terms whose `stop` came before their `start`, when the election is shut
+/// down at the moment at which the term begins.
 fn terms_out_of_order(workers: usize, rounds: usize) -> usize {
     let rt = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -97,12 +98,12 @@ fn terms_out_of_order(workers: usize, rounds: usize) -> usize {
     rt.block_on(async {
         let client = Client::new(MemoryStore::new()).unwrap();
         let mut wrong = 0;
-        for i in 0..rounds {
+        for round in 0..rounds {
             let log = Arc::new(Mutex::new(Vec::new()));
             let (a, b) = (log.clone(), log.clone());
             let client = client.clone();
             let done = tokio::spawn(async move {
-                let e = client.election(format!("n{i}")).unwrap().spawn(start_stop(
+                let election = client.election(format!("n{round}")).unwrap().spawn(start_stop(
                     move |_| {
                         a.lock().unwrap().push("start");
                         async { Ok(()) }
@@ -114,22 +115,22 @@ fn terms_out_of_order(workers: usize, rounds: usize) -> usize {
                 ));
                 // Another worker spins, and sends the shutdown as soon as the status says leading.
                 tokio::task::spawn_blocking(move || {
-                    while e.status().terms == 0 {
+                    while election.status().terms == 0 {
                         std::hint::spin_loop();
                     }
-                    let w = e.watch();
-                    drop(e);
-                    w
+                    let status = election.watch();
+                    drop(election);
+                    status
                 })
                 .await
                 .unwrap()
             });
-            let mut w = done.await.unwrap();
-            while w.changed().await.is_ok() {}
+            let mut status = done.await.unwrap();
+            while status.changed().await.is_ok() {}
             let log = log.lock().unwrap().clone();
             if log != ["start", "stop"] {
                 wrong += 1;
-                println!("round {i}: {log:?}");
+                println!("round {round}: {log:?}");
             }
         }
         wrong
@@ -156,17 +157,17 @@ fn renew_in_another_runtime(ttl: Duration) -> bool {
         .build()
         .unwrap();
     a.block_on(async {
-        let g = client.lock("x").unwrap().acquire(secs(60)).await.unwrap();
+        let guard = client.lock("x").unwrap().acquire(secs(60)).await.unwrap();
         tokio::time::sleep(ms(10)).await;
-        g.release().await.unwrap();
+        guard.release().await.unwrap();
     });
     // `a` still exists, but nobody drives it.
     let b =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let held = b.block_on(async {
-        let g = client.lock("y").unwrap().acquire(secs(60)).await.unwrap();
+        let guard = client.lock("y").unwrap().acquire(secs(60)).await.unwrap();
         tokio::time::sleep(ttl * 5 / 2).await;
-        g.is_held()
+        guard.is_held()
     });
     drop(a);
     held
@@ -180,49 +181,50 @@ async fn a_watch_that_ends_at_once_is_reopened_with_backoff() {
     let _a = one.election("a").unwrap().spawn(waiting_job());
     let _b = two.election("a").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(60)).await;
-    let (r, q) = (faulty.k.renews.load(SeqCst), faulty.k.acquires.load(SeqCst));
+    let (renews, acquires) = (faulty.state.renews.load(SeqCst), faulty.state.acquires.load(SeqCst));
     println!(
-        "in 60 s: {r} renews (20 expected), {q} acquires (13 expected), {} watches",
-        faulty.k.watches.load(SeqCst)
+        "in 60 s: {renews} renews (20 expected), {acquires} acquires (13 expected), {} watches",
+        faulty.state.watches.load(SeqCst)
     );
-    assert!(r < 60 && q < 60, "{r} renews, {q} acquires");
+    assert!(renews < 60 && acquires < 60, "{renews} renews, {acquires} acquires");
 }
 #[tokio::test(start_paused = true)]
 async fn hints_do_not_consume_retries() {
     let clock = Arc::new(TokioClock::new());
     let faulty = FaultyStore::new(clock.clone()).watching(WatchFault::Manual);
     let c = client(&faulty, clock.clone(), Settings::new());
-    let e = c.election("a").unwrap().spawn(waiting_job());
-    e.watch().wait_for(Status::is_leading).await.unwrap();
+    let election = c.election("a").unwrap().spawn(waiting_job());
+    election.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(ms(500)).await;
-    faulty.k.renew_fails.store(true, SeqCst);
+    faulty.state.renew_fails.store(true, SeqCst);
     for _ in 0..5 {
         faulty.hint();
         tokio::time::sleep(ms(20)).await;
         println!(
             "{} renews, {:?} terms {} err {:?}",
-            faulty.k.renews.load(SeqCst),
-            e.status().standing,
-            e.status().terms,
-            e.status().error
+            faulty.state.renews.load(SeqCst),
+            election.status().standing,
+            election.status().terms,
+            election.status().error
         );
     }
-    faulty.k.renew_fails.store(false, SeqCst); // an outage of 100 ms
-    assert_eq!(e.status().terms, 1, "stepped down after 100 ms of a tolerance of 9.25 s");
+    // The outage lasted 100 ms.
+    faulty.state.renew_fails.store(false, SeqCst);
+    assert_eq!(election.status().terms, 1, "stepped down after 100 ms of a tolerance of 9.25 s");
 }
 #[tokio::test(start_paused = true)]
 async fn an_election_survives_a_release_that_panics() {
     let clock = Arc::new(TokioClock::new());
     let faulty = FaultyStore::new(clock.clone());
     let c = client(&faulty, clock.clone(), Settings::new());
-    let e = c.election("a").unwrap().spawn(waiting_job());
-    e.watch().wait_for(Status::is_leading).await.unwrap();
-    faulty.k.release_panics.store(true, SeqCst);
-    e.resign().await;
-    faulty.k.release_panics.store(false, SeqCst);
+    let election = c.election("a").unwrap().spawn(waiting_job());
+    election.watch().wait_for(Status::is_leading).await.unwrap();
+    faulty.state.release_panics.store(true, SeqCst);
+    election.resign().await;
+    faulty.state.release_panics.store(false, SeqCst);
     tokio::time::sleep(secs(60)).await;
-    println!("{:?}", e.status());
-    assert!(e.status().is_leading(), "the instance never campaigns again");
+    println!("{:?}", election.status());
+    assert!(election.status().is_leading(), "the instance never campaigns again");
 }
 #[tokio::test(start_paused = true)]
 async fn a_panicking_renew_fails_only_its_batch() {
@@ -238,9 +240,10 @@ async fn a_panicking_renew_fails_only_its_batch() {
     let fast = c.election("fast").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(1)).await;
     assert!(slow.status().is_leading() && fast.status().is_leading());
-    faulty.k.renew_panics.store(true, SeqCst);
-    tokio::time::sleep(secs(3)).await; // the fast one's heartbeat; the slow one's is due at 120 s
-    faulty.k.renew_panics.store(false, SeqCst);
+    faulty.state.renew_panics.store(true, SeqCst);
+    // Only the fast one's heartbeat is sent; the slow one's is due at 120 s.
+    tokio::time::sleep(secs(3)).await;
+    faulty.state.renew_panics.store(false, SeqCst);
     println!("terms {} {} {:?}", fast.status().terms, slow.status().terms, fast.status().error);
     println!("fast {:?} slow {:?}", fast.status().standing, slow.status().standing);
     assert_eq!(slow.status().terms, 1, "a lease whose heartbeat was not in the batch stepped down");
@@ -250,7 +253,7 @@ async fn an_unconfirmed_grant_is_released_after_a_disable() {
     let clock = Arc::new(TokioClock::new());
     let faulty = FaultyStore::new(clock.clone());
     let c = client(&faulty, clock.clone(), Settings::new());
-    faulty.k.acquire_loses_reply.store(true, SeqCst);
+    faulty.state.acquire_loses_reply.store(true, SeqCst);
     let lock = c.lock("a").unwrap();
     let waiting = tokio::spawn({
         let lock = lock.clone();
@@ -258,7 +261,7 @@ async fn an_unconfirmed_grant_is_released_after_a_disable() {
     });
     tokio::time::sleep(ms(500)).await;
     c.disable("a", "why").await.unwrap();
-    faulty.k.acquire_loses_reply.store(false, SeqCst);
+    faulty.state.acquire_loses_reply.store(false, SeqCst);
     println!("{:?}", waiting.await.unwrap());
     c.enable("a").await.unwrap();
     tokio::time::sleep(secs(1)).await;
@@ -273,13 +276,14 @@ async fn an_unconfirmed_grant_is_released_after_a_disable() {
 async fn a_hanging_call_does_not_delay_shutdown() {
     let clock = Arc::new(TokioClock::new());
     let faulty = FaultyStore::new(clock.clone());
-    faulty.k.all_hang.store(true, SeqCst);
+    faulty.state.all_hang.store(true, SeqCst);
     let c = client(&faulty, clock.clone(), Settings::new().ttl(MAX_TTL));
-    let e = c.election("a").unwrap().spawn(waiting_job());
+    let election = c.election("a").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(1)).await;
     let from = tokio::time::Instant::now();
-    faulty.k.all_hang.store(false, SeqCst); // one call hung; the store works again
-    e.shutdown().await;
+    // One call hangs; the store works again.
+    faulty.state.all_hang.store(false, SeqCst);
+    election.shutdown().await;
     println!("shutdown took {:?}", from.elapsed());
     assert!(from.elapsed() < secs(120));
 }
@@ -289,11 +293,11 @@ async fn an_observer_does_not_spin_on_an_expired_lease() {
     let faulty = FaultyStore::new(clock.clone());
     let c = client(&faulty, clock.clone(), Settings::new());
     let _g = c.lock("a").unwrap().acquire(secs(1)).await.unwrap();
-    faulty.k.zero_remaining.store(true, SeqCst);
-    let mut o = c.observe("a").unwrap();
-    tokio::spawn(async move { while o.next().await.is_some() {} });
+    faulty.state.zero_remaining.store(true, SeqCst);
+    let mut observations = c.observe("a").unwrap();
+    tokio::spawn(async move { while observations.next().await.is_some() {} });
     tokio::time::sleep(ms(100)).await;
-    let gets = faulty.k.gets.load(SeqCst);
+    let gets = faulty.state.gets.load(SeqCst);
     assert!(gets < 100, "{gets} reads in 100 ms");
 }
 #[tokio::test]
@@ -309,20 +313,20 @@ async fn acquire_without_time_tries_once() {
 #[tokio::test]
 async fn a_hanging_watch_is_dropped_without_waiters() {
     let faulty = FaultyStore::new(Arc::new(SystemClock)).watching(WatchFault::Hang);
-    let weak = Arc::downgrade(&faulty.k);
+    let weak = Arc::downgrade(&faulty.state);
     let c = client(&faulty, Arc::new(SystemClock), Settings::new());
     drop(faulty);
-    let o = c.observe("a").unwrap();
+    let observations = c.observe("a").unwrap();
     tokio::time::sleep(ms(50)).await;
-    drop(o);
+    drop(observations);
     drop(c);
-    let gone = async {
+    let dropped = async {
         while weak.strong_count() > 0 {
             tokio::time::sleep(ms(10)).await;
         }
     };
-    let gone = tokio::time::timeout(secs(60), gone).await;
-    assert!(gone.is_ok(), "a task still keeps the store");
+    let dropped = tokio::time::timeout(secs(60), dropped).await;
+    assert!(dropped.is_ok(), "a task still keeps the store");
 }
 #[tokio::test(start_paused = true)]
 async fn a_panicking_watch_is_reopened() {
@@ -331,8 +335,8 @@ async fn a_panicking_watch_is_reopened() {
     let one = client(&faulty, clock.clone(), Settings::new());
     let _e = one.election("a").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(120)).await;
-    let n = faulty.k.watches.load(SeqCst);
-    assert!(n >= 2, "{n} watch in 2 minutes");
+    let watches = faulty.state.watches.load(SeqCst);
+    assert!(watches >= 2, "{watches} watches in 2 minutes");
 }
 #[tokio::test(start_paused = true)]
 async fn a_lost_lease_aborts_the_job_at_once() {
@@ -341,37 +345,38 @@ async fn a_lost_lease_aborts_the_job_at_once() {
     let c = client(&faulty, clock.clone(), Settings::new());
     let active = Arc::new(AtomicU64::new(0));
     let job = |active: Arc<AtomicU64>| {
-        job_fn(move |l: Leadership| {
+        job_fn(move |leadership: Leadership| {
             let active = active.clone();
             async move {
-                struct SetOnDrop(Arc<AtomicU64>);
-                impl Drop for SetOnDrop {
+                struct DecrementOnDrop(Arc<AtomicU64>);
+                impl Drop for DecrementOnDrop {
                     fn drop(&mut self) {
                         self.0.fetch_sub(1, SeqCst);
                     }
                 }
                 active.fetch_add(1, SeqCst);
-                let _out = SetOnDrop(active);
+                let _active = DecrementOnDrop(active);
                 // The work checks `cancelled` only between rounds of 4 s.
                 loop {
                     tokio::time::sleep(secs(4)).await;
-                    if l.cancellation().is_cancelled() {
+                    if leadership.cancellation().is_cancelled() {
                         return Ok(());
                     }
                 }
             }
         })
     };
-    let e = c.election("a").unwrap().spawn(job(active.clone()));
-    e.watch().wait_for(Status::is_leading).await.unwrap();
+    let election = c.election("a").unwrap().spawn(job(active.clone()));
+    election.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(ms(100)).await;
     let lease = c.status("a").await.unwrap().lease.unwrap().id;
-    faulty.inner.release(&LockName::new("a").unwrap(), lease).await.unwrap(); // forced
+    // The lease is released without the holder's knowledge.
+    faulty.inner.release(&LockName::new("a").unwrap(), lease).await.unwrap();
     let other = client(&faulty, clock.clone(), Settings::new());
-    let f = other.election("a").unwrap().spawn(job(active.clone()));
+    let other_election = other.election("a").unwrap().spawn(job(active.clone()));
     tokio::time::sleep(ms(500)).await;
-    println!("{:?} {:?}", e.status().standing, f.status().standing);
-    assert!(active.load(SeqCst) <= 1, "two jobs work, one with a lease known to be lost");
+    println!("{:?} {:?}", election.status().standing, other_election.status().standing);
+    assert!(active.load(SeqCst) <= 1, "two jobs work, one of them without its lease");
 }
 
 /// The model checker found this: an instance must not block itself.
@@ -380,23 +385,23 @@ async fn a_lock_refused_after_an_unknown_attempt_keeps_its_lease_id() {
     let clock = Arc::new(TokioClock::new());
     let faulty = FaultyStore::new(clock.clone());
     let lock = client(&faulty, clock.clone(), Settings::new()).lock("a").unwrap();
-    faulty.k.acquire_loses_reply.store(true, SeqCst);
+    faulty.state.acquire_loses_reply.store(true, SeqCst);
     let waiting = tokio::spawn(async move { lock.acquire(secs(60)).await.map(drop) });
     tokio::time::sleep(ms(10)).await;
     // The first request gets no reply, and another lease blocks the second.
     let name = LockName::new("a").unwrap();
-    let first = faulty.k.acquire_ids.lock().unwrap()[0];
+    let first = faulty.state.acquire_ids.lock().unwrap()[0];
     faulty.inner.release(&name, first).await.unwrap();
     let other = client(&faulty, clock, Settings::new()).lock("a").unwrap();
-    faulty.k.acquire_loses_reply.store(false, SeqCst);
+    faulty.state.acquire_loses_reply.store(false, SeqCst);
     let guard = other.acquire(Duration::ZERO).await.unwrap();
     tokio::time::sleep(secs(20)).await;
     guard.release().await.unwrap();
     waiting.await.unwrap().unwrap();
     // The first request might have arrived in the meantime, and its lease would block a new id.
-    let asked = faulty.k.acquire_ids.lock().unwrap();
-    let own: Vec<_> = asked.iter().filter(|id| **id == first).collect();
-    assert_eq!(own.len() + 1, asked.len(), "{asked:?}");
+    let attempted = faulty.state.acquire_ids.lock().unwrap();
+    let own: Vec<_> = attempted.iter().filter(|id| **id == first).collect();
+    assert_eq!(own.len() + 1, attempted.len(), "{attempted:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -408,35 +413,35 @@ async fn a_failed_or_dropped_release_is_retried_in_the_background() {
     let is_free = async || c.status("a").await.unwrap().lease.is_none();
 
     let guard = lock.acquire(secs(1)).await.unwrap();
-    faulty.k.release_panics.store(true, SeqCst);
+    faulty.state.release_panics.store(true, SeqCst);
     assert!(guard.release().await.is_err());
-    faulty.k.release_panics.store(false, SeqCst);
+    faulty.state.release_panics.store(false, SeqCst);
     tokio::time::sleep(secs(1)).await;
     assert!(is_free().await, "the release is not retried");
 
     let guard = lock.acquire(secs(1)).await.unwrap();
-    faulty.k.all_hang.store(true, SeqCst);
+    faulty.state.all_hang.store(true, SeqCst);
     assert!(guard.release().now_or_never().is_none());
-    faulty.k.all_hang.store(false, SeqCst);
+    faulty.state.all_hang.store(false, SeqCst);
     tokio::time::sleep(secs(1)).await;
     assert!(is_free().await, "the release was dropped and not retried");
 }
 
 /// A lease from before the disable is ending; if it counted as a grant, it would be lost at once.
 #[tokio::test(start_paused = true)]
-async fn a_lock_granted_unnoticed_before_a_disable_gets_a_new_lease_id() {
+async fn an_unconfirmed_lock_grant_before_a_disable_is_not_used() {
     let clock = Arc::new(TokioClock::new());
     let faulty = FaultyStore::new(clock.clone());
     let c = client(&faulty, clock, Settings::new());
     let lock = c.lock("a").unwrap();
-    faulty.k.acquire_loses_reply.store(true, SeqCst);
+    faulty.state.acquire_loses_reply.store(true, SeqCst);
     let waiting = tokio::spawn(async move { lock.acquire(secs(60)).await });
     tokio::time::sleep(ms(10)).await;
     c.disable("a", "why").await.unwrap();
-    faulty.k.acquire_loses_reply.store(false, SeqCst);
-    let asked = || faulty.k.acquire_ids.lock().unwrap().len();
-    let before = asked();
-    while asked() == before {
+    faulty.state.acquire_loses_reply.store(false, SeqCst);
+    let attempts = || faulty.state.acquire_ids.lock().unwrap().len();
+    let before = attempts();
+    while attempts() == before {
         tokio::time::sleep(ms(1)).await;
     }
     c.enable("a").await.unwrap();
@@ -509,18 +514,18 @@ impl Clock for DropAtStep {
     }
 }
 
-/// The instance once led forever, without a job, if that moment was between the grant's reply and
+/// The instance once led forever without a job, if that moment was between the grant's reply and
 /// `start`.
 #[tokio::test]
 async fn dropping_the_handle_at_any_step_ends_the_election() {
-    for looks in 1..1000 {
+    for read in 1..1000 {
         let clock = Arc::new(DropAtStep::default());
         let store = Arc::new(MemoryStore::new());
         let client = Client::builder(store).clock(clock.clone()).build().unwrap();
         let handle = client.election("a").unwrap().spawn(waiting_job());
         let mut status = handle.watch();
         *clock.handle.lock().unwrap() = Some(handle);
-        clock.reads_left.store(looks, SeqCst);
+        clock.reads_left.store(read, SeqCst);
         let ended = async {
             // This fails if the election has ended.
             let _ = status.wait_for(Status::is_leading).await;
@@ -529,10 +534,10 @@ async fn dropping_the_handle_at_any_step_ends_the_election() {
             never_dropped
         };
         let ended = tokio::time::timeout(secs(30), ended).await;
-        assert!(ended.is_ok(), "the election continues when the handle is dropped at read {looks}");
-        assert_eq!(client.status("a").await.unwrap().lease, None, "after read {looks}");
+        assert!(ended.is_ok(), "the election continues when the handle is dropped at read {read}");
+        assert_eq!(client.status("a").await.unwrap().lease, None, "after read {read}");
         if ended == Ok(true) {
-            assert!(looks > 5, "every step to the lead was tried");
+            assert!(read > 5, "every step to the lead was tried");
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! Missed hints and late commands do no harm, on paused time.
+//! On paused time, missed hints and late commands do no harm.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
@@ -28,14 +28,14 @@ async fn a_release_before_the_watch_opens_is_not_missed() {
     let store = FaultyStore::new(clock.clone());
     let guard = client(&store, &clock).lock("a").unwrap().try_acquire().await.unwrap().unwrap();
 
-    let unwatched = FaultyStore { k: Arc::default(), ..store }.watching(WatchFault::Refused);
+    let unwatched = FaultyStore { state: Arc::default(), ..store }.watching(WatchFault::Refused);
     let lock = client(&unwatched, &clock).lock("a").unwrap();
     let waiting = tokio::spawn(async move { lock.acquire(DAY * 2).await });
     sleep(Duration::from_secs(60)).await;
     assert!(!waiting.is_finished());
     guard.release().await.unwrap();
     sleep(Duration::from_secs(60)).await;
-    assert!(!waiting.is_finished(), "by chance");
+    assert!(!waiting.is_finished(), "the lock was acquired before the watch opened");
     unwatched.set_watch(WatchFault::Inner);
     let guard = timeout(DAY / 2, waiting)
         .await
@@ -52,14 +52,14 @@ async fn a_late_resign_does_not_end_the_next_term() {
     let client = Client::builder(Arc::new(store)).clock(clock).seed(1).build().unwrap();
     let terms: Arc<Mutex<Vec<Leadership>>> = Arc::default();
     let reasons: Arc<Mutex<Vec<StopReason>>> = Arc::default();
-    let (note, noted) = (terms.clone(), reasons.clone());
+    let (started, stopped) = (terms.clone(), reasons.clone());
     let election = client.election("a").unwrap().spawn(start_stop(
         move |leadership| {
-            note.lock().unwrap().push(leadership);
+            started.lock().unwrap().push(leadership);
             std::future::ready(Ok(()))
         },
         move |reason| {
-            noted.lock().unwrap().push(reason);
+            stopped.lock().unwrap().push(reason);
             std::future::ready(())
         },
     ));

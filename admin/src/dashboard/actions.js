@@ -15,12 +15,13 @@ const VERBS = {
   resign: {
     title: "Resign",
     what: (entry) => {
-      const told = "Its holder is asked to stop";
+      const asked = "Its holder is asked to stop";
       if (entry && isAlone(entry)) {
-        return `${told}. No other instance is a candidate, so nobody will take over.`;
+        return `${asked}. No other instance is a candidate, so nobody will take over.`;
       }
       // For a lock that is not an election, its waiters are unknown.
-      return entry && standbys(entry)?.length > 0 ? `${told}, and the lead moves on.` : `${told}.`;
+      const hasStandby = entry && standbys(entry)?.length > 0;
+      return hasStandby ? `${asked}, and the lead moves to another instance.` : `${asked}.`;
     },
   },
 };
@@ -51,7 +52,7 @@ async function doAction() {
   setText($("act-error"), "");
   try {
     const outcome = await write(verb, name, verb === "enable" ? {} : { reason });
-    say(`${plain(name)}: ${OUTCOMES[outcome] ?? plain(String(outcome))}`);
+    showMessage(`${plain(name)}: ${OUTCOMES[outcome] ?? plain(String(outcome))}`);
     $("act").close();
   } catch (error) {
     setText($("act-error"), plain(error.message));
@@ -64,12 +65,12 @@ async function doAction() {
   }
 }
 
-let saying = 0;
+let messageTimer = 0;
 
-function say(text) {
+function showMessage(text) {
   setText($("said"), text);
-  clearTimeout(saying);
-  saying = setTimeout(() => setText($("said"), ""), 15_000);
+  clearTimeout(messageTimer);
+  messageTimer = setTimeout(() => setText($("said"), ""), 15_000);
 }
 
 let detailed = null;
@@ -91,7 +92,7 @@ function drawDetails() {
   const others = standbys(entry);
   const ms = left(entry);
   fill($("details").querySelector("dl"), [
-    ["State", since(entry) || SAID[lock.state]],
+    ["State", since(entry) || STATE_NAMES[lock.state]],
     ["Reason", why(entry)],
     ["Holder", holder ? who(holder) : "nobody"],
     ["Host and process", holder && plain(`${holder.host}, pid ${holder.pid}`)],
@@ -102,11 +103,11 @@ function drawDetails() {
     ["Standbys", others && (others.map(who).join("; ") || "none")],
   ]);
   const list = $("details-terms");
-  const said = entry.terms.map(termSaid).reverse();
-  while (list.children.length > said.length) {
+  const texts = entry.terms.map(termText).reverse();
+  while (list.children.length > texts.length) {
     list.lastElementChild.remove();
   }
-  said.forEach((text, index) => {
+  texts.forEach((text, index) => {
     setText(list.children[index] ?? list.appendChild(document.createElement("li")), text);
   });
 }
@@ -118,7 +119,7 @@ function heldSince(entry) {
 
 /** Fills a list with pairs of words; a pair without the second word is omitted. */
 function fill(list, pairs) {
-  const words = pairs.filter(([, said]) => said).flat();
+  const words = pairs.filter(([, text]) => text).flat();
   while (list.children.length > words.length) {
     list.lastElementChild.remove();
   }

@@ -41,8 +41,8 @@ class Problem extends Error {
   }
 }
 
-/** Resolves to a successful response, else throws: a Problem if the server replied. */
-async function ask(path, { body, signal } = {}) {
+/** Resolves to a successful response. Otherwise it throws, with a Problem if the server replied. */
+async function request(path, { body, signal } = {}) {
   const headers = new Headers();
   const shown = token.get();
   if (shown !== null) {
@@ -58,22 +58,23 @@ async function ask(path, { body, signal } = {}) {
     options.method = "POST";
     options.body = JSON.stringify(body);
   }
-  // In the mode "same-origin", Referrer-Policy would have the header Origin be "null".
+  // In the mode "same-origin", Referrer-Policy would set the header Origin to "null".
   const response = await fetch(base + path, options);
   if (response.ok) {
     return response;
   }
-  let said = {};
+  let problem = {};
   try {
-    said = await response.json();
+    problem = await response.json();
   } catch {
-    // A proxy in between replied.
+    // The response is that of a proxy.
   }
-  throw new Problem(response.status, said?.title || `status ${response.status}`, said?.detail || "");
+  const title = problem?.title || `status ${response.status}`;
+  throw new Problem(response.status, title, problem?.detail || "");
 }
 
 async function read(path) {
-  const response = await ask(path, { signal: AbortSignal.timeout(READ_MS) });
+  const response = await request(path, { signal: AbortSignal.timeout(READ_MS) });
   return response.json();
 }
 
@@ -84,7 +85,8 @@ async function write(verb, name, body) {
     if (name === "." || name === "..") {
       return await writeDots(verb, name, body, signal);
     }
-    const response = await ask(`v1/locks/${encodeURIComponent(name)}/${verb}`, { body, signal });
+    const path = `v1/locks/${encodeURIComponent(name)}/${verb}`;
+    const response = await request(path, { body, signal });
     return (await response.json()).outcome;
   } catch (error) {
     if (error instanceof Problem) {
@@ -95,15 +97,15 @@ async function write(verb, name, body) {
   }
 }
 
-/** Browsers remove these two names from paths, even encoded; here they are in the body. */
+/** Browsers remove these two names from paths, even if encoded, so they are sent in the body. */
 async function writeDots(verb, lockName, { reason }, signal) {
   const call = async (path, body) => {
-    const response = await ask(`api/mastercontrols/${path}`, { body, signal });
+    const response = await request(`api/mastercontrols/${path}`, { body, signal });
     return response.json();
   };
   if (verb !== "enable") {
-    const said = await call("disable", { lockName, reason });
-    if (said.endsWith(" is already flagged as disabled")) {
+    const reply = await call("disable", { lockName, reason });
+    if (reply.endsWith(" is already flagged as disabled")) {
       if (verb === "disable") {
         return "already_disabled";
       }

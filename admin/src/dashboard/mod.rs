@@ -1,4 +1,4 @@
-//! The dashboard is one page, which requests only the API next to it.
+//! The dashboard is one page, which sends requests only to the API of its own router.
 
 use std::sync::LazyLock;
 
@@ -18,7 +18,7 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = concat!(
     include_str!("api.js"),
     include_str!("model.js"),
-    include_str!("words.js"),
+    include_str!("format.js"),
     include_str!("view.js"),
     include_str!("actions.js"),
     include_str!("stream.js"),
@@ -52,7 +52,7 @@ pub(crate) async fn page() -> Response {
 }
 
 /// Returns whether the request is for the page, which has no secrets: it prompts for the token.
-pub(crate) fn is_asked_for(request: &Request) -> bool {
+pub(crate) fn is_requested(request: &Request) -> bool {
     let reads = [Method::GET, Method::HEAD].contains(request.method());
     reads && request.uri().path() == "/"
 }

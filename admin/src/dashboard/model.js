@@ -3,10 +3,10 @@
 // Every time is of performance.now(): the server sends durations, and calendar clocks may differ.
 
 /** The strip covers the time of the known terms, within these bounds. */
-const [LEAST_WINDOW_MS, WINDOW_MS] = [60_000, 10 * 60_000];
+const [MIN_WINDOW_MS, MAX_WINDOW_MS] = [60_000, 10 * 60_000];
 
 /** At most this many terms of a lock are kept. */
-const MOST_TERMS = 30;
+const MAX_TERMS = 30;
 
 /** name => { lock, at, full, terms, index, text }; its durations were correct at `at`. */
 const locks = new Map();
@@ -21,7 +21,7 @@ let campaigns = null;
 /** The last listed name of each instance that campaigns for more names than it lists. */
 let unlisted = [];
 
-/** The moment since which the state may be outdated, and the last at which it was current. */
+/** The last moment at which the state was current; null while it is current. */
 let frozen = null;
 
 /** The start of the first term that was seen. */
@@ -55,7 +55,7 @@ function ordered() {
 }
 
 /** Applies a lock event; changes after the moment `gap` may have been missed. */
-function tell(lock, at, gap) {
+function applyLock(lock, at, gap) {
   let entry = locks.get(lock.name);
   if (entry === undefined) {
     entry = { terms: [], full: 0, lock: { token: null } };
@@ -70,17 +70,17 @@ function tell(lock, at, gap) {
   const why = [disabled?.reason, disabled?.by, ending, corrupt];
   const texts = [lock.name, holder?.label, holder?.host, ...why];
   entry.text = texts.filter(Boolean).join("\n").toLowerCase();
-  seeTerm(entry, gap);
+  recordTerm(entry, gap);
 }
 
 /** Returns whether both describe the same state; durations always differ. */
 function same(one, other) {
-  const told = ({ token, state, holder, ending, disabled, corrupt }) =>
+  const describe = ({ token, state, holder, ending, disabled, corrupt }) =>
     JSON.stringify([token, state, holder?.instance, ending, disabled?.reason, disabled?.by, corrupt]);
-  return told(one) === told(other);
+  return describe(one) === describe(other);
 }
 
-/** Applies a time left that was read, since a renewal is not an event, if nothing else changed. */
+/** Applies a time left that was read, if nothing else changed: renewals are not events. */
 function renewed(lock, at) {
   const entry = locks.get(lock.name);
   if (entry !== undefined && entry.at < at && same(entry.lock, lock)) {
@@ -94,7 +94,7 @@ function forget(name) {
   unordered = locks.delete(name) || unordered;
 }
 
-function seeTerm(entry, gap) {
+function recordTerm(entry, gap) {
   const { lock, terms, at } = entry;
   const last = terms.at(-1);
   const held = lock.holder !== null && lock.token !== null;
@@ -103,21 +103,21 @@ function seeTerm(entry, gap) {
   }
   const from = held ? at - lock.held_for_ms : at;
   if (last && last.to === null) {
-    // A term whose end was not seen ended some time after it was last seen.
+    // The term ended at an unknown moment after it was last seen.
     last.to = gap ?? Math.max(last.from, Math.min(at, from));
     last.unsure = gap !== null;
   }
   if (held) {
     firstTerm = Math.min(firstTerm, from);
     terms.push({ token: lock.token, holder: lock.holder, from, to: null, unsure: false });
-    terms.splice(0, Math.max(0, terms.length - MOST_TERMS));
+    terms.splice(0, Math.max(0, terms.length - MAX_TERMS));
   }
 }
 
 /** Returns the time that the strip covers, in whole minutes. */
 function windowMs() {
   const known = Math.ceil((now() - firstTerm) / 60_000) * 60_000;
-  return Math.max(LEAST_WINDOW_MS, Math.min(WINDOW_MS, known || 0));
+  return Math.max(MIN_WINDOW_MS, Math.min(MAX_WINDOW_MS, known || 0));
 }
 
 /** Returns the time that is left of the lease, in ms; null if nobody holds it. */
@@ -128,7 +128,7 @@ function left({ lock, at }) {
 /** Returns a duration of an entry, grown to the present moment. */
 const grown = (entry, ms) => ms + Math.max(0, now() - entry.at);
 
-function know(instances) {
+function setInstances(instances) {
   campaigns = instances && new Map();
   const more = (instances ?? []).filter((instance) => instance.unlisted > 0);
   unlisted = more.map((instance) => instance.campaigns.at(-1) ?? "");

@@ -1,20 +1,21 @@
 // This file follows the event stream: it connects, applies events, and reconnects when it ends.
 
-/** A stream without data for this long is dead: the server sends a comment every 15 s. */
+/** A stream without data for this long is broken: the server sends a comment every 15 s. */
 const SILENCE_MS = 40_000;
 
-const LONGEST_PAUSE_MS = 30_000;
+const MAX_PAUSE_MS = 30_000;
 
-/** The time left is read this often, one page at a time: renewals are not events. */
+/** The time left is read this often, one page at a time, because renewals are not events. */
 const RENEWALS_MS = 1000;
 
+/** Instances are read this often, because they are not in the event stream. */
 const INSTANCES_MS = 5000;
 
-/** Instances are read this often, because they are not in the event stream. */
+/** Instances are read this often if the server does not know them. */
 const NO_INSTANCES_MS = 60_000;
 
 /** A page of the API has at most this many locks. */
-const MOST = 500;
+const MAX_PAGE = 500;
 
 const TOKEN_NEEDED = "a token is needed";
 
@@ -23,17 +24,17 @@ const link = {
   stop: null,
   /** This is true while the page shows the current state. */
   live: false,
-  /** The reason why it is not current; null during the first connection attempt. */
+  /** The reason why the connection was lost; null before that. */
   lost: null,
   /** The reported reason why the store does not respond; null while it responds. */
   store: null,
   /** The last moment at which the state was current; null before the first time. */
-  good: null,
+  currentAt: null,
   wake: () => {},
 };
 
 /** Yields server-sent events as { kind, data }. */
-async function* events(body, heard) {
+async function* events(body, onData) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   let kind = "message";
@@ -42,7 +43,7 @@ async function* events(body, heard) {
     if (done) {
       return;
     }
-    heard();
+    onData();
     const lines = (rest + value).split("\n");
     rest = lines.pop();
     for (const line of lines) {
@@ -59,23 +60,23 @@ async function follow(connected) {
   const stop = new AbortController();
   link.stop = stop;
   let silence;
-  const heard = () => {
+  const onData = () => {
     clearTimeout(silence);
     silence = setTimeout(() => stop.abort(), SILENCE_MS);
     if (link.live) {
-      link.good = performance.now();
+      link.currentAt = performance.now();
     }
   };
   try {
-    heard();
-    const response = await ask("v1/events", { signal: stop.signal });
+    onData();
+    const response = await request("v1/events", { signal: stop.signal });
     connected();
     const seen = new Set();
     let complete = false;
-    const gap = link.good;
-    for await (const { kind, data } of events(response.body, heard)) {
+    const gap = link.currentAt;
+    for await (const { kind, data } of events(response.body, onData)) {
       if (kind === "lock") {
-        tell(data, performance.now(), complete ? null : gap);
+        applyLock(data, performance.now(), complete ? null : gap);
         seen.add(data.name);
       } else if (kind === "removed") {
         forget(data.name);
@@ -88,7 +89,7 @@ async function follow(connected) {
         [...locks.keys()].filter((name) => !seen.has(name)).forEach(forget);
       }
       link.lost = null;
-      judge(complete && link.store === null);
+      setLive(complete && link.store === null);
       draw();
     }
     throw new Error("the server ended the connection");
@@ -99,15 +100,16 @@ async function follow(connected) {
 }
 
 /** Shows whether the state is current, and stops the clocks if it is not. */
-function judge(live) {
+function setLive(live) {
   link.live = live;
   if (live) {
-    link.good = performance.now();
+    link.currentAt = performance.now();
     shown.complete = true;
   }
-  frozen = live ? null : (link.good ?? performance.now());
+  frozen = live ? null : (link.currentAt ?? performance.now());
   document.body.classList.toggle("stale", !live);
-  const asOf = link.good === null ? "" : `, showing the state as of ${timeOfDay(clock(link.good))}`;
+  const at = link.currentAt;
+  const asOf = at === null ? "" : `, showing the state as of ${timeOfDay(clock(at))}`;
   let text = "";
   if (link.lost !== null) {
     text = `${link.lost}${asOf}`;
@@ -118,11 +120,11 @@ function judge(live) {
   $("retry").hidden = link.lost === null;
 }
 
-function loss(error) {
+function lossText(error) {
   if (error.status === 401) {
     return TOKEN_NEEDED;
   }
-  const first = link.good === null ? "no connection" : "connection lost";
+  const first = link.currentAt === null ? "no connection" : "connection lost";
   return error instanceof Problem ? `${first} (${plain(error.message)})` : first;
 }
 
@@ -133,10 +135,10 @@ async function keepFollowing() {
       await follow(() => (failures = 0));
     } catch (error) {
       failures += 1;
-      link.lost = loss(error);
+      link.lost = lossText(error);
       link.store = null;
-      know(null);
-      judge(false);
+      setInstances(null);
+      setLive(false);
       draw();
       const needsToken = error.status === 401;
       if (needsToken) {
@@ -149,8 +151,8 @@ async function keepFollowing() {
 
 /** Waits longer after each failure, with jitter; without a number of failures it waits forever. */
 async function pause(failures) {
-  const most = Math.min(LONGEST_PAUSE_MS, 1000 * 2 ** Math.min(failures ?? 0, 10));
-  const ms = most / 2 + (Math.random() * most) / 2;
+  const longest = Math.min(MAX_PAUSE_MS, 1000 * 2 ** Math.min(failures ?? 0, 10));
+  const ms = longest / 2 + (Math.random() * longest) / 2;
   setText($("retry-now"), failures === null ? "Enter the token" : "Try again now");
   setText($("again"), failures === null ? "" : `Retrying in ${span(ms + 999)}.`);
   await new Promise((resolve) => {
@@ -170,20 +172,20 @@ function retryNow() {
 async function readLeft() {
   const names = ordered();
   const held = [...rows.keys()].map((name) => locks.get(name)).filter((entry) => entry?.lock.holder);
-  const places = held.map(({ index }) => index).sort((a, b) => a - b);
-  while (places.length > 0 && link.live) {
-    const first = places[0];
-    const count = places.filter((place) => place < first + MOST).length;
-    const [last] = places.splice(0, count).slice(-1);
-    const query = new URLSearchParams({ limit: Math.min(MOST, last - first + 1) });
+  const indexes = held.map(({ index }) => index).sort((a, b) => a - b);
+  while (indexes.length > 0 && link.live) {
+    const first = indexes[0];
+    const count = indexes.filter((index) => index < first + MAX_PAGE).length;
+    const [last] = indexes.splice(0, count).slice(-1);
+    const query = new URLSearchParams({ limit: Math.min(MAX_PAGE, last - first + 1) });
     if (first > 0) {
       query.set("after", names[first - 1]);
     }
-    const asked = performance.now();
+    const sent = performance.now();
     const page = await read(`v1/locks?${query}`);
-    page.locks.forEach((lock) => renewed(lock, asked));
+    page.locks.forEach((lock) => renewed(lock, sent));
     if (link.live) {
-      link.good = asked;
+      link.currentAt = sent;
     }
     await sleep(RENEWALS_MS);
   }
@@ -218,10 +220,10 @@ async function keepReadingInstances() {
       pause = INSTANCES_MS;
       try {
         const { instances } = await read("v1/instances");
-        know(instances);
+        setInstances(instances);
       } catch (error) {
-        know(null);
-        // Not every server and not every store knows the instances.
+        setInstances(null);
+        // Some servers and stores do not support instance records.
         pause = [404, 501].includes(error.status) ? NO_INSTANCES_MS : pause;
       }
       draw();

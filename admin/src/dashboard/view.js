@@ -34,7 +34,7 @@ function hue(instance) {
 
 let due = false;
 
-/** Draws once before the next frame, however many events arrive until then. */
+/** Draws once before the next frame, even if many events arrive until then. */
 function draw() {
   if (!due) {
     due = true;
@@ -70,7 +70,7 @@ function drawRows(names) {
       row = makeRow(name);
       rows.set(name, row);
     }
-    // Rows stay in place if they can: a row that moves loses the focus.
+    // Rows are moved only if necessary, because a row that moves loses the focus.
     if (body.children[index] !== row.tr) {
       body.insertBefore(row.tr, body.children[index] ?? null);
     }
@@ -112,7 +112,7 @@ function drawRow(row, entry) {
   const { lock } = entry;
   const { holder, state, disabled } = lock;
   setClass(row.tr, state);
-  setText(row.state, SAID[state] ?? plain(String(state)));
+  setText(row.state, STATE_NAMES[state] ?? plain(String(state)));
   setText(row.why, why(entry));
   setText(row.since, since(entry));
   setText(row.who, holder ? who(holder) : "–");
@@ -176,11 +176,11 @@ function drawStrip(strip, { terms }) {
     block.style.width = `${(percent(term.to ?? end) - from).toFixed(2)}%`;
     block.style.setProperty("--hue", hue(term.holder.instance));
     setClass(block, term.unsure ? "unsure" : "");
-    block.title = termSaid(term);
+    block.title = termText(term);
   });
   const count = recent.length === 1 ? "one term" : `${recent.length} terms`;
   const last = recent.at(-1);
-  strip.setAttribute("aria-label", last ? `${count}; the last: ${termSaid(last)}` : "no terms");
+  strip.setAttribute("aria-label", last ? `${count}; the last: ${termText(last)}` : "no terms");
 }
 
 function drawAround(names, chosen) {
@@ -190,13 +190,13 @@ function drawAround(names, chosen) {
     count[entry.lock.state] += 1;
     count.alone += isAlone(entry) ? 1 : 0;
   }
-  const said = [`${names.length} ${names.length === 1 ? "lock" : "locks"}`];
-  for (const [state, word] of Object.entries({ ...SAID, alone: "without a standby" })) {
+  const parts = [`${names.length} ${names.length === 1 ? "lock" : "locks"}`];
+  for (const [state, word] of Object.entries({ ...STATE_NAMES, alone: "without a standby" })) {
     if (count[state] > 0) {
-      said.push(`${count[state]} ${word}`);
+      parts.push(`${count[state]} ${word}`);
     }
   }
-  setText($("summary"), shown.complete ? said.join(" · ") : "connecting…");
+  setText($("summary"), shown.complete ? parts.join(" · ") : "connecting…");
   drawWindow();
   $("nothing").hidden = chosen.length > 0 || !shown.complete;
   setText($("nothing"), names.length > 0 ? "No matching locks." : "No locks yet.");

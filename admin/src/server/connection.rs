@@ -22,15 +22,15 @@ use tracing::debug;
 use crate::{Limits, Tls};
 
 /// A request's head may have at most this many bytes.
-const HEAD: usize = 16 * 1024;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// A request may have at most this many headers.
-const HEADERS: usize = 64;
+const MAX_HEADERS: usize = 64;
 
 /// Connections have this long to end once the server shuts down.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
-/// All connections share this value.
+/// All connections of a server share this value.
 #[derive(Debug)]
 pub(super) struct Connections {
     pub(super) router: Router,
@@ -43,36 +43,36 @@ impl Connections {
     pub(super) async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         let idle = self.limits.idle_time;
         let _ = stream.set_nodelay(true);
-        let Some(tls) = &self.tls else { return self.speak(stream, peer).await };
+        let Some(tls) = &self.tls else { return self.serve_http(stream, peer).await };
         let handshake = timeout(idle, tls.acceptor.accept(stream));
-        let shaken = tokio::select! {
+        let handshaken = tokio::select! {
             biased;
             () = self.stop.cancelled() => return,
-            shaken = handshake => shaken,
+            handshaken = handshake => handshaken,
         };
-        match shaken {
-            Ok(Ok(stream)) => self.speak(stream, peer).await,
-            Ok(Err(error)) => debug!(%peer, %error, "no TLS"),
+        match handshaken {
+            Ok(Ok(stream)) => self.serve_http(stream, peer).await,
+            Ok(Err(error)) => debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => debug!(%peer, "TLS handshake timed out"),
         }
     }
 
-    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
+    async fn serve_http(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
         let idle = self.limits.idle_time;
-        let answer = service_fn(|mut request: Request<Incoming>| {
+        let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            let answer = self.router.clone().call(request);
-            async { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+            let response = self.router.clone().call(request);
+            async { Ok::<_, Infallible>(response.await.unwrap_or_else(|never| match never {})) }
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(HEAD);
-        http.max_headers(HEADERS);
-        // A write that makes no progress for so long fails, so that an answer that the client does
-        // not read is not kept in memory. Reads have limits of their own.
+        http.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(MAX_HEAD_BYTES);
+        http.max_headers(MAX_HEADERS);
+        // A write that makes no progress for this long fails, so that a response that the client
+        // does not read does not stay in memory. Reads have their own limits.
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(idle));
         let stream = TokioIo::new(Box::pin(stream));
-        let mut connection = std::pin::pin!(http.serve_connection(stream, answer));
+        let mut connection = std::pin::pin!(http.serve_connection(stream, service));
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => ended,

@@ -20,7 +20,7 @@ pub use self::tls::Tls;
 use crate::Access;
 use connection::{Connections, GRACE};
 
-/// The server pauses after a connection that it could not accept, mostly for lack of file
+/// The server pauses for this long after it could not accept a connection, mostly for lack of file
 /// descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -103,7 +103,7 @@ impl Server {
             limits: limits.clone(),
             stop: stop.clone(),
         });
-        let seats = Arc::new(Semaphore::new(limits.connections));
+        let permits = Arc::new(Semaphore::new(limits.connections));
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -112,15 +112,15 @@ impl Server {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => match seats.clone().try_acquire_owned() {
-                    Ok(seat) => {
+                Ok((stream, peer)) => match permits.clone().try_acquire_owned() {
+                    Ok(permit) => {
                         let connections = connections.clone();
                         tasks.spawn(async move {
                             connections.serve(stream, peer).await;
-                            drop(seat);
+                            drop(permit);
                         });
                     }
-                    Err(_) => turn_away(&stream, connections.tls.is_some()),
+                    Err(_) => reject(&stream, connections.tls.is_some()),
                 },
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
@@ -138,17 +138,17 @@ impl Server {
     }
 }
 
-/// Answers that there are too many connections, without waiting for the client to read.
-fn turn_away(stream: &TcpStream, tls: bool) {
+/// Sends the response that there are too many connections, without waiting for the client to read.
+fn reject(stream: &TcpStream, tls: bool) {
     const BODY: &str = "{\"type\":\"urn:leasehold:problem:busy\",\"title\":\"too busy\",\
         \"status\":503,\"detail\":\"too many concurrent connections; try again\"}";
     if !tls {
-        let answer = format!(
+        let response = format!(
             "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
              content-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{BODY}",
             BODY.len()
         );
-        // A client that does not read the answer is not waited for.
-        let _ = stream.try_write(answer.as_bytes());
+        // A client that does not read the response gets none.
+        let _ = stream.try_write(response.as_bytes());
     }
 }

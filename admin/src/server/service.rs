@@ -1,4 +1,4 @@
-//! A server serves a service.
+//! A service has the router that a server serves, and its limits.
 
 use axum::Router;
 use tokio_util::sync::CancellationToken;

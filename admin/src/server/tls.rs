@@ -18,7 +18,8 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads a certificate chain, with the server's own first, and its key, both as PEM.
+    /// Reads a certificate chain, which starts with the server's own certificate, and its key, both
+    /// as PEM.
     ///
     /// The files are read once: restart a server when its certificate is renewed.
     ///

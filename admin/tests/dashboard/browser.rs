@@ -1,4 +1,4 @@
-//! The tests drive Chromium by WebDriver.
+//! The tests control Chromium through WebDriver.
 
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader};
@@ -15,8 +15,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Nothing takes this long, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Every step takes less time than this, even on a busy machine.
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Every script starts with these functions, which find the row of a lock and its parts.
 const PRELUDE: &str = "
@@ -61,7 +61,7 @@ pub(crate) fn missing() -> Option<String> {
     Some(format!("there is no {missing}; Debian has it in chromium and chromium-driver"))
 }
 
-/// Returns the folder of the pictures.
+/// Returns the folder of the screenshots.
 pub(crate) fn pictures() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("dashboard");
     std::fs::create_dir_all(&folder).unwrap();
@@ -96,12 +96,12 @@ impl Browser {
             .process_group(0)
             .spawn()
             .unwrap();
-        let said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let output = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port = |line: &str| {
             let (_, port) = line.split_once("started successfully on port ")?;
             port.trim_end_matches('.').parse::<u16>().ok()
         };
-        let port = said.take(20).find_map(|line| port(&line)).expect("chromedriver has no port");
+        let port = output.take(20).find_map(|line| port(&line)).expect("chromedriver has no port");
         let profile = tempfile::tempdir().unwrap();
         let capabilities = json!({
             "goog:chromeOptions": { "args": [
@@ -153,26 +153,26 @@ impl Browser {
 
     /// Waits until the script returns a true value, and returns it.
     pub(crate) async fn until(&self, what: &str, script: &str, arguments: &[Value]) -> Value {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let value = self.js(script, arguments).await;
             if !matches!(value, Value::Null | Value::Bool(false)) && value != "" && value != 0 {
                 return value;
             }
-            if begun.elapsed() > PATIENCE {
+            if started.elapsed() > TEST_TIMEOUT {
                 self.picture(&format!("failed-{}", self.test)).await;
-                let said = self.js("return document.body.innerText", &[]).await;
+                let page = self.js("return document.body.innerText", &[]).await;
                 let log = self.log().await;
-                panic!("not so: {what}\n{}\n{log:#?}", said.as_str().unwrap_or_default());
+                panic!("timed out: {what}\n{}\n{log:#?}", page.as_str().unwrap_or_default());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Waits until that part of a lock's row contains the words; returns all of its text.
+    /// Waits until that part of a lock's row contains the words, and returns all of its text.
     pub(crate) async fn until_row(&self, name: &str, selector: &str, words: &str) -> String {
-        let script = "const said = text(...arguments) ?? ''; \
-                      return said.includes(arguments[2]) ? said : null";
+        let script = "const shown = text(...arguments) ?? ''; \
+                      return shown.includes(arguments[2]) ? shown : null";
         let what = format!("{name:?} has {words:?} in its {selector}");
         let arguments = [name, selector, words].map(Value::from);
         self.until(&what, script, &arguments).await.as_str().unwrap_or_default().to_owned()
@@ -180,8 +180,8 @@ impl Browser {
 
     pub(crate) async fn until_banner(&self, words: &str) -> String {
         let script = "return banner().includes(arguments[0]) ? banner() : null";
-        let said = self.until(&format!("the banner says {words:?}"), script, &[words.into()]).await;
-        said.as_str().unwrap_or_default().to_owned()
+        let text = self.until(&format!("the banner says {words:?}"), script, &[words.into()]).await;
+        text.as_str().unwrap_or_default().to_owned()
     }
 
     /// Returns the token that is shown for a lock.
@@ -218,8 +218,8 @@ impl Browser {
         self.page.active_element().await.unwrap().send_keys(keys).await.unwrap();
     }
 
-    /// Answers the dialog that a button of a row opened.
-    pub(crate) async fn answer(&self, reason: Option<&str>) {
+    /// Submits the dialog that a button of a row opened.
+    pub(crate) async fn submit(&self, reason: Option<&str>) {
         if let Some(reason) = reason {
             self.find("#act-reason").await.send_keys(reason).await.unwrap();
         }
@@ -279,14 +279,14 @@ impl Browser {
     /// Asserts that the page had no error, broke no policy, and sent requests only to its server.
     pub(crate) async fn assert_clean(&self) {
         // The browser itself logs error responses, which the tests provoke.
-        let told = |entry: &Value| entry["source"] != "network" && entry["level"] != "INFO";
-        let log: Vec<_> = self.log().await.into_iter().filter(told).collect();
+        let is_error = |entry: &Value| entry["source"] != "network" && entry["level"] != "INFO";
+        let log: Vec<_> = self.log().await.into_iter().filter(is_error).collect();
         assert!(log.is_empty(), "{log:#?}");
         let outside = "return performance.getEntriesByType('resource').map(({ name }) => name) \
                        .filter((name) => !name.startsWith(`${location.origin}/`))";
         assert_eq!(self.js(outside, &[]).await, json!([]));
-        let asked = "return performance.getEntriesByType('resource').length";
-        self.until("that list is kept", asked, &[]).await;
+        let requests = "return performance.getEntriesByType('resource').length";
+        self.until("the list of requests is not empty", requests, &[]).await;
     }
 }
 

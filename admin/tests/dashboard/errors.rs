@@ -1,22 +1,22 @@
-//! The page shows what is wrong.
+//! The page shows errors.
 
 use leasehold_admin::{Access, Token};
 use serde_json::json;
 
 use crate::browser::Browser;
-use crate::stage::{Stage, leads};
+use crate::fixture::{Fixture, leads};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 const NAME: &str = "report";
 
 pub(crate) async fn token(browser: &Browser) {
-    let stage = Stage::with(|api| api.access(Access::Token(Token::new(TOKEN).unwrap()))).await;
-    stage.client("x").disable(NAME, "secret").await.unwrap();
-    browser.open(&stage.url()).await;
+    let fixture = Fixture::with(|api| api.access(Access::Token(Token::new(TOKEN).unwrap()))).await;
+    fixture.client("x").disable(NAME, "secret").await.unwrap();
+    browser.open(&fixture.url()).await;
     let asked = "return document.querySelector('#ask').open \
                  && document.activeElement.id === 'ask-token'";
-    browser.until("a token is asked for", asked, &[]).await;
+    browser.until("the page prompts for a token", asked, &[]).await;
     browser.until_banner("a token is needed").await;
 
     for wrong in ["0123456789abcdef0123456789abcdeX", "ключ"] {
@@ -24,12 +24,12 @@ pub(crate) async fn token(browser: &Browser) {
         browser.keys("\u{E007}").await;
         let refused = "return document.querySelector('#ask').open \
                        && document.querySelector('#ask-error').textContent";
-        let said = browser.until("it is refused", refused, &[]).await;
-        assert!(said.as_str().unwrap().starts_with("This token is not accepted: "), "{said}");
-        browser.until("it is asked for again", asked, &[]).await;
+        let error = browser.until("the token is refused", refused, &[]).await;
+        assert!(error.as_str().unwrap().starts_with("This token is not accepted: "), "{error}");
+        browser.until("the page prompts for a token again", asked, &[]).await;
     }
     let page = browser.js("return document.body.textContent", &[]).await;
-    assert!(!page.as_str().unwrap().contains("secret"), "nothing is told without a token");
+    assert!(!page.as_str().unwrap().contains("secret"), "nothing is shown without a token");
 
     browser.keys(TOKEN).await;
     browser.keys("\u{E007}").await;
@@ -38,28 +38,28 @@ pub(crate) async fn token(browser: &Browser) {
     browser.until_closed("ask").await;
 
     // The token is kept for the tab, and nowhere else.
-    browser.open_live(&stage.url()).await;
+    browser.open_live(&fixture.url()).await;
     browser.until_row(NAME, ".why", "secret").await;
     let kept = "return [localStorage.length, document.cookie, location.href.includes('0123')]";
     assert_eq!(browser.js(kept, &[]).await, json!([0, "", false]));
     browser.click("#forget").await;
-    browser.until("a token is asked for", asked, &[]).await;
+    browser.until("the page prompts for a token", asked, &[]).await;
     assert_eq!(browser.js("return sessionStorage.length", &[]).await, 0);
 }
 
-pub(crate) async fn store_away(browser: &Browser) {
-    let stage = Stage::new().await;
-    let leader = stage.campaign("worker", NAME);
+pub(crate) async fn store_outage(browser: &Browser) {
+    let fixture = Fixture::new().await;
+    let leader = fixture.campaign("worker", NAME);
     leads(&leader).await;
-    browser.open_live(&stage.url()).await;
+    browser.open_live(&fixture.url()).await;
     browser.until_row(NAME, ".who", "worker").await;
 
-    stage.door.shut();
-    let said = browser.until_banner("the store does not respond, showing the state as of ").await;
-    let (_, as_of) = said.split_once("as of ").unwrap();
+    fixture.gate.shut();
+    let banner = browser.until_banner("the store does not respond, showing the state as of ").await;
+    let (_, as_of) = banner.split_once("as of ").unwrap();
     let time: Vec<_> = as_of[..8].split(':').map(|part| part.parse::<u32>().unwrap()).collect();
-    assert!(time.len() == 3 && as_of.as_bytes()[8] == b':', "HH:MM:SS and why: {said}");
-    // The last known state is still shown, and no longer counted down.
+    assert!(time.len() == 3 && as_of.as_bytes()[8] == b':', "not HH:MM:SS and a reason: {banner}");
+    // The last known state is still shown, and its times are frozen.
     browser.until_row(NAME, ".who", "worker").await;
     assert_eq!(browser.js("return document.body.className", &[]).await, "stale");
     let bar = "return part(arguments[0], '.bar i').style.transform";
@@ -67,7 +67,7 @@ pub(crate) async fn store_away(browser: &Browser) {
 
     // After a write, the dialog shows what went wrong.
     browser.click_row(NAME, ".switch").await;
-    browser.answer(Some("x")).await;
+    browser.submit(Some("x")).await;
     let error = "return document.querySelector('#act-error').textContent";
     let error = browser.until("the error is shown", error, &[]).await;
     let error = error.as_str().unwrap();
@@ -76,24 +76,24 @@ pub(crate) async fn store_away(browser: &Browser) {
     assert_eq!(browser.js(bar, &[NAME.into()]).await, frozen);
     browser.click("#act-cancel").await;
 
-    stage.door.open();
+    fixture.gate.open();
     browser.until_live().await;
     leader.shutdown().await;
 }
 
-pub(crate) async fn server_gone(browser: &Browser) {
-    let mut stage = Stage::new().await;
-    let first = stage.campaign("first", NAME);
+pub(crate) async fn lost_connection(browser: &Browser) {
+    let mut fixture = Fixture::new().await;
+    let first = fixture.campaign("first", NAME);
     leads(&first).await;
-    browser.open_live(&stage.url()).await;
+    browser.open_live(&fixture.url()).await;
     browser.until_row(NAME, ".who", "first").await;
 
-    stage.go_away().await;
+    fixture.stop_server().await;
     browser.until_banner("connection lost, showing the state as of ").await;
     browser.until_row(NAME, ".who", "first").await;
-    browser.until("it says when it tries again", AGAIN, &[]).await;
+    browser.until("the page says when it retries", RETRIES, &[]).await;
     browser.click_row(NAME, ".switch").await;
-    browser.answer(Some("x")).await;
+    browser.submit(Some("x")).await;
     let error = "return document.querySelector('#act-error').textContent";
     let error = browser.until("the error is shown", error, &[]).await;
     assert!(error.as_str().unwrap().starts_with("no reply"), "{error}");
@@ -101,22 +101,22 @@ pub(crate) async fn server_gone(browser: &Browser) {
 
     // Changes during the outage are shown later; the end of a term that was not seen is shown as
     // unknown.
-    let second = stage.campaign("second", NAME);
+    let second = fixture.campaign("second", NAME);
     first.shutdown().await;
     leads(&second).await;
-    stage.client("x").disable("new", "during the outage").await.unwrap();
-    stage.serve().await;
+    fixture.client("x").disable("new", "during the outage").await.unwrap();
+    fixture.serve().await;
     // The page may retry on its own just before, which hides the button.
     browser.js("document.querySelector('#retry-now').click()", &[]).await;
     browser.until_live().await;
     browser.until_row(NAME, ".who", "second").await;
     browser.until_row("new", ".why", "during the outage").await;
     browser.click_row(NAME, ".name").await;
-    let told = "return document.querySelector('#details-terms').textContent";
-    let told = browser.js(told, &[]).await;
-    assert!(told.as_str().unwrap().contains("to some time after "), "{told}");
+    let terms = "return document.querySelector('#details-terms').textContent";
+    let terms = browser.js(terms, &[]).await;
+    assert!(terms.as_str().unwrap().contains("to some time after "), "{terms}");
     second.shutdown().await;
 }
 
-const AGAIN: &str = "return document.querySelector('#again').textContent \
+const RETRIES: &str = "return document.querySelector('#again').textContent \
                      .startsWith('Retrying in ')";

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::stage::{Stage, leads};
+use crate::fixture::{Fixture, leads};
 
 const MARKUP: [&str; 5] = [
     "<img src=x onerror=\"window.ran=1\">",
@@ -14,18 +14,18 @@ const MARKUP: [&str; 5] = [
 ];
 
 pub(crate) async fn text_is_text(browser: &Browser) {
-    let stage = Stage::new().await;
-    let client = stage.client(MARKUP[0]);
+    let fixture = Fixture::new().await;
+    let client = fixture.client(MARKUP[0]);
     let long = "W".repeat(255);
-    let turned = "invoice\u{202E}gnp.exe\u{200B}";
-    for name in MARKUP.into_iter().chain([long.as_str(), turned]) {
+    let bidi = "invoice\u{202E}gnp.exe\u{200B}";
+    for name in MARKUP.into_iter().chain([long.as_str(), bidi]) {
         client.disable(name, MARKUP[1]).await.unwrap();
     }
     client.disable("reasons", "w".repeat(1024)).await.unwrap();
     client.disable("lines", "one\ntwo\u{202E}\u{7}").await.unwrap();
-    let leader = stage.campaign(&MARKUP[0].repeat(3), "led");
+    let leader = fixture.campaign(&MARKUP[0].repeat(3), "led");
     leads(&leader).await;
-    browser.open_live(&stage.url()).await;
+    browser.open_live(&fixture.url()).await;
 
     for name in MARKUP.into_iter().chain([long.as_str()]) {
         browser.until_row(name, ".name", name).await;
@@ -33,16 +33,16 @@ pub(crate) async fn text_is_text(browser: &Browser) {
         browser.until_row(name, ".since", MARKUP[0]).await;
     }
     // Invisible characters, and those that change the text direction, are escaped.
-    let shown = browser.until_row(turned, ".name", "invoice").await;
+    let shown = browser.until_row(bidi, ".name", "invoice").await;
     assert_eq!(shown, "invoice\\u{202e}gnp.exe\\u{200b}");
     browser.until_row("lines", ".why", "one\\u{a}two\\u{202e}\\u{7}").await;
     browser.until_row("led", ".who", &MARKUP[0].repeat(3)).await;
 
     for (width, phone) in [(1280, false), (360, true)] {
         browser.size(width, 800, phone).await;
-        let wide = "const root = document.documentElement; \
+        let fits = "const root = document.documentElement; \
                     return root.scrollWidth <= root.clientWidth";
-        browser.until(&format!("nothing sticks out at {width}"), wide, &[]).await;
+        browser.until(&format!("nothing overflows at {width}"), fits, &[]).await;
         browser.picture(&format!("hostile-{width}")).await;
     }
     browser.size(1280, 800, false).await;
@@ -51,7 +51,7 @@ pub(crate) async fn text_is_text(browser: &Browser) {
     browser.click_row(MARKUP[0], ".switch").await;
     let named = "return document.querySelector('#act-name').textContent";
     assert_eq!(browser.js(named, &[]).await, MARKUP[0]);
-    browser.answer(None).await;
+    browser.submit(None).await;
     browser.until_closed("act").await;
     browser.until_row(MARKUP[0], ".state", "free").await;
     browser.click_row("led", ".name").await;
@@ -76,8 +76,8 @@ pub(crate) async fn text_is_text(browser: &Browser) {
 
 /// Names with a meaning in paths reach the server unchanged.
 pub(crate) async fn names(browser: &Browser) {
-    let stage = Stage::new().await;
-    let client = stage.client("x");
+    let fixture = Fixture::new().await;
+    let client = fixture.client("x");
     let names = [
         ".",
         "..",
@@ -100,24 +100,24 @@ pub(crate) async fn names(browser: &Browser) {
     for name in names {
         client.disable(name, "first").await.unwrap();
     }
-    browser.open_live(&stage.url()).await;
+    browser.open_live(&fixture.url()).await;
     let order =
         "return [...document.querySelectorAll('tr[data-lock]')].map((tr) => tr.dataset.lock)";
     let mut sorted = names.map(Value::from);
     sorted.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
-    assert_eq!(browser.js(order, &[]).await, json!(sorted), "in the server's order");
+    assert_eq!(browser.js(order, &[]).await, json!(sorted), "the page has the server's order");
     for name in names {
         browser.until_row(name, ".state", "disabled").await;
         browser.click_row(name, ".switch").await;
-        browser.answer(None).await;
+        browser.submit(None).await;
         browser.until_closed("act").await;
         browser.until_row(name, ".state", "free").await;
         assert!(client.status(name).await.unwrap().disabled.is_none(), "{name}");
         browser.click_row(name, ".switch").await;
-        browser.answer(Some(name)).await;
+        browser.submit(Some(name)).await;
         browser.until_closed("act").await;
         let disabled = client.status(name).await.unwrap().disabled.unwrap();
         assert_eq!(disabled.reason.as_str(), name);
     }
-    assert_eq!(client.list().await.unwrap().len(), names.len(), "and no other");
+    assert_eq!(client.list().await.unwrap().len(), names.len(), "there is no other lock");
 }

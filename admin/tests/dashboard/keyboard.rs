@@ -1,7 +1,7 @@
 //! Every action works without a mouse.
 
 use crate::browser::Browser;
-use crate::stage::{Stage, leads};
+use crate::fixture::{Fixture, leads};
 
 const ENTER: &str = "\u{E007}";
 const ESCAPE: &str = "\u{E00C}";
@@ -10,14 +10,14 @@ const TAB: &str = "\u{E004}";
 const ROWS: &str = "return [...document.querySelectorAll('tr[data-lock]')] \
                     .map((tr) => tr.dataset.lock).join() === arguments[0]";
 
-pub(crate) async fn all_by_keys(browser: &Browser) {
-    let stage = Stage::new().await;
+pub(crate) async fn every_action(browser: &Browser) {
+    let fixture = Fixture::new().await;
     for name in ["alpha", "beta", "gamma"] {
-        stage.client("x").disable(name, "off for now").await.unwrap();
+        fixture.client("x").disable(name, "off for now").await.unwrap();
     }
-    let leader = stage.campaign("worker", "delta");
+    let leader = fixture.campaign("worker", "delta");
     leads(&leader).await;
-    browser.open_live(&stage.url()).await;
+    browser.open_live(&fixture.url()).await;
     browser.until("all are shown", ROWS, &["alpha,beta,delta,gamma".into()]).await;
 
     browser.keys("/").await;
@@ -31,7 +31,7 @@ pub(crate) async fn all_by_keys(browser: &Browser) {
     browser.keys("/").await;
     browser.until("a slash can be typed", ROWS, &["".into()]).await;
     browser.keys("\u{E003}").await;
-    browser.until("and taken back", ROWS, &["beta".into()]).await;
+    browser.until("the slash is removed", ROWS, &["beta".into()]).await;
 
     // The order is the filter, the selection, the lock's name, and its button.
     for _ in 0..3 {
@@ -49,7 +49,7 @@ pub(crate) async fn all_by_keys(browser: &Browser) {
     browser.keys(ENTER).await;
     browser.until_closed("act").await;
     browser.until_row("beta", ".state", "free").await;
-    browser.until("and stays on the button", label, &["Disable beta".into()]).await;
+    browser.until("the focus stays on the button", label, &["Disable beta".into()]).await;
     browser.keys(ENTER).await;
     browser.until_focus("act-reason").await;
     browser.keys("by keys").await;

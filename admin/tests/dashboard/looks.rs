@@ -1,4 +1,4 @@
-//! The page works on a phone and in dark mode; a picture of it is for the documentation.
+//! The page works on a phone and in dark mode; one of its pictures is for the documentation.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use leasehold_core::{Client, Holder};
 use serde_json::Value;
 
 use crate::browser::Browser;
+use crate::fixture::{Fixture, campaign, leads, stops};
 use crate::mounted::{instance, mount};
-use crate::stage::{Stage, campaign, leads, stops};
 
 pub(crate) async fn phone_and_dark(browser: &Browser) {
-    let stage = Stage::new().await;
-    let troupe = Troupe::on(&stage).await;
-    let url = format!("{}/leasehold/", mount(&stage, troupe.instances()).await);
+    let fixture = Fixture::new().await;
+    let candidates = Candidates::on(&fixture).await;
+    let url = format!("{}/leasehold/", mount(&fixture, candidates.instances()).await);
     browser.size(1280, 640, false).await;
     browser.colours("light").await;
     browser.open_live(&url).await;
@@ -22,7 +22,7 @@ pub(crate) async fn phone_and_dark(browser: &Browser) {
     let light = browser.js(ground, &[]).await;
     browser.assert_contrast().await;
     let asked = std::env::var_os("LEASEHOLD_TEST_PICTURE");
-    troupe.hand_over(asked.is_some()).await;
+    candidates.resign_leaders(asked.is_some()).await;
     let terms = "return part('billing/nightly', '.strip').children.length > 1";
     browser.until("terms are drawn", terms, &[]).await;
     let picture = browser.picture("wide-light").await;
@@ -39,11 +39,11 @@ pub(crate) async fn phone_and_dark(browser: &Browser) {
     browser.size(390, 844, true).await;
     let cards = "return getComputedStyle(document.querySelector('thead')).display === 'none' \
                  && document.documentElement.scrollWidth <= document.documentElement.clientWidth";
-    browser.until("a card for each lock, as wide as the phone", cards, &[]).await;
+    browser.until("each lock is a card as wide as the phone", cards, &[]).await;
     let reached = "return [...document.querySelectorAll('tr[data-lock] .actions button')] \
         .filter((button) => !button.hidden) \
         .every((button) => button.getBoundingClientRect().height >= 44)";
-    assert_eq!(browser.js(reached, &[]).await, true, "buttons for thumbs");
+    assert_eq!(browser.js(reached, &[]).await, true, "buttons are large enough to touch");
     browser.picture("phone-dark").await;
     browser.colours("light").await;
     browser.assert_contrast().await;
@@ -59,23 +59,23 @@ pub(crate) async fn phone_and_dark(browser: &Browser) {
 
 const NAMES: [&str; 4] = ["billing/nightly", "cache/refresh", "mail/digest", "search/reindex"];
 
-/// A troupe is three instances that lead in turn while the others are standbys.
-struct Troupe {
-    members: Vec<(Client, Vec<(&'static str, ElectionHandle)>)>,
+/// These are three instances, each of which leads some names and is a standby for others.
+struct Candidates {
+    instances: Vec<(Client, Vec<(&'static str, ElectionHandle)>)>,
 }
 
-impl Troupe {
-    async fn on(stage: &Stage) -> Self {
+impl Candidates {
+    async fn on(fixture: &Fixture) -> Self {
         // Pictures must not show the machine's own name.
         let of = |host: &str| Holder { host: host.to_owned(), ..Holder::current() };
-        let operator = Client::builder(stage.store.clone()).holder(of("desk-4"));
+        let operator = Client::builder(fixture.store.clone()).holder(of("desk-4"));
         let operator = operator.label("ops@console").build().unwrap();
         operator.disable("reports/monthly", "the ledger is migrated until Friday").await.unwrap();
         operator.disable("cleanup", "x").await.unwrap();
         operator.enable("cleanup").await.unwrap();
-        let mut members = Vec::new();
+        let mut instances = Vec::new();
         for number in 0..3 {
-            let client = Client::builder(stage.store.clone());
+            let client = Client::builder(fixture.store.clone());
             let client = client.holder(of(&format!("node-{number}")));
             let client = client.label(format!("api-{}", number + 1)).build().unwrap();
             // Each instance leads one name, and all but the last name have standbys.
@@ -87,37 +87,37 @@ impl Troupe {
                     campaigns.push((name, campaign));
                 }
             }
-            members.push((client, campaigns));
+            instances.push((client, campaigns));
         }
-        for (client, campaigns) in &mut members {
+        for (client, campaigns) in &mut instances {
             for name in &NAMES[..3] {
                 if campaigns.iter().all(|(other, _)| other != name) {
                     campaigns.push((name, campaign(client, name)));
                 }
             }
         }
-        Self { members }
+        Self { instances }
     }
 
     fn instances(&self) -> Value {
-        let told = |(client, campaigns): &(Client, Vec<(&str, ElectionHandle)>)| {
+        let view = |(client, campaigns): &(Client, Vec<(&str, ElectionHandle)>)| {
             let holder = client.holder();
             let names: Vec<_> = campaigns.iter().map(|(name, _)| *name).collect();
             let label = holder.label.as_deref().unwrap_or_default();
             instance(&holder.instance.to_string(), label, &names)
         };
-        self.members.iter().map(told).collect()
+        self.instances.iter().map(view).collect()
     }
 
     /// Makes leaders resign; pauses in between let the picture show terms.
-    async fn hand_over(&self, with_pauses: bool) {
+    async fn resign_leaders(&self, with_pauses: bool) {
         let rounds: &[usize] = if with_pauses { &[0, 1, 0, 2, 0] } else { &[0] };
         for place in rounds {
             if with_pauses {
                 tokio::time::sleep(Duration::from_secs(7)).await;
             }
             let name = NAMES[*place];
-            let all = self.members.iter().flat_map(|(_, campaigns)| campaigns);
+            let all = self.instances.iter().flat_map(|(_, campaigns)| campaigns);
             let mut leaders =
                 all.filter(|(of, campaign)| *of == name && campaign.status().is_leading());
             if let Some((_, leader)) = leaders.next() {

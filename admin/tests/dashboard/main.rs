@@ -9,13 +9,13 @@
 
 mod browser;
 mod errors;
+mod fixture;
 mod hostile;
 mod keyboard;
 mod looks;
 mod many;
 mod mounted;
 mod operate;
-mod stage;
 mod takeover;
 
 use std::process::ExitCode;
@@ -31,24 +31,26 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
     let trials = vec![
-        trial("a_takeover_is_shown", async |browser| takeover::is_seen(browser).await),
+        trial("a_takeover_is_shown", async |browser| takeover::is_shown(browser).await),
         trial("a_takeover_after_a_crash_is_shown", async |browser| {
             takeover::of_a_crashed_leader(browser).await;
         }),
         trial("an_operator_disables_and_enables_a_lock", async |browser| {
             operate::disable_and_enable(browser).await;
         }),
-        trial("clicks_reach_fifty_instances", async |browser| operate::fifty(browser).await),
+        trial("clicks_reach_fifty_instances", async |browser| {
+            operate::fifty_instances(browser).await;
+        }),
         trial("an_operator_resigns_a_leader", async |browser| operate::resign(browser).await),
         trial("the_page_requires_the_token", async |browser| errors::token(browser).await),
-        trial("a_store_outage_is_shown", async |browser| errors::store_away(browser).await),
-        trial("a_lost_connection_is_shown", async |browser| errors::server_gone(browser).await),
+        trial("a_store_outage_is_shown", async |browser| errors::store_outage(browser).await),
+        trial("a_lost_connection_is_shown", async |browser| errors::lost_connection(browser).await),
         trial("hostile_text_is_not_interpreted", async |browser| {
             hostile::text_is_text(browser).await;
         }),
         trial("every_name_can_be_disabled", async |browser| hostile::names(browser).await),
         trial("the_keyboard_reaches_every_action", async |browser| {
-            keyboard::all_by_keys(browser).await;
+            keyboard::every_action(browser).await;
         }),
         trial("two_thousand_locks_do_not_freeze_the_page", async |browser| {
             many::two_thousand(browser).await;
@@ -68,7 +70,7 @@ where
     let of = name.to_owned();
     Trial::ignorable_test(name, move || {
         if let Some(missing) = browser::missing() {
-            if std::env::var_os("LEASEHOLD_TEST_BROWSER").is_some_and(|said| said == "required") {
+            if std::env::var_os("LEASEHOLD_TEST_BROWSER").is_some_and(|value| value == "required") {
                 return Err(missing.into());
             }
             return Ok(Completion::ignored_with(missing));

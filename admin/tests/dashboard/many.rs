@@ -3,19 +3,19 @@
 use serde_json::Value;
 
 use crate::browser::Browser;
-use crate::stage::{Stage, leads};
+use crate::fixture::{Fixture, leads};
 
 const LOCKS: usize = 2000;
 
 pub(crate) async fn two_thousand(browser: &Browser) {
-    let stage = Stage::new().await;
-    let client = stage.client("x");
+    let fixture = Fixture::new().await;
+    let client = fixture.client("x");
     for number in 0..LOCKS {
         client.disable(format!("job/{number:04}"), "off for now").await.unwrap();
     }
-    let leader = stage.campaign("worker", "job/1999/led");
+    let leader = fixture.campaign("worker", "job/1999/led");
     leads(&leader).await;
-    browser.open(&stage.url()).await;
+    browser.open(&fixture.url()).await;
     let shown = "return document.querySelector('#summary').textContent.startsWith('2001 locks') \
                  && !document.body.classList.contains('stale') && performance.now()";
     let shown = browser.until("all are known", shown, &[]).await;

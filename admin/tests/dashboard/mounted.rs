@@ -10,21 +10,21 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::browser::Browser;
-use crate::stage::{Stage, leads};
+use crate::fixture::{Fixture, leads};
 
 const INSTANCES: &str = "/v1/instances";
 
-/// Mounts the stage's API under two paths, with those instances; returns the application's URL.
-pub(crate) async fn mount(stage: &Stage, instances: serde_json::Value) -> String {
-    let told = json!({ "instances": instances }).to_string();
+/// Mounts the fixture's API under two paths, with those instances; returns the application's URL.
+pub(crate) async fn mount(fixture: &Fixture, instances: serde_json::Value) -> String {
+    let body = json!({ "instances": instances }).to_string();
     let app = Router::new()
-        .nest_service("/leasehold", stage.api.router())
-        .nest("/nested", stage.api.router());
+        .nest_service("/leasehold", fixture.api.router())
+        .nest("/nested", fixture.api.router());
     let app = app.layer(from_fn(move |request: Request, next: Next| {
-        let told = told.clone();
+        let body = body.clone();
         async move {
             if request.uri().path().ends_with(INSTANCES) {
-                answer(told)
+                json_response(body)
             } else {
                 next.run(request).await
             }
@@ -37,8 +37,8 @@ pub(crate) async fn mount(stage: &Stage, instances: serde_json::Value) -> String
     format!("http://{address}")
 }
 
-fn answer(told: String) -> Response {
-    ([("content-type", "application/json")], told).into_response()
+fn json_response(body: String) -> Response {
+    ([("content-type", "application/json")], body).into_response()
 }
 
 pub(crate) fn instance(instance: &str, label: &str, campaigns: &[&str]) -> serde_json::Value {
@@ -47,31 +47,32 @@ pub(crate) fn instance(instance: &str, label: &str, campaigns: &[&str]) -> serde
 }
 
 pub(crate) async fn standbys(browser: &Browser) {
-    let stage = Stage::new().await;
-    let client = stage.client("leader");
-    let [led, lonely] = ["led", "lonely"].map(|name| crate::stage::campaign(&client, name));
+    let fixture = Fixture::new().await;
+    let client = fixture.client("leader");
+    let [led, alone] = ["led", "alone"].map(|name| crate::fixture::campaign(&client, name));
     leads(&led).await;
-    leads(&lonely).await;
-    stage.client("x").disable("off", "x").await.unwrap();
+    leads(&alone).await;
+    fixture.client("x").disable("off", "x").await.unwrap();
     // One lock is not an election; another may have a standby that does not list all its names.
-    let guarded = stage.client("x").lock("guarded").unwrap().try_acquire().await.unwrap().unwrap();
-    let perhaps = crate::stage::campaign(&client, "perhaps");
+    let guarded =
+        fixture.client("x").lock("guarded").unwrap().try_acquire().await.unwrap().unwrap();
+    let perhaps = crate::fixture::campaign(&client, "perhaps");
     leads(&perhaps).await;
     let own = client.holder().instance.to_string();
-    let mut full = instance("018f0000-0000-7000-8000-000000000002", "full", &["lonely-not"]);
+    let mut full = instance("018f0000-0000-7000-8000-000000000002", "full", &["alone-not"]);
     full["unlisted"] = 3.into();
     let instances = json!([
-        instance(&own, "leader", &["led", "lonely", "perhaps"]),
+        instance(&own, "leader", &["led", "alone", "perhaps"]),
         full,
-        instance("018f0000-0000-7000-8000-000000000001", "<i>heir</i>", &["led"]),
+        instance("018f0000-0000-7000-8000-000000000001", "<i>standby</i>", &["led"]),
     ]);
-    let url = mount(&stage, instances).await;
+    let url = mount(&fixture, instances).await;
     // The path works with and without the slash at the end.
     for path in ["/nested", "/leasehold/", "/leasehold"] {
         browser.open_live(&format!("{url}{path}")).await;
-        let heirs = browser.until_row("led", ".standbys", "heir").await;
-        assert_eq!(heirs, "<i>heir</i>");
-        browser.until_row("lonely", ".standbys", "no standby").await;
+        let standbys = browser.until_row("led", ".standbys", "standby").await;
+        assert_eq!(standbys, "<i>standby</i>");
+        browser.until_row("alone", ".standbys", "no standby").await;
         for unmarked in ["off", "guarded", "perhaps"] {
             browser.until_row(unmarked, ".standbys", "–").await;
         }
@@ -80,15 +81,15 @@ pub(crate) async fn standbys(browser: &Browser) {
     let only = "const only = document.querySelector('#only'); only.value = 'alone'; \
                 only.dispatchEvent(new Event('change'))";
     browser.js(only, &[]).await;
-    let one = "return document.querySelectorAll('tr[data-lock]').length === 1 && !!row('lonely')";
-    browser.until("the lonely one is found", one, &[]).await;
-    browser.click_row("lonely", ".switch").await;
-    browser.answer(Some("through the mount")).await;
+    let one = "return document.querySelectorAll('tr[data-lock]').length === 1 && !!row('alone')";
+    browser.until("the lock without a standby is found", one, &[]).await;
+    browser.click_row("alone", ".switch").await;
+    browser.submit(Some("through the mount")).await;
     browser.until_closed("act").await;
-    let status = stage.client("x").status("lonely").await.unwrap();
+    let status = fixture.client("x").status("alone").await.unwrap();
     assert_eq!(status.disabled.unwrap().reason.as_str(), "through the mount");
     led.shutdown().await;
-    lonely.shutdown().await;
+    alone.shutdown().await;
     perhaps.shutdown().await;
     guarded.release().await.unwrap();
 }

@@ -7,26 +7,26 @@ use leasehold_core::{Client, Settings};
 use tokio::time::timeout;
 
 use crate::browser::Browser;
-use crate::stage::{Stage, campaign, leads, stops};
+use crate::fixture::{Fixture, campaign, leads, stops};
 
 const NAME: &str = "report";
 
 pub(crate) async fn disable_and_enable(browser: &Browser) {
-    let stage = Stage::new().await;
-    let leader = stage.campaign("worker", NAME);
+    let fixture = Fixture::new().await;
+    let leader = fixture.campaign("worker", NAME);
     leads(&leader).await;
-    browser.open_live(&stage.url()).await;
+    browser.open_live(&fixture.url()).await;
     browser.until_row(NAME, ".who", "worker").await;
 
     // Without a reason nothing happens.
     browser.click_row(NAME, ".switch").await;
-    browser.answer(None).await;
+    browser.submit(None).await;
     let open = "return document.querySelector('#act').open \
                 && document.activeElement.id === 'act-reason'";
-    browser.until("the reason is asked for", open, &[]).await;
-    assert!(stage.client("x").status(NAME).await.unwrap().disabled.is_none());
+    browser.until("the page prompts for the reason", open, &[]).await;
+    assert!(fixture.client("x").status(NAME).await.unwrap().disabled.is_none());
 
-    browser.answer(Some("migration of the ledger")).await;
+    browser.submit(Some("migration of the ledger")).await;
     browser.until_closed("act").await;
     stops(&leader).await;
     browser.until_row(NAME, ".state", "disabled").await;
@@ -38,16 +38,16 @@ pub(crate) async fn disable_and_enable(browser: &Browser) {
                  return text(arguments[0], '.since') !== window.first";
     browser.until("it is disabled for longer", grows, &[NAME.into()]).await;
     browser.until_row(NAME, ".who", "–").await;
-    let said = "return document.querySelector('#said').textContent";
-    let said = browser.until("the outcome is said", said, &[]).await;
-    assert_eq!(said, "report: is disabled");
-    let disabled = stage.client("x").status(NAME).await.unwrap().disabled.unwrap();
+    let message = "return document.querySelector('#said').textContent";
+    let message = browser.until("the outcome is shown", message, &[]).await;
+    assert_eq!(message, "report: is disabled");
+    let disabled = fixture.client("x").status(NAME).await.unwrap().disabled.unwrap();
     assert_eq!(disabled.reason.as_str(), "migration of the ledger");
 
     browser.click_row(NAME, ".switch").await;
     let what = browser.js("return document.querySelector('#act-what').textContent", &[]).await;
     assert!(what.as_str().unwrap().contains("migration of the ledger"), "{what}");
-    browser.answer(None).await;
+    browser.submit(None).await;
     leads(&leader).await;
     browser.until_row(NAME, ".state", "held").await;
     browser.until_row(NAME, ".who", "worker").await;
@@ -56,24 +56,24 @@ pub(crate) async fn disable_and_enable(browser: &Browser) {
 }
 
 pub(crate) async fn resign(browser: &Browser) {
-    let stage = Stage::new().await;
-    let first = stage.campaign("first", NAME);
+    let fixture = Fixture::new().await;
+    let first = fixture.campaign("first", NAME);
     leads(&first).await;
-    browser.open_live(&stage.url()).await;
+    browser.open_live(&fixture.url()).await;
     browser.until_row(NAME, ".who", "first").await;
     let before = browser.token(NAME).await;
-    let second = stage.campaign("second", NAME);
+    let second = fixture.campaign("second", NAME);
 
     browser.click_row(NAME, ".resign").await;
-    browser.answer(Some("deploy")).await;
+    browser.submit(Some("deploy")).await;
     browser.until_closed("act").await;
     let grown = "return Number(text(arguments[0], '.token')) > arguments[1]";
     browser.until("a later term", grown, &[NAME.into(), before.into()]).await;
     browser.until_row(NAME, ".state", "held").await;
-    assert!(stage.client("x").status(NAME).await.unwrap().disabled.is_none());
+    assert!(fixture.client("x").status(NAME).await.unwrap().disabled.is_none());
 
     // An action that fails is explained in the dialog, which stays open.
-    stage.client("other").disable(NAME, "theirs").await.unwrap();
+    fixture.client("other").disable(NAME, "theirs").await.unwrap();
     first.shutdown().await;
     second.shutdown().await;
     browser.until_row(NAME, ".state", "disabled").await;
@@ -82,17 +82,17 @@ pub(crate) async fn resign(browser: &Browser) {
 }
 
 /// Instances notice a click by a hint: their own heartbeats and polls are minutes apart.
-pub(crate) async fn fifty(browser: &Browser) {
-    let stage = Stage::that_tells().await;
+pub(crate) async fn fifty_instances(browser: &Browser) {
+    let fixture = Fixture::with_hints().await;
     let settings = Settings::default().ttl(Duration::from_secs(600));
-    let crowd: Vec<_> = (0..50)
+    let elections: Vec<_> = (0..50)
         .map(|_| {
-            let client = Client::builder(stage.store.clone()).settings(settings.clone());
+            let client = Client::builder(fixture.store.clone()).settings(settings.clone());
             campaign(&client.build().unwrap(), NAME)
         })
         .collect();
     let all = async |what: &str, start: Instant, knows: &dyn Fn(&Status) -> bool| {
-        for election in &crowd {
+        for election in &elections {
             let mut status = election.watch();
             let known = timeout(Duration::from_secs(100), status.wait_for(knows)).await;
             assert!(known.is_ok(), "{what}: {:?}", election.status());
@@ -103,12 +103,12 @@ pub(crate) async fn fifty(browser: &Browser) {
         status.disabled.is_none() && (status.is_leading() || status.leader.is_some())
     };
     all("led", Instant::now(), &led).await;
-    browser.open_live(&stage.url()).await;
+    browser.open_live(&fixture.url()).await;
     browser.until_row(NAME, ".state", "held").await;
     for _ in 0..2 {
         browser.click_row(NAME, ".switch").await;
         let click = Instant::now();
-        browser.answer(Some("stop")).await;
+        browser.submit(Some("stop")).await;
         all("disabled by a click", click, &|status| {
             status.disabled.is_some() && !status.is_leading()
         })
@@ -117,10 +117,10 @@ pub(crate) async fn fifty(browser: &Browser) {
         browser.until_row(NAME, ".state", "disabled").await;
         browser.click_row(NAME, ".switch").await;
         let click = Instant::now();
-        browser.answer(None).await;
+        browser.submit(None).await;
         all("enabled by a click", click, &led).await;
         browser.until_closed("act").await;
-        assert_eq!(crowd.iter().filter(|it| it.status().is_leading()).count(), 1);
+        assert_eq!(elections.iter().filter(|it| it.status().is_leading()).count(), 1);
         browser.until_row(NAME, ".state", "held").await;
     }
 }

@@ -4,16 +4,16 @@ use leasehold_core::FencingToken;
 use tokio::runtime::Runtime;
 
 use crate::browser::Browser;
-use crate::stage::{Stage, TTL, campaign, leads};
+use crate::fixture::{Fixture, TTL, campaign, leads};
 
 const NAME: &str = "billing/nightly";
 
-pub(crate) async fn is_seen(browser: &Browser) {
-    let stage = Stage::new().await;
-    let first = stage.campaign("first", NAME);
+pub(crate) async fn is_shown(browser: &Browser) {
+    let fixture = Fixture::new().await;
+    let first = fixture.campaign("first", NAME);
     leads(&first).await;
-    let second = stage.campaign("second", NAME);
-    browser.open_live(&stage.url()).await;
+    let second = fixture.campaign("second", NAME);
+    browser.open_live(&fixture.url()).await;
     browser.until_row(NAME, ".who", "first").await;
     browser.until_row(NAME, ".state", "held").await;
     let before = browser.token(NAME).await;
@@ -36,13 +36,13 @@ pub(crate) async fn is_seen(browser: &Browser) {
     let drawn = "return part(arguments[0], '.strip').children.length === 2";
     browser.until("two terms are drawn", drawn, &[NAME.into()]).await;
     browser.click_row(NAME, ".name").await;
-    let told = "return [...document.querySelectorAll('#details-terms li')] \
+    let terms = "return [...document.querySelectorAll('#details-terms li')] \
                 .map((term) => term.textContent).join('|')";
-    let told = browser.js(told, &[]).await.as_str().unwrap().to_owned();
-    let (new, old) = told.split_once('|').unwrap();
-    assert!(new.starts_with(&format!("term {after}: second, from ")), "{told}");
-    assert!(new.ends_with(" to now") && !old.ends_with(" to now"), "{told}");
-    assert!(old.starts_with(&format!("term {before}: first, from ")), "{told}");
+    let terms = browser.js(terms, &[]).await.as_str().unwrap().to_owned();
+    let (new, old) = terms.split_once('|').unwrap();
+    assert!(new.starts_with(&format!("term {after}: second, from ")), "{terms}");
+    assert!(new.ends_with(" to now") && !old.ends_with(" to now"), "{terms}");
+    assert!(old.starts_with(&format!("term {before}: first, from ")), "{terms}");
     browser.click("#details-close").await;
     browser.until_closed("details").await;
     second.shutdown().await;
@@ -51,9 +51,9 @@ pub(crate) async fn is_seen(browser: &Browser) {
 
 /// A crashed leader is replaced when its lease has expired.
 pub(crate) async fn of_a_crashed_leader(browser: &Browser) {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     let crashed = Runtime::new().unwrap();
-    let client = stage.client("crashed");
+    let client = fixture.client("crashed");
     let first = crashed.spawn(async move {
         let handle = campaign(&client, NAME);
         leads(&handle).await;
@@ -61,8 +61,8 @@ pub(crate) async fn of_a_crashed_leader(browser: &Browser) {
     });
     // The handle is kept, so that nothing shuts the election down cleanly.
     let _first = first.await.unwrap();
-    let second = stage.campaign("heir", NAME);
-    browser.open_live(&stage.url()).await;
+    let second = fixture.campaign("second", NAME);
+    browser.open_live(&fixture.url()).await;
     browser.until_row(NAME, ".who", "crashed").await;
     let before = browser.token(NAME).await;
     // Renewals are not events, but the page reads them.
@@ -71,7 +71,7 @@ pub(crate) async fn of_a_crashed_leader(browser: &Browser) {
     browser.until("the time left goes up again", renewed, &[NAME.into()]).await;
 
     crashed.shutdown_background();
-    browser.until_row(NAME, ".who", "heir").await;
+    browser.until_row(NAME, ".who", "second").await;
     assert!(browser.token(NAME).await > before);
     second.shutdown().await;
 }

@@ -1,4 +1,4 @@
-//! This store fails on command, and loses records on command.
+//! A test tells this store to fail or to lose records.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub(crate) struct FaultStore {
     inner: MemoryStore,
     fault: Mutex<Option<ErrorKind>>,
-    gone: Mutex<BTreeSet<String>>,
+    removed: Mutex<BTreeSet<String>>,
     corrupt: Mutex<BTreeSet<String>>,
     hangs: watch::Sender<bool>,
 }
@@ -25,7 +25,7 @@ impl FaultStore {
 
     /// Removes that name from every list from now on, as if its record had been deleted.
     pub(crate) fn forget(&self, name: &str) {
-        self.gone.lock().unwrap().insert(name.to_owned());
+        self.removed.lock().unwrap().insert(name.to_owned());
     }
 
     /// Makes the record of that name unreadable from now on.
@@ -69,8 +69,7 @@ impl Interceptor for FaultStore {
             Request::Announce(..) | Request::Withdraw(_) | Request::Instances => {
                 return Err(Error::new(
                     ErrorKind::Unsupported,
-                    "the store does not support \
-                                                               instance records",
+                    "the store does not support instance records",
                 ));
             }
             Request::List(_) | Request::Watch => {
@@ -83,8 +82,8 @@ impl Interceptor for FaultStore {
         match &mut reply {
             Reply::Get(record) => *record = record.take().map(|record| self.as_read(record)),
             Reply::List(records) => {
-                let gone = self.gone.lock().unwrap();
-                records.retain(|record| !gone.contains(record.name.as_str()));
+                let removed = self.removed.lock().unwrap();
+                records.retain(|record| !removed.contains(record.name.as_str()));
                 let found = std::mem::take(records);
                 *records = found.into_iter().map(|record| self.as_read(record)).collect();
             }

@@ -1,4 +1,4 @@
-//! These tests use locks as resources.
+//! These tests read, disable, enable and resign locks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::fault_store::FaultStore;
-use crate::support::Bench;
+use crate::support::TestServer;
 
 #[tokio::test]
-async fn a_lock_is_shown_through_its_whole_life() {
-    let bench = Bench::new().await;
-    let free = bench.get("/v1/locks/job").await.ok();
+async fn a_lock_resource_follows_acquire_resign_and_loss() {
+    let server = TestServer::new().await;
+    let free = server.get("/v1/locks/job").await.ok();
     let none = json!({
         "name": "job", "state": "free", "holder": null, "token": null, "held_since": null,
         "held_for_ms": null, "left_ms": null, "ending": null, "disabled": null,
@@ -19,19 +19,19 @@ async fn a_lock_is_shown_through_its_whole_life() {
     });
     assert_eq!(free, none);
 
-    let guard = bench.client.lock("job").unwrap().acquire(Duration::ZERO).await.unwrap();
-    let held = bench.get("/v1/locks/job").await.ok();
+    let guard = server.client.lock("job").unwrap().acquire(Duration::ZERO).await.unwrap();
+    let held = server.get("/v1/locks/job").await.ok();
     assert_eq!(held["state"], "held");
     assert_eq!(held["token"], guard.token().get());
     assert_eq!(held["holder"]["label"], "admin");
     assert_eq!(held["holder"]["pid"], std::process::id());
     assert!(held["left_ms"].as_u64().unwrap() > 0 && held["held_since"].is_string(), "{held}");
 
-    let done = bench.post("/v1/locks/job/resign", r#"{"reason":"deploy"}"#).await.ok();
+    let done = server.post("/v1/locks/job/resign", r#"{"reason":"deploy"}"#).await.ok();
     assert_eq!(done["outcome"], "resigning");
     assert_eq!(done["holder"], held["holder"]);
     guard.lost().await;
-    let after = bench.get("/v1/locks/job").await.ok();
+    let after = server.get("/v1/locks/job").await.ok();
     assert_eq!(after["disabled"], json!(null), "{after}");
     if after["state"] == "ending" {
         assert_eq!(after["ending"], "deploy");
@@ -41,26 +41,26 @@ async fn a_lock_is_shown_through_its_whole_life() {
 
 #[tokio::test]
 async fn disable_and_enable_report_their_outcome() {
-    let bench = Bench::new().await;
+    let server = TestServer::new().await;
     let disable = |reason: &str| format!(r#"{{"reason":"{reason}"}}"#);
-    let done = bench.post("/v1/locks/a/disable", disable("one")).await.ok();
+    let done = server.post("/v1/locks/a/disable", disable("one")).await.ok();
     assert_eq!(done, json!({ "name": "a", "outcome": "disabled" }));
-    let done = bench.post("/v1/locks/a/disable", disable("two")).await.ok();
+    let done = server.post("/v1/locks/a/disable", disable("two")).await.ok();
     assert_eq!(done["outcome"], "already_disabled");
     assert_eq!(done["disabled"]["reason"], "one");
-    assert_eq!(done["disabled"]["by"], bench.client.holder().to_string());
-    let lock = bench.get("/v1/locks/a").await.ok();
+    assert_eq!(done["disabled"]["by"], server.client.holder().to_string());
+    let lock = server.get("/v1/locks/a").await.ok();
     assert_eq!((&lock["state"], &lock["disabled"]["reason"]), (&json!("disabled"), &json!("one")));
     assert!(lock["disabled"]["for_ms"].is_u64() && lock["disabled"]["since"].is_string());
 
-    let problem = bench.post("/v1/locks/a/resign", disable("x")).await.problem(409, "disabled");
+    let problem = server.post("/v1/locks/a/resign", disable("x")).await.problem(409, "disabled");
     assert!(problem["detail"].as_str().unwrap().contains("one"), "{problem}");
 
-    let done = bench.post("/v1/locks/a/enable", "{}").await.ok();
+    let done = server.post("/v1/locks/a/enable", "{}").await.ok();
     assert_eq!(done, json!({ "name": "a", "outcome": "enabled" }));
-    let done = bench.post("/v1/locks/a/enable", "{}").await.ok();
+    let done = server.post("/v1/locks/a/enable", "{}").await.ok();
     assert_eq!(done["outcome"], "already_enabled");
-    let done = bench.post("/v1/locks/a/resign", disable("x")).await.ok();
+    let done = server.post("/v1/locks/a/resign", disable("x")).await.ok();
     assert_eq!(done, json!({ "name": "a", "outcome": "not_held" }));
 }
 
@@ -68,21 +68,21 @@ async fn disable_and_enable_report_their_outcome() {
 #[tokio::test]
 async fn a_corrupt_record_is_listed_with_the_reason() {
     let store = Arc::new(FaultStore::default());
-    let bench = Bench::on(store.clone(), |api| api, None).await;
+    let server = TestServer::on(store.clone(), |api| api, None).await;
     for name in ["a", "b", "c"] {
-        bench.client.disable(name, "x").await.unwrap();
+        server.client.disable(name, "x").await.unwrap();
     }
     store.corrupt("b");
-    let all = bench.get("/v1/locks").await.ok();
+    let all = server.get("/v1/locks").await.ok();
     let locks = all["locks"].as_array().unwrap();
     let states: Vec<_> = locks.iter().map(|lock| (&lock["name"], &lock["state"])).collect();
     let [a, b, c] = ["a", "b", "c"].map(serde_json::Value::from);
     let [disabled, corrupt] = ["disabled", "corrupt"].map(serde_json::Value::from);
     assert_eq!(states, [(&a, &disabled), (&b, &corrupt), (&c, &disabled)]);
-    let one = bench.get("/v1/locks/b").await.ok();
+    let one = server.get("/v1/locks/b").await.ok();
     assert_eq!(one, locks[1]);
     assert_eq!(one["corrupt"], "the token is not a number");
-    let page = bench.get("/v1/locks?limit=1&after=a").await.ok();
+    let page = server.get("/v1/locks?limit=1&after=a").await.ok();
     assert_eq!((&page["locks"][0], &page["next"]), (&one, &b));
     for unknown in ["holder", "token", "disabled", "left_ms", "held_since"] {
         assert_eq!(one[unknown], json!(null));
@@ -92,29 +92,29 @@ async fn a_corrupt_record_is_listed_with_the_reason() {
 
 #[tokio::test]
 async fn pages_are_in_byte_order_and_terminate() {
-    let bench = Bench::new().await;
+    let server = TestServer::new().await;
     for name in ["a/1", "a/2", "a/3", "a%", "b", "Z", "á"] {
-        bench.client.disable(name, "x").await.unwrap();
+        server.client.disable(name, "x").await.unwrap();
     }
     let names = |page: &serde_json::Value| {
         let locks = page["locks"].as_array().unwrap().iter();
         locks.map(|lock| lock["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let all = bench.get("/v1/locks").await.ok();
+    let all = server.get("/v1/locks").await.ok();
     assert_eq!(names(&all), ["Z", "a%", "a/1", "a/2", "a/3", "b", "á"]);
     assert_eq!(all["next"], json!(null));
 
-    let first = bench.get("/v1/locks?prefix=a%2F&limit=2").await.ok();
+    let first = server.get("/v1/locks?prefix=a%2F&limit=2").await.ok();
     assert_eq!((names(&first), &first["next"]), (vec!["a/1".into(), "a/2".into()], &json!("a/2")));
-    let last = bench.get("/v1/locks?prefix=a/&limit=2&after=a/2").await.ok();
+    let last = server.get("/v1/locks?prefix=a/&limit=2&after=a/2").await.ok();
     assert_eq!((names(&last), &last["next"]), (vec!["a/3".into()], &json!(null)));
-    assert_eq!(names(&bench.get("/v1/locks?prefix=a%25").await.ok()), ["a%"]);
-    bench.get("/v1/locks?prefix=%C3").await.problem(400, "malformed");
+    assert_eq!(names(&server.get("/v1/locks?prefix=a%25").await.ok()), ["a%"]);
+    server.get("/v1/locks?prefix=%C3").await.problem(400, "malformed");
 }
 
 #[tokio::test]
 async fn health_endpoints_reflect_the_store() {
-    let bench = Bench::new().await;
-    assert_eq!(bench.get("/health/live").await.ok(), json!({ "status": "live" }));
-    assert_eq!(bench.get("/health/ready").await.ok(), json!({ "status": "ready" }));
+    let server = TestServer::new().await;
+    assert_eq!(server.get("/health/live").await.ok(), json!({ "status": "live" }));
+    assert_eq!(server.get("/health/ready").await.ok(), json!({ "status": "ready" }));
 }

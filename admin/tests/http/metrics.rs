@@ -4,7 +4,7 @@ use leasehold_admin::{Access, Exporter, Metrics, Server, Token};
 use leasehold_core::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Bench, exchange};
+use crate::support::{TestServer, exchange};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -12,26 +12,26 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 async fn metrics_follow_the_access_rules() {
     let metrics = Metrics::install().unwrap();
     assert_eq!(Metrics::install().unwrap_err().kind(), ErrorKind::Invalid);
-    let without = Bench::new().await;
+    let without = TestServer::new().await;
     without.client.disable("a", "x").await.unwrap();
     assert_eq!(without.get("/metrics").await.status, 404);
 
-    let bench = Bench::with(|api| api.metrics(metrics.clone())).await;
-    bench.client.disable("a", "x").await.unwrap();
-    let shown = bench.get("/metrics").await;
+    let server = TestServer::with(|api| api.metrics(metrics.clone())).await;
+    server.client.disable("a", "x").await.unwrap();
+    let shown = server.get("/metrics").await;
     assert_eq!(shown.status, 200);
     assert_eq!(shown.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert_eq!(shown.header("cache-control"), Some("no-store"));
     assert!(
         shown.body.contains("leasehold_store_calls_total{operation=\"disable\",outcome=\"ok\"}")
     );
-    assert_eq!(bench.send("HEAD /metrics", "", "").await.status, 200);
-    assert_eq!(bench.post("/metrics", "{}").await.status, 405);
-    let elsewhere = bench.send("GET /metrics", "host: evil.example\r\n", "").await;
+    assert_eq!(server.send("HEAD /metrics", "", "").await.status, 200);
+    assert_eq!(server.post("/metrics", "{}").await.status, 405);
+    let elsewhere = server.send("GET /metrics", "host: evil.example\r\n", "").await;
     assert_eq!(elsewhere.status, 403);
 
     let limits = leasehold_admin::Limits::default().reads_per_second(0);
-    let busy = Bench::with(|api| api.metrics(metrics.clone()).limits(limits)).await;
+    let busy = TestServer::with(|api| api.metrics(metrics.clone()).limits(limits)).await;
     assert_eq!(busy.get("/metrics").await.status, 429);
 
     let exporter = Exporter::new(metrics);

@@ -13,20 +13,20 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Nothing takes this long, however busy the machine is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Every step takes less time than this, even on a busy machine.
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) const JSON: &str = "content-type: application/json\r\n";
 
-/// A bench is a server under test.
-pub(crate) struct Bench {
+/// A test server has its own store.
+pub(crate) struct TestServer {
     pub(crate) client: Client,
     pub(crate) address: SocketAddr,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
 
-impl Bench {
+impl TestServer {
     pub(crate) async fn new() -> Self {
         Self::with(|api| api).await
     }
@@ -55,7 +55,7 @@ impl Bench {
     }
 
     /// Sends a request with those header lines, each of which ends in CRLF.
-    pub(crate) async fn send(&self, line: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn send(&self, line: &str, headers: &str, body: impl AsRef<[u8]>) -> Response {
         let mut bytes = format!("{line} HTTP/1.1\r\n").into_bytes();
         if !headers.contains("host:") {
             bytes.extend(format!("host: {}\r\n", self.address).bytes());
@@ -70,16 +70,16 @@ impl Bench {
         self.raw(bytes).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.send(&format!("GET {path}"), "", "").await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Response {
         self.send(&format!("POST {path}"), JSON, body).await
     }
 
     /// Sends those bytes, and reads until the server ends the connection.
-    pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> Response {
         exchange(self.connect().await, bytes).await
     }
 
@@ -87,12 +87,12 @@ impl Bench {
     pub(crate) async fn shut_down(mut self) {
         self.stop.cancel();
         if let Some(task) = self.task.take() {
-            timeout(PATIENCE, task).await.expect("the server does not end").unwrap();
+            timeout(TEST_TIMEOUT, task).await.expect("the server does not shut down").unwrap();
         }
     }
 }
 
-impl Drop for Bench {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.stop.cancel();
     }
@@ -101,28 +101,28 @@ impl Drop for Bench {
 pub(crate) async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     bytes: impl AsRef<[u8]>,
-) -> Answer {
-    let mut answer = Vec::new();
+) -> Response {
+    let mut response = Vec::new();
     let exchange = async {
         // A server that has already replied need not read the rest.
         let _ = stream.write_all(bytes.as_ref()).await;
-        let _ = stream.read_to_end(&mut answer).await;
+        let _ = stream.read_to_end(&mut response).await;
     };
-    timeout(PATIENCE, exchange).await.expect("no end of the answer");
-    Answer::parse(&answer)
+    timeout(TEST_TIMEOUT, exchange).await.expect("the connection does not end");
+    Response::parse(&response)
 }
 
-/// An answer is a response of the server.
+/// A response of the server.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl Response {
     fn parse(bytes: &[u8]) -> Self {
-        let text = std::str::from_utf8(bytes).expect("the answer is UTF-8");
+        let text = std::str::from_utf8(bytes).expect("the response is UTF-8");
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }

@@ -10,7 +10,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::support::{Bench, exchange};
+use crate::support::{TestServer, exchange};
 
 #[tokio::test]
 async fn a_tls_server_refuses_plain_http() {
@@ -21,17 +21,17 @@ async fn a_tls_server_refuses_plain_http() {
     fs::write(&cert_file, cert.pem()).unwrap();
     fs::write(&key_file, signing_key.serialize_pem()).unwrap();
     let tls = Tls::from_pem_files(&cert_file, &key_file).unwrap();
-    let bench = Bench::on(Arc::new(MemoryStore::new()), |api| api, Some(tls)).await;
+    let server = TestServer::on(Arc::new(MemoryStore::new()), |api| api, Some(tls)).await;
 
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone()).unwrap();
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
     let name = ServerName::try_from("localhost").unwrap();
-    let stream = connector.connect(name, bench.connect().await).await.unwrap();
+    let stream = connector.connect(name, server.connect().await).await.unwrap();
     let request = "GET /v1/locks HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     exchange(stream, request).await.ok();
-    assert_ne!(bench.raw("").await.status, 200);
+    assert_ne!(server.raw("").await.status, 200);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `leasehold completions` prints completions, which come from the definition of the command line.
+//! `leasehold completions` prints completions, generated from the definition of the command line.
 
 use clap::CommandFactory;
 

@@ -14,7 +14,7 @@ use crate::store_choice::StoreChoice;
 /// Prints every setting, its value and its source.
 pub(crate) fn config(configuration: &CliConfiguration, args: &ConfigArgs) -> Result<u8, Failure> {
     let mut settings = configuration.all();
-    // The library does not have the command line's default store.
+    // The library does not know the command line's default store.
     if let Some(store) = settings.iter_mut().find(|setting| setting.key == "store")
         && store.value.is_none()
     {
@@ -65,7 +65,7 @@ fn as_json(configuration: &CliConfiguration, settings: &[Setting]) -> Value {
 fn value(setting: &Setting) -> Value {
     let Some(text) = &setting.value else { return Value::Null };
     match keys::all().find(|key| key.name == setting.key).map(|key| key.kind) {
-        // The text of these is also their JSON.
+        // The text of these values is also their JSON.
         Some(Kind::Count | Kind::Connections | Kind::Switch) => {
             text.parse().unwrap_or_else(|_| json!(text))
         }

@@ -11,17 +11,17 @@ use crate::io::table::visible;
 use crate::store_choice::StoreChoice;
 
 pub(crate) async fn disable(store: &StoreChoice, args: DisableArgs) -> Result<u8, Failure> {
-    // The arguments are checked before a store is opened, and perhaps created.
+    // The arguments are checked before the store is opened, which may create it.
     let (name, reason) = (LockName::new(args.name)?, Reason::new(args.reason)?);
     let options = DisableOptions { reason, by: Some(operator()) };
     let outcome = store.open().await?.disable(&name, &options).await?;
     if args.json {
-        let (outcome, before) = match &outcome {
+        let (outcome, earlier) = match &outcome {
             DisableOutcome::Disabled => ("disabled", None),
             DisableOutcome::AlreadyDisabled(first) => ("already_disabled", Some(first)),
         };
-        let reason = before.map_or(&options.reason, |first| &first.reason);
-        let by = before.map_or(options.by.as_deref(), |first| first.by.as_deref());
+        let reason = earlier.map_or(&options.reason, |first| &first.reason);
+        let by = earlier.map_or(options.by.as_deref(), |first| first.by.as_deref());
         let fields = json!({ "name": name, "outcome": outcome, "reason": reason, "by": by });
         print_json(&fields)?;
         return Ok(0);

@@ -10,14 +10,14 @@ use leasehold_admin::{Access, Tls, Token};
 use crate::io::exit::Failure;
 use crate::settings::configuration::CliConfiguration;
 
-/// This variable has the token. `LEASEHOLD_TOKEN` is different: the number that `run` gives its
-/// child.
+/// This variable has the token. `LEASEHOLD_TOKEN` is different: it is the fencing token of the
+/// command under `run`.
 pub(crate) const TOKEN: &str = "LEASEHOLD_ADMIN_TOKEN";
 
 /// A token file is read up to this many bytes, which is more than any token has.
-const MOST_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: u64 = 64 * 1024;
 
-/// Returns the access rule: the token if one is set, else only this machine.
+/// Returns the access rule: the token if one is set, else local requests only.
 pub(crate) fn access(configuration: &CliConfiguration) -> Result<Access, Failure> {
     Ok(token(configuration)?.map_or(Access::Loopback, Access::Token))
 }
@@ -28,13 +28,13 @@ pub(crate) fn tls(configuration: &CliConfiguration) -> Result<Option<Tls>, Failu
     match (&settings.tls_cert, &settings.tls_key) {
         (Some(certificates), Some(key)) => Ok(Some(Tls::from_pem_files(certificates, key)?)),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(alone(configuration, "tls_cert", "tls_key")),
-        (None, Some(_)) => Err(alone(configuration, "tls_key", "tls_cert")),
+        (Some(_), None) => Err(missing_counterpart(configuration, "tls_cert", "tls_key")),
+        (None, Some(_)) => Err(missing_counterpart(configuration, "tls_key", "tls_cert")),
     }
 }
 
 /// Returns the failure if only one of two settings that need each other is set.
-fn alone(configuration: &CliConfiguration, set: &str, missing: &str) -> Failure {
+fn missing_counterpart(configuration: &CliConfiguration, set: &str, missing: &str) -> Failure {
     let from = configuration.origin(set).map(ToString::to_string).unwrap_or_default();
     Failure::usage(format!("{set} is set ({from}), but not {missing}; set both, or neither"))
 }
@@ -79,7 +79,7 @@ fn from_file(file: &Path, from: &str) -> Result<Token, Failure> {
         .with_source(error)
     };
     let mut text = String::new();
-    let opened = std::fs::File::open(file).map_err(denied)?;
-    opened.take(MOST_BYTES).read_to_string(&mut text).map_err(denied)?;
+    let file_content = std::fs::File::open(file).map_err(denied)?;
+    file_content.take(MAX_BYTES).read_to_string(&mut text).map_err(denied)?;
     Token::new(text.trim()).map_err(|error| Failure::usage(format!("{from}: {file:?}: {error}")))
 }

@@ -1,4 +1,4 @@
-//! `leasehold man` prints manual pages, which come from the definition of the command line.
+//! `leasehold man` prints manual pages, generated from the definition of the command line.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub(crate) fn man(args: &ManArgs) -> Result<u8, Failure> {
                     names.join(", ")
                 ))
             })?;
-            print(&page(of_its_own(found))?)?;
+            print(&page(with_full_name(found))?)?;
         }
     }
     Ok(0)
@@ -37,7 +37,7 @@ fn page(command: clap::Command) -> Result<String, Failure> {
 }
 
 /// Returns a subcommand with its name for `man`, such as `leasehold-run`.
-fn of_its_own(command: clap::Command) -> clap::Command {
+fn with_full_name(command: clap::Command) -> clap::Command {
     let name = format!("leasehold-{}", command.get_name());
     command.name(name).version(env!("CARGO_PKG_VERSION"))
 }
@@ -50,7 +50,7 @@ fn write_all(command: clap::Command, dir: &Path) -> Result<(), Failure> {
         })
     };
     for subcommand in command.get_subcommands().filter(|one| one.get_name() != "help") {
-        let subcommand = of_its_own(subcommand.clone());
+        let subcommand = with_full_name(subcommand.clone());
         let name = subcommand.get_name().to_owned();
         write(&name, page(subcommand)?)?;
     }

@@ -1,10 +1,10 @@
-//! This module describes the operator who disables a name, and the reason.
+//! This module names the operator who runs a command, and describes a disable.
 
 use leasehold::{Disablement, Holder};
 
 use crate::io::table::visible;
 
-/// Returns why a name is disabled, and by whom.
+/// Describes why a name is disabled, and by whom.
 pub(super) fn why(disabled: &Disablement) -> String {
     let by = disabled.by.as_ref().map(|by| format!(", by {}", visible(by))).unwrap_or_default();
     visible(disabled.reason.as_str()) + &by

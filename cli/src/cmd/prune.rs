@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::args::PruneArgs;
 use crate::io::exit::Failure;
-use crate::io::stderr::say;
+use crate::io::stderr::print_message;
 use crate::io::stdout::{print, print_json};
 use crate::io::table::visible;
 use crate::store_choice::StoreChoice;
@@ -27,7 +27,7 @@ pub(crate) async fn prune(choice: &StoreChoice, args: PruneArgs) -> Result<u8, F
     }
     if !args.apply && !names.is_empty() {
         let count = names.len();
-        say(&format!("unused names: {count}; use --apply to remove them"));
+        print_message(&format!("unused names: {count}; use --apply to remove them"));
     }
     Ok(0)
 }
@@ -44,14 +44,14 @@ async fn prune_in(
         let unused = store.prune(&page).await?;
         let Some(last) = unused.last().cloned() else { return Ok(()) };
         if !args.json {
-            // Names are printed before they are removed, so that the user knows them whatever
-            // happens.
+            // Names are printed before they are removed, so that the user knows them even after an
+            // interruption.
             print(&lines(&unused))?;
         }
         let removed = if args.apply {
             let removed = store.prune(&PruneOptions { dry_run: false, ..page.clone() }).await?;
             if !args.json {
-                correct(&unused, &removed)?;
+                report_differences(&unused, &removed)?;
             }
             removed
         } else {
@@ -62,12 +62,15 @@ async fn prune_in(
     }
 }
 
-/// Reports the names that were printed but not removed.
-fn correct(printed: &[LockName], removed: &[LockName]) -> Result<(), Failure> {
+/// Prints the names that were removed but not printed, and reports those that were not removed.
+fn report_differences(printed: &[LockName], removed: &[LockName]) -> Result<(), Failure> {
     let more: Vec<_> = removed.iter().filter(|name| !printed.contains(name)).cloned().collect();
     print(&lines(&more))?;
     for name in printed.iter().filter(|name| !removed.contains(name)) {
-        say(&format!("{} was used in the meantime and was not removed", visible(name.as_str())));
+        print_message(&format!(
+            "{} was used in the meantime and was not removed",
+            visible(name.as_str())
+        ));
     }
     Ok(())
 }

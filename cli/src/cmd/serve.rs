@@ -24,7 +24,7 @@ pub(crate) async fn serve(
     // A disabled lock names the server as the operator, not the instance whose label is configured.
     let label = match settings.listen {
         // The chosen port is not known yet.
-        any if any.port() == 0 => "leasehold serve".to_owned(),
+        address if address.port() == 0 => "leasehold serve".to_owned(),
         address => format!("leasehold serve {address}"),
     };
     // The recorder is installed before the client, whose metrics are looked up when it is created.

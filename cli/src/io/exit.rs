@@ -5,14 +5,14 @@ use std::error::Error as StdError;
 use leasehold::{Error, ErrorKind};
 use rustix::process::{Resource, Rlimit, Signal, kill_current_process_group, setrlimit};
 
-use super::stderr::say;
+use super::stderr::print_message;
 
-/// Another failure occurred, such as a store that does not respond.
+/// Any other failure occurred, such as a store that does not respond.
 pub(crate) const FAILED: u8 = 1;
 /// The arguments, the settings or the store are invalid.
 pub(crate) const USAGE: u8 = 2;
 /// The lock was not acquired in time (`EX_TEMPFAIL`).
-pub(crate) const NOT_HAD: u8 = 75;
+pub(crate) const NOT_ACQUIRED: u8 = 75;
 /// The lock was lost while the command ran.
 pub(crate) const LOST: u8 = 76;
 /// The command was found but cannot be run; shells use this status too.
@@ -50,7 +50,7 @@ impl Failure {
     }
 
     /// Creates a failure that ends this process as the command ended: by a signal from the
-    /// keyboard, which this process's group gets as well, so that a script that runs this ends too.
+    /// keyboard. This process's group gets it as well, so a script that runs this process ends too.
     pub(crate) fn by_signal(signal: Signal) -> Self {
         Self { signal: Some(signal), ..Self::silent(killed_by(signal.as_raw())) }
     }
@@ -59,7 +59,7 @@ impl Failure {
     /// signal.
     pub(crate) fn report(self) -> u8 {
         if !self.message.is_empty() {
-            say(&self.message);
+            print_message(&self.message);
         }
         // The kernel ignores such signals for the first process of a container.
         if let Some(signal) = self.signal.filter(|_| !rustix::process::getpid().is_init()) {
@@ -77,7 +77,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let status = if is_callers_fault(&error) { USAGE } else { FAILED };
+        let status = if is_permanent(&error) { USAGE } else { FAILED };
         Self::new(status, chain(&error))
     }
 }
@@ -88,15 +88,15 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Returns whether a retry is useless until the user changes the request or fixes the store.
-pub(crate) fn is_callers_fault(error: &Error) -> bool {
+/// Returns whether retries fail until the user changes the request or fixes the store.
+pub(crate) fn is_permanent(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Denied | ErrorKind::Corrupt
     )
 }
 
-/// Returns whether this process can no longer use the store, so that a retry is useless: its
+/// Returns whether this process can no longer use the store, so that retries fail too: its
 /// database file was deleted or replaced.
 pub(crate) fn needs_a_restart(error: &Error) -> bool {
     #[cfg(feature = "sqlite")]

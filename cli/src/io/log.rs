@@ -1,4 +1,4 @@
-//! The log goes to standard error.
+//! The log is written to standard error.
 
 use std::io::IsTerminal;
 
@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::exit::Failure;
 use super::log_filter;
 use super::log_format::LogFormat;
-use super::stderr::{say, set_format};
+use super::stderr::{print_message, set_format};
 use super::table::colours;
 use crate::settings::configuration::CliConfiguration;
 
@@ -37,10 +37,10 @@ pub(crate) fn begin(configuration: &CliConfiguration) -> Result<(), Failure> {
         }
     }
     for warning in &configuration.library.warnings {
-        say(warning);
+        print_message(warning);
     }
-    for word in modules_alone(configuration.log.as_deref().unwrap_or_default()) {
-        say(&format!(
+    for word in misspelt_levels(configuration.log.as_deref().unwrap_or_default()) {
+        print_message(&format!(
             "log filter {word:?} is not a level, so it is read as a module name; levels are off, \
              error, warn, info, debug and trace"
         ));
@@ -48,9 +48,9 @@ pub(crate) fn begin(configuration: &CliConfiguration) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the words of a filter that are not levels, and so enable all logs of a module with that
-/// name. More likely each is a misspelt level, which would silence the log.
-fn modules_alone(filter: &str) -> Vec<&str> {
+/// Returns the words of a filter that look like levels but are not. They enable the logs of a
+/// module of that name, but more likely each is a misspelt level, which would silence the log.
+fn misspelt_levels(filter: &str) -> Vec<&str> {
     // Filters by span may contain commas.
     let words = filter.split(',').filter(|_| !filter.contains(['[', '{']));
     let bare = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric());
@@ -72,8 +72,8 @@ mod tests {
             "leasehold_core=trace, warn",
             "[term{lock,token}]=info",
         ] {
-            assert!(modules_alone(good).is_empty(), "{good}");
+            assert!(misspelt_levels(good).is_empty(), "{good}");
         }
-        assert_eq!(modules_alone("inof, hyper=warn,verbose"), ["inof", "verbose"]);
+        assert_eq!(misspelt_levels("inof, hyper=warn,verbose"), ["inof", "verbose"]);
     }
 }

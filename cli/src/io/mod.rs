@@ -1,4 +1,4 @@
-//! This module has the output of the commands and their exit statuses.
+//! This module prints messages, tables and logs, and has the exit statuses.
 
 pub(crate) mod exit;
 pub(crate) mod log;

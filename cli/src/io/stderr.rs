@@ -1,4 +1,4 @@
-//! Messages go to standard error, one line each, as text or as JSON.
+//! Messages are written to standard error, one line each, as text or as JSON.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -17,8 +17,8 @@ pub(crate) fn set_format(format: LogFormat) -> LogFormat {
     *FORMAT.get_or_init(|| format)
 }
 
-/// Writes one line to standard error; a failure is ignored, because nobody would read it.
-pub(crate) fn say(message: &str) {
+/// Writes one line to standard error; a failure is ignored, because it cannot be reported.
+pub(crate) fn print_message(message: &str) {
     let line = match format() {
         LogFormat::Json => in_json(message),
         _ => format!("leasehold: {}\n", one_line(message)),
@@ -26,7 +26,7 @@ pub(crate) fn say(message: &str) {
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
-/// Returns the line in the JSON form of the log.
+/// Returns the line in the JSON format of the log.
 fn in_json(message: &str) -> String {
     let line = serde_json::json!({
         "timestamp": format!("{:.6}", jiff::Timestamp::now()),

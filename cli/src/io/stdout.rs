@@ -1,4 +1,4 @@
-//! Standard output is for people and for pipes that may close early.
+//! Standard output may be a pipe that closes early.
 
 use std::io::{ErrorKind, Write};
 
@@ -7,7 +7,8 @@ use super::exit::{FAILED, Failure};
 /// Writes to standard output and flushes it.
 ///
 /// # Errors
-/// The failure is silent if the reader has gone: `leasehold status | head` is not an error.
+/// The failure is silent if the reader has closed the pipe: `leasehold status | head` is not an
+/// error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -43,7 +43,7 @@ fn non_database_files_are_left_unchanged() {
     fs::write(&text, &content).unwrap();
     refused_store(&format!("sqlite:{}", text.display()), &["not an SQLite database"]);
     assert_eq!(fs::read_to_string(&text).unwrap(), content);
-    assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 2, "something was left beside it");
+    assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 2, "a file was left in the folder");
 
     let nowhere = bench.path("no/such/folder/locks.db");
     refused_store(&format!("sqlite:{}", nowhere.display()), &[]);
@@ -104,7 +104,7 @@ fn invalid_names_are_refused() {
         .args(["--", "true"])
         .output();
     assert_refused(&output.unwrap(), 2, &["UTF-8"]);
-    assert!(!exists(&bench.path("locks.db")), "a database was created although nothing ran");
+    assert!(!exists(&bench.path("locks.db")), "a refused command created a database");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn invalid_settings_are_refused() {
     assert_refused(&bench.output(&["run", "--", "true"]), 2, &["--lock"]);
     assert_refused(&bench.output(&["frobnicate"]), 2, &["frobnicate"]);
     assert_refused(&bench.output(&[]), 2, &["subcommand"]);
-    assert!(!exists(&bench.path("locks.db")), "a database was created although nothing ran");
+    assert!(!exists(&bench.path("locks.db")), "a refused command created a database");
 }
 
 #[test]
@@ -145,17 +145,17 @@ fn unrunnable_commands_are_explained() {
     fs::write(bench.path("plain"), "#!/bin/sh\n").unwrap();
     assert_refused(&run("./plain"), 126, &["plain", "permission denied"]);
     assert_refused(&run("/"), 126, &["directory"]);
-    assert!(!exists(&bench.path("locks.db")), "a database was created although nothing ran");
+    assert!(!exists(&bench.path("locks.db")), "a refused command created a database");
 
-    // This error appears only at execution: the program is being written.
+    // This error appears only at execution, because the file is open for writing.
     fs::copy("/bin/true", bench.path("busy")).unwrap();
-    let written = OpenOptions::new().append(true).open(bench.path("busy")).unwrap();
+    let writer = OpenOptions::new().append(true).open(bench.path("busy")).unwrap();
     assert_refused(&run("./busy"), 126, &["busy"]);
-    drop(written);
+    drop(writer);
     assert!(run("./busy").status.success());
 }
 
-/// The system reports that these files do not exist, but only their interpreters do not.
+/// The system reports that these files do not exist, but only their interpreters are missing.
 #[test]
 fn missing_interpreters_are_named() {
     let bench = Bench::new();
@@ -163,15 +163,15 @@ fn missing_interpreters_are_named() {
         fs::write(bench.path(name), text).unwrap();
         fs::set_permissions(bench.path(name), fs::Permissions::from_mode(0o755)).unwrap();
     };
-    script("gone", "#!/no/such/interpreter -x\n");
+    script("unrunnable", "#!/no/such/interpreter -x\n");
     script("windows", "#!/bin/sh\r\ntrue\r\n");
     let run = |program: &str| {
         let mut command = bench.leasehold(&["run", "--lock", "a", "--", program]);
         command.env("PATH", bench.path("")).output().unwrap()
     };
-    for program in ["./gone", "gone"] {
+    for program in ["./unrunnable", "unrunnable"] {
         assert_refused(&run(program), 126, &["\"/no/such/interpreter\", which does not exist"]);
     }
     assert_refused(&run("./windows"), 126, &["\"/bin/sh\\r\"", "CRLF", "dos2unix"]);
-    assert!(!exists(&bench.path("locks.db")), "a database was created although nothing ran");
+    assert!(!exists(&bench.path("locks.db")), "a refused command created a database");
 }

@@ -10,15 +10,15 @@ use serde_json::Value;
 
 use crate::support::{Bench, assert_refused, leasehold, stderr, stdout};
 
-/// Runs `leasehold config --json` with those options, in the folder of the bench.
+/// Runs `leasehold config --json` with those options in the folder of the bench.
 fn config(bench: &Bench, args: &[&str], variables: &[(&str, &str)]) -> Value {
-    let output = here(bench, &["config", "--json"], variables).args(args).output().unwrap();
+    let output = command_in(bench, &["config", "--json"], variables).args(args).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_str(&stdout(&output)).unwrap()
 }
 
 /// Returns a command in the folder of the bench, without its store.
-fn here(bench: &Bench, args: &[&str], variables: &[(&str, &str)]) -> Command {
+fn command_in(bench: &Bench, args: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = leasehold();
     command.args(args).envs(variables.iter().copied()).current_dir(bench.path(""));
     command
@@ -53,7 +53,7 @@ fn config_shows_the_source_of_each_setting() {
     assert_eq!(settings["heartbeat_retries"]["value"], 3);
     assert_eq!(shown["files"], serde_json::json!(["config.json", "leasehold.toml"]));
 
-    let table = stdout(&here(&bench, &["config"], &variables).output().unwrap());
+    let table = stdout(&command_in(&bench, &["config"], &variables).output().unwrap());
     let line = table.lines().find(|line| line.starts_with("ttl ")).unwrap();
     let words: Vec<_> = line.split_whitespace().collect();
     assert_eq!(words, ["ttl", "30s", "environment", "variable", "LEASEHOLD_TTL"]);
@@ -68,7 +68,7 @@ fn no_password_is_shown() {
     fs::write(bench.path("leasehold.toml"), "store = 'postgres://u:secret@h/d?password=secret'")
         .unwrap();
     for args in [&["config"][..], &["config", "--json"]] {
-        let output = here(&bench, args, &[]).output().unwrap();
+        let output = command_in(&bench, args, &[]).output().unwrap();
         let shown = stdout(&output);
         assert!(shown.contains("postgres://***@h/d?***") && !shown.contains("secret"), "{shown}");
     }
@@ -83,19 +83,19 @@ fn the_store_of_the_highest_source_is_opened() {
     fs::write(bench.path("leasehold.toml"), format!("store = {file:?}\nnamespace = 'ns'")).unwrap();
     let disable = |args: &[&str], variables: &[(&str, &str)], reason: &str| {
         let args = [args, &["disable", "x", "--reason", reason]].concat();
-        assert!(here(&bench, &args, variables).status().unwrap().success());
+        assert!(command_in(&bench, &args, variables).status().unwrap().success());
     };
     disable(&[], &[], "file");
     disable(&[], &[("LEASEHOLD_STORE", &variable)], "variable");
     disable(&["--store", &option], &[("LEASEHOLD_STORE", &variable)], "option");
     for (store, reason) in [(&file, "file"), (&variable, "variable"), (&option, "option")] {
         let args = ["--store", store, "status", "x", "--json"];
-        let output = here(&bench, &args, &[]).output().unwrap();
+        let output = command_in(&bench, &args, &[]).output().unwrap();
         let status: Value = serde_json::from_str(&stdout(&output)).unwrap();
         assert_eq!(status["disabled"]["reason"], reason);
     }
     let elsewhere = ["--store", &option, "--namespace", "other", "schema", "--apply"];
-    assert!(here(&bench, &elsewhere, &[]).status().unwrap().success());
+    assert!(command_in(&bench, &elsewhere, &[]).status().unwrap().success());
 }
 
 #[test]
@@ -112,32 +112,32 @@ fn run_reads_all_settings_from_files_and_environment() {
     let script = "echo $LEASEHOLD_LOCK; exec $0 --config my.toml status \"$LEASEHOLD_LOCK\" --json";
     let binary = env!("CARGO_BIN_EXE_leasehold");
     let run = ["run", "--", "sh", "-c", script, binary];
-    let output = here(&bench, &run, &[("LEASEHOLD_CONFIG", "my.toml")]).output().unwrap();
+    let output = command_in(&bench, &run, &[("LEASEHOLD_CONFIG", "my.toml")]).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
-    let said = stdout(&output);
-    let (name, status) = said.split_once('\n').unwrap();
+    let printed = stdout(&output);
+    let (name, status) = printed.split_once('\n').unwrap();
     let status: Value = serde_json::from_str(status).unwrap();
     assert_eq!((name, &status["holder"]["label"]), ("from file", &"web-7".into()));
     assert!(status["left_ms"].as_u64().unwrap() <= 3000);
 
     // Without a wait there is one attempt; an option overrides the file.
-    let held = here(&bench, &["--config", "my.toml", "run", "--", "sleep", "30"], &[]);
+    let held = command_in(&bench, &["--config", "my.toml", "run", "--", "sleep", "30"], &[]);
     let _held = crate::support::Running::start(held);
     crate::support::wait_until("the lock to be held", || {
         let args = ["--config", "my.toml", "status", "from file"];
-        stdout(&here(&bench, &args, &[]).output().unwrap()).contains("held")
+        stdout(&command_in(&bench, &args, &[]).output().unwrap()).contains("held")
     });
     let again = ["--config", "my.toml", "run", "--", "true"];
-    assert_eq!(here(&bench, &again, &[]).output().unwrap().status.code(), Some(75));
+    assert_eq!(command_in(&bench, &again, &[]).output().unwrap().status.code(), Some(75));
     let other = ["--config", "my.toml", "run", "--lock", "other", "--", "true"];
-    assert_eq!(here(&bench, &other, &[]).output().unwrap().status.code(), Some(0));
+    assert_eq!(command_in(&bench, &other, &[]).output().unwrap().status.code(), Some(0));
 }
 
 #[test]
 fn invalid_values_name_their_source() {
     let bench = Bench::new();
     let refused = |args: &[&str], variables: &[(&str, &str)], words: &[&str]| {
-        assert_refused(&here(&bench, args, variables).output().unwrap(), 2, words);
+        assert_refused(&command_in(&bench, args, variables).output().unwrap(), 2, words);
     };
     refused(
         &["run", "--lock", "a", "--", "true"],
@@ -157,18 +157,18 @@ fn invalid_values_name_their_source() {
 #[test]
 fn a_setting_that_a_command_does_not_use_may_be_invalid() {
     let bench = Bench::new();
-    let said = |variable: (&str, &str)| {
+    let printed = |variable: (&str, &str)| {
         let mut command = bench.leasehold(&["disable", "a", "--reason", "b"]);
         let output = command.envs([variable]).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         stderr(&output)
     };
-    assert_eq!(said(("INIT_DELAY", "30s")), "");
-    assert_eq!(said(("MASTER_JOB_HEARTBEAT_INTERVAL", "0")), "");
-    let warning = said(("LEASEHOLD_TTL", "15"));
+    assert_eq!(printed(("INIT_DELAY", "30s")), "");
+    assert_eq!(printed(("MASTER_JOB_HEARTBEAT_INTERVAL", "0")), "");
+    let warning = printed(("LEASEHOLD_TTL", "15"));
     assert!(warning.contains("LEASEHOLD_TTL: \"15\" is not a valid duration"), "{warning}");
     assert!(warning.contains("(ignored: not used by this command)"), "{warning}");
-    let warning = said(("LEASEHOLD_STOP_GRACE", "1h"));
+    let warning = printed(("LEASEHOLD_STOP_GRACE", "1h"));
     assert!(warning.contains("stop_grace from environment variable"), "{warning}");
 
     let run = ["run", "--lock", "a", "--", "true"];
@@ -178,7 +178,7 @@ fn a_setting_that_a_command_does_not_use_may_be_invalid() {
     assert_refused(&output, 2, &["not a valid namespace"]);
 }
 
-/// The home of another user is such a folder, or any home under systemd's `ProtectHome=`.
+/// Such a folder is the home of another user, or any home under systemd's `ProtectHome=`.
 #[test]
 fn a_folder_that_may_not_be_searched_has_no_file() {
     let bench = Bench::new();
@@ -214,7 +214,7 @@ fn a_folder_that_may_not_be_searched_has_no_file() {
     mode(&state, 0o755);
 }
 
-/// A user who can write the working folder could choose the store.
+/// Otherwise a user who can write to the working folder could choose the store.
 #[test]
 fn a_file_in_a_folder_that_others_may_write_is_not_read() {
     let bench = Bench::new();
@@ -223,9 +223,9 @@ fn a_file_in_a_folder_that_others_may_write_is_not_read() {
     fs::set_permissions(bench.path(""), fs::Permissions::from_mode(0o777)).unwrap();
     let shown = config(&bench, &[], &[]);
     assert_eq!(shown["settings"]["namespace"]["value"], "leasehold");
-    let said = stderr(&here(&bench, &["config"], &[]).output().unwrap());
+    let printed = stderr(&command_in(&bench, &["config"], &[]).output().unwrap());
     assert_eq!(
-        said,
+        printed,
         "leasehold: skipped leasehold.toml because its folder is writable by everybody; \
          to use it, pass it with --config or LEASEHOLD_CONFIG\n"
     );
@@ -236,7 +236,7 @@ fn a_file_in_a_folder_that_others_may_write_is_not_read() {
 #[test]
 fn a_misspelt_variable_causes_a_warning() {
     let bench = Bench::new();
-    let output = here(&bench, &["config"], &[("LEASEHOLD_NAMSPACE", "x")]).output().unwrap();
+    let output = command_in(&bench, &["config"], &[("LEASEHOLD_NAMSPACE", "x")]).output().unwrap();
     assert!(output.status.success());
     assert_eq!(
         stderr(&output),

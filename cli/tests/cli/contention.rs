@@ -1,4 +1,4 @@
-//! Many processes contend for one lock: each acquires it, and never two at the same time.
+//! Many processes contend for one lock: each acquires it, and no two hold it at the same time.
 
 use std::process::Stdio;
 
@@ -23,9 +23,9 @@ fn eight_processes_hold_the_lock_one_at_a_time() {
     let lines: Vec<_> = log.lines().collect();
     assert_eq!(lines.len(), 16, "{log}");
     let mut last = 0;
-    for turn in lines.chunks(2) {
-        let token: u64 = turn[0].strip_prefix("begin ").unwrap().parse().unwrap();
-        assert_eq!(turn[1], format!("end {token}"), "two at once:\n{log}");
+    for pair in lines.chunks(2) {
+        let token: u64 = pair[0].strip_prefix("begin ").unwrap().parse().unwrap();
+        assert_eq!(pair[1], format!("end {token}"), "two commands ran at once:\n{log}");
         assert!(last < token, "tokens do not grow:\n{log}");
         last = token;
     }

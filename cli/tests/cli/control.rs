@@ -12,29 +12,29 @@ use crate::support::{
 #[test]
 fn disable_and_enable_print_their_outcome() {
     let bench = Bench::new();
-    let said = |args: &[&str]| {
+    let printed = |args: &[&str]| {
         let output = bench.output(args);
         assert!(output.status.success());
         stdout(&output)
     };
-    assert_eq!(said(&["disable", "X", "--reason", "first"]), "Flagged X as disabled\n");
-    let again = said(&["disable", "X", "--reason", "second"]);
+    assert_eq!(printed(&["disable", "X", "--reason", "first"]), "Flagged X as disabled\n");
+    let again = printed(&["disable", "X", "--reason", "second"]);
     assert!(again.starts_with("X is already flagged as disabled: first, by "), "{again}");
-    assert_eq!(said(&["enable", "X"]), "X is flagged for (re)enablement\n");
-    assert_eq!(said(&["enable", "X"]), "X was not disabled; nothing changed\n");
+    assert_eq!(printed(&["enable", "X"]), "X is flagged for (re)enablement\n");
+    assert_eq!(printed(&["enable", "X"]), "X was not disabled; nothing changed\n");
 }
 
 #[test]
 fn resign_prints_its_outcome() {
     let bench = Bench::new();
-    let said = |args: &[&str]| {
+    let printed = |args: &[&str]| {
         let output = bench.output(&[&["resign"], args].concat());
         assert!(output.status.success(), "{output:?}");
         stdout(&output)
     };
     bench.output(&["schema", "--apply"]);
-    assert_eq!(said(&["X"]), "X is not held; nothing changed\n");
-    assert!(said(&["X", "--json"]).contains("\"not_held\""));
+    assert_eq!(printed(&["X"]), "X is not held; nothing changed\n");
+    assert!(printed(&["X", "--json"]).contains("\"not_held\""));
     bench.output(&["disable", "X", "--reason", "first"]);
     let refused = bench.output(&["resign", "X", "--reason", "second"]);
     assert_refused(&refused, 1, &["X is disabled", ": first, by "]);
@@ -53,20 +53,20 @@ fn resign_moves_the_lead_to_another_instance() {
     let _standby = bench.printer(&["--ttl", "1h"]);
     let start = Instant::now();
     let output = bench.output(&["resign", "hello", "--reason", "deploy", "--json"]);
-    let said: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!((&said["outcome"], &said["reason"]), (&"resigning".into(), &"deploy".into()));
-    assert_eq!(said["holder"]["pid"], leader.supervisor);
+    let printed: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&printed["outcome"], &printed["reason"]), (&"resigning".into(), &"deploy".into()));
+    assert_eq!(printed["holder"]["pid"], leader.supervisor);
     let next = bench.next_leader(leader.token);
     measured("another's start after resign", start, Duration::from_secs(1));
     assert_ne!(next.supervisor, leader.supervisor);
     assert_eq!(first.exit(), 76);
-    assert_eq!(first.said(), "leasehold: lost lock \"hello\": disabled: deploy\n");
+    assert_eq!(first.stderr(), "leasehold: lost lock \"hello\": disabled: deploy\n");
     let status = stdout(&bench.output(&["status", "hello", "--json"]));
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     assert_eq!(status["state"], "held");
 
-    let said = stdout(&bench.output(&["resign", "hello"]));
-    assert!(said.starts_with("The leader of hello was asked to step down: "), "{said}");
+    let printed = stdout(&bench.output(&["resign", "hello"]));
+    assert!(printed.starts_with("The leader of hello was asked to step down: "), "{printed}");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn disable_stops_the_command_and_enable_restarts_one() {
     wait_until("the command's end", || !is_alive(leader.command));
     measured("a command's end after disable", start, Duration::from_secs(1));
     assert_eq!(once.exit(), 76);
-    assert_eq!(once.said(), "leasehold: lost lock \"hello\": disabled: maintenance\n");
+    assert_eq!(once.stderr(), "leasehold: lost lock \"hello\": disabled: maintenance\n");
 
     let _standby = bench.printer(&["--ttl", "1h"]);
     std::thread::sleep(Duration::from_millis(500));
@@ -114,7 +114,7 @@ fn the_printed_schema_is_the_applied_schema() {
     let bench = Bench::new();
     let printed = stdout(&bench.output(&["--namespace", "billing", "schema"]));
     assert!(printed.contains("CREATE TABLE") && printed.contains("billing"), "{printed}");
-    assert!(!bench.path("locks.db").exists(), "printing is to touch nothing");
+    assert!(!bench.path("locks.db").exists(), "printing the schema creates no store");
     for _ in 0..2 {
         let applied = bench.output(&["--namespace", "billing", "schema", "--apply"]);
         assert!(applied.status.success());
@@ -154,10 +154,10 @@ fn unused_names_are_printed_and_then_removed() {
             serde_json::from_str(&stdout(&bench.output(&["status", "--json"]))).unwrap();
         locks.as_array().unwrap().iter().map(|lock| lock["name"].clone()).collect()
     };
-    assert_eq!(names(&[]), (String::new(), String::new()), "all were used lately");
-    let (out, said) = names(&["--unused-for", "0s"]);
+    assert_eq!(names(&[]), (String::new(), String::new()), "all names were used recently");
+    let (out, printed) = names(&["--unused-for", "0s"]);
     assert_eq!(out, "a\\nb\nb\n");
-    assert_eq!(said, "leasehold: unused names: 2; use --apply to remove them\n");
+    assert_eq!(printed, "leasehold: unused names: 2; use --apply to remove them\n");
     assert_eq!(
         names(&["--unused-for", "0s", "--json"]).0,
         "{\"applied\":false,\"names\":[\"a\\nb\",\"b\"]}\n"
@@ -185,7 +185,7 @@ fn the_default_store_is_in_the_users_state_folder() {
     assert!(stdout(&command(&["status"])).contains("\na "));
 }
 
-/// If the reader has gone, it cannot know the removed names, so none is removed.
+/// If the reader has closed the pipe, it does not get the names, so none is removed.
 #[test]
 fn pruned_names_are_printed_before_they_are_removed() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! Runs end correctly without a lock, by a signal, and with a command that ignores signals.
+//! Runs end correctly without the lock, after a signal, and with a command that ignores signals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
@@ -16,23 +16,23 @@ fn wait_timeout_exits_75() {
     bench.next_leader(0);
     for limit in [Duration::ZERO, Duration::from_millis(300)] {
         let mut limit = limit;
-        let said = loop {
+        let printed = loop {
             let start = Instant::now();
             let wait = format!("{}ms", limit.as_millis());
             let output = bench.run(&["--wait", &wait], "echo ran >> prints").output().unwrap();
-            measured("giving up", start, limit);
-            assert!(start.elapsed() >= limit, "the run gave up too soon");
-            let said = stderr(&output);
-            assert_eq!(output.status.code(), Some(75), "{said}");
+            measured("the timeout", start, limit);
+            assert!(start.elapsed() >= limit, "the run timed out too soon");
+            let printed = stderr(&output);
+            assert_eq!(output.status.code(), Some(75), "{printed}");
             // On a busy machine there may be no reply within such a short wait.
-            if said.contains("held by") || limit.is_zero() || limit > Duration::from_secs(30) {
-                break said;
+            if printed.contains("held by") || limit.is_zero() || limit > Duration::from_secs(30) {
+                break printed;
             }
             limit *= 2;
         };
-        let last = said.lines().last().unwrap();
-        assert!(last.contains("timed out waiting for lock \"hello\": held by"), "{said}");
-        assert!(last.contains("pid"), "{said}");
+        let last = printed.lines().last().unwrap();
+        assert!(last.contains("timed out waiting for lock \"hello\": held by"), "{printed}");
+        assert!(last.contains("pid"), "{printed}");
     }
     assert!(!bench.text("prints").contains("ran"));
     drop(holder);
@@ -62,8 +62,8 @@ fn quiet_and_conflict_exit_code_skip_a_held_lock() {
         assert_eq!(run(&["--wait", wait, "--quiet"]), (Some(75), String::new()));
         assert_eq!(run(&["--wait", wait, "-q", "-E", "0"]), (Some(0), String::new()));
     }
-    let (status, said) = run(&["--wait", "0", "--conflict-exit-code", "9"]);
-    assert!(status == Some(9) && said.contains("held by"), "{status:?} {said}");
+    let (status, printed) = run(&["--wait", "0", "--conflict-exit-code", "9"]);
+    assert!(status == Some(9) && printed.contains("held by"), "{status:?} {printed}");
     drop(holder);
 
     bench.output(&["disable", "hello", "--reason", "maintenance"]);
@@ -88,8 +88,8 @@ fn opening_a_store_counts_towards_the_wait() {
         command
     });
     assert_eq!(run.exit(), 75);
-    let said = run.said();
-    assert!(said.contains("did not respond within --wait"), "{said}");
+    let printed = run.stderr();
+    assert!(printed.contains("did not respond within --wait"), "{printed}");
     assert!(!bench.path("ran").exists());
 }
 
@@ -121,13 +121,13 @@ fn a_signal_ends_the_wait() {
     for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let mut waiting = Running::start(bench.run(&[], "echo ran >> prints"));
         let mut stderr = BufReader::new(waiting.0.stderr.take().unwrap());
-        let mut said = String::new();
-        stderr.read_line(&mut said).unwrap();
+        let mut printed = String::new();
+        stderr.read_line(&mut printed).unwrap();
         waiting.signal(signal);
         assert_eq!(waiting.exit(), status);
-        stderr.read_to_string(&mut said).unwrap();
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains("waiting for lock \"hello\": held by"), "{said}");
+        stderr.read_to_string(&mut printed).unwrap();
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        assert!(printed.contains("waiting for lock \"hello\": held by"), "{printed}");
     }
     assert!(!bench.text("prints").contains("ran"));
 }
@@ -142,11 +142,14 @@ fn leftover_processes_end_before_the_release() {
     std::fs::write(bench.path("left"), "").unwrap();
     let start = Instant::now();
     let output = bench.run(&["--stop-grace", "400ms"], script).output().unwrap();
-    measured("a grandchild that does not obey", start, Duration::from_millis(400));
+    measured("a grandchild that ignores SIGTERM", start, Duration::from_millis(400));
     assert_eq!(output.status.code(), Some(4));
     // A busy machine may be slower than the stop grace.
-    let said = stderr(&output);
-    assert!(said.lines().all(|line| line.contains("did not stop within its grace")), "{said}");
+    let printed = stderr(&output);
+    assert!(
+        printed.lines().all(|line| line.contains("did not stop within its grace")),
+        "{printed}"
+    );
     for pid in bench.text("left").lines() {
         assert!(!is_alive(pid.parse().unwrap()), "{pid} was orphaned");
     }
@@ -155,42 +158,46 @@ fn leftover_processes_end_before_the_release() {
 #[test]
 fn a_command_ignoring_sigterm_is_killed_after_the_grace() {
     let bench = Bench::new();
-    let deaf = "trap 'echo TERM >> got' TERM; trap 'echo INT >> got' INT";
-    let mut run = bench.printer_that(deaf, &["--stop-grace", "700ms"]);
+    let trap = "trap 'echo TERM >> got' TERM; trap 'echo INT >> got' INT";
+    let mut run = bench.printer_with(trap, &["--stop-grace", "700ms"]);
     let leader = bench.next_leader(0);
     let start = Instant::now();
     run.signal(Signal::INT);
     wait_until("the signal", || bench.text("got") == "INT\n");
     run.signal(Signal::TERM);
     assert_eq!(run.exit(), 137);
-    measured("a command that does not obey", start, Duration::from_millis(700));
+    measured("a command that ignores SIGTERM", start, Duration::from_millis(700));
     assert!(start.elapsed() >= Duration::from_millis(700), "the grace was cut short");
     assert!(!is_alive(leader.command));
-    assert_eq!(bench.text("got"), "INT\nTERM\n", "each is passed on once");
+    assert_eq!(bench.text("got"), "INT\nTERM\n", "each signal is forwarded once");
 }
 
 #[test]
 fn a_stop_sends_sigterm_once_and_kills_within_the_lease() {
     let bench = Bench::new();
-    let deaf = "trap 'echo TERM >> got' TERM";
-    let mut run = bench.printer_that(deaf, &["--ttl", "3s", "--stop-grace", "900ms"]);
+    let trap = "trap 'echo TERM >> got' TERM";
+    let mut run = bench.printer_with(trap, &["--ttl", "3s", "--stop-grace", "900ms"]);
     let leader = bench.next_leader(0);
     let start = Instant::now();
     bench.output(&["disable", "hello", "--reason", "x"]);
     assert_eq!(run.exit(), 76);
-    measured("a stop that is not obeyed", start, Duration::from_millis(900));
+    measured("a command that ignores its stop", start, Duration::from_millis(900));
     assert!(!is_alive(leader.command));
     assert_eq!(bench.text("got"), "TERM\n");
     // The shell also prints a message when its `sleep` is terminated.
-    let said = run.said();
-    assert_eq!(said.lines().last(), Some("leasehold: lost lock \"hello\": disabled: x"), "{said}");
-    assert_eq!(said.matches("leasehold").count(), 1, "{said}");
+    let printed = run.stderr();
+    assert_eq!(
+        printed.lines().last(),
+        Some("leasehold: lost lock \"hello\": disabled: x"),
+        "{printed}"
+    );
+    assert_eq!(printed.matches("leasehold").count(), 1, "{printed}");
 }
 
 #[test]
 fn a_suspended_command_ends_on_sigterm() {
     let bench = Bench::new();
-    let mut run = bench.printer_that("trap 'echo bye >> got; exit 9' TERM", &[]);
+    let mut run = bench.printer_with("trap 'echo bye >> got; exit 9' TERM", &[]);
     let leader = bench.next_leader(0);
     crate::support::send(leader.command, Signal::STOP);
     run.signal(Signal::TERM);
@@ -216,8 +223,8 @@ fn the_watchdog_does_not_keep_output_open() {
     run.signal(Signal::KILL);
     let mut text = String::new();
     std::io::Read::read_to_string(&mut out, &mut text).unwrap();
-    assert_eq!(run.said(), "");
-    assert!(is_alive(watchdog), "the watchdog is to live on, or this shows nothing");
+    assert_eq!(run.stderr(), "");
+    assert!(is_alive(watchdog), "the watchdog must still run for this test to be meaningful");
     assert_eq!(text, "first\n");
     std::fs::write(bench.path("end"), "").unwrap();
     wait_until("the end of the watchdog", || !is_alive(watchdog));

@@ -6,9 +6,9 @@ mod config;
 mod contention;
 mod control;
 mod endings;
+mod forwarding;
 #[cfg(feature = "http")]
 mod metrics;
-mod passing;
 mod reaper;
 mod scripting;
 #[cfg(feature = "http")]

@@ -10,9 +10,9 @@ fn get(address: &str, path: &str, headers: &str) -> String {
     let request =
         format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 /// Returns the address that a supervisor prints for its metrics.
@@ -35,7 +35,7 @@ fn run_exports_leadership_and_store_metrics() {
     bench.next_leader(0);
     let mut standby = bench.printer(&["--metrics", "127.0.0.1:0"]);
     let (leader, standby) = (address(&mut leader), address(&mut standby));
-    let metrics = wait_for("the term is counted", || {
+    let metrics = wait_for("the term to be counted", || {
         let metrics = get(&leader, "/metrics", "");
         value(&metrics, "leasehold_leading{lock=\"hello\"}")
             .filter(|it| *it == 1.0)
@@ -48,11 +48,11 @@ fn run_exports_leadership_and_store_metrics() {
     // Histograms have buckets, which can be added up over instances.
     let bucket = "leasehold_store_call_seconds_bucket{operation=\"acquire\",le=\"+Inf\"}";
     assert!(value(&metrics, bucket).is_some_and(|count| count >= 1.0), "{metrics}");
-    wait_until("the candidate is shown as not leading", || {
+    wait_until("the candidate's metric to be 0", || {
         let metrics = get(&standby, "/metrics", "");
         value(&metrics, "leasehold_leading{lock=\"hello\"}") == Some(0.0)
     });
-    assert!(get(&leader, "/v1/locks", "").starts_with("HTTP/1.1 404 "), "metrics alone");
+    assert!(get(&leader, "/v1/locks", "").starts_with("HTTP/1.1 404 "), "only metrics are served");
     assert!(get(&leader, "/health/live", "").starts_with("HTTP/1.1 200 "));
 }
 
@@ -83,7 +83,7 @@ fn a_taken_port_fails_before_the_command_runs() {
     assert!(!bench.path("ran").exists() && !bench.path("locks.db").exists());
 }
 
-/// An alert on a missing leader needs the series of candidates, also during an outage.
+/// An alert on a missing leader needs the series of candidates, even during an outage.
 #[test]
 #[cfg(feature = "postgres")]
 fn metrics_show_no_leader_during_an_outage() {

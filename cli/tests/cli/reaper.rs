@@ -14,7 +14,7 @@ fn as_first_process(bench: &Bench, script: &str) -> Option<Command> {
         return None;
     }
     let run = bench.run(&[], script);
-    // It must not get the terminal on which the tests run.
+    // The command must not get the terminal on which the tests run.
     let mut command = Command::new("setsid");
     command.args(["--wait", "unshare"]).args(namespace).arg(run.get_program()).args(run.get_args());
     command.current_dir(bench.path(""));
@@ -27,7 +27,7 @@ fn as_first_process(bench: &Bench, script: &str) -> Option<Command> {
     Some(command)
 }
 
-/// The command waits until its orphans are gone, and its status is its own.
+/// The command waits until its orphans are reaped, and its own status is returned.
 #[test]
 fn orphans_are_reaped_while_the_command_runs() {
     let bench = Bench::new();

@@ -47,8 +47,8 @@ fn standard_error_can_be_json() {
     for line in &lines {
         assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
     }
-    let said = &lines.last().unwrap()["fields"]["message"];
-    assert!(said.as_str().unwrap().contains("disabled: upgrade"), "{said}");
+    let message = &lines.last().unwrap()["fields"]["message"];
+    assert!(message.as_str().unwrap().contains("disabled: upgrade"), "{message}");
 
     let by_variable = bench
         .leasehold(&["run", "--wait", "0s", "--lock", "hello", "--", "true"])
@@ -73,7 +73,7 @@ fn completions_exist_for_each_shell() {
     let bench = Bench::new();
     fs::write(bench.path("complete"), script).unwrap();
     let checked = std::process::Command::new("bash").arg("-n").arg(bench.path("complete")).status();
-    // Not every machine has this shell.
+    // Some machines have no bash.
     assert!(checked.is_ok_and(|status| status.success()) || !fs::exists("/bin/bash").unwrap());
 }
 

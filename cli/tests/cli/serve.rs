@@ -32,9 +32,9 @@ fn get_path(address: &str, path: &str, headers: &str) -> String {
     let request =
         format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 fn end(mut child: Child) {
@@ -47,9 +47,9 @@ fn serve_matches_status_and_shuts_down_cleanly() {
     let bench = Bench::new();
     let (child, address) = start(&bench, &[]);
     assert_eq!(code(bench.output(&["disable", "hello", "--reason", "x"]).status), 0);
-    let answer = get(&address, "");
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{answer}");
+    let response = get(&address, "");
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{response}");
     let read = |text: &str| {
         let mut lock: serde_json::Value = serde_json::from_str(text).unwrap();
         for field in ["since", "for_ms"] {
@@ -82,8 +82,8 @@ fn serve_requires_its_token() {
     fs::write(bench.path("token"), format!("{TOKEN}\n")).unwrap();
     let (child, address) = start(&bench, &["--token-file", "token"]);
     assert!(get(&address, "").starts_with("HTTP/1.1 401 "));
-    let answer = get(&address, &format!("authorization: Bearer {TOKEN}\r\n"));
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let response = get(&address, &format!("authorization: Bearer {TOKEN}\r\n"));
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     end(child);
 }
 
@@ -91,36 +91,36 @@ fn serve_requires_its_token() {
 #[test]
 fn serve_settings_come_from_every_source() {
     let bench = Bench::new();
-    let (in_file, of_variable) = ("f".repeat(32), "v".repeat(32));
-    fs::write(bench.path("token"), &in_file).unwrap();
+    let (from_file, from_variable) = ("f".repeat(32), "v".repeat(32));
+    fs::write(bench.path("token"), &from_file).unwrap();
     let text = "listen = '127.0.0.1:0'\nadmin_token_file = 'token'\nmax_reads = 0\n";
     fs::write(bench.path("leasehold.toml"), text).unwrap();
     let shows = |address: &str, token: &str, status: &str| {
-        let answer = get(address, &format!("authorization: Bearer {token}\r\n"));
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        let response = get(address, &format!("authorization: Bearer {token}\r\n"));
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
     };
     let (child, address) = started(&mut bench.leasehold(&["serve"]));
-    shows(&address, &in_file, "429");
+    shows(&address, &from_file, "429");
     end(child);
 
     let (child, address) = started(
         bench
             .leasehold(&["serve"])
             .env("LEASEHOLD_MAX_READS", "9")
-            .env("LEASEHOLD_ADMIN_TOKEN", &of_variable),
+            .env("LEASEHOLD_ADMIN_TOKEN", &from_variable),
     );
-    shows(&address, &in_file, "401");
-    shows(&address, &of_variable, "200");
+    shows(&address, &from_file, "401");
+    shows(&address, &from_variable, "200");
     end(child);
 
     let (child, address) = started(
         bench
             .leasehold(&["serve", "--token-file", "token", "--max-reads", "9"])
             .env("LEASEHOLD_MAX_READS", "0")
-            .env("LEASEHOLD_ADMIN_TOKEN", &of_variable),
+            .env("LEASEHOLD_ADMIN_TOKEN", &from_variable),
     );
-    shows(&address, &of_variable, "401");
-    shows(&address, &in_file, "200");
+    shows(&address, &from_variable, "401");
+    shows(&address, &from_file, "200");
     end(child);
 
     let shown = stdout(&bench.output(&["config", "--max-writes", "3", "--json"]));
@@ -141,7 +141,7 @@ fn serve_settings_come_from_every_source() {
 fn unsafe_serve_settings_are_refused() {
     let bench = Bench::new();
     fs::write(bench.path("short"), "short").unwrap();
-    for (args, says) in [
+    for (args, message) in [
         (&["--listen", "0.0.0.0:0"][..], "without a token"),
         (&["--token-file", "short"], "option --token-file: \"short\": invalid token"),
         (&["--token-file", "missing"], "cannot read the token file"),
@@ -156,7 +156,7 @@ fn unsafe_serve_settings_are_refused() {
     ] {
         let output = bench.output(&[&["serve"], args].concat());
         assert_eq!(code(output.status), 2, "{args:?}");
-        assert!(stderr(&output).contains(says), "{output:?}");
+        assert!(stderr(&output).contains(message), "{output:?}");
     }
     let mut both = bench.leasehold(&["serve", "--listen", "127.0.0.1:0"]);
     both.env("LEASEHOLD_ADMIN_TOKEN", TOKEN).env("LEASEHOLD_ADMIN_TOKEN_FILE", "token");

@@ -127,7 +127,7 @@ fn a_closed_pipe_is_not_an_error() {
     drop(watching.0.stdout.take());
     bench.output(&["disable", "hello", "--reason", "x"]);
     assert_eq!(watching.exit(), 0);
-    assert_eq!(watching.said(), "");
+    assert_eq!(watching.stderr(), "");
 }
 
 /// Creates a terminal with that many columns and rows as the standard output of a command.

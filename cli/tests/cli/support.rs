@@ -1,4 +1,4 @@
-//! The tests use a store in its own folder, supervisors on it, and a record of which commands ran
+//! The tests use a store in its own folder, supervisors on it, and a log of which commands ran
 //! when.
 
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-const ORIGINALS: [&str; 7] = [
+const ORIGINAL_VARIABLES: [&str; 7] = [
     "INIT_DELAY",
     "MASTER_JOB_EXEC_INIT_DELAY",
     "CHECK_MASTER_INTERVAL",
@@ -23,10 +23,10 @@ const ORIGINALS: [&str; 7] = [
 /// Returns the program under test, without settings from the environment.
 pub(crate) fn leasehold() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold"));
-    // Settings are Leasehold's, the original's, and the user's own file.
+    // Settings also come from the original's variables and from the user's own file.
     let ours =
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LEASEHOLD"));
-    for name in ours.map(|(name, _)| name).chain(ORIGINALS.map(Into::into)) {
+    for name in ours.map(|(name, _)| name).chain(ORIGINAL_VARIABLES.map(Into::into)) {
         command.env_remove(name);
     }
     command.env("XDG_CONFIG_HOME", "/nonexistent").stdin(Stdio::null());
@@ -45,7 +45,7 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// A bench has its own store and folder.
+/// A test bench has its own store and folder.
 pub(crate) struct Bench {
     folder: TempDir,
     store: String,
@@ -115,11 +115,11 @@ impl Bench {
     /// Starts a supervisor whose command prints until it is ended, after checking whether a command
     /// of an earlier term is still alive.
     pub(crate) fn printer(&self, options: &[&str]) -> Running {
-        self.printer_that(":", options)
+        self.printer_with(":", options)
     }
 
-    /// Starts a printer that first runs some more shell.
-    pub(crate) fn printer_that(&self, first: &str, options: &[&str]) -> Running {
+    /// Starts a printer that first runs those shell commands.
+    pub(crate) fn printer_with(&self, first: &str, options: &[&str]) -> Running {
         let script = format!(
             "{first}
              for old in $(cat pids 2>/dev/null); do
@@ -192,7 +192,7 @@ impl Running {
     }
 
     /// Returns the standard error of a supervisor that has exited.
-    pub(crate) fn said(&mut self) -> String {
+    pub(crate) fn stderr(&mut self) -> String {
         std::io::read_to_string(self.0.stderr.take().unwrap()).unwrap()
     }
 
@@ -202,7 +202,7 @@ impl Running {
             let children = fs::read_to_string(&children).ok()?;
             children.split_whitespace().find_map(|child| {
                 let name = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
-                (name.trim() == "lease-guard" && is_alive(child.parse().ok()?))
+                (name.trim() == "lease-watchdog" && is_alive(child.parse().ok()?))
                     .then(|| child.parse().unwrap())
             })
         })
@@ -229,10 +229,10 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 }
 
 /// Waits until the value exists, with a longer limit than any test should need.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = check() {
             return found;
         }
         assert!(start.elapsed() < Duration::from_secs(120), "timed out waiting for {what}");
@@ -240,8 +240,8 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
-pub(crate) fn wait_until(what: &str, mut look: impl FnMut() -> bool) {
-    wait_for(what, || look().then_some(()));
+pub(crate) fn wait_until(what: &str, mut check: impl FnMut() -> bool) {
+    wait_for(what, || check().then_some(()));
 }
 
 /// Prints how long something took, and how long it usually takes on an idle machine. A busy machine
@@ -253,19 +253,19 @@ pub(crate) fn measured(what: &str, since: Instant, usual: Duration) {
 
 /// Repeats the test with longer and longer leases, in seconds, until it succeeds, since a busy
 /// machine may be too slow for short ones.
-pub(crate) fn with_longer_leases(mut says: impl FnMut(u64) -> bool) -> bool {
-    [1, 2, 4, 8, 16].into_iter().any(&mut says)
+pub(crate) fn with_longer_leases(test: impl FnMut(u64) -> bool) -> bool {
+    [1, 2, 4, 8, 16].into_iter().any(test)
 }
 
 /// Asserts that a command failed with that status and one line that contains those words.
 pub(crate) fn assert_refused(output: &Output, status: i32, words: &[impl AsRef<OsStr>]) {
-    let said = stderr(output);
-    assert_eq!(output.status.code(), Some(status), "{said}");
-    assert_eq!(said.lines().count(), 1, "not one line: {said}");
-    assert!(said.starts_with("leasehold: "), "{said}");
+    let message = stderr(output);
+    assert_eq!(output.status.code(), Some(status), "{message}");
+    assert_eq!(message.lines().count(), 1, "not one line: {message}");
+    assert!(message.starts_with("leasehold: "), "{message}");
     for word in words {
         let word = word.as_ref().to_str().unwrap();
-        assert!(said.contains(word), "{word:?} is not in {said}");
+        assert!(message.contains(word), "{word:?} is not in {message}");
     }
     assert_eq!(stdout(output), "");
 }

@@ -1,4 +1,4 @@
-//! One instance runs its command; when it cannot continue, another does, and never both.
+//! One instance runs its command, and when it cannot continue, another does; never both at once.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use crate::support::{
 const TTL: Duration = Duration::from_secs(3);
 const OPTIONS: &[&str] = &["--ttl", "3s"];
 
-fn three(bench: &Bench, first: &str, options: &[&str]) -> (Vec<Running>, Print) {
-    let runs = (0..3).map(|_| bench.printer_that(first, options)).collect();
+fn start_three(bench: &Bench, first: &str, options: &[&str]) -> (Vec<Running>, Print) {
+    let runs = (0..3).map(|_| bench.printer_with(first, options)).collect();
     (runs, bench.next_leader(0))
 }
 
@@ -22,15 +22,15 @@ fn index_of(runs: &[Running], leader: Print) -> usize {
 
 #[test]
 fn one_of_three_runs_the_command() {
-    let one_prints = with_longer_leases(|times| {
+    let one_prints = with_longer_leases(|factor| {
         let bench = Bench::new();
-        let ttl = TTL * u32::try_from(times).unwrap();
-        let (_runs, leader) = three(&bench, ":", &["--ttl", &format!("{}s", ttl.as_secs())]);
+        let ttl = TTL * u32::try_from(factor).unwrap();
+        let (_runs, leader) = start_three(&bench, ":", &["--ttl", &format!("{}s", ttl.as_secs())]);
         std::thread::sleep(ttl + Duration::from_millis(500));
         bench.assert_no_overlap();
         bench.prints().iter().all(|print| *print == leader)
     });
-    assert!(one_prints, "another prints though the leader is well");
+    assert!(one_prints, "another instance prints although the leader works");
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_killed_supervisors_command_dies() {
     let bench = Bench::new();
     for first in [":", "trap '' TERM HUP INT"] {
         let _ = std::fs::remove_file(bench.path("prints"));
-        let (runs, leader) = three(&bench, first, OPTIONS);
+        let (runs, leader) = start_three(&bench, first, OPTIONS);
         let start = Instant::now();
         runs[index_of(&runs, leader)].signal(Signal::KILL);
         let next = bench.next_leader(leader.token);
@@ -46,7 +46,7 @@ fn a_killed_supervisors_command_dies() {
         assert!(!is_alive(leader.command));
         assert_ne!(next.supervisor, leader.supervisor);
         drop(runs);
-        wait_until("the end of all", || !is_alive(next.command));
+        wait_until("the command's end", || !is_alive(next.command));
     }
 }
 
@@ -54,7 +54,7 @@ fn a_killed_supervisors_command_dies() {
 fn an_interrupted_leader_releases_the_lock_at_once() {
     let bench = Bench::new();
     // Only the leader releases the lock in time, and only a hint reports it.
-    let (mut runs, leader) = three(&bench, ":", &["--ttl", "1h"]);
+    let (mut runs, leader) = start_three(&bench, ":", &["--ttl", "1h"]);
     let start = Instant::now();
     let mut old = runs.swap_remove(index_of(&runs, leader));
     old.signal(Signal::INT);
@@ -68,7 +68,7 @@ fn sigstop_of_the_supervisor_ends_command_then_lease() {
     let bench = Bench::new();
     for first in [":", "trap '' TERM"] {
         let _ = std::fs::remove_file(bench.path("prints"));
-        let (mut runs, leader) = three(&bench, first, OPTIONS);
+        let (mut runs, leader) = start_three(&bench, first, OPTIONS);
         let start = Instant::now();
         let mut old = runs.swap_remove(index_of(&runs, leader));
         old.signal(Signal::STOP);
@@ -79,10 +79,10 @@ fn sigstop_of_the_supervisor_ends_command_then_lease() {
         measured("takeover after a stop", start, TTL + Duration::from_millis(500));
         old.signal(Signal::CONT);
         assert_eq!(old.exit(), 76);
-        let said = old.said();
-        assert!(said.lines().last().unwrap().contains("lost lock \"hello\""), "{said}");
+        let printed = old.stderr();
+        assert!(printed.lines().last().unwrap().contains("lost lock \"hello\""), "{printed}");
         drop(runs);
-        wait_until("the end of all", || !is_alive(next.command));
+        wait_until("the command's end", || !is_alive(next.command));
     }
 }
 
@@ -94,7 +94,7 @@ fn a_continued_supervisor_does_not_report_the_watchdogs_signal() {
     run.signal(Signal::STOP);
     wait_until("the command's end", || !is_alive(leader.command));
     run.signal(Signal::CONT);
-    assert_eq!(run.exit(), 76, "and not the 143 that the watchdog's SIGTERM made");
+    assert_eq!(run.exit(), 76, "the status must not be that of the watchdog's SIGTERM, 143");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn with_respawn_a_continued_supervisor_campaigns_again() {
 fn a_partitioned_supervisor_ends_its_command_within_the_lease() {
     let bench = Bench::new();
     let options = ["--ttl", "4s", "--stop-grace", "1s", "--respawn"];
-    let _run = bench.printer_that("trap 'echo TERM >> got' TERM", &options);
+    let _run = bench.printer_with("trap 'echo TERM >> got' TERM", &options);
     let leader = bench.next_leader(0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let start = Instant::now();
@@ -132,7 +132,7 @@ fn a_partitioned_supervisor_ends_its_command_within_the_lease() {
         measured("the command's end without the store", start, Duration::from_secs(4));
         other.execute("ROLLBACK").await.unwrap();
     });
-    assert_eq!(bench.text("got"), "TERM\n", "neither engine nor watchdog is to ask twice");
+    assert_eq!(bench.text("got"), "TERM\n", "the engine or the watchdog sent a second SIGTERM");
     bench.next_leader(leader.token);
 }
 
@@ -149,8 +149,8 @@ fn deleting_the_database_file_ends_all_runs() {
     std::fs::remove_file(bench.path("locks.db")).unwrap();
     for run in [&mut leader, &mut standby] {
         assert_eq!(run.exit(), 1);
-        let said = run.said();
-        assert!(said.contains("was deleted while it was in use"), "{said}");
+        let printed = run.stderr();
+        assert!(printed.contains("was deleted while it was in use"), "{printed}");
     }
     bench.assert_no_overlap();
 }

@@ -1,4 +1,4 @@
-//! Commands that use the terminal get it as under a shell, and return it.
+//! Commands that use the terminal get it as under a shell, and give it up when they end.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -106,9 +106,9 @@ impl Session {
 
     /// Starts an interactive shell; returns `None` if there is no bash.
     fn shell(bench: &Bench) -> Option<Self> {
-        let is_there = fs::exists("/bin/bash").unwrap();
+        let has_bash = fs::exists("/bin/bash").unwrap();
         let mut session =
-            is_there.then(|| Self::start(bench, &["/bin/bash", "--norc", "--noprofile", "-i"]))?;
+            has_bash.then(|| Self::start(bench, &["/bin/bash", "--norc", "--noprofile", "-i"]))?;
         session.until("> ");
         Some(session)
     }
@@ -120,7 +120,7 @@ impl Session {
     /// Waits until the terminal shows the text, after the text of the previous wait.
     fn until(&mut self, what: &str) {
         let (shown, from) = (self.shown.clone(), self.read_until);
-        let look = || {
+        let find = || {
             let shown = shown.lock().unwrap();
             shown[from..].find(what).map(|at| from + at + what.len())
         };
@@ -129,7 +129,7 @@ impl Session {
             if started.elapsed() > std::time::Duration::from_secs(110) {
                 panic!("{what:?} is not shown: {:?}", shown.lock().unwrap());
             }
-            look()
+            find()
         });
     }
 
@@ -162,7 +162,7 @@ fn is_free(bench: &Bench) -> bool {
     stdout(&bench.output(&["status", "a"])).contains("free")
 }
 
-const ASKS: &str = "echo $$ > pid; echo ready; read line < /dev/tty; echo got $line";
+const READS_TERMINAL: &str = "echo $$ > pid; echo ready; read line < /dev/tty; echo got $line";
 
 fn job_id(bench: &Bench) -> u32 {
     wait_for("the command", || bench.text("pid").trim().parse().ok())
@@ -181,7 +181,7 @@ fn a_command_reads_from_the_terminal() {
 /// If its standard input is something else, a command gets the terminal when it first uses it.
 #[test]
 fn a_command_opening_dev_tty_gets_the_foreground() {
-    let bench = bench(ASKS);
+    let bench = bench(READS_TERMINAL);
     let run = "exec leasehold run --lock a -- ./job < /dev/null";
     let mut session = Session::start(&bench, &["sh", "-c", run]);
     session.until("ready");
@@ -214,7 +214,7 @@ fn ctrl_c_goes_to_the_command() {
     assert_eq!(session.exit(), 5);
 }
 
-/// The shell sees that the keyboard ended the run, as it would without it.
+/// The shell sees that the keyboard ended the run, as it would for the command itself.
 #[test]
 fn ctrl_c_ends_the_surrounding_script() {
     let bench = bench("echo $$ > pid; echo ready; exec sleep 1000");
@@ -263,7 +263,7 @@ fn a_pager_in_the_pipeline_reads_the_keyboard() {
     shell.until("status 0");
 }
 
-/// While the command has the terminal, a pager that reads it is stopped, and no other process.
+/// While the command has the terminal, only a pager that reads from it is stopped.
 #[test]
 fn a_pager_waits_while_the_command_of_the_pipeline_has_the_terminal() {
     let bench = bench(
@@ -311,7 +311,7 @@ fn in_a_process_namespace_with_an_outer_terminal_the_command_runs() {
 
 #[test]
 fn a_suspended_command_continues_in_the_foreground() {
-    let bench = bench(ASKS);
+    let bench = bench(READS_TERMINAL);
     let Some(mut shell) = Session::shell(&bench) else { return };
     shell.write("leasehold run --lock a --ttl 60s -- ./job\n");
     shell.until("ready");
@@ -335,7 +335,7 @@ fn a_suspended_command_continues_in_the_foreground() {
 /// In a container, for example, nothing could continue a suspended process.
 #[test]
 fn without_a_shell_a_suspended_command_continues_at_once() {
-    let bench = bench(ASKS);
+    let bench = bench(READS_TERMINAL);
     let run = ["leasehold", "run", "--lock", "a", "--ttl", "1h", "--", "./job"];
     let mut session = Session::start(&bench, &run);
     session.until("ready");
@@ -348,7 +348,7 @@ fn without_a_shell_a_suspended_command_continues_at_once() {
 
 #[test]
 fn a_command_that_stays_suspended_ends_with_its_lease() {
-    let bench = bench(ASKS);
+    let bench = bench(READS_TERMINAL);
     let Some(mut shell) = Session::shell(&bench) else { return };
     shell.write("leasehold run --lock a --ttl 8s -- ./job\n");
     shell.until("ready");
@@ -364,7 +364,7 @@ fn a_command_that_stays_suspended_ends_with_its_lease() {
 
 #[test]
 fn a_background_command_waits_for_the_terminal_and_a_message_says_so() {
-    let bench = bench(ASKS);
+    let bench = bench(READS_TERMINAL);
     let Some(mut shell) = Session::shell(&bench) else { return };
     shell.write("leasehold run --lock a --ttl 8s -- ./job &\n");
     shell.until("it needs the terminal");
@@ -380,7 +380,7 @@ fn a_background_command_waits_for_the_terminal_and_a_message_says_so() {
 #[test]
 fn a_closed_terminal_ends_the_command() {
     for suspended in [false, true] {
-        let bench = bench(ASKS);
+        let bench = bench(READS_TERMINAL);
         let Some(mut shell) = Session::shell(&bench) else { return };
         if suspended {
             shell.write("leasehold run --lock a --ttl 1h -- ./job\n");

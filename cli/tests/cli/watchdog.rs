@@ -1,4 +1,4 @@
-//! The watchdog is not hit by signals meant for the supervisor, and is replaced when it dies.
+//! The watchdog ignores signals meant for the supervisor, and is replaced when it dies.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn a_killed_watchdog_is_replaced() {
 #[test]
 fn the_watchdog_ignores_signals() {
     let bench = Bench::new();
-    let run = bench.printer_that("trap '' TERM", &["--ttl", "8s"]);
+    let run = bench.printer_with("trap '' TERM", &["--ttl", "8s"]);
     let leader = bench.next_leader(0);
     let watchdog = run.watchdog();
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
@@ -35,7 +35,7 @@ fn the_watchdog_ignores_signals() {
     assert_eq!(run.watchdog(), watchdog);
     let session = std::fs::read_to_string(format!("/proc/{watchdog}/stat")).unwrap();
     let session = session.rsplit_once(')').unwrap().1.split_whitespace().nth(3).unwrap().to_owned();
-    assert_eq!(session, watchdog.to_string(), "it is in a session of its own");
+    assert_eq!(session, watchdog.to_string(), "the watchdog leads its own session");
     drop(run);
     wait_until("the command's end", || !is_alive(leader.command));
     wait_until("the watchdog's end", || !is_alive(watchdog));
@@ -43,7 +43,7 @@ fn the_watchdog_ignores_signals() {
 
 #[test]
 fn a_delayed_watchdog_reads_the_latest_deadline() {
-    let goes_on = with_longer_leases(|ttl| {
+    let continues = with_longer_leases(|ttl| {
         let bench = Bench::new();
         let run = bench.printer(&["--ttl", &format!("{ttl}s")]);
         let leader = bench.next_leader(0);
@@ -54,7 +54,7 @@ fn a_delayed_watchdog_reads_the_latest_deadline() {
         std::thread::sleep(Duration::from_millis(500));
         is_alive(leader.command) && run.watchdog() == watchdog
     });
-    assert!(goes_on, "the watchdog ends a command whose lease is kept");
+    assert!(continues, "the watchdog ended a command whose lease was renewed");
 }
 
 /// The supervisor and the watchdog are killed at the same moment: the watchdog is stopped first, so
@@ -62,7 +62,7 @@ fn a_delayed_watchdog_reads_the_latest_deadline() {
 #[test]
 fn the_command_dies_with_supervisor_and_watchdog() {
     let bench = Bench::new();
-    let run = bench.printer_that("trap '' TERM HUP INT", &["--ttl", "1h"]);
+    let run = bench.printer_with("trap '' TERM HUP INT", &["--ttl", "1h"]);
     let leader = bench.next_leader(0);
     let watchdog = run.watchdog();
     send(watchdog, Signal::STOP);

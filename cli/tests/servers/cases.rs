@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::crowd::{Crowd, Serve};
+use crate::instances::{Instances, Serve};
 use crate::support::{Bench, is_alive, measured, stderr, stdout, wait_until};
 
 type Case = (&'static str, fn(&str));
@@ -24,8 +24,8 @@ pub(crate) const ALL: &[Case] = &[
 
 const OPTIONS: &[&str] = &["--ttl", "4s"];
 
-/// etcd notices the end of a lease up to this time later.
-const NOTICED: Duration = Duration::from_secs(2);
+/// etcd may notice the end of a lease this much later.
+const EXPIRY_DELAY: Duration = Duration::from_secs(2);
 
 fn an_interrupted_leader_releases_the_lock_at_once(url: &str) {
     let bench = Bench::on(url);
@@ -54,7 +54,7 @@ fn a_killed_leader_is_replaced(url: &str) {
     runs.iter().find(|run| run.id() == leader.supervisor).unwrap().signal(Signal::KILL);
     wait_until("the command's end", || !is_alive(leader.command));
     let next = bench.next_leader(leader.token);
-    measured("takeover after kill -9", start, Duration::from_secs(4) + NOTICED);
+    measured("takeover after kill -9", start, Duration::from_secs(4) + EXPIRY_DELAY);
     assert_ne!(next.supervisor, leader.supervisor);
 }
 
@@ -64,8 +64,8 @@ fn a_disabled_command_ends(url: &str) {
     let leader = bench.next_leader(0);
     assert_eq!(status(&bench)["state"], "held");
     assert_eq!(status(&bench)["token"], leader.token);
-    let said = stdout(&bench.output(&["disable", "hello", "--reason", "up\"keep 'n' more"]));
-    assert!(said.contains("hello"), "{said}");
+    let printed = stdout(&bench.output(&["disable", "hello", "--reason", "up\"keep 'n' more"]));
+    assert!(printed.contains("hello"), "{printed}");
     wait_until("the command's end", || !is_alive(leader.command));
     assert_eq!(first.exit(), 76);
     assert_eq!(status(&bench)["disabled"]["reason"], "up\"keep 'n' more");
@@ -81,28 +81,28 @@ fn a_disabled_command_ends(url: &str) {
 fn disable_and_enable_reach_fifty(url: &str) {
     let bench = Bench::on(url);
     let scheme = url.split(':').next().unwrap();
-    let crowd = Crowd::gather(&bench, 50);
+    let instances = Instances::start(&bench, 50);
     let serve = Serve::start(&bench);
     let within_a_second = |what: &str, start| {
         measured(&format!("{scheme}: {what}, 50 instances"), start, Duration::from_secs(1));
     };
-    crowd.until_one_leads();
+    instances.until_one_leads();
     for round in 0..2 {
         let start = Instant::now();
         bench.succeed(&["disable", "hello", "--reason", "x"]);
-        crowd.until_disabled();
+        instances.until_disabled();
         within_a_second(&format!("disable {round} by command"), start);
         let start = Instant::now();
         bench.succeed(&["enable", "hello"]);
-        crowd.until_one_leads();
+        instances.until_one_leads();
         within_a_second(&format!("enable {round} by command"), start);
         let start = Instant::now();
         serve.post("/v1/locks/hello/disable", r#"{"reason":"x"}"#);
-        crowd.until_disabled();
+        instances.until_disabled();
         within_a_second(&format!("disable {round} by HTTP"), start);
         let start = Instant::now();
         serve.post("/v1/locks/hello/enable", "{}");
-        crowd.until_one_leads();
+        instances.until_one_leads();
         within_a_second(&format!("enable {round} by HTTP"), start);
     }
 }
@@ -127,8 +127,8 @@ fn an_unreachable_server_gives_one_line(url: &str) {
     let end = rest.find('/').map_or("", |slash| &rest[slash..]);
     let bench = Bench::on(&format!("{start}127.0.0.1:1{end}"));
     let output = bench.output(&["status"]);
-    let said = stderr(&output);
+    let printed = stderr(&output);
     assert!(!output.status.success());
-    assert_eq!(said.lines().count(), 1, "not one line: {said}");
-    assert!(said.contains("127.0.0.1:1") && !said.contains("secret"), "{said}");
+    assert_eq!(printed.lines().count(), 1, "not one line: {printed}");
+    assert!(printed.contains("127.0.0.1:1") && !printed.contains("secret"), "{printed}");
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cases;
-mod crowd;
+mod instances;
 #[path = "../cli/support.rs"]
 #[allow(dead_code, reason = "the tests on SQLite use more of it")]
 mod support;
@@ -34,8 +34,8 @@ const MYSQL: Image = Image {
 };
 const MARIADB: Image = Image { command: MYSQL.command, ..catalog::MARIADB };
 
-/// Returns the server with room for all instances of these tests.
-fn with_room(image: &'static Image) -> &'static Image {
+/// Returns the server with enough connections for all instances of these tests.
+fn with_connections(image: &'static Image) -> &'static Image {
     match image.name {
         "postgres" => &POSTGRES,
         "mysql" => &MYSQL,
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     let runtime = Arc::new(Runtime::new().unwrap());
     let wanted = catalog::ALL.iter().filter(|image| !skipped(image.name) && built(image));
     let subjects: Vec<_> = wanted
-        .map(|image| Arc::new(Subject { image: with_room(image), url: OnceCell::new() }))
+        .map(|image| Arc::new(Subject { image: with_connections(image), url: OnceCell::new() }))
         .collect();
     let trials = subjects.iter().flat_map(|subject| {
         let runtime = &runtime;

@@ -1,4 +1,4 @@
-//! The driver runs a [`Machine`] under tokio: it waits for events and does the actions.
+//! The driver runs a [`Machine`] under tokio: it waits for events and performs the actions.
 
 use std::sync::Arc;
 
@@ -68,16 +68,16 @@ struct Driver {
     name: LockName,
     timing: Timing,
     machine: Machine,
-    /// Every driver has a job, except while it is dropped.
+    /// The job is set until the driver is dropped.
     job: Option<Arc<dyn Job>>,
     ends_when_start_returns: bool,
     hints: Subscription,
-    /// The driver has no candidacy once the instance leaves the election.
+    /// The candidacy is `None` once the instance leaves the election.
     candidacy: Option<Candidacy>,
     /// This future withdraws the announcement; it is set once the instance leaves.
     withdrawing: Option<BoxFuture<'static, ()>>,
     job_runtime: Handle,
-    /// This task ends with the application's runtime; there is none if the election runs there too.
+    /// This task ends with the application's runtime; it is `None` if the election runs there too.
     runtime_watcher: Option<JoinHandle<()>>,
     /// Each term's leadership gets a clone; a dropped handle sends a command too.
     commands: mpsc::UnboundedSender<Command>,
@@ -104,8 +104,8 @@ impl Driver {
                 self.perform(action);
             }
             if job_ended {
-                // The tasks are dropped only after the actions, which end the trust of a leadership
-                // that code has kept.
+                // The actions come first, because they end the trust of a leadership that the job
+                // has kept.
                 self.tasks = None;
             }
             self.publish();
@@ -226,8 +226,8 @@ impl Driver {
             commands: self.commands.clone(),
         };
         let holder = engine.holder.clone();
-        // This comes before the job starts, perhaps on another thread: code that learns of the term
-        // from the job finds it in the status, and can resign from it.
+        // The status changes before the job starts, perhaps on another thread: code that learns of
+        // the term from the job finds it in the status, and can resign from it.
         self.status_sender.send_modify(|status| {
             status.standing = Standing::Leading;
             status.terms += 1;
@@ -269,13 +269,13 @@ impl Driver {
     /// Records in the status whether the store responds; the log reports an outage once per client.
     fn record_store_result<T>(&mut self, outcome: &Result<T>) {
         let error = outcome.as_ref().err().cloned();
-        let had = self.status_sender.borrow().error.is_some();
-        if had || error.is_some() {
+        let had_error = self.status_sender.borrow().error.is_some();
+        if had_error || error.is_some() {
             self.status_sender.send_modify(|status| status.error = error);
         }
     }
 
-    /// Returns the error of a heartbeat that has no reply by the time of its retry.
+    /// Returns the error for a heartbeat without a reply by the time of its retry.
     fn no_reply(&self) -> Error {
         let Self { engine, name, timing, .. } = self;
         let waited = timing.retry_interval();

@@ -10,7 +10,7 @@ use crate::{Clock, Disablement, Error, FencingToken, Holder};
 
 pub use super::machine::Standing;
 
-/// The status says where an election stands, as one instance sees it.
+/// The status describes an election as one instance sees it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
@@ -20,7 +20,7 @@ pub struct Status {
     pub token: Option<FencingToken>,
     /// The latest known leader: this instance, or another one as of the latest attempt.
     pub leader: Option<Holder>,
-    /// The name is disabled if this is set, as of the latest attempt.
+    /// This is set if the latest attempt found the name disabled.
     pub disabled: Option<Disablement>,
     /// The number of terms that this instance has led.
     pub terms: u64,
@@ -71,7 +71,7 @@ impl ElectionHandle {
         self.status.borrow().clone()
     }
 
-    /// Returns a receiver of the status as it changes. Its sender is dropped when the election has
+    /// Returns a receiver of the status as it changes. The channel closes when the election has
     /// ended.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Status> {

@@ -1,11 +1,11 @@
-//! A leader runs its job.
+//! A job is the work that the leader of an election does.
 
 use async_trait::async_trait;
 
 use super::Leadership;
 use super::StopReason;
 
-/// A job's `start` fails with this error.
+/// A job's `start` returns this error.
 pub type JobError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A job runs only on the leader.
@@ -22,18 +22,18 @@ pub trait Job: Send + Sync + 'static {
     ///
     /// It may start the work and return, or work for as long as it leads; the term continues either
     /// way, unless the job [`ends_when_start_returns`](Self::ends_when_start_returns). `stop` is
-    /// not called before the first await of `start`. A long `start` watches
-    /// [`Leadership::cancelled`], and passes [`Leadership::token`] to any resource that can refuse
-    /// an older one.
+    /// not called before the first await of `start`. A long `start` should watch
+    /// [`Leadership::cancelled`], and pass [`Leadership::token`] to any resource that can refuse an
+    /// older one.
     ///
     /// It runs in the runtime that the election was spawned in. Heartbeats do not: they continue
     /// while every thread of that runtime computes or blocks, and so does the term, until `stop`
     /// can run or the lease has ended. Work that does not await can be neither cancelled nor
-    /// aborted; [`stop`](Self::stop) says what follows.
+    /// aborted; [`stop`](Self::stop) describes the consequences.
     ///
     /// # Errors
-    /// An error ends the term with [`StopReason::Failed`]; this instance campaigns again after a
-    /// poll interval, so that another can try first.
+    /// An error ends the term with [`StopReason::Failed`]. This instance campaigns again after a
+    /// poll interval, so that another instance can try first.
     ///
     /// # Cancel safety
     /// It runs in its own task, which is aborted when the stop grace or the lease has ended.

@@ -18,13 +18,13 @@ use crate::telemetry::GaugeGuard;
 pub(super) enum JobOutcome {
     /// `start` failed or panicked, so the term has to end.
     StartFailed(String),
-    /// `start` returned, and the term's work is finished.
+    /// `start` returned, and with it the term's work is finished.
     Finished,
     /// `start` and `stop` have both ended.
     Ended,
 }
 
-/// This value has the tasks of one term.
+/// These are the tasks of one term.
 pub(super) struct JobTasks {
     /// The job runs in the application's runtime; the election runs elsewhere.
     runtime: Handle,
@@ -92,11 +92,11 @@ impl JobTasks {
     pub(super) fn stop(&mut self, reason: StopReason) {
         self.leadership.cancellation.cancel();
         let job = self.job.clone();
-        let (begun, aborted) = (self.start_called.clone(), self.stop_abort.clone());
+        let (start_called, aborted) = (self.start_called.clone(), self.stop_abort.clone());
         let stop = async move {
             tokio::select! {
                 biased;
-                () = begun.cancelled() => {}
+                () = start_called.cancelled() => {}
                 () = aborted.cancelled() => {}
             }
             tokio::select! {
@@ -119,7 +119,7 @@ impl JobTasks {
         self.stop_abort.cancel();
     }
 
-    /// Waits for the next outcome of the tasks; it can be called again after each.
+    /// Waits for the next outcome of the tasks.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: the next call returns the outcome.
@@ -175,11 +175,11 @@ fn finished<T: Send + 'static>(
 fn describe(error: JoinError) -> String {
     match error.try_into_panic() {
         Ok(panic) => {
-            let words = panic
+            let message = panic
                 .downcast_ref::<&str>()
                 .map(ToString::to_string)
                 .or_else(|| panic.downcast_ref::<String>().cloned());
-            format!("panicked: {}", words.as_deref().unwrap_or("no message"))
+            format!("panicked: {}", message.as_deref().unwrap_or("no message"))
         }
         Err(error) => error.to_string(),
     }

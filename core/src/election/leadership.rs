@@ -1,4 +1,4 @@
-//! A leader's job gets a leadership, which says whether it still leads.
+//! A leadership tells the job of a leader whether its instance still leads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::command::Command;
 use crate::lease::TrustDeadline;
 use crate::{FencingToken, LockName, Moment};
 
-/// A leadership is the lead for one term, passed to the job; clones are of the same term.
+/// A leadership is passed to the job for one term; its clones describe the same term.
 #[derive(Clone)]
 pub struct Leadership {
     pub(super) name: LockName,
@@ -55,7 +55,7 @@ impl Leadership {
         self.trust.deadline()
     }
 
-    /// Waits until the deadline differs from `seen`, and returns it: for code that enforces the
+    /// Waits until the deadline differs from `seen`, and returns it, for code that enforces the
     /// deadline elsewhere.
     ///
     /// # Cancel safety
@@ -78,7 +78,8 @@ impl Leadership {
         self.cancellation.clone().cancelled_owned()
     }
 
-    /// Requests that this instance gives up the lead; `stop` follows, and it stays a candidate.
+    /// Asks this instance to give up the lead: the job is stopped, and the instance stays a
+    /// candidate.
     pub fn resign(&self) {
         // This fails only if the election, and so this term, has ended.
         let _ = self.commands.send(Command::Resign(self.token));

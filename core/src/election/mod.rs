@@ -1,4 +1,4 @@
-//! An election runs a job on one instance at a time, and on another when that one dies.
+//! An election runs a job on one instance at a time, and on another one after that one dies.
 
 mod command;
 mod driver;

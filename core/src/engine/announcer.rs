@@ -1,4 +1,4 @@
-//! The announcer keeps one record of this instance in the store while it campaigns, and renews it
+//! The announcer keeps a record of this instance in the store while it campaigns, and renews it
 //! at every heartbeat interval.
 
 use std::collections::BTreeMap;
@@ -113,14 +113,14 @@ impl PresenceAnnouncer {
 
 impl Candidacy {
     /// Ends the campaign. If it was the client's last one, this waits, until `by` at the latest,
-    /// for the withdrawal to be sent or to fail: a process that exits right after leaves no record.
+    /// for the withdrawal, so that a process that exits right after it leaves no record.
     pub(crate) async fn withdraw_by(self, by: Moment) {
         let announcer = self.announcer.clone();
         drop(self);
         tokio::select! {
             biased;
             () = announcer.until_idle() => {}
-            // The store hangs, or the task's runtime does not run.
+            // The store hangs, or nothing drives the task's runtime.
             () = announcer.store.clock().sleep_until(by) => {}
         }
     }
@@ -140,15 +140,15 @@ impl Drop for Candidacy {
     }
 }
 
-/// The task has the announcer through this value, which marks it as stopped however the task ends.
+/// The task owns this value, which marks the announcer as stopped however the task ends.
 struct AnnounceTask {
     announcer: Arc<PresenceAnnouncer>,
     stopped: bool,
 }
 
 impl AnnounceTask {
-    /// Returns whether to stop. It decides and records that in one step, so that no new candidacy
-    /// relies on a task that ends.
+    /// Returns whether to stop. The decision is recorded under the same lock, so that no new
+    /// candidacy relies on a task that ends.
     fn stop_if_idle(&mut self) -> bool {
         let mut state = self.announcer.state();
         if state.unsupported || state.campaigns.is_empty() {

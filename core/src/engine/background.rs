@@ -57,18 +57,18 @@ fn start() -> io::Result<Handle> {
     let handle = runtime.handle().clone();
     // The runtime is not moved into the thread directly: if the thread cannot be started, its
     // closure is dropped, and a runtime must not be dropped within another.
-    let kept = Arc::new(Mutex::new(Some(runtime)));
-    let given = kept.clone();
-    let take = |kept: &Mutex<Option<Runtime>>| kept.lock().take();
+    let slot = Arc::new(Mutex::new(Some(runtime)));
+    let thread_slot = slot.clone();
+    let take = |slot: &Mutex<Option<Runtime>>| slot.lock().take();
     let run = move || {
-        if let Some(runtime) = take(&given) {
+        if let Some(runtime) = take(&thread_slot) {
             runtime.block_on(std::future::pending::<()>());
         }
     };
     match thread::Builder::new().name("leasehold".to_owned()).spawn(run) {
         Ok(_) => Ok(handle),
         Err(error) => {
-            if let Some(runtime) = take(&kept) {
+            if let Some(runtime) = take(&slot) {
                 runtime.shutdown_background();
             }
             Err(error)

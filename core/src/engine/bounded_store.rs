@@ -1,5 +1,5 @@
-//! This wrapper puts a time limit on every call to the store, and adds the store and lock to
-//! errors.
+//! This wrapper puts a time limit on every call to the store, and names the store and the lock in
+//! its errors.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -25,13 +25,13 @@ pub(crate) struct TimedReply<T> {
     pub(crate) outcome: Result<T>,
 }
 
-/// Wraps a store and puts a time limit on every call.
+/// A bounded store wraps a store and puts a time limit on every call.
 #[derive(Clone, Debug)]
 pub(crate) struct BoundedStore {
     inner: Arc<dyn LockStore>,
     label: Arc<str>,
     clock: Arc<dyn Clock>,
-    meters: Arc<ClientMetrics>,
+    metrics: Arc<ClientMetrics>,
     outages: Arc<Outages>,
 }
 
@@ -39,7 +39,7 @@ impl BoundedStore {
     pub(crate) fn new(store: Arc<dyn LockStore>, clock: Arc<dyn Clock>) -> Self {
         let label: Arc<str> = store.label().into();
         let outages = Arc::new(Outages::new(label.clone()));
-        Self { inner: store, label, clock, meters: Arc::new(ClientMetrics::new()), outages }
+        Self { inner: store, label, clock, metrics: Arc::new(ClientMetrics::new()), outages }
     }
 
     /// Returns the store's label for messages.
@@ -60,7 +60,7 @@ impl BoundedStore {
     }
 
     pub(crate) fn metrics(&self) -> &Arc<ClientMetrics> {
-        &self.meters
+        &self.metrics
     }
 
     pub(crate) async fn acquire(
@@ -83,8 +83,8 @@ impl BoundedStore {
             _ => None,
         };
         let call = self.inner.renew(leases);
-        let answer = self.with_limit("renew", name, limit, ErrorKind::OutcomeUnknown, call).await;
-        let outcome = answer.outcome.and_then(|outcomes| {
+        let reply = self.with_limit("renew", name, limit, ErrorKind::OutcomeUnknown, call).await;
+        let outcome = reply.outcome.and_then(|outcomes| {
             if outcomes.len() == leases.len() {
                 Ok(outcomes)
             } else {
@@ -95,7 +95,7 @@ impl BoundedStore {
                     .on_store(self.inner.label()))
             }
         });
-        TimedReply { outcome, ..answer }
+        TimedReply { outcome, ..reply }
     }
 
     pub(crate) async fn release(
@@ -173,7 +173,7 @@ impl BoundedStore {
         call: impl Future<Output = Result<T>>,
     ) -> TimedReply<T> {
         let sent = self.clock.now();
-        let answer = async {
+        let limited = async {
             tokio::select! {
                 biased;
                 outcome = AssertUnwindSafe(call).catch_unwind() => outcome.unwrap_or_else(|_| {
@@ -184,7 +184,7 @@ impl BoundedStore {
                 }
             }
         };
-        let outcome = self.traced(operation, name, answer).await.map_err(|error| {
+        let outcome = self.traced(operation, name, limited).await.map_err(|error| {
             let error = error.during(operation).on_store(self.inner.label());
             name.map_or(error.clone(), |name| error.for_lock(name))
         });
@@ -206,10 +206,10 @@ impl BoundedStore {
         let store = self.inner.label();
         let span = debug_span!("store_call", operation, lock, store, outcome = Empty);
         let sent = self.clock.now();
-        let answer = call.instrument(span.clone()).await;
-        let outcome = call_outcome(&answer);
+        let reply = call.instrument(span.clone()).await;
+        let outcome = call_outcome(&reply);
         span.record("outcome", outcome);
-        self.meters.record_call(operation, outcome, self.clock.now().saturating_since(sent));
-        answer
+        self.metrics.record_call(operation, outcome, self.clock.now().saturating_since(sent));
+        reply
     }
 }

@@ -21,14 +21,14 @@ use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 /// A heartbeat collects renewals and sends them together.
 ///
 /// Each renewal has a window in which it may be sent. When the first one is due, all whose window
-/// is open are sent: new leases join the next batch, and leases that were renewed together stay
-/// together, so ten thousand leases take only as many calls per interval as they fill batches. The
+/// is open are sent. So new leases join the next batch, and leases that were renewed together stay
+/// together: ten thousand leases need only as many calls per interval as they fill batches. The
 /// task runs while there is a client, in its [background](BackgroundRuntime).
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     store: BoundedStore,
     background: Arc<BackgroundRuntime>,
-    /// There is one queue per runtime, because another runtime may not run.
+    /// There is one queue per runtime, because a runtime that nobody drives sends nothing.
     queues: Mutex<HashMap<runtime::Id, mpsc::UnboundedSender<QueuedRenewal>>>,
 }
 
@@ -37,10 +37,10 @@ struct QueuedRenewal {
     options: RenewOptions,
     window: RenewalWindow,
     sent: Arc<AtomicBool>,
-    answer: oneshot::Sender<TimedReply<RenewOutcome>>,
+    reply_to: oneshot::Sender<TimedReply<RenewOutcome>>,
 }
 
-/// A pending renewal is one that was requested; awaiting it returns its reply.
+/// A pending renewal was requested and has no reply yet; awaiting it returns the reply.
 ///
 /// Dropping it cancels the renewal if it was not sent yet, and otherwise ignores the reply.
 #[derive(Debug)]
@@ -63,8 +63,8 @@ impl Future for PendingRenewal {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // The sender is dropped unused only if the runtime shuts down or the store panics.
-        Pin::new(&mut self.reply).poll(context).map(|answer| {
-            answer.unwrap_or_else(|_| TimedReply {
+        Pin::new(&mut self.reply).poll(context).map(|reply| {
+            reply.unwrap_or_else(|_| TimedReply {
                 sent: self.due,
                 outcome: Err(Error::new(
                     ErrorKind::OutcomeUnknown,
@@ -84,9 +84,9 @@ impl Heartbeat {
 
     /// Queues the renewal of one lease for the next batch that has room for it.
     pub(crate) fn renew(&self, options: RenewOptions, window: RenewalWindow) -> PendingRenewal {
-        let (answer, reply) = oneshot::channel();
+        let (reply_to, reply) = oneshot::channel();
         let sent = Arc::new(AtomicBool::new(false));
-        self.enqueue(QueuedRenewal { options, window, sent: sent.clone(), answer });
+        self.enqueue(QueuedRenewal { options, window, sent: sent.clone(), reply_to });
         PendingRenewal { due: window.latest, sent, reply, store: self.store.label().clone() }
     }
 
@@ -135,7 +135,7 @@ async fn run(store: BoundedStore, mut renewals: mpsc::UnboundedReceiver<QueuedRe
     }
 }
 
-/// The queue has the renewals that were not sent yet, in the order in which they are due.
+/// The queue has the renewals that were not sent yet, ordered by when they are due.
 #[derive(Debug, Default)]
 struct RenewalQueue {
     by_due: BTreeMap<(Moment, u64), QueuedRenewal>,
@@ -152,16 +152,16 @@ impl RenewalQueue {
         self.by_due.keys().next().map(|(due, _)| *due)
     }
 
-    /// Takes every renewal that may be sent now, in batches of at most `most`.
-    fn take_due(&mut self, now: Moment, most: usize) -> Vec<Vec<QueuedRenewal>> {
-        self.by_due.retain(|_, renewal| !renewal.answer.is_closed());
-        let may_go = self.by_due.extract_if(.., |_, renewal| renewal.window.earliest <= now);
+    /// Takes every renewal that may be sent now, in batches of at most `max_batch`.
+    fn take_due(&mut self, now: Moment, max_batch: usize) -> Vec<Vec<QueuedRenewal>> {
+        self.by_due.retain(|_, renewal| !renewal.reply_to.is_closed());
+        let open = self.by_due.extract_if(.., |_, renewal| renewal.window.earliest <= now);
         let mut batches = Vec::new();
         let mut batch = Vec::new();
-        for (_, renewal) in may_go {
+        for (_, renewal) in open {
             // From here on the renewal cannot be cancelled.
             renewal.sent.store(true, Ordering::SeqCst);
-            if batch.len() == most.max(1) {
+            if batch.len() == max_batch.max(1) {
                 // Each batch gets its own buffer of the size that it needs.
                 batches.push(std::mem::take(&mut batch));
             }
@@ -177,7 +177,7 @@ impl RenewalQueue {
 /// Sends one batch and delivers its replies. On error, every renewal in it gets that error.
 async fn send_and_reply(store: BoundedStore, batch: Vec<QueuedRenewal>) {
     let now = store.clock().now();
-    // A batch that is sent late, after a pause of the machine, has the usual time.
+    // A batch that is sent late, after a pause of the machine, still has the usual time.
     let retry_after = |window: RenewalWindow| window.retry_at.saturating_since(window.latest);
     let retry_at = batch
         .iter()
@@ -185,29 +185,29 @@ async fn send_and_reply(store: BoundedStore, batch: Vec<QueuedRenewal>) {
         .min()
         .unwrap_or(now);
     // Each renewal waits for as long as a reply is useful, and the call lasts as long as any of
-    // them waits: a retry is sent beside the call and does not end it.
+    // them waits: a retry is sent in parallel and does not end the call.
     let until = batch.iter().map(|renewal| renewal.window.useful_until).max().unwrap_or(now);
-    let (leases, mut answers): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|renewal| (renewal.options, renewal.answer)).unzip();
+    let (leases, mut callers): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|renewal| (renewal.options, renewal.reply_to)).unzip();
     let Some(TimedReply { sent, outcome }) =
-        send_batch(&store, &leases, &mut answers, retry_at, until).await
+        send_batch(&store, &leases, &mut callers, retry_at, until).await
     else {
         return;
     };
     store.metrics().record_renewals(leases.len(), &outcome);
     match outcome {
         Ok(outcomes) => {
-            for ((answer, outcome), lease) in answers.into_iter().zip(outcomes).zip(&leases) {
+            for ((caller, outcome), lease) in callers.into_iter().zip(outcomes).zip(&leases) {
                 let outcome = unknown_as_error(outcome, lease, store.label());
                 if let Err(error) = &outcome {
                     store.outages().record_failure(error, store.clock().now());
                 }
-                drop(answer.send(TimedReply { sent, outcome }));
+                drop(caller.send(TimedReply { sent, outcome }));
             }
         }
         Err(error) => {
-            for answer in answers {
-                drop(answer.send(TimedReply { sent, outcome: Err(error.clone()) }));
+            for caller in callers {
+                drop(caller.send(TimedReply { sent, outcome: Err(error.clone()) }));
             }
         }
     }
@@ -219,14 +219,14 @@ async fn send_and_reply(store: BoundedStore, batch: Vec<QueuedRenewal>) {
 async fn send_batch(
     store: &BoundedStore,
     leases: &[RenewOptions],
-    answers: &mut [oneshot::Sender<TimedReply<RenewOutcome>>],
+    callers: &mut [oneshot::Sender<TimedReply<RenewOutcome>>],
     retry_at: Moment,
     until: Moment,
 ) -> Option<TimedReply<Vec<RenewOutcome>>> {
     let sent = store.clock().now();
     let all_callers_gone = async {
-        for answer in answers {
-            answer.closed().await;
+        for caller in callers {
+            caller.closed().await;
         }
     };
     let mut all_callers_gone = pin!(all_callers_gone);
@@ -235,7 +235,7 @@ async fn send_batch(
     loop {
         tokio::select! {
             biased;
-            answer = &mut call => return Some(answer),
+            reply = &mut call => return Some(reply),
             () = &mut all_callers_gone => {
                 // Without a reply in time the call has failed, unless its leases were released.
                 if let Some(error) = late {
@@ -287,20 +287,19 @@ mod tests {
         from: u64,
         due: u64,
     ) -> (QueuedRenewal, oneshot::Receiver<TimedReply<RenewOutcome>>) {
-        let (answer, answered) = oneshot::channel();
+        let (reply_to, reply) = oneshot::channel();
         let options = RenewOptions {
             name: LockName::new("a").unwrap(),
             lease: LeaseId::new(),
             ttl: Duration::from_secs(1),
         };
-        let beat = RenewalWindow {
+        let window = RenewalWindow {
             earliest: at(from),
             latest: at(due),
             retry_at: at(due + 10),
             useful_until: at(due + 30),
         };
-        let gone_out = Arc::default();
-        (QueuedRenewal { options, window: beat, sent: gone_out, answer }, answered)
+        (QueuedRenewal { options, window, sent: Arc::default(), reply_to }, reply)
     }
 
     #[test]
@@ -324,8 +323,8 @@ mod tests {
         let mut waiting = RenewalQueue::default();
         let mut keep = Vec::new();
         for _ in 0..25 {
-            let (renewal, answered) = renewal(0, 0);
-            keep.push(answered);
+            let (renewal, reply) = renewal(0, 0);
+            keep.push(reply);
             waiting.add(renewal);
         }
         let sizes: Vec<_> = waiting.take_due(at(0), 10).iter().map(Vec::len).collect();
@@ -338,8 +337,8 @@ mod tests {
         let mut waiting = RenewalQueue::default();
         let mut keep = Vec::new();
         for _ in 0..10_000 {
-            let (renewal, answered) = renewal(0, 0);
-            keep.push(answered);
+            let (renewal, reply) = renewal(0, 0);
+            keep.push(reply);
             waiting.add(renewal);
         }
         let batches = waiting.take_due(at(0), 100);
@@ -350,9 +349,9 @@ mod tests {
     #[test]
     fn a_cancelled_renewal_is_not_sent() {
         let mut waiting = RenewalQueue::default();
-        let (renewal, answered) = renewal(0, 0);
+        let (renewal, reply) = renewal(0, 0);
         waiting.add(renewal);
-        drop(answered);
+        drop(reply);
         assert!(waiting.take_due(at(0), 10).is_empty());
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct HintDispatcher {
     /// This is false if the client does not watch the store, so waiters poll.
     enabled: bool,
     state: Mutex<State>,
-    /// This is notified when the last waiter has gone.
+    /// This is notified when the last subscription is dropped.
     idle: Notify,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Subscription {
 }
 
 impl HintDispatcher {
-    /// The first and the longest pause after a watch that failed; the pause doubles each time.
+    /// The first and the longest pause after a failed watch; the pause doubles each time.
     const RECONNECT_BACKOFF: (Duration, Duration) =
         (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -82,7 +82,7 @@ impl HintDispatcher {
         begin
     }
 
-    /// Adds a random part of up to half the pause, so that clients do not all reconnect at once
+    /// Adds a random duration of up to half the pause, so that clients do not all reconnect at once
     /// after an outage.
     fn jittered(&self, pause: Duration) -> Duration {
         pause + self.random.up_to(pause / 2)
@@ -138,8 +138,7 @@ impl Drop for Subscription {
     }
 }
 
-/// The task has the dispatcher through this value, which marks it as unwatched however the task
-/// ends.
+/// The task owns this value, which marks the dispatcher as unwatched however the task ends.
 struct WatchTask {
     dispatcher: Arc<HintDispatcher>,
     stopped: bool,
@@ -155,8 +154,8 @@ impl Drop for WatchTask {
 }
 
 impl WatchTask {
-    /// Returns whether to stop. It decides and records that in one step, so that no new waiter
-    /// relies on a watch that ends.
+    /// Returns whether to stop. The decision is recorded under the same lock, so that no new
+    /// waiter relies on a watch that ends.
     fn stop_if_idle(&mut self) -> bool {
         let mut state = self.dispatcher.state();
         if state.waiters.is_empty() {
@@ -214,16 +213,16 @@ async fn run_watch(mut watching: WatchTask, delay: Duration) {
     let mut failures = 0_u64;
     loop {
         let wait = dispatcher.jittered(pause);
-        let begun = tokio::select! {
+        let opened = tokio::select! {
             biased;
             () = watching.until_idle() => return,
-            begun = async {
+            opened = async {
                 tokio::time::sleep(wait).await;
                 open_watch(&dispatcher.store).await
-            } => begun,
+            } => opened,
         };
         pause = (pause * 2).clamp(shortest, longest);
-        match begun {
+        match opened {
             Ok(hints) => {
                 failures = 0;
                 let from = tokio::time::Instant::now();

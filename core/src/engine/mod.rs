@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{Clock, Holder, LeaseId, LockStore, Moment, Timing};
 
-/// The engine has the shared parts of one client.
+/// An engine has the parts that the locks and elections of one client share.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) store: BoundedStore,
@@ -34,34 +34,35 @@ pub(crate) struct Engine {
     pub(crate) hint_dispatcher: Arc<HintDispatcher>,
     pub(crate) announcer: Arc<PresenceAnnouncer>,
     random: Arc<SeededRandom>,
-    /// If this is true, lease ids come from the seed too, so that a simulation can be repeated.
+    /// If this is true, the seed determines lease ids too, so that a simulation can be repeated.
     deterministic: bool,
 }
 
-/// These options have the parts of an engine other than its store.
+/// These options configure an engine.
 #[derive(Debug)]
 pub(crate) struct EngineOptions {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) holder: Holder,
     pub(crate) timing: Timing,
     pub(crate) seed: Option<u64>,
-    pub(crate) repeatable: bool,
+    pub(crate) deterministic: bool,
     /// If this is true, the store is watched for hints.
     pub(crate) hints: bool,
 }
 
 impl Engine {
-    pub(crate) fn new(store: Arc<dyn LockStore>, parts: EngineOptions) -> Self {
-        let EngineOptions { clock, holder, timing, seed, repeatable: deterministic, hints } = parts;
+    pub(crate) fn new(store: Arc<dyn LockStore>, options: EngineOptions) -> Self {
+        let EngineOptions { clock, holder, timing, seed, deterministic, hints } = options;
         let background = Arc::new(BackgroundRuntime::new(clock.is_real_time()));
         let random = Arc::new(SeededRandom::new(seed));
         let store = BoundedStore::new(store, clock);
-        let hub = HintDispatcher::new(store.clone(), background.clone(), random.clone(), hints);
+        let dispatcher =
+            HintDispatcher::new(store.clone(), background.clone(), random.clone(), hints);
         let announcer =
             PresenceAnnouncer::new(store.clone(), background.clone(), holder.clone(), &timing);
         Self {
             heartbeat: Heartbeat::new(store.clone(), background.clone()),
-            hint_dispatcher: Arc::new(hub),
+            hint_dispatcher: Arc::new(dispatcher),
             announcer: Arc::new(announcer),
             store,
             holder,
@@ -75,7 +76,7 @@ impl Engine {
         self.store.clock().now()
     }
 
-    /// Returns a random part of `spread`, so that instances do not act at the same moment.
+    /// Returns a random duration of up to `spread`, so that instances do not act at the same time.
     pub(crate) fn jitter(&self, spread: Duration) -> Duration {
         self.random.up_to(spread)
     }

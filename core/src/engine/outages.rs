@@ -1,5 +1,4 @@
-//! The log stays short while a store fails: it gets one line when an outage begins and one when it
-//! ends.
+//! An outage of the store is logged in two lines: one when it begins, and one when it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +28,7 @@ struct Outage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FailureClass {
     /// The store does not respond to any operation.
-    NoAnswer,
+    NoReply,
     /// One operation fails in one way.
     Kind(Option<&'static str>, ErrorKind),
 }
@@ -37,7 +36,7 @@ enum FailureClass {
 impl FailureClass {
     fn of(error: &Error) -> Self {
         if error.is_transient() {
-            Self::NoAnswer
+            Self::NoReply
         } else {
             Self::Kind(error.operation(), error.kind())
         }
@@ -45,8 +44,8 @@ impl FailureClass {
 }
 
 impl Outages {
-    /// An outage ends at the first reply after this long without a failure. Otherwise a store that
-    /// answers some calls and fails others would be logged at each of them.
+    /// An outage ends at the first reply after this long without a failure. Otherwise every call to
+    /// a store that answers some calls and fails others would be logged.
     const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(store: Arc<str>) -> Self {
@@ -84,18 +83,18 @@ impl Outages {
     /// Records that a call of that operation succeeded.
     pub(crate) fn record_success(&self, operation: &'static str, now: Moment) {
         let concerns = |failure| match failure {
-            FailureClass::NoAnswer => true,
-            // Other operations that succeed do not end it.
+            FailureClass::NoReply => true,
+            // The success of another operation does not end it.
             FailureClass::Kind(failed, _) => failed == Some(operation),
         };
-        let is_over = |outage: &mut Outage| {
+        let has_ended = |outage: &mut Outage| {
             concerns(outage.failure) && now.saturating_since(outage.last) >= Self::QUIET_PERIOD
         };
-        let over: Vec<_> = self.current().extract_if(.., is_over).collect();
-        for Outage { failure, since, last, failures } in over {
+        let ended: Vec<_> = self.current().extract_if(.., has_ended).collect();
+        for Outage { failure, since, last, failures } in ended {
             let (store, lasted) = (&*self.store, last.saturating_since(since));
             match failure {
-                FailureClass::NoAnswer => {
+                FailureClass::NoReply => {
                     info!(store, failures, ?lasted, "the store responds again");
                 }
                 FailureClass::Kind(operation, kind) => {
@@ -123,9 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn answers_between_failures_do_not_end_an_outage() {
+    fn replies_between_failures_do_not_end_an_outage() {
         let outages = Outages::new("store:".into());
-        let error = Error::new(ErrorKind::Unavailable, "away");
+        let error = Error::new(ErrorKind::Unavailable, "connection refused");
         for secs in 0..30 {
             outages.record_failure(&error, at(secs));
             outages.record_success("renew", at(secs));
@@ -140,17 +139,16 @@ mod tests {
     #[test]
     fn an_unsupported_operation_does_not_count_as_an_outage() {
         let outages = Outages::new("store:".into());
-        outages
-            .record_failure(&Error::new(ErrorKind::Unsupported, "no records of instances"), at(1));
+        outages.record_failure(&Error::new(ErrorKind::Unsupported, "no instance records"), at(1));
         assert_eq!(failures(&outages), None);
     }
 
     #[test]
     fn a_permission_error_does_not_hide_an_outage() {
         let outages = Outages::new("store:".into());
-        let denied = Error::new(ErrorKind::Denied, "no right").during("announce");
-        let away = Error::new(ErrorKind::Unavailable, "away").during("renew");
-        for error in [&denied, &away, &denied] {
+        let denied = Error::new(ErrorKind::Denied, "missing privilege").during("announce");
+        let refused = Error::new(ErrorKind::Unavailable, "connection refused").during("renew");
+        for error in [&denied, &refused, &denied] {
             outages.record_failure(error, at(1));
         }
         let counts: Vec<_> = outages.current().iter().map(|outage| outage.failures).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// This source yields a client's random numbers.
+/// A seeded random yields a client's random numbers.
 #[derive(Debug)]
 pub(crate) struct SeededRandom(Mutex<fastrand::Rng>);
 

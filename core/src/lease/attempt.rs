@@ -1,4 +1,4 @@
-//! An acquire attempt releases the lease that it may have been granted when it is dropped.
+//! When an acquire attempt is dropped, it releases the lease that it may have been granted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl AcquireAttempt {
     ///
     /// # Cancel safety
     /// The request runs to its end in the background, and its grant is then released. If it were
-    /// cut off instead, the release could overtake it, and the lease would stay held without a
+    /// cut off instead, the release could overtake it, and the lease would stay granted without a
     /// holder.
     pub(crate) async fn send(mut self, ttl: Duration) -> (Self, TimedReply<AcquireOutcome>) {
         let (send, receive) = oneshot::channel();
@@ -55,21 +55,21 @@ impl AcquireAttempt {
         let sent = self.engine.now();
         let (engine, name, limit) = (self.engine.clone(), self.name.clone(), self.limit);
         // An earlier request for the same lease may have been granted.
-        let before = std::mem::replace(&mut self.may_be_granted, true);
+        let was_uncertain = std::mem::replace(&mut self.may_be_granted, true);
         self.caller.clone().spawn(async move {
             let options =
                 AcquireOptions { lease: self.lease, holder: self.engine.holder.clone(), ttl };
-            let answer = self.engine.store.acquire(&self.name, &options, self.limit).await;
-            match answer.outcome {
-                // This does not cover an earlier abandoned request that may still arrive, nor a
+            let reply = self.engine.store.acquire(&self.name, &options, self.limit).await;
+            match reply.outcome {
+                // This refuses neither an earlier abandoned request, which may still arrive, nor a
                 // lease that was granted before the name was disabled.
                 Ok(AcquireOutcome::Held(_) | AcquireOutcome::Disabled(_)) => {
-                    self.may_be_granted = before;
+                    self.may_be_granted = was_uncertain;
                 }
                 Ok(AcquireOutcome::Granted(_)) | Err(_) => {}
             }
-            // If no caller waits any longer, the attempt is returned here and dropped.
-            drop(send.send((self, answer)));
+            // If the caller no longer waits, the attempt comes back here and is dropped.
+            drop(send.send((self, reply)));
         });
         // The sender is dropped unused only if the runtime shuts down or the store panics.
         receive.await.unwrap_or_else(|_| {

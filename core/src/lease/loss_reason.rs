@@ -12,7 +12,7 @@ pub enum LossReason {
     Expired,
     /// The store no longer has the lease; another instance may hold the lock.
     Gone,
-    /// An operator disabled the name. The lease lasts a little longer, as time to stop in.
+    /// An operator disabled the name. The time that is left of the lease is for stopping.
     Disabled {
         /// The operator's reason.
         reason: Reason,

@@ -1,4 +1,4 @@
-//! The renewal plan decides when the renewals of one lease are sent, and what follows from the
+//! The renewal plan decides when the renewals of one lease are sent, and how it reacts to the
 //! replies. It is pure.
 
 use std::time::Duration;
@@ -19,8 +19,8 @@ pub(crate) struct RenewalPlan {
     ignore_hints: bool,
     /// A hint caused the latest renewal.
     by_hint: bool,
-    /// The latest renewal is a retry of one that has had its reply since, before the next heartbeat
-    /// is due, so its failure does not count against that heartbeat.
+    /// The latest renewal is a retry of one whose reply has arrived since. The next heartbeat is
+    /// not due yet, so a failure of this retry does not count against it.
     uncounted: bool,
     /// Renewals are retried for as long as the lease is trusted.
     retry_until_expiry: bool,
@@ -74,7 +74,7 @@ impl RenewalPlan {
         }
     }
 
-    /// Returns the retry of the latest renewal, which has no reply at its `retry_at`, if a retry is
+    /// Returns a retry of the latest renewal if that has no reply by its `retry_at` and a retry is
     /// left.
     pub(crate) fn retry(&mut self, now: Moment) -> Option<RenewalWindow> {
         if now < self.window.retry_at {
@@ -166,7 +166,7 @@ impl RenewalPlan {
         self.by_hint = false;
         self.uncounted = false;
         self.window = self.schedule.next_window(now);
-        // It may be overdue because of a late reply; the renewals after it keep their pace.
+        // It may be overdue because of a late reply; later renewals keep their interval.
         self.schedule.set_next_due(self.window.latest);
         self.window
     }
@@ -205,7 +205,7 @@ mod tests {
         let retry = plan.retry(at(4_500)).unwrap();
         assert_eq!(plan.record_extension(at(3_000), TTL, at(4_600), true), None);
         assert_eq!(plan.schedule().deadline(), at(3_000 + 15_000 - 750));
-        assert_eq!(plan.window(), retry, "its retry is out and is the next heartbeat");
+        assert_eq!(plan.window(), retry, "its retry was sent and is the next heartbeat");
         assert!(plan.record_extension(at(4_500), TTL, at(6_100), false).is_some());
         assert_eq!(plan.schedule().deadline(), at(4_500 + 15_000 - 750));
     }
@@ -216,16 +216,16 @@ mod tests {
         let mut plan = RenewalPlan::until_retries_fail(lease(), at(0));
         plan.retry(at(4_500)).unwrap();
         assert_eq!(plan.record_extension(at(3_000), TTL, at(4_600), true), None);
-        let AfterFailure::Renew(beat) = plan.record_failure(at(4_500), at(4_700), false) else {
+        let AfterFailure::Renew(window) = plan.record_failure(at(4_500), at(4_700), false) else {
             panic!()
         };
-        assert_eq!(beat.latest, at(6_000));
+        assert_eq!(window.latest, at(6_000));
         for due in [7_500, 9_000, 10_500] {
             let failed = plan.window().latest;
-            let AfterFailure::Renew(beat) = plan.record_failure(failed, failed, false) else {
+            let AfterFailure::Renew(window) = plan.record_failure(failed, failed, false) else {
                 panic!()
             };
-            assert_eq!(beat.latest, at(due));
+            assert_eq!(window.latest, at(due));
         }
         assert_eq!(plan.record_failure(at(10_500), at(10_500), false), AfterFailure::GiveUp);
     }
@@ -280,14 +280,15 @@ mod tests {
     #[test]
     fn retries_keep_their_interval_after_a_late_reply() {
         let mut plan = RenewalPlan::until_expiry(lease(), at(0));
-        let mut beat = plan.record_extension(at(3_000), TTL, at(12_000), false).unwrap();
+        let mut window = plan.record_extension(at(3_000), TTL, at(12_000), false).unwrap();
         for retry in 0..3 {
-            let at_once = beat.latest + Duration::from_millis(1);
-            assert_eq!(beat.latest, at(12_000 + retry * 1_500));
-            let AfterFailure::Renew(next) = plan.record_failure(beat.latest, at_once, false) else {
+            let at_once = window.latest + Duration::from_millis(1);
+            assert_eq!(window.latest, at(12_000 + retry * 1_500));
+            let AfterFailure::Renew(next) = plan.record_failure(window.latest, at_once, false)
+            else {
                 panic!()
             };
-            beat = next;
+            window = next;
         }
     }
 

@@ -1,4 +1,4 @@
-//! This type tracks the renewals of one lease that have no reply yet.
+//! The renewals of one lease that have no reply yet are tracked here.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,7 +9,8 @@ use super::RenewalWindow;
 use crate::engine::{Engine, PendingRenewal, TimedReply};
 use crate::{RenewOptions, RenewOutcome, Timing};
 
-/// These are the renewals of one lease that are in progress, and the next one, not sent yet.
+/// These are the renewals of one lease that are in progress, and the next one, which was not sent
+/// yet.
 ///
 /// However slow the store is, at most one renewal more than the
 /// [retries](crate::Settings::heartbeat_retries) is in progress, or three if that is more. Dropping
@@ -36,7 +37,7 @@ impl InFlightRenewals {
     /// Requests another renewal, which replaces one that was not sent yet.
     ///
     /// If the maximum is in progress, it replaces the second oldest of them. A slow store replies
-    /// to the oldest next. The newer ones may wait on a connection that was opened for them, and
+    /// to the oldest one next. The newer ones may wait for a connection that is being opened, and
     /// each of them has the same time for that.
     pub(crate) fn request(&mut self, window: RenewalWindow) {
         self.in_flight.retain(PendingRenewal::is_sent);
@@ -58,9 +59,9 @@ impl InFlightRenewals {
     pub(crate) async fn next(&mut self) -> TimedReply<RenewOutcome> {
         poll_fn(|context| {
             for at in 0..self.in_flight.len() {
-                if let Poll::Ready(answer) = Pin::new(&mut self.in_flight[at]).poll(context) {
+                if let Poll::Ready(reply) = Pin::new(&mut self.in_flight[at]).poll(context) {
                     self.in_flight.remove(at);
-                    return Poll::Ready(answer);
+                    return Poll::Ready(reply);
                 }
             }
             Poll::Pending

@@ -20,16 +20,16 @@ pub(crate) struct LeaseRequests {
     engine: Arc<Engine>,
     name: LockName,
     timing: Timing,
-    /// This is the latest attempt, unless a call has it.
+    /// The latest attempt; `None` while a call owns it.
     attempt: Option<AcquireAttempt>,
-    acquiring: UnderWay<TimedReply<AcquireOutcome>>,
-    /// These are the renewals of the lease, from the first until it is no longer renewed.
+    acquiring: PendingCall<TimedReply<AcquireOutcome>>,
+    /// The renewals of the lease, from the first until it is no longer renewed.
     renewals: Option<InFlightRenewals>,
-    releasing: UnderWay<Result<ReleaseOutcome>>,
+    releasing: PendingCall<Result<ReleaseOutcome>>,
 }
 
-/// This call has the attempt and returns it with the reply.
-type UnderWay<T> = Option<BoxFuture<'static, (AcquireAttempt, T)>>;
+/// A pending call owns the attempt and returns it with the reply.
+type PendingCall<T> = Option<BoxFuture<'static, (AcquireAttempt, T)>>;
 
 /// A request gets one of these replies.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl LeaseRequests {
         }
     }
 
-    /// Takes the latest attempt, unless a call has it. Its owner releases the lease; the renewals
+    /// Takes the latest attempt, unless a call owns it. Its owner releases the lease; the renewals
     /// continue.
     pub(crate) fn take_attempt(&mut self) -> Option<AcquireAttempt> {
         self.attempt.take()
@@ -163,14 +163,14 @@ async fn next_renewal(renewals: &mut Option<InFlightRenewals>) -> (TimedReply<Re
     (reply, renewals.is_in_flight())
 }
 
-/// Draws the moment of a machine's next tick.
+/// A tick timer draws the moment of a machine's next tick.
 #[derive(Debug, Default)]
 pub(crate) struct TickTimer {
     drawn: Option<(NextTick, Moment)>,
 }
 
 impl TickTimer {
-    /// Waits until the moment of the machine's next tick, or forever if it wants none.
+    /// Waits until the moment of the machine's next tick, or forever if it needs none.
     pub(crate) fn sleep(
         &mut self,
         next: Option<NextTick>,

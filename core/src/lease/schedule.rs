@@ -8,17 +8,17 @@ use crate::{Moment, Timing};
 /// A lease schedule has the rules by which a holder renews and trusts its lease, without a clock or
 /// I/O.
 ///
-/// The trust deadline is `instant before the request was sent + duration left by the store's reply
+/// The trust deadline is `moment before the request was sent + duration left by the store's reply
 /// − margin`: the store decided after the request was sent, so its lease ends later than that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseSchedule {
     timing: Timing,
     /// The moment at which the latest successful request was sent.
     confirmed: Moment,
-    /// The next heartbeat may be sent earlier than due by this much.
+    /// The next heartbeat may be sent this much earlier than it is due.
     early: Duration,
     deadline: Moment,
-    /// The number of heartbeats that failed since.
+    /// The number of heartbeats that failed since then.
     failures: u32,
     /// The latest heartbeat was due at this moment; retries are counted from it.
     due: Moment,
@@ -31,9 +31,10 @@ pub struct RenewalWindow {
     pub earliest: Moment,
     /// The heartbeat is sent at this moment at the latest.
     pub latest: Moment,
-    /// If no reply has come by this moment, a retry is sent beside this heartbeat.
+    /// If no reply has come by this moment, a retry is sent, and this heartbeat continues.
     pub retry_at: Moment,
-    /// A reply is useful until this moment: this heartbeat alone confirms the lease for no longer.
+    /// A reply is useful until this moment. If no other heartbeat succeeded, the leader has stepped
+    /// down by then.
     pub useful_until: Moment,
 }
 
@@ -69,16 +70,16 @@ impl LeaseSchedule {
     pub fn granted(timing: Timing, sent: Moment, left: Duration) -> Self {
         let deadline = (sent + left).saturating_sub(timing.margin);
         let due = sent + timing.heartbeat_interval;
-        // The first heartbeat joins the next batch, whenever that is: so all leases with one
+        // The first heartbeat joins the next batch, whenever that is. So all leases with the same
         // interval are renewed together, however they were acquired.
         let early = timing.heartbeat_interval;
-        let hold = Self { timing, confirmed: sent, early, deadline, failures: 0, due };
+        let schedule = Self { timing, confirmed: sent, early, deadline, failures: 0, due };
         // If the reply to a grant was lost and the acquire was retried, only part of the lease is
         // left. It is renewed sooner, with time for all tries, so that it does not expire before a
         // heartbeat has failed.
-        let tries = hold.timing.retry_interval() * (hold.timing.heartbeat_retries + 1);
-        let latest = hold.step_down_at().saturating_sub(tries).max(sent);
-        Self { due: due.min(latest), ..hold }
+        let tries = schedule.timing.retry_interval() * (schedule.timing.heartbeat_retries + 1);
+        let latest = schedule.step_down_at().saturating_sub(tries).max(sent);
+        Self { due: due.min(latest), ..schedule }
     }
 
     /// Returns the moment until which the lease may be trusted.
@@ -115,18 +116,18 @@ impl LeaseSchedule {
         RenewalWindow { earliest, latest, retry_at, useful_until }
     }
 
-    /// Records that the store extended the lease: its reply to the request sent at `sent` has
-    /// `left`.
+    /// Records that the store extended the lease: the request was sent at `sent`, and by the reply
+    /// `left` of the lease was left.
     ///
-    /// The reply to an older request than the latest confirmed one never shortens the trust.
+    /// A reply to a request that is older than the latest confirmed one never shortens the trust.
     pub fn record_extension(&mut self, sent: Moment, left: Duration) {
         if sent < self.confirmed {
             let deadline = (sent + left).saturating_sub(self.timing.margin);
             self.deadline = self.deadline.max(deadline);
             return;
         }
-        // Half an interval lets any two groups of leases meet, wherever in the interval each is
-        // due.
+        // With half an interval, any two groups of leases end up in one batch, wherever in the
+        // interval each is due.
         let early = self.timing.heartbeat_interval / 2;
         *self = Self { early, ..Self::granted(self.timing.clone(), sent, left) };
     }
@@ -136,7 +137,7 @@ impl LeaseSchedule {
         self.due
     }
 
-    /// Sets when the latest heartbeat is due; its retries keep their pace from there.
+    /// Sets when the latest heartbeat is due; its retries are counted from there.
     pub(crate) fn set_next_due(&mut self, due: Moment) {
         self.due = due;
     }
@@ -144,14 +145,14 @@ impl LeaseSchedule {
     /// Records that a heartbeat has failed or taken too long by `now`.
     pub fn record_failure(&mut self, now: Moment) {
         self.failures = self.failures.saturating_add(1);
-        // Leases that failed at about the same time are retried together. But the last retry waits
-        // for its time, so that an outage is survived for as long as the settings say.
+        // Leases that failed at about the same time are retried together. But the last retry is
+        // never sent early, so that leases survive an outage as long as the settings promise.
         self.early = match self.failures < self.timing.heartbeat_retries {
             true => self.timing.retry_interval() / 2,
             false => Duration::ZERO,
         };
-        // Counting from the due moment keeps the pace of retries, whether an attempt failed at once
-        // or hung.
+        // Counting from the due moment keeps the interval of retries, whether an attempt failed at
+        // once or hung.
         self.due = (self.due + self.timing.retry_interval()).max(now);
     }
 
@@ -171,41 +172,41 @@ mod tests {
         Moment::from_origin(Duration::from_millis(millis))
     }
 
-    fn hold() -> LeaseSchedule {
+    fn schedule() -> LeaseSchedule {
         let timing = Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap();
         LeaseSchedule::granted(timing, at(1000), Duration::from_secs(15))
     }
 
     #[test]
     fn trust_deadline_counts_from_when_the_request_was_sent() {
-        let mut hold = hold();
-        assert_eq!(hold.deadline(), at(1000 + 15_000 - 750));
+        let mut schedule = schedule();
+        assert_eq!(schedule.deadline(), at(1000 + 15_000 - 750));
         // The reply may have taken long; the moment of the request counts.
-        hold.record_extension(at(4000), Duration::from_secs(15));
-        assert_eq!(hold.deadline(), at(4000 + 15_000 - 750));
+        schedule.record_extension(at(4000), Duration::from_secs(15));
+        assert_eq!(schedule.deadline(), at(4000 + 15_000 - 750));
     }
 
     #[test]
     fn the_first_heartbeat_joins_any_batch_and_later_ones_keep_their_interval() {
-        let mut hold = hold();
-        let next = |hold: &LeaseSchedule, now| {
-            let beat = hold.next_window(at(now));
-            (beat.earliest, beat.latest)
+        let mut schedule = schedule();
+        let next = |schedule: &LeaseSchedule, now| {
+            let window = schedule.next_window(at(now));
+            (window.earliest, window.latest)
         };
-        assert_eq!(next(&hold, 1000), (at(1000), at(4000)));
-        hold.record_extension(at(2000), Duration::from_secs(15));
-        assert_eq!(next(&hold, 2000), (at(3500), at(5000)));
-        hold.record_failure(at(5100));
-        assert_eq!(next(&hold, 5100), (at(5750), at(6500)));
-        hold.record_failure(at(6500));
-        hold.record_failure(at(8000));
-        assert_eq!(next(&hold, 8000), (at(9500), at(9500)));
+        assert_eq!(next(&schedule, 1000), (at(1000), at(4000)));
+        schedule.record_extension(at(2000), Duration::from_secs(15));
+        assert_eq!(next(&schedule, 2000), (at(3500), at(5000)));
+        schedule.record_failure(at(5100));
+        assert_eq!(next(&schedule, 5100), (at(5750), at(6500)));
+        schedule.record_failure(at(6500));
+        schedule.record_failure(at(8000));
+        assert_eq!(next(&schedule, 8000), (at(9500), at(9500)));
     }
 
     #[test]
     fn a_partly_elapsed_lease_is_renewed_in_time() {
         let rest =
-            |secs| LeaseSchedule::granted(hold().timing, at(1000), Duration::from_secs(secs));
+            |secs| LeaseSchedule::granted(schedule().timing, at(1000), Duration::from_secs(secs));
         // All four tries take 6 s, and stopping and the margin 5.75 s.
         let due = |secs| rest(secs).next_window(at(1000)).latest;
         assert_eq!(due(14), at(1000 + 2250));
@@ -216,37 +217,37 @@ mod tests {
 
     #[test]
     fn an_overdue_heartbeat_gets_the_full_reply_timeout() {
-        let beat = hold().next_window(at(7000));
-        assert_eq!((beat.latest, beat.retry_at), (at(7000), at(8500)));
+        let window = schedule().next_window(at(7000));
+        assert_eq!((window.latest, window.retry_at), (at(7000), at(8500)));
     }
 
     #[test]
     fn a_late_reply_never_shortens_the_trust_deadline() {
-        let mut hold = hold();
-        hold.record_extension(at(5000), Duration::from_secs(15));
-        let before = hold.clone();
-        hold.record_extension(at(4000), Duration::from_secs(15));
-        assert_eq!(hold, before);
-        hold.record_extension(at(4000), Duration::from_secs(17));
-        assert_eq!(hold.deadline(), at(4000 + 17_000 - 750));
+        let mut schedule = schedule();
+        schedule.record_extension(at(5000), Duration::from_secs(15));
+        let before = schedule.clone();
+        schedule.record_extension(at(4000), Duration::from_secs(15));
+        assert_eq!(schedule, before);
+        schedule.record_extension(at(4000), Duration::from_secs(17));
+        assert_eq!(schedule.deadline(), at(4000 + 17_000 - 750));
     }
 
     #[test]
     fn stop_fits_between_stepping_down_and_the_deadline() {
-        let hold = hold();
-        assert!(hold.step_down_at() + hold.timing.stop_grace <= hold.deadline());
+        let schedule = schedule();
+        assert!(schedule.step_down_at() + schedule.timing.stop_grace <= schedule.deadline());
     }
 
     #[test]
     fn retries_keep_their_interval_and_end_before_step_down() {
-        let mut hold = hold();
+        let mut schedule = schedule();
         let (mut attempts, mut now) = (0, at(1000));
-        while !hold.is_exhausted() {
-            let beat = hold.next_window(now);
-            assert!(beat.retry_at <= hold.step_down_at());
+        while !schedule.is_exhausted() {
+            let window = schedule.next_window(now);
+            assert!(window.retry_at <= schedule.step_down_at());
             attempts += 1;
-            now = beat.retry_at;
-            hold.record_failure(now);
+            now = window.retry_at;
+            schedule.record_failure(now);
         }
         assert_eq!(attempts, 4, "one heartbeat and three retries");
     }

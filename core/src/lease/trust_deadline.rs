@@ -69,7 +69,7 @@ impl TrustDeadline {
         self.changed.notify_waiters();
     }
 
-    /// Records that the lease lasts until its deadline, but will not be renewed.
+    /// Records that the lease lasts until its deadline, but is no longer renewed.
     pub(crate) fn stop_renewing(&self, loss: LossReason) {
         self.set_loss_reason(Some(loss));
         self.changed.notify_waiters();

@@ -23,7 +23,7 @@ use crate::{FencingToken, LockName, RenewOutcome, Result};
 /// task that computes or blocks keeps its lock, even on a runtime of one thread. That thread does
 /// not help when the whole process is stopped or gets no processor time, nor when the application's
 /// blocked runtime drives the store's connections. With a [`Clock`](crate::Clock) for tests,
-/// heartbeats run in the caller's runtime, and need it to be free now and then.
+/// heartbeats run in the caller's runtime, whose threads must then be free from time to time.
 ///
 /// Dropping the guard releases the lock in the background at once. A program that is about to exit
 /// calls [`release`](Self::release) instead.
@@ -39,7 +39,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Keeps the lease that was granted to a waiter.
+    /// Starts to renew the lease that was granted to a waiter.
     pub(super) fn new(waiter: Waiter, granted: Granted) -> Self {
         let Waiter { engine, name, timing, machine, requests, timer } = waiter;
         let Granted { attempt, token, deadline } = granted;
@@ -86,8 +86,8 @@ impl Guard {
     /// Waits until the lease is lost, and returns the reason. It does not return while the lease is
     /// renewed.
     ///
-    /// After [`LossReason::Disabled`] the lease lasts for [`remaining`](Self::remaining), which is
-    /// the time to stop in.
+    /// After [`LossReason::Disabled`] the lease lasts for [`remaining`](Self::remaining); the
+    /// holder must stop within that time.
     ///
     /// # Cancel safety
     /// Dropping the future has no effect, and the method can be called again.
@@ -151,7 +151,7 @@ impl fmt::Debug for Guard {
     }
 }
 
-/// Renews one lease until it is lost.
+/// The guard's task renews one lease until it is lost.
 struct GuardTask {
     engine: Arc<Engine>,
     name: LockName,

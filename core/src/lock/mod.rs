@@ -1,4 +1,4 @@
-//! A lock lets one instance at a time run a section of code.
+//! With a lock, one instance at a time runs a section of code.
 
 mod guard;
 mod waiter;
@@ -87,10 +87,10 @@ impl Lock {
     /// change and at every [poll interval](Settings::poll_interval), also while the name is
     /// disabled. After a failure of the store it waits for at most a second, doubled at each
     /// further failure, and ignores hints. Waiters are not served in turn: a client that releases
-    /// and acquires in a loop may shut others out, so let it pause in between.
+    /// and acquires in a loop may starve others, so it should pause in between.
     ///
     /// # Errors
-    /// This fails with [`ErrorKind::TimedOut`], whose message has the present holder or the last
+    /// This fails with [`ErrorKind::TimedOut`], whose message names the present holder or the last
     /// error of the store. An error that waiting cannot resolve is returned at once.
     ///
     /// # Cancel safety
@@ -108,12 +108,12 @@ impl Lock {
 
     async fn acquire_within(&self, limit: Duration) -> Result<Guard> {
         if limit.is_zero() {
-            // The deadline would cut the one attempt off before it has a reply.
+            // A deadline would cut the one attempt off before it has a reply.
             let guard = self.try_acquire().await?;
             return guard.ok_or_else(|| self.timed_out(limit, "the lock is held or disabled"));
         }
         let clock = self.engine.store.clock().clone();
-        let give_up = clock.now() + limit;
+        let deadline = clock.now() + limit;
         let hints = self.engine.hint_dispatcher.subscribe(self.name.clone());
         let mut waiter = self.waiter();
         let mut last = "the store did not reply".to_owned();
@@ -123,12 +123,12 @@ impl Lock {
                 biased;
                 reply = waiter.requests.next() => {
                     if let Reply::Acquire(TimedReply { outcome, .. }) = &reply {
-                        last = described(outcome)?;
+                        last = describe_outcome(outcome)?;
                     }
                     (&reply).into()
                 }
                 // One deadline limits everything, including a call that hangs.
-                () = clock.sleep_until(give_up) => return Err(self.timed_out(limit, &last)),
+                () = clock.sleep_until(deadline) => return Err(self.timed_out(limit, &last)),
                 () = hints.changed() => Event::Hint,
                 () = tick => Event::Tick,
             };
@@ -154,7 +154,7 @@ impl Lock {
 ///
 /// # Errors
 /// This fails with the store's error if waiting cannot resolve it.
-fn described(outcome: &Result<AcquireOutcome>) -> Result<String> {
+fn describe_outcome(outcome: &Result<AcquireOutcome>) -> Result<String> {
     match outcome {
         Ok(AcquireOutcome::Granted(_)) => Ok("the grant arrived too late to be used".to_owned()),
         Ok(AcquireOutcome::Held(held)) => {

@@ -1,4 +1,4 @@
-//! A waiter is one call that waits for a lock until it gets a grant.
+//! A waiter drives the machine of one call that waits for a lock until it gets a grant.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl Waiter {
         }
     }
 
-    /// Passes the event to the machine, does the actions that it returns, and returns the grant if
+    /// Passes the event to the machine, performs the returned actions, and returns the grant if
     /// there is one.
     pub(super) fn handle(&mut self, event: Event) -> Option<Granted> {
         let mut granted = None;

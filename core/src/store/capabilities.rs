@@ -1,4 +1,4 @@
-//! A store describes what it can do as data, which selects timings and conformance cases.
+//! A store describes what it can do as data, by which timings and conformance cases are selected.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// The capabilities describe what a store can do, and how.
 ///
-/// Stores differ in nothing else that the contract covers.
+/// The contract allows stores to differ in nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Capabilities {
     /// The shortest lease that the store grants.

@@ -1,4 +1,4 @@
-//! This extension trait has conveniences for every store, so that implementors write none of them.
+//! This extension trait has convenience methods for every store.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::{
     RenewOutcome, Result,
 };
 
-/// The methods of this extension trait use only the required methods of [`LockStore`].
+/// This extension trait has convenience methods for every store, which use only the methods of
+/// [`LockStore`].
 #[async_trait]
 pub trait LockStoreExt: LockStore {
     /// Extends one lease.

@@ -1,7 +1,7 @@
-//! Stores around other stores: one method sees every call.
+//! An interceptor wraps a store: one method sees every call.
 //!
-//! A type that implements [`Interceptor`] is a [`LockStore`]. Such a wrapper counts, delays, fails
-//! or changes the calls to the store inside it, in tests and measurements for the most part.
+//! A type that implements [`Interceptor`] is a [`LockStore`]. It counts, delays, fails or changes
+//! the calls to the store that it wraps, mostly in tests and measurements.
 //!
 //! ```
 //! use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,55 +47,57 @@ use crate::{
     LockStore, Presence, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
-/// A store around another store.
+/// An interceptor is a store that wraps another store.
 ///
-/// Each call of a method of [`LockStore`] becomes a call of [`intercept`](Self::intercept).
+/// Each call to a method of [`LockStore`] becomes a call to [`intercept`](Self::intercept).
 #[async_trait]
 pub trait Interceptor: Debug + Send + Sync + 'static {
-    /// Returns the store that this one is around.
+    /// Returns the wrapped store.
     fn inner(&self) -> &dyn LockStore;
 
-    /// Answers a request, mostly by [sending](Request::send_to) it to the inner store.
+    /// Answers a request, mostly by [sending](Request::send_to) it to the wrapped store.
     ///
     /// # Errors
-    /// Those of the call that was intercepted, and those that the interceptor adds. A reply that
-    /// belongs to another call than the request becomes a [`Corrupt`](ErrorKind::Corrupt) error.
+    /// This fails with the error of the intercepted call, or with one that the interceptor adds. A
+    /// reply to another method than the requested one becomes a [`Corrupt`](ErrorKind::Corrupt)
+    /// error.
     async fn intercept(&self, request: Request) -> Result<Reply>;
 
-    /// Returns the [label](LockStore::label) of this store: that of the inner store unless it is
+    /// Returns the [label](LockStore::label) of this store: that of the wrapped store unless it is
     /// overridden.
     fn store_label(&self) -> &str {
         self.inner().label()
     }
 }
 
-/// A call of [`LockStore`] with its arguments. Each variant has the name of the method.
+/// A request is a call to a method of [`LockStore`], with its arguments. Each variant is named
+/// after its method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
-    /// A call of [`LockStore::acquire`].
+    /// A call to [`LockStore::acquire`].
     Acquire(LockName, AcquireOptions),
-    /// A call of [`LockStore::renew`].
+    /// A call to [`LockStore::renew`].
     Renew(Vec<RenewOptions>),
-    /// A call of [`LockStore::release`].
+    /// A call to [`LockStore::release`].
     Release(LockName, LeaseId),
-    /// A call of [`LockStore::disable`].
+    /// A call to [`LockStore::disable`].
     Disable(LockName, DisableOptions),
-    /// A call of [`LockStore::enable`].
+    /// A call to [`LockStore::enable`].
     Enable(LockName),
-    /// A call of [`LockStore::get`].
+    /// A call to [`LockStore::get`].
     Get(LockName),
-    /// A call of [`LockStore::list`].
+    /// A call to [`LockStore::list`].
     List(ListOptions),
-    /// A call of [`LockStore::prune`].
+    /// A call to [`LockStore::prune`].
     Prune(PruneOptions),
-    /// A call of [`LockStore::announce`].
+    /// A call to [`LockStore::announce`].
     Announce(Presence, Duration),
-    /// A call of [`LockStore::withdraw`].
+    /// A call to [`LockStore::withdraw`].
     Withdraw(Uuid),
-    /// A call of [`LockStore::instances`].
+    /// A call to [`LockStore::instances`].
     Instances,
-    /// A call of [`LockStore::watch`].
+    /// A call to [`LockStore::watch`].
     Watch,
 }
 
@@ -141,7 +143,7 @@ impl Request {
     /// Makes the call to that store.
     ///
     /// # Errors
-    /// Those of the call.
+    /// This fails with the error of the call.
     pub async fn send_to(self, store: &(impl LockStore + ?Sized)) -> Result<Reply> {
         Ok(match self {
             Self::Acquire(name, options) => Reply::Acquire(store.acquire(&name, &options).await?),
@@ -166,32 +168,32 @@ impl Request {
     }
 }
 
-/// The reply to the [`Request`] of the same name, with what the method returns.
+/// A reply is the return value of the method in the [`Request`] of the same name.
 #[non_exhaustive]
 pub enum Reply {
-    /// What was returned by [`LockStore::acquire`].
+    /// The return value of [`LockStore::acquire`].
     Acquire(AcquireOutcome),
-    /// What was returned by [`LockStore::renew`].
+    /// The return value of [`LockStore::renew`].
     Renew(Vec<RenewOutcome>),
-    /// What was returned by [`LockStore::release`].
+    /// The return value of [`LockStore::release`].
     Release(ReleaseOutcome),
-    /// What was returned by [`LockStore::disable`].
+    /// The return value of [`LockStore::disable`].
     Disable(DisableOutcome),
-    /// What was returned by [`LockStore::enable`].
+    /// The return value of [`LockStore::enable`].
     Enable(EnableOutcome),
-    /// What was returned by [`LockStore::get`].
+    /// The return value of [`LockStore::get`].
     Get(Option<LockRecord>),
-    /// What was returned by [`LockStore::list`].
+    /// The return value of [`LockStore::list`].
     List(Vec<LockRecord>),
-    /// What was returned by [`LockStore::prune`].
+    /// The return value of [`LockStore::prune`].
     Prune(Vec<LockName>),
-    /// What was returned by [`LockStore::announce`].
+    /// The return value of [`LockStore::announce`].
     Announce,
-    /// What was returned by [`LockStore::withdraw`].
+    /// The return value of [`LockStore::withdraw`].
     Withdraw,
-    /// What was returned by [`LockStore::instances`].
+    /// The return value of [`LockStore::instances`].
     Instances(Vec<InstanceRecord>),
-    /// What was returned by [`LockStore::watch`].
+    /// The return value of [`LockStore::watch`].
     Watch(HintStream),
 }
 
@@ -214,7 +216,7 @@ impl Debug for Reply {
     }
 }
 
-/// Intercepts a call, and takes what the method returns out of the reply.
+/// Intercepts a call, and returns the value that the reply contains.
 macro_rules! intercept {
     ($store:expr, $request:expr, $reply:pat => $returned:expr) => {{
         let call: Request = $request;

@@ -21,7 +21,7 @@ use crate::{
     StoreClock, SystemClock, Wake, check_ttl,
 };
 
-/// This store keeps locks in this process's memory, by this process's clock.
+/// A memory store keeps locks in this process's memory, by this process's clock.
 ///
 /// Clones share the same locks. Nothing survives a restart, including fencing tokens.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! This trait is the contract between the engine and a datastore.
+//! The trait `LockStore` is the contract between the engine and a datastore.
 
 mod capabilities;
 mod ext;
@@ -38,7 +38,7 @@ use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 ///
 /// # What every store promises
 ///
-/// Each promise has a name, which the suite prints when a case that holds it up fails. The methods
+/// Each promise has a name, which the suite prints when a case that checks it fails. The methods
 /// state the details.
 ///
 /// * `exclusion`: By the store's own clock, at most one lease of a name is in force at any
@@ -55,7 +55,7 @@ use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 /// * `server-time`: No client's calendar clock affects a decision. Replies have the remaining
 ///   durations, never timestamps.
 /// * `unknown-is-not-failed`: A write whose reply did not arrive reports
-///   [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown); a write that surely did not happen
+///   [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown); a write that certainly did not happen
 ///   reports [`Unavailable`](crate::ErrorKind::Unavailable).
 /// * `disable-wins`: A disabled name is granted to nobody. The renewals of its holder answer with
 ///   the reason and extend nothing.
@@ -63,7 +63,7 @@ use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 ///   depends on it, and heartbeats cause no hints.
 /// * `exact-names`: Names are compared byte for byte.
 /// * `cancel-safe`: A dropped call, or a killed process, leaves the store as before or as after
-///   the operation, and pooled connections clean. A request that is on its way already may still
+///   the operation, and pooled connections clean. A request that was already sent may still
 ///   take effect a moment later.
 /// * `one-answer-per-lease`: A batch of renewals has one answer per lease, in the same order. A
 ///   failure concerns its own lease only.
@@ -80,12 +80,12 @@ use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 /// * `readable-records`: [`get`](Self::get) and [`list`](Self::list) show what is known of each
 ///   name, in byte order and page by page.
 /// * `prune-only-unused`: [`prune`](Self::prune) removes only records of names that are free,
-///   enabled and were not granted lately.
+///   enabled and were not granted recently.
 /// * `checked-input`: A ttl that [`check_ttl`] refuses is refused with nothing written. Every
 ///   other one is granted, rounded up to a step of [`Capabilities`].
 /// * `known-instances`: [`instances`](Self::instances) lists the instances that announced
-///   themselves, until their time is over or they withdraw.
-/// * `calls-end`: Each call ends within a limit, also when the server hangs, and the same store
+///   themselves, until their record expires or they withdraw.
+/// * `calls-end`: Each call ends within a limit, even if the server hangs, and the same store
 ///   works again once its server does.
 #[async_trait]
 pub trait LockStore: Debug + Send + Sync + 'static {
@@ -101,8 +101,8 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// * A retry with the same [`LeaseId`], while that lease is in force, returns the same grant
     ///   with the time that is left, and extends nothing.
     /// * If another lease is in force, the outcome says who holds it and for how long.
-    /// * A disabled name is granted to nobody, and the outcome says why: also to a retry, and while
-    ///   a lease is in force.
+    /// * A disabled name is granted to nobody, and the outcome says why. This applies to retries
+    ///   too, and while a lease is in force.
     /// * A retry after its lease has ended counts as a new attempt: it may be granted again, under
     ///   a larger token.
     ///
@@ -122,17 +122,18 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     ///   record fails is [`Unknown`](RenewOutcome::Unknown), and the other leases get their own
     ///   outcomes.
     /// * The call takes a constant number of round trips for up to
-    ///   [`renew_batch`](Capabilities::renew_batch) leases, the most that a caller passes at once.
-    /// * Several calls may be in progress for the same leases: a retry is sent beside a call
-    ///   without a reply, and must not wait behind it, so a connection that hangs costs no lease.
+    ///   [`renew_batch`](Capabilities::renew_batch) leases, the maximum that a caller passes at
+    ///   once.
+    /// * Several calls may be in progress for the same leases: a retry is sent while an earlier
+    ///   call has no reply, and must not wait for it, so a connection that hangs costs no lease.
     ///
-    /// A caller passes each lease once in a batch; if a lease is there twice, both outcomes
-    /// describe it. The call is made in the runtime of Leasehold's own thread.
+    /// A caller passes each lease once in a batch; if a lease occurs twice, both outcomes describe
+    /// it. A client makes the call in the runtime of Leasehold's own thread.
     ///
     /// # Errors
     /// This fails with [`Invalid`](crate::ErrorKind::Invalid) if [`check_ttl`] rejects a ttl;
-    /// nothing is extended then. Any other error stands for the whole batch, some of which may have
-    /// been extended.
+    /// nothing is extended then. Any other error applies to the whole batch, although some of its
+    /// leases may have been extended.
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>>;
 
     /// Ends the lease of that id, if it is in force, so that others can acquire the name at once.

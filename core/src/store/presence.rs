@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Holder, LockName};
 
-/// A presence is what an instance announces: who it is, and the names it campaigns for.
+/// A presence is the announcement of an instance: its identity, and the names it campaigns for.
 ///
-/// It is for display only: nothing is decided by it.
+/// It is for display only: no decision depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
     /// The instance that makes the announcement.
@@ -26,7 +26,7 @@ impl Presence {
     pub const LISTED: usize = 500;
 }
 
-/// An instance record is what a store knows of an instance at one moment on the store's clock.
+/// An instance record is what a store knows about an instance at one moment on the store's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceRecord {
     /// The latest announcement of the instance.

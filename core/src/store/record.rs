@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::{Error, ErrorKind, FencingToken, Holder, LeaseId, LockName, Reason, Result};
 
-/// A lock record is what a store knows of one name at one moment on the store's clock.
+/// A lock record is what a store knows about one name at one moment on the store's clock.
 ///
-/// A record is outdated when it arrives: nothing may be decided by it.
+/// A record may be outdated when it arrives, so no decision may depend on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LockRecord {
     /// The name of the lock.
@@ -82,10 +82,10 @@ pub enum LockState {
     Corrupt,
 }
 
-/// The record describes a lease in force.
+/// A lease record describes a lease in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeaseRecord {
-    /// The lease id, which is not shown because it is the holder's proof.
+    /// The lease id, which is not serialized because it is the holder's secret proof.
     #[serde(skip)]
     pub id: LeaseId,
     /// The instance that holds the lock.

@@ -1,4 +1,4 @@
-//! The catalog has every metric with its name, unit, labels and meaning.
+//! The catalog lists every metric with its name, unit, labels and meaning.
 
 use metrics::{Unit, with_recorder};
 
@@ -125,15 +125,14 @@ pub const METRICS: &[Metric] = &[
     seconds(
         names::WAIT,
         &["outcome"],
-        "How long calls of Lock::acquire took, by how they ended: acquired, timed_out, failed or \
-         cancelled.",
+        "Duration of calls to Lock::acquire, by outcome: acquired, timed_out, failed or cancelled.",
         WAIT_BUCKETS,
     ),
     counter(
         names::RENEWALS,
         &["outcome"],
-        "Renewals of single leases, elections' and guards', by the answer: extended, lost, \
-         disabled or failed (no reply).",
+        "Renewals of single leases, of elections and guards, by outcome: extended, lost, disabled \
+         or failed (no reply).",
     ),
     seconds(
         names::RENEWAL_TIME_TO_DEADLINE,

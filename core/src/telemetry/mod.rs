@@ -2,11 +2,11 @@
 //!
 //! [`METRICS`] has every metric. An application installs a recorder that works with `metrics` 0.24,
 //! such as that of `metrics-exporter-prometheus`, **before** it creates its first
-//! [`Client`](crate::Client): an earlier client has no recorder. Without a recorder the cost is
+//! [`Client`](crate::Client): an earlier client records nothing. Without a recorder the cost is
 //! very small.
 //!
-//! Only metrics about elections, of which an application has a few, have the label `lock`; those
-//! about [`Lock`](crate::Lock)s never do, because an application may have one for each of a million
+//! Only metrics of elections, of which an application has few, have the label `lock`; those
+//! of [`Lock`](crate::Lock)s never do, because an application may have one for each of a million
 //! orders. Durations are by the client's own [`Clock`](crate::Clock), and no decision depends on
 //! metrics or spans.
 //!
@@ -18,8 +18,8 @@
 //! | `store_call` | debug | `operation`, `lock` (none for a call about many), `store`, and `outcome` once it is known |
 
 mod catalog;
-mod meters;
+mod recorder;
 
 pub(crate) use catalog::names;
 pub use catalog::{METRICS, Metric, MetricKind, describe};
-pub(crate) use meters::{ClientMetrics, ElectionMetrics, GaugeGuard, call_outcome};
+pub(crate) use recorder::{ClientMetrics, ElectionMetrics, GaugeGuard, call_outcome};

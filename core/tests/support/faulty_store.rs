@@ -1,4 +1,4 @@
-//! This store misbehaves on command.
+//! A test tells this store how to misbehave.
 #![allow(dead_code, reason = "each test has its own choice")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -16,10 +16,10 @@ use leasehold_core::{
 #[derive(Debug, Clone)]
 pub(crate) struct FaultyStore {
     pub(crate) inner: MemoryStore,
-    pub(crate) k: Arc<FaultSettings>,
+    pub(crate) state: Arc<FaultState>,
 }
 #[derive(Debug, Default)]
-pub(crate) struct FaultSettings {
+pub(crate) struct FaultState {
     pub(crate) watch: Mutex<WatchFault>,
     pub(crate) hints: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Hint>>>,
     pub(crate) renew_fails: AtomicBool,
@@ -57,38 +57,38 @@ pub(crate) enum WatchFault {
 
 impl FaultyStore {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { inner: MemoryStore::with_clock(clock), k: Arc::default() }
+        Self { inner: MemoryStore::with_clock(clock), state: Arc::default() }
     }
-    pub(crate) fn watching(self, w: WatchFault) -> Self {
-        self.set_watch(w);
+    pub(crate) fn watching(self, fault: WatchFault) -> Self {
+        self.set_watch(fault);
         self
     }
-    pub(crate) fn set_watch(&self, w: WatchFault) {
-        *self.k.watch.lock().unwrap() = w;
+    pub(crate) fn set_watch(&self, fault: WatchFault) {
+        *self.state.watch.lock().unwrap() = fault;
     }
     pub(crate) fn hint(&self) {
-        for h in &*self.k.hints.lock().unwrap() {
-            let _ = h.send(Hint::Anything);
+        for sender in &*self.state.hints.lock().unwrap() {
+            let _ = sender.send(Hint::Anything);
         }
     }
-    async fn hang(&self) {
-        if self.k.all_hang.load(SeqCst) {
+    async fn delay(&self) {
+        if self.state.all_hang.load(SeqCst) {
             std::future::pending::<()>().await;
         }
-        let latency = self.k.latency_ms.load(SeqCst);
+        let latency = self.state.latency_ms.load(SeqCst);
         if latency > 0 {
             tokio::time::sleep(Duration::from_millis(latency)).await;
         }
     }
-    fn note_call(&self) -> Result<()> {
-        if self.k.all_fail.load(SeqCst) {
-            return Err(Error::new(ErrorKind::Unavailable, "away"));
+    fn fail_if_set(&self) -> Result<()> {
+        if self.state.all_fail.load(SeqCst) {
+            return Err(Error::new(ErrorKind::Unavailable, "connection refused"));
         }
         Ok(())
     }
 }
-struct UnderWay<'a>(&'a AtomicU64);
-impl Drop for UnderWay<'_> {
+struct RenewalCount<'a>(&'a AtomicU64);
+impl Drop for RenewalCount<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
     }
@@ -105,42 +105,42 @@ impl Interceptor for FaultyStore {
         use Request::{Acquire, Announce, Get, Instances, Release, Renew, Watch, Withdraw};
         match &request {
             Acquire(_, options) => {
-                self.k.acquires.fetch_add(1, SeqCst);
-                self.k.acquire_ids.lock().unwrap().push(options.lease);
+                self.state.acquires.fetch_add(1, SeqCst);
+                self.state.acquire_ids.lock().unwrap().push(options.lease);
             }
-            Announce(..) | Instances if !self.k.announces.load(SeqCst) => {
-                return Err(Error::new(ErrorKind::Unsupported, "no records of instances"));
+            Announce(..) | Instances if !self.state.announces.load(SeqCst) => {
+                return Err(Error::new(ErrorKind::Unsupported, "no instance records"));
             }
             Watch => return self.watch_with_fault().await.map(Reply::Watch),
             _ => {}
         }
-        let _under_way = if let Renew(_) = &request { Some(self.count_renew()) } else { None };
+        let _counted = if let Renew(_) = &request { Some(self.count_renew()) } else { None };
         if matches!(request, Acquire(..) | Renew(_) | Release(..) | Announce(..) | Withdraw(_)) {
-            self.hang().await;
+            self.delay().await;
         }
         if matches!(request, Acquire(..) | Renew(_) | Release(..)) {
-            self.note_call()?;
+            self.fail_if_set()?;
         }
         match &request {
-            Renew(_) if self.k.renew_panics.load(SeqCst) => panic!("renew"),
-            Renew(_) if self.k.renew_fails.load(SeqCst) => {
-                return Err(Error::new(ErrorKind::Unavailable, "away"));
+            Renew(_) if self.state.renew_panics.load(SeqCst) => panic!("renew"),
+            Renew(_) if self.state.renew_fails.load(SeqCst) => {
+                return Err(Error::new(ErrorKind::Unavailable, "connection refused"));
             }
-            Release(..) if self.k.release_panics.load(SeqCst) => panic!("release"),
+            Release(..) if self.state.release_panics.load(SeqCst) => panic!("release"),
             Get(_) => {
-                self.k.gets.fetch_add(1, SeqCst);
+                self.state.gets.fetch_add(1, SeqCst);
             }
             _ => {}
         }
         let is_acquire = matches!(request, Acquire(..));
         let mut reply = request.send_to(&self.inner).await;
-        if is_acquire && self.k.acquire_loses_reply.load(SeqCst) {
-            return Err(Error::new(ErrorKind::OutcomeUnknown, "deaf"));
+        if is_acquire && self.state.acquire_loses_reply.load(SeqCst) {
+            return Err(Error::new(ErrorKind::OutcomeUnknown, "the reply was lost"));
         }
         if let Ok(Reply::Get(record)) = &mut reply
-            && self.k.zero_remaining.load(SeqCst)
+            && self.state.zero_remaining.load(SeqCst)
         {
-            if self.k.gets.load(SeqCst) > 100_000 {
+            if self.state.gets.load(SeqCst) > 100_000 {
                 std::future::pending::<()>().await;
             }
             if let Some(lease) = record.as_mut().and_then(|record| record.lease.as_mut()) {
@@ -151,26 +151,26 @@ impl Interceptor for FaultyStore {
     }
 }
 impl FaultyStore {
-    fn count_renew(&self) -> UnderWay<'_> {
-        self.k.renews.fetch_add(1, SeqCst);
-        let now = self.k.renewing.fetch_add(1, SeqCst) + 1;
-        self.k.max_renewing.fetch_max(now, SeqCst);
-        UnderWay(&self.k.renewing)
+    fn count_renew(&self) -> RenewalCount<'_> {
+        self.state.renews.fetch_add(1, SeqCst);
+        let now = self.state.renewing.fetch_add(1, SeqCst) + 1;
+        self.state.max_renewing.fetch_max(now, SeqCst);
+        RenewalCount(&self.state.renewing)
     }
     async fn watch_with_fault(&self) -> Result<HintStream> {
-        let n = self.k.watches.fetch_add(1, SeqCst);
-        let w = *self.k.watch.lock().unwrap();
-        match w {
+        let opened_before = self.state.watches.fetch_add(1, SeqCst);
+        let fault = *self.state.watch.lock().unwrap();
+        match fault {
             WatchFault::Inner => self.inner.watch().await,
             WatchFault::Empty => Ok(Box::pin(stream::empty())),
             WatchFault::Hang => std::future::pending().await,
             WatchFault::Refused => Err(Error::new(ErrorKind::Unavailable, "no watch is available")),
-            WatchFault::PanicOnce if n == 0 => panic!("watch"),
+            WatchFault::PanicOnce if opened_before == 0 => panic!("watch"),
             WatchFault::PanicOnce => self.inner.watch().await,
             WatchFault::Manual => {
-                let (s, mut r) = tokio::sync::mpsc::unbounded_channel();
-                self.k.hints.lock().unwrap().push(s);
-                Ok(Box::pin(stream::poll_fn(move |cx| r.poll_recv(cx))))
+                let (sender, mut hints) = tokio::sync::mpsc::unbounded_channel();
+                self.state.hints.lock().unwrap().push(sender);
+                Ok(Box::pin(stream::poll_fn(move |context| hints.poll_recv(context))))
             }
         }
     }

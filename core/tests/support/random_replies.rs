@@ -1,4 +1,4 @@
-//! These replies of a store are drawn at random.
+//! These functions draw random replies of a store.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(crate) fn renew_reply(random: &mut Rng) -> RenewReply {
     match random.u32(0..6) {
         0 => RenewReply::Lost,
         1 => RenewReply::Failed,
-        2 => RenewReply::Disabled { reason: Reason::new("upkeep").unwrap() },
+        2 => RenewReply::Disabled { reason: Reason::new("maintenance").unwrap() },
         _ => RenewReply::Extended { left: left(random) },
     }
 }

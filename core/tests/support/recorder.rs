@@ -25,7 +25,7 @@ struct Recorded {
 impl TestRecorder {
     /// Returns the metrics whose value changed since the last call: the increase of a counter, the
     /// value of a gauge, and the number of values recorded in a histogram.
-    pub(crate) fn moved(&self) -> BTreeMap<String, f64> {
+    pub(crate) fn take_changes(&self) -> BTreeMap<String, f64> {
         let mut state = self.0.lock().unwrap();
         let state = &mut *state;
         let before = std::mem::replace(&mut state.seen, state.values.clone());
@@ -94,7 +94,7 @@ impl CounterFn for Series {
     }
 
     fn absolute(&self, _: u64) {
-        panic!("nobody asks for it");
+        panic!("the engine sets no counter to an absolute value");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A child is the command's process, as the supervisor sees it.
+//! A child is the command's process, as a child of the supervisor.
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -27,7 +27,7 @@ pub(super) struct Child {
     waited_for: bool,
 }
 
-/// This value says how a command ended.
+/// A command that has ended has an exit status, and perhaps a signal that ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     /// The exit status, as shells report it.
@@ -36,17 +36,17 @@ pub(super) struct Ended {
     pub(super) signal: Option<Signal>,
 }
 
-/// A gate keeps the exec shim from becoming the command. If it is dropped unopened, the shim exits.
+/// The exec shim waits for a message on this socket. If it is dropped first, the shim exits.
 #[derive(Debug)]
-pub(super) struct Gate(UnixStream);
+pub(super) struct StartSocket(UnixStream);
 
 impl Child {
     /// Starts the exec shim.
-    pub(super) fn spawn(plan: &Plan, token: FencingToken) -> std::io::Result<(Self, Gate)> {
+    pub(super) fn spawn(plan: &Plan, token: FencingToken) -> std::io::Result<(Self, StartSocket)> {
         // Both ends are closed on exec: the command inherits neither.
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(this_program()?);
-        for name in &plan.kept {
+        for name in &plan.removed_variables {
             command.env_remove(name);
         }
         let process = command
@@ -61,7 +61,7 @@ impl Child {
         reaper::started(process.id());
         let group = i32::try_from(process.id()).ok().and_then(ProcessGroup::new);
         let group = group.ok_or_else(|| std::io::Error::other("no process has that id"))?;
-        Ok((Self { process, group, waited_for: false }, Gate(ours)))
+        Ok((Self { process, group, waited_for: false }, StartSocket(ours)))
     }
 
     pub(super) fn group(&self) -> ProcessGroup {
@@ -71,8 +71,8 @@ impl Child {
     /// Returns how the command has ended, if it has. The process is not reaped, so its id is not
     /// reused.
     pub(super) fn exited(&self) -> Option<Ended> {
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        match waitid(WaitId::Pid(self.group.pid()), look) {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::Pid(self.group.pid()), options) {
             Ok(None) => None,
             Ok(Some(status)) => {
                 let code = status.exit_status().and_then(|code| u8::try_from(code).ok());
@@ -89,8 +89,8 @@ impl Child {
     /// Returns whether the command was stopped since the last call, and by which signal if that is
     /// known.
     pub(super) fn stopped(&self) -> Option<Option<Signal>> {
-        let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
-        let status = waitid(WaitId::Pid(self.group.pid()), look).ok()??;
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        let status = waitid(WaitId::Pid(self.group.pid()), options).ok()??;
         Some(status.stopping_signal().and_then(Signal::from_named_raw))
     }
 
@@ -106,24 +106,24 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if !self.waited_for {
-            // The process is not reaped, because a watchdog that still works relies on the group's
+            // The process is not reaped, because a watchdog that still runs relies on the group's
             // id.
             self.group.kill();
         }
     }
 }
 
-impl Gate {
-    /// Lets the command run, and passes its standard input.
-    pub(super) fn open(self) -> std::io::Result<()> {
+impl StartSocket {
+    /// Sends the start message, with the command's standard input.
+    pub(super) fn send_start(self) -> std::io::Result<()> {
         let stdin = std::io::stdin();
         let input = stdin.as_fd();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut rights = SendAncillaryBuffer::new(&mut space);
         let inputs = [input];
         rights.push(SendAncillaryMessage::ScmRights(&inputs));
-        let go = [IoSlice::new(exec_shim::GO)];
-        sendmsg(&self.0, &go, &mut rights, SendFlags::empty())?;
+        let message = [IoSlice::new(exec_shim::START)];
+        sendmsg(&self.0, &message, &mut rights, SendFlags::empty())?;
         Ok(())
     }
 }

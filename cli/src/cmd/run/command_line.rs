@@ -15,8 +15,8 @@ use crate::io::exit::{Failure, NOT_EXECUTABLE, NOT_FOUND};
 pub(super) struct CommandLine(Vec<OsString>);
 
 impl CommandLine {
-    /// Searches where the system will search, so that a typing error shows now and not when a
-    /// standby takes over. Only running the command shows for certain that it can be run.
+    /// Searches where the system will search, so that a typing error is reported now and not when a
+    /// standby takes over. Whether the command can be run is certain only when it is run.
     pub(super) fn new(words: Vec<OsString>) -> Result<Self, Failure> {
         let Some(program) = words.first() else {
             return Err(Failure::usage("no command after --"));
@@ -88,7 +88,7 @@ fn find(program: &OsStr) -> Result<(), Obstacle> {
     if program.as_bytes().contains(&b'/') {
         return check(Path::new(program));
     }
-    // `execvp` uses this path if there is none.
+    // `execvp` uses this path if PATH is not set.
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
     let mut found = Obstacle::System(Errno::NOENT);
     for folder in std::env::split_paths(&path) {

@@ -1,4 +1,4 @@
-//! The exec shim is the process that becomes the command when the supervisor says so.
+//! The exec shim is the process that becomes the command when it gets the supervisor's message.
 //!
 //! Its standard input is a socket. The start message comes with the command's own standard input;
 //! the end of the socket means that the supervisor has ended, and the command must not run.
@@ -21,14 +21,14 @@ use crate::io::exit::{FAILED, Failure, USAGE};
 pub(super) const COMMAND: &str = "__exec";
 
 /// This is the start message.
-pub(super) const GO: &[u8] = b"go";
+pub(super) const START: &[u8] = b"go";
 
 pub(super) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let Some(program) = args.next() else { return ExitCode::from(USAGE) };
-    let bond = Bond::new();
-    let input = match wait_for_go() {
-        Ok(Some(input)) if bond.holds() => input,
-        // The supervisor has ended, so there is nobody to report to.
+    let parent = ParentDeathSignal::new();
+    let input = match wait_for_start() {
+        Ok(Some(input)) if parent.is_alive() => input,
+        // The supervisor has ended, so nobody would read a report.
         Ok(_) => return ExitCode::from(FAILED),
         Err(error) => {
             let message = format!("{COMMAND} is internal to `leasehold run`: {error}");
@@ -41,19 +41,19 @@ pub(super) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::from(not_executed(&program, error).report())
 }
 
-/// This protects against the watchdog being killed together with the supervisor: the kernel kills
+/// This signal protects if the watchdog is killed together with the supervisor: the kernel kills
 /// this process, and the command that it becomes, when the supervisor's main thread ends. This
 /// process must be started from that thread.
 ///
 /// A program with its own privileges (setuid, file capabilities) loses the setting.
 #[cfg(target_os = "linux")]
-struct Bond(Option<rustix::process::Pid>);
+struct ParentDeathSignal(Option<rustix::process::Pid>);
 
 #[cfg(target_os = "linux")]
-impl Bond {
+impl ParentDeathSignal {
     fn new() -> Self {
         use rustix::process::{Signal, set_parent_process_death_signal};
-        // If the kernel refuses this, the watchdog still protects.
+        // If the kernel refuses the setting, the watchdog still ends the command.
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
         let supervisor = rustix::net::sockopt::socket_peercred(std::io::stdin());
         Self(supervisor.ok().map(|credentials| credentials.pid))
@@ -61,36 +61,36 @@ impl Bond {
 
     /// Returns whether the supervisor was still running when the setting was made. A supervisor
     /// that ended earlier may already have sent the signal to start.
-    fn holds(&self) -> bool {
+    fn is_alive(&self) -> bool {
         self.0.is_none_or(|supervisor| rustix::process::getppid() == Some(supervisor))
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-struct Bond;
+struct ParentDeathSignal;
 
 #[cfg(not(target_os = "linux"))]
-impl Bond {
+impl ParentDeathSignal {
     fn new() -> Self {
         Self
     }
 
-    fn holds(&self) -> bool {
+    fn is_alive(&self) -> bool {
         true
     }
 }
 
-fn wait_for_go() -> rustix::io::Result<Option<OwnedFd>> {
-    let mut word = [0; GO.len()];
+fn wait_for_start() -> rustix::io::Result<Option<OwnedFd>> {
+    let mut message = [0; START.len()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut rights = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::io::retry_on_intr(|| {
-        let mut words = [IoSliceMut::new(&mut word)];
-        recvmsg(std::io::stdin(), &mut words, &mut rights, RecvFlags::CMSG_CLOEXEC)
+        let mut buffers = [IoSliceMut::new(&mut message)];
+        recvmsg(std::io::stdin(), &mut buffers, &mut rights, RecvFlags::CMSG_CLOEXEC)
     })?;
     let input = rights.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    Ok(input.filter(|_| word[..received.bytes] == *GO))
+    Ok(input.filter(|_| message[..received.bytes] == *START))
 }

@@ -4,7 +4,7 @@ use leasehold_admin::{Exporter, Metrics, Server};
 
 use crate::cmd::http_access;
 use crate::io::exit::Failure;
-use crate::io::stderr::say;
+use crate::io::stderr::print_message;
 use crate::settings::configuration::CliConfiguration;
 
 /// The name of this metric is also in [`leasehold::telemetry::METRICS`].
@@ -17,12 +17,12 @@ pub(super) async fn start(configuration: &CliConfiguration) -> Result<(), Failur
     let (access, tls) = (http_access::access(configuration)?, http_access::tls(configuration)?);
     let exporter = Exporter::new(Metrics::install()?).access(access);
     if let Some(name) = &configuration.library.lock_name {
-        // The series exists from the start, even without the store, so that an alert on a missing
-        // leader can count it.
+        // The series exists from the start, even if the store does not respond, so that an alert on
+        // a missing leader can count it.
         metrics::gauge!(LEADING, "lock" => name.to_string()).set(0.0);
     }
     let server = Server::bind(exporter, address, tls).await?;
-    say(&format!("metrics at {}/metrics", server.url()));
+    print_message(&format!("metrics at {}/metrics", server.url()));
     tokio::spawn(server.run(std::future::pending()));
     Ok(())
 }

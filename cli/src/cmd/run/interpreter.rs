@@ -7,17 +7,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The system reads this much of a file to find the interpreter.
-const MOST_BYTES: u64 = 256;
+const MAX_BYTES: u64 = 256;
 
-/// Returns what is wrong with the interpreter of a script, if it does not exist. Returns `None`
-/// also for a file that is not a script, or that may be run but not read.
+/// Describes a missing interpreter of a script. Returns `None` also for a file that is not a
+/// script, or that may be run but not read.
 pub(super) fn missing(path: &Path) -> Option<String> {
     // Opening another kind of file, such as a FIFO, could block until another process opens it too.
     if !path.metadata().ok()?.is_file() {
         return None;
     }
     let mut start = Vec::new();
-    File::open(path).ok()?.take(MOST_BYTES).read_to_end(&mut start).ok()?;
+    File::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut start).ok()?;
     let interpreter = named_in(&start)?;
     // If the result is uncertain, as in a folder that may not be searched, the system decides.
     if Path::new(interpreter).try_exists().unwrap_or(true) {

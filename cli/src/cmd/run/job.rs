@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::child::Ended;
 use super::command_line::cannot_run;
 use super::plan::Plan;
-use super::running_command::{End, RunningCommand};
+use super::running_command::{EndedBy, RunningCommand};
 use crate::io::exit::Failure;
 
 /// A job sends these events to its supervisor.
@@ -27,22 +27,22 @@ pub(super) enum Event {
     NotStarted(Failure),
 }
 
-/// The inbox passes signals on to a running command.
+/// A signal forwarder sends signals to a running command.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Inbox(Arc<Mutex<Option<mpsc::UnboundedSender<Signal>>>>);
+pub(super) struct SignalForwarder(Arc<Mutex<Option<mpsc::UnboundedSender<Signal>>>>);
 
-impl Inbox {
-    /// Passes a signal on, and returns whether there is a command to receive it.
-    pub(super) fn pass_on(&self, signal: Signal) -> bool {
-        let inbox = self.0.lock();
-        inbox.as_ref().is_some_and(|inbox| inbox.send(signal).is_ok())
+impl SignalForwarder {
+    /// Forwards a signal, and returns whether there is a command to receive it.
+    pub(super) fn forward(&self, signal: Signal) -> bool {
+        let sender = self.0.lock();
+        sender.as_ref().is_some_and(|sender| sender.send(signal).is_ok())
     }
 
     /// Waits until there is no command to receive signals.
     pub(super) async fn closed(&self) {
-        let inbox = self.0.lock().clone();
-        if let Some(inbox) = inbox {
-            inbox.closed().await;
+        let sender = self.0.lock().clone();
+        if let Some(sender) = sender {
+            sender.closed().await;
         }
     }
 
@@ -54,22 +54,22 @@ impl Inbox {
     }
 }
 
-/// This job runs the command while this instance leads.
+/// A command job runs the command while this instance leads.
 #[derive(Debug)]
 pub(super) struct CommandJob {
     plan: Arc<Plan>,
     events: mpsc::UnboundedSender<Event>,
-    inbox: Inbox,
+    forwarder: SignalForwarder,
 }
 
 impl CommandJob {
-    pub(super) fn new(plan: Arc<Plan>) -> (Self, mpsc::UnboundedReceiver<Event>, Inbox) {
+    pub(super) fn new(plan: Arc<Plan>) -> (Self, mpsc::UnboundedReceiver<Event>, SignalForwarder) {
         let (events, received) = mpsc::unbounded_channel();
-        let inbox = Inbox::default();
-        (Self { plan, events, inbox: inbox.clone() }, received, inbox)
+        let forwarder = SignalForwarder::default();
+        (Self { plan, events, forwarder: forwarder.clone() }, received, forwarder)
     }
 
-    fn tell(&self, event: Event) {
+    fn send(&self, event: Event) {
         // This fails only if the supervisor no longer needs events.
         let _ = self.events.send(event);
     }
@@ -79,7 +79,7 @@ impl CommandJob {
 impl Job for CommandJob {
     /// Runs until the command and its group have ended. If it is aborted, it kills the group.
     async fn start(&self, leadership: Leadership) -> Result<(), JobError> {
-        let signals = self.inbox.open();
+        let signals = self.forwarder.open();
         let command = RunningCommand::start(self.plan.clone(), leadership, signals).await;
         let mut command = match command {
             Ok(Some(command)) => command,
@@ -88,7 +88,7 @@ impl Job for CommandJob {
             Err(error) => {
                 let program = &self.plan.command.words()[0];
                 let too_big = Errno::from_io_error(&error).filter(|error| *error == Errno::TOOBIG);
-                self.tell(Event::NotStarted(match too_big {
+                self.send(Event::NotStarted(match too_big {
                     Some(error) => cannot_run(program, error),
                     None => Failure::from(error),
                 }));
@@ -98,18 +98,18 @@ impl Job for CommandJob {
         if let Some(ended) = command.exited().await {
             // This is reported at once: the rest of the group is then ended while the instance
             // leaves the election.
-            self.tell(Event::Exited(ended));
+            self.send(Event::Exited(ended));
         }
         match command.finish().await {
-            End::Itself | End::Lease => Ok(()),
-            End::Watchdog => {
+            EndedBy::Command | EndedBy::Supervisor => Ok(()),
+            EndedBy::Watchdog => {
                 Err("the watchdog ended the command because the lease was not renewed".into())
             }
         }
     }
 
-    /// Reports the reason; `start` notices the end by its leadership, and ends the command.
+    /// Reports the reason; the leadership is cancelled, so `start` ends the command.
     async fn stop(&self, reason: &StopReason) {
-        self.tell(Event::Stopping(reason.clone()));
+        self.send(Event::Stopping(reason.clone()));
     }
 }

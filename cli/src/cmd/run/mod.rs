@@ -49,7 +49,7 @@ use job::CommandJob;
 use open_store::Opened;
 use plan::Plan;
 use signals::Signals;
-use supervisor::{Manner, Supervisor};
+use supervisor::{RunOptions, Supervisor};
 
 pub(crate) async fn run(
     store: &StoreChoice,
@@ -59,7 +59,7 @@ pub(crate) async fn run(
     signal_mask::block_terminal_stops();
     reaper::reap_in_background()?;
     let mut signals = Signals::new()?;
-    // Every error that can be detected is reported before a store is opened, and perhaps created.
+    // Every error that can be detected is reported before the store is opened, which may create it.
     let name = configuration.library.required_lock_name()?.clone();
     with_engine_grace(&configuration.library.settings, &MemoryStore::new().capabilities())?;
     let command = CommandLine::new(args.command)?;
@@ -74,46 +74,46 @@ pub(crate) async fn run(
         builder = builder.label(label);
     }
     let client = builder.build()?;
-    let kept = kept_variables(configuration);
-    let plan = Plan { name: name.clone(), command, kept, grace, engine_grace };
-    let (job, events, inbox) = CommandJob::new(Arc::new(plan));
+    let removed_variables = variables_to_remove(configuration);
+    let plan = Plan { name: name.clone(), command, removed_variables, grace, engine_grace };
+    let (job, events, forwarder) = CommandJob::new(Arc::new(plan));
     let election = client.election(&name)?.spawn(job);
-    let manner = Manner {
+    let options = RunOptions {
         wait,
         respawn: configuration.respawn,
         quiet: args.quiet,
-        conflict: args.conflict_exit_code,
+        conflict_status: args.conflict_exit_code,
     };
-    Supervisor::new(name, election, events, inbox, signals, manner).run().await
+    Supervisor::new(name, election, events, forwarder, signals, options).run().await
 }
 
-/// Returns the variables that this process has used, and that the command must not inherit: the
-/// lock, for which a command that uses Leasehold itself must not wait, the address of the metrics,
-/// and their secret.
-fn kept_variables(configuration: &CliConfiguration) -> Vec<String> {
+/// Returns the variables that this process has used and the command must not inherit: the lock's
+/// name, for which a command that uses Leasehold itself must not wait, the address of the metrics,
+/// and their token.
+fn variables_to_remove(configuration: &CliConfiguration) -> Vec<String> {
     let from_variable = |key: &&str| match configuration.origin(key) {
         Some(Origin::Variable(name)) => Some(name.clone()),
         _ => None,
     };
-    let mut kept: Vec<_> = ["lock_name", "metrics"].iter().filter_map(from_variable).collect();
-    kept.extend(exporter::secret_variable(configuration));
-    kept
+    let mut names: Vec<_> = ["lock_name", "metrics"].iter().filter_map(from_variable).collect();
+    names.extend(exporter::secret_variable(configuration));
+    names
 }
 
-/// Returns settings with which the engine gives the job a little longer than the command has, so
-/// that the job can see the command's end; and both times.
+/// Returns settings with which the engine gives the job a little more time than the command has, so
+/// that the job can notice the command's end; and both times.
 fn with_engine_grace(
     settings: &Settings,
     capabilities: &Capabilities,
 ) -> Result<(Settings, Duration, Duration), Failure> {
     let timing = settings.resolve(capabilities)?;
-    let engine_grace = timing.stop_grace.max(plan::least_engine_grace(timing.ttl));
+    let engine_grace = timing.stop_grace.max(plan::min_engine_grace(timing.ttl));
     let settings = settings.clone().stop_grace(engine_grace);
     settings.resolve(capabilities)?;
     Ok((settings, timing.stop_grace, engine_grace))
 }
 
-/// Runs one of the processes that a supervisor starts, if the arguments ask for it.
+/// Runs one of the processes that a supervisor starts, if the arguments name it.
 pub(crate) fn hidden_command(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     match args.nth(1)?.to_str()? {
         exec_shim::COMMAND => Some(exec_shim::main(args)),

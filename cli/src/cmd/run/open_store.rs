@@ -1,4 +1,4 @@
-//! A run opens its store, which may become available later than this process starts.
+//! A run opens its store, which may become available only after this process has started.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use leasehold::{Clock, LockStore, Moment, SystemClock};
 
 use super::signals::{Signals, ends_a_wait};
-use crate::io::exit::{self, Failure, chain, is_callers_fault};
-use crate::io::stderr::say;
+use crate::io::exit::{self, Failure, chain, is_permanent};
+use crate::io::stderr::print_message;
 use crate::store_choice::StoreChoice;
 
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Opened {
     pub(super) store: Arc<dyn LockStore>,
@@ -29,12 +29,12 @@ pub(super) async fn open(
         wait => SystemClock.now() + wait,
     });
     let limit = wait.filter(|until| *until != Moment::ORIGIN);
-    let mut said = false;
+    let mut printed = false;
     loop {
         let error = tokio::select! {
             opened = choice.open() => match opened {
                 Ok(store) => return Ok(Opened { store, wait }),
-                Err(error) if is_callers_fault(&error) => return Err(error.into()),
+                Err(error) if is_permanent(&error) => return Err(error.into()),
                 Err(error) => chain(&error),
             },
             () = SystemClock.sleep_until(limit.unwrap_or_default()), if limit.is_some() => {
@@ -42,17 +42,17 @@ pub(super) async fn open(
             }
             failure = interrupted(signals) => return Err(failure),
         };
-        let pause = SystemClock.now() + PAUSE;
-        let last = wait.is_some_and(|until| until <= pause);
-        if !last && !std::mem::replace(&mut said, true) {
-            say(&format!("{error}; trying again"));
+        let next_try = SystemClock.now() + RETRY_PAUSE;
+        let last = wait.is_some_and(|until| until <= next_try);
+        if !last && !std::mem::replace(&mut printed, true) {
+            print_message(&format!("{error}; trying again"));
         }
         tokio::select! {
-            () = SystemClock.sleep_until(wait.map_or(pause, |until| until.min(pause))) => {}
+            () = SystemClock.sleep_until(wait.map_or(next_try, |until| until.min(next_try))) => {}
             failure = interrupted(signals) => return Err(failure),
         }
         if last {
-            return Err(Failure::new(exit::NOT_HAD, error));
+            return Err(Failure::new(exit::NOT_ACQUIRED, error));
         }
     }
 }

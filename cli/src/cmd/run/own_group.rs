@@ -1,4 +1,4 @@
-//! This module checks whether this process's group has a parent that can continue it after a stop.
+//! This module checks whether a parent process can continue this process's group after a stop.
 
 use super::signal_mask;
 
@@ -7,7 +7,7 @@ use super::signal_mask;
 #[cfg(target_os = "linux")]
 pub(super) fn is_orphaned() -> bool {
     let Some(own) = signal_mask::own_group() else { return true };
-    // Without /proc nothing is known, and the shell, if there is one, continues the group.
+    // Without /proc this is unknown; a shell, if there is one, continues the group.
     let Ok(processes) = std::fs::read_dir("/proc") else { return false };
     let processes: Vec<_> = processes
         .flatten()
@@ -36,7 +36,7 @@ struct Process {
 impl Process {
     /// Parses a line of `/proc/PID/stat` (proc(5)).
     fn parse(stat: &str) -> Option<Self> {
-        // The command's name is in parentheses, and may contain some.
+        // The command's name is in parentheses, and may contain parentheses.
         let (start, rest) = stat.rsplit_once(')')?;
         let id = start.split_once(' ')?.0.parse().ok()?;
         let mut fields = rest.split_ascii_whitespace().skip(1);

@@ -1,4 +1,4 @@
-//! A plan says which command to run, and how to end it.
+//! A plan says which command to run, and how long it may take to end.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::command_line::CommandLine;
 pub(super) struct Plan {
     pub(super) name: LockName,
     pub(super) command: CommandLine,
-    /// Environment variables that the command does not inherit.
-    pub(super) kept: Vec<String>,
+    /// The environment variables that the command does not inherit.
+    pub(super) removed_variables: Vec<String>,
     /// The command has this time from SIGTERM to SIGKILL.
     pub(super) grace: Duration,
     /// The engine aborts the job after this time.
@@ -20,16 +20,16 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Returns how long before the engine's abort the command must have ended.
-    pub(super) fn head_start(&self) -> Duration {
-        (self.engine_grace / 10).min(HEAD_START)
+    /// Returns how long before the engine's abort the command is killed.
+    pub(super) fn kill_margin(&self) -> Duration {
+        (self.engine_grace / 10).min(MAX_KILL_MARGIN)
     }
 }
 
-const HEAD_START: Duration = Duration::from_millis(100);
+const MAX_KILL_MARGIN: Duration = Duration::from_millis(100);
 
-/// Returns the least time that the engine gives a job with that ttl, because killing takes time
+/// Returns the minimum time that the engine gives a job with that ttl, because killing takes time
 /// too.
-pub(super) fn least_engine_grace(ttl: Duration) -> Duration {
-    (ttl / 10).min(HEAD_START)
+pub(super) fn min_engine_grace(ttl: Duration) -> Duration {
+    (ttl / 10).min(MAX_KILL_MARGIN)
 }

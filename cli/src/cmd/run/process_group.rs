@@ -1,4 +1,4 @@
-//! A process group is signalled and checked as one.
+//! A process group is signalled and checked as a whole.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 pub(super) struct ProcessGroup(Pid);
 
 impl ProcessGroup {
-    /// Returns the group of that id; `None` for an id that the kernel would take for another group.
+    /// Returns the group of that id; `None` for an id that has another meaning for the kernel.
     pub(super) fn new(id: i32) -> Option<Self> {
         if id <= 1 { None } else { Pid::from_raw(id).map(Self) }
     }
@@ -57,13 +57,13 @@ impl ProcessGroup {
     /// process.
     #[cfg(target_os = "linux")]
     fn has_living_members(self) -> bool {
-        // Without /proc it is only known that there are members.
+        // Without /proc it is unknown whether the members still run.
         let Ok(processes) = std::fs::read_dir("/proc") else { return true };
         processes.flatten().any(|process| {
             let number = process.file_name();
             number.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit)
                 && std::fs::read_to_string(process.path().join("stat"))
-                    .is_ok_and(|stat| lives_in(&stat, self.id()))
+                    .is_ok_and(|stat| is_running_in(&stat, self.id()))
         })
     }
 
@@ -82,8 +82,8 @@ impl fmt::Debug for ProcessGroup {
 /// Parses a line of `/proc/PID/stat` (proc(5)), and returns whether it is a running process of that
 /// group.
 #[cfg(target_os = "linux")]
-fn lives_in(stat: &str, group: i32) -> bool {
-    // The command's name is in parentheses, and may contain some.
+fn is_running_in(stat: &str, group: i32) -> bool {
+    // The command's name is in parentheses, and may contain parentheses.
     let Some((_, rest)) = stat.rsplit_once(')') else { return false };
     let mut fields = rest.split_ascii_whitespace();
     let (state, id) = (fields.next(), fields.nth(1));
@@ -108,12 +108,12 @@ mod tests {
         let stat = |state, group, threads| {
             format!("7 (a) b)) {state} 1 {group} 1 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 {threads} 0 5")
         };
-        assert!(lives_in(&stat("S", 42, 1), 42));
-        assert!(lives_in(&stat("T", 42, 1), 42));
-        assert!(!lives_in(&stat("S", 43, 1), 42));
-        assert!(!lives_in(&stat("Z", 42, 1), 42));
-        assert!(lives_in(&stat("Z", 42, 2), 42));
-        assert!(!lives_in("", 42));
+        assert!(is_running_in(&stat("S", 42, 1), 42));
+        assert!(is_running_in(&stat("T", 42, 1), 42));
+        assert!(!is_running_in(&stat("S", 43, 1), 42));
+        assert!(!is_running_in(&stat("Z", 42, 1), 42));
+        assert!(is_running_in(&stat("Z", 42, 2), 42));
+        assert!(!is_running_in("", 42));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The reaper reaps orphans: processes whose parents have ended, and that the kernel has made
-//! children of this process. This concerns the first process of a container.
+//! The reaper reaps orphans: processes whose parents have ended, so the kernel made them children
+//! of this process. This concerns the first process of a container.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
 use tokio::signal::unix::{self, SignalKind};
 
-/// These processes were started by this process, which reaps them elsewhere.
+/// This process started these processes, and reaps them elsewhere.
 static OWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// This pause collects the orphans that appear at once when a process with many children ends.
+/// After this pause all orphans are reaped together that appeared when their parent ended.
 const PAUSE: Duration = Duration::from_millis(50);
 
 fn own() -> MutexGuard<'static, BTreeSet<u32>> {
@@ -35,9 +35,9 @@ pub(super) fn reap_all() {
     own().clear();
 }
 
-/// Reaps orphans for as long as the runtime runs, if any can come to this process.
+/// Reaps orphans for as long as the runtime runs, if this process can become their parent.
 pub(super) fn reap_in_background() -> std::io::Result<()> {
-    if !takes_orphans() {
+    if !adopts_orphans() {
         return Ok(());
     }
     let mut ended = unix::signal(SignalKind::child())?;
@@ -50,7 +50,7 @@ pub(super) fn reap_in_background() -> std::io::Result<()> {
     Ok(())
 }
 
-fn takes_orphans() -> bool {
+fn adopts_orphans() -> bool {
     #[cfg(target_os = "linux")]
     let is_subreaper = matches!(rustix::process::child_subreaper(), Ok(Some(_)));
     #[cfg(not(target_os = "linux"))]

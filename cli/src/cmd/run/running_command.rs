@@ -1,4 +1,4 @@
-//! This module runs the command once, from the start message until its whole group has ended.
+//! A running command lasts from the start message until its whole process group has ended.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,15 +18,15 @@ use super::terminal::{self, JobControl};
 use super::watchdog::{Order, Report, Watchdog};
 
 /// The group is checked this often while it is being ended.
-const LOOK: Duration = Duration::from_millis(10);
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The end says who ended the command.
+/// A command is ended by one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// The command ended itself, or a signal that was passed on ended it.
-    Itself,
+pub(super) enum EndedBy {
+    /// The command ended itself, or a forwarded signal ended it.
+    Command,
     /// The supervisor ended the command because the term had to end.
-    Lease,
+    Supervisor,
     /// The watchdog ended the command because the supervisor was late.
     Watchdog,
 }
@@ -37,17 +37,17 @@ pub(super) struct RunningCommand {
     plan: Arc<Plan>,
     leadership: Leadership,
     child: Child,
-    /// This is dropped after the child, whose group has the terminal.
+    /// This field is dropped after the child, whose group has the terminal.
     terminal: JobControl,
     watchdog: Watchdog,
     signals: mpsc::UnboundedReceiver<Signal>,
     children: unix::Signal,
     /// The deadline that was sent to the watchdog.
     deadline: Moment,
-    end: Option<End>,
+    ended_by: Option<EndedBy>,
     ended: Option<Ended>,
-    /// The signals that were passed on to the command.
-    passed_on: BTreeSet<i32>,
+    /// The signals that were forwarded to the command.
+    forwarded: BTreeSet<i32>,
     terminated: bool,
     kill_at: Option<Moment>,
     killed: bool,
@@ -68,18 +68,18 @@ impl RunningCommand {
         let deadline = leadership.deadline();
         // The only other children now are those left by aborted terms.
         reaper::reap_all();
-        let (child, gate) = Child::spawn(&plan, leadership.token())?;
-        let patience = leadership.remaining();
+        let (child, start_socket) = Child::spawn(&plan, leadership.token())?;
+        let timeout = leadership.remaining();
         let watchdog = tokio::select! {
-            watchdog = Watchdog::start(child.group(), deadline, plan.grace, patience) => watchdog,
+            watchdog = Watchdog::start(child.group(), deadline, plan.grace, timeout) => watchdog,
             () = leadership.cancelled() => return Ok(None),
         };
-        // From here on the group ends in time, whatever happens to this process.
+        // From here on the group ends in time, even if this process is killed.
         let mut terminal = JobControl::new(child.group());
-        let opened = match watchdog {
+        let started = match watchdog {
             Ok(watchdog) if leadership.is_held() => {
                 terminal.begin();
-                gate.open().map(|()| watchdog)
+                start_socket.send_start().map(|()| watchdog)
             }
             other => other,
         };
@@ -87,7 +87,7 @@ impl RunningCommand {
             // There is no time left: the engine is about to step down.
             return Ok(None);
         }
-        let watchdog = opened?;
+        let watchdog = started?;
         Ok(Some(Self {
             plan,
             leadership,
@@ -97,16 +97,16 @@ impl RunningCommand {
             signals,
             children,
             deadline,
-            end: None,
+            ended_by: None,
             ended: None,
-            passed_on: BTreeSet::new(),
+            forwarded: BTreeSet::new(),
             terminated: false,
             kill_at: None,
             killed: false,
         }))
     }
 
-    /// Waits until the command has ended, and returns how if it ended itself.
+    /// Waits until the command has ended, and returns its status if it ended itself.
     ///
     /// The signal is only returned if the keyboard sent it to the command alone. It was meant for
     /// this process as well, and for a script around it.
@@ -114,87 +114,88 @@ impl RunningCommand {
         while self.ended.is_none() {
             self.step().await;
         }
-        let ended = self.ended.filter(|_| self.end == Some(End::Itself))?;
+        let ended = self.ended.filter(|_| self.ended_by == Some(EndedBy::Command))?;
         let from_keyboard = |signal: &Signal| {
             matches!(*signal, Signal::INT | Signal::QUIT)
-                && self.terminal.is_lent()
-                && !self.passed_on.contains(&signal.as_raw())
+                && self.terminal.is_in_foreground()
+                && !self.forwarded.contains(&signal.as_raw())
         };
         Some(Ended { signal: ended.signal.filter(from_keyboard), ..ended })
     }
 
     /// Ends the rest of the command's group, and waits until it has ended.
-    pub(super) async fn finish(mut self) -> End {
+    pub(super) async fn finish(mut self) -> EndedBy {
         if self.child.group().is_alive() {
             self.terminate();
             // The instance leaves the election, and the engine counts its grace from about now.
             let aborted_at = SystemClock.now() + self.plan.engine_grace;
-            self.kill_by(aborted_at.saturating_sub(self.plan.head_start()));
+            self.kill_by(aborted_at.saturating_sub(self.plan.kill_margin()));
             while self.child.group().is_alive() {
                 self.step().await;
             }
         }
         let status = self.ended.map(|ended| ended.status).filter(|_| !self.killed);
         // A command that was ended by a signal could not restore the terminal's modes.
-        self.terminal.take_back(status.is_none_or(|status| status > 128));
+        self.terminal.reclaim(status.is_none_or(|status| status > 128));
         self.child.wait();
-        self.watchdog.dismiss();
-        self.end.unwrap_or(End::Lease)
+        self.watchdog.stop();
+        self.ended_by.unwrap_or(EndedBy::Supervisor)
     }
 
     /// Waits for the next event and handles it.
     async fn step(&mut self) {
-        let (kill_at, looking) = (self.kill_at, self.ended.is_some() || self.killed);
-        self.terminal.look(self.leadership.is_held());
+        let (kill_at, checking) = (self.kill_at, self.ended.is_some() || self.killed);
+        self.terminal.update(self.leadership.is_held());
         tokio::select! {
             biased;
-            _ = self.children.recv() => self.look_at_child(),
+            _ = self.children.recv() => self.check_child(),
             deadline = self.leadership.deadline_changed(self.deadline) => self.move_deadline(deadline),
-            () = self.leadership.cancelled(), if self.end.is_none() => self.stop(),
-            report = self.watchdog.report(), if self.end != Some(End::Watchdog) => match report {
+            () = self.leadership.cancelled(), if self.ended_by.is_none() => self.stop(),
+            report = self.watchdog.report(),
+                if self.ended_by != Some(EndedBy::Watchdog) => match report {
                 Report::Ending => self.yield_to_watchdog(),
-                Report::Gone => self.replace_watchdog().await,
+                Report::Exited => self.replace_watchdog().await,
             },
-            Some(signal) = self.signals.recv() => self.pass_on(signal),
+            Some(signal) = self.signals.recv() => self.forward(signal),
             () = SystemClock.sleep_until(kill_at.unwrap_or_default()),
                 if kill_at.is_some() && !self.killed => self.kill(),
-            () = tokio::time::sleep(LOOK), if looking => self.look_at_child(),
-            () = tokio::time::sleep(terminal::LOOK), if self.terminal.is_stopped() => {}
+            () = tokio::time::sleep(CHECK_INTERVAL), if checking => self.check_child(),
+            () = tokio::time::sleep(terminal::CHECK_INTERVAL), if self.terminal.is_stopped() => {}
         }
     }
 
-    fn look_at_child(&mut self) {
+    fn check_child(&mut self) {
         if self.ended.is_some() {
             return;
         }
         self.ended = self.child.exited();
         if self.ended.is_none()
-            && self.end.is_none()
+            && self.ended_by.is_none()
             && let Some(signal) = self.child.stopped()
         {
             self.terminal.command_stopped(signal, self.leadership.remaining());
         }
-        if self.ended.is_none() || self.end.is_some() {
+        if self.ended.is_none() || self.ended_by.is_some() {
             return;
         }
         // After it was stopped and continued, this process may see the command's end before the
         // reason.
-        self.end = Some(if self.watchdog.has_acted() {
-            End::Watchdog
+        self.ended_by = Some(if self.watchdog.has_acted() {
+            EndedBy::Watchdog
         } else if self.leadership.is_held() {
-            End::Itself
+            EndedBy::Command
         } else {
-            End::Lease
+            EndedBy::Supervisor
         });
     }
 
     fn move_deadline(&mut self, deadline: Moment) {
         self.deadline = deadline;
-        self.watchdog.tell(Order::Deadline(deadline));
+        self.watchdog.send(Order::Deadline(deadline));
         if deadline == Moment::ORIGIN {
             // The lease has ended, and another instance may hold the lock already, so there is no
             // grace.
-            self.end.get_or_insert(End::Lease);
+            self.ended_by.get_or_insert(EndedBy::Supervisor);
             self.kill();
         }
     }
@@ -202,17 +203,17 @@ impl RunningCommand {
     /// Ends the command because the term has to end; its grace is at most the time left of the
     /// lease.
     fn stop(&mut self) {
-        self.end = Some(End::Lease);
+        self.ended_by = Some(EndedBy::Supervisor);
         self.terminate();
-        let (now, head_start) = (SystemClock.now(), self.plan.head_start());
+        let (now, kill_margin) = (SystemClock.now(), self.plan.kill_margin());
         let aborted_at = now + self.plan.engine_grace;
         self.kill_by(now + self.plan.grace);
-        self.kill_by(aborted_at.min(self.leadership.deadline()).saturating_sub(head_start));
+        self.kill_by(aborted_at.min(self.leadership.deadline()).saturating_sub(kill_margin));
     }
 
     fn yield_to_watchdog(&mut self) {
-        if self.end != Some(End::Lease) {
-            self.end = Some(End::Watchdog);
+        if self.ended_by != Some(EndedBy::Supervisor) {
+            self.ended_by = Some(EndedBy::Watchdog);
         }
         self.terminated = true;
         self.kill_by(self.deadline);
@@ -220,29 +221,29 @@ impl RunningCommand {
 
     /// Starts a new watchdog, or ends the command, which must not run without one.
     async fn replace_watchdog(&mut self) {
-        let patience = self.leadership.remaining();
+        let timeout = self.leadership.remaining();
         let (group, grace) = (self.child.group(), self.plan.grace);
         let deadline = self.leadership.deadline();
-        match Watchdog::start(group, deadline, grace, patience).await {
+        match Watchdog::start(group, deadline, grace, timeout).await {
             Ok(watchdog) => {
-                std::mem::replace(&mut self.watchdog, watchdog).dismiss();
+                std::mem::replace(&mut self.watchdog, watchdog).stop();
                 self.deadline = deadline;
                 if self.terminated {
-                    self.watchdog.tell(Order::Terminated);
+                    self.watchdog.send(Order::Terminated);
                 }
             }
             Err(_) => {
-                self.end.get_or_insert(End::Watchdog);
+                self.ended_by.get_or_insert(EndedBy::Watchdog);
                 self.kill();
             }
         }
     }
 
-    fn pass_on(&mut self, signal: Signal) {
+    fn forward(&mut self, signal: Signal) {
         if signal == Signal::TERM {
-            self.note_terminated();
+            self.record_terminated();
         }
-        self.passed_on.insert(signal.as_raw());
+        self.forwarded.insert(signal.as_raw());
         self.child.group().signal(signal);
         if ends_a_wait(signal) {
             // A stopped process must be continued to handle the signal.
@@ -253,17 +254,17 @@ impl RunningCommand {
         }
     }
 
-    /// Sends SIGTERM, but only once: some programs end at once after a second one.
+    /// Sends SIGTERM, but only once: some programs exit immediately at a second one.
     fn terminate(&mut self) {
         if !self.terminated {
-            self.note_terminated();
+            self.record_terminated();
             self.child.group().terminate();
         }
     }
 
-    fn note_terminated(&mut self) {
+    fn record_terminated(&mut self) {
         self.terminated = true;
-        self.watchdog.tell(Order::Terminated);
+        self.watchdog.send(Order::Terminated);
     }
 
     fn kill_by(&mut self, moment: Moment) {

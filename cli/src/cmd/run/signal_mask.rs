@@ -1,6 +1,6 @@
 //! This module sets the signals that this thread blocks, and returns the group and session of this
-//! process. It is the one module with `unsafe` code: neither the standard library nor rustix has
-//! safe calls for these.
+//! process. It is the only module with `unsafe` code: neither the standard library nor rustix has
+//! safe functions for these.
 #![allow(unsafe_code, reason = "the C library's signal sets, and ids that may be zero")]
 
 use std::mem::MaybeUninit;

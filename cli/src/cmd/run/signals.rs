@@ -1,4 +1,4 @@
-//! A supervisor passes these signals on.
+//! A supervisor forwards these signals.
 
 use std::io;
 use std::task::Poll;
@@ -6,8 +6,8 @@ use std::task::Poll;
 use rustix::process::Signal;
 use tokio::signal::unix::{self, SignalKind};
 
-/// A supervisor handles these signals.
-const PASSED_ON: [Signal; 7] = [
+/// The supervisor forwards these signals to the command.
+const FORWARDED: [Signal; 7] = [
     Signal::INT,
     Signal::TERM,
     Signal::HUP,
@@ -22,12 +22,12 @@ pub(super) fn asks_to_end(signal: Signal) -> bool {
     matches!(signal, Signal::INT | Signal::TERM)
 }
 
-/// Returns whether the signal ends a supervisor that has no command to pass it on to.
+/// Returns whether the signal ends a supervisor that has no command to forward it to.
 pub(super) fn ends_a_wait(signal: Signal) -> bool {
     asks_to_end(signal) || matches!(signal, Signal::HUP | Signal::QUIT)
 }
 
-/// This value receives signals.
+/// This value receives the signals that the supervisor forwards.
 #[derive(Debug)]
 pub(super) struct Signals {
     streams: Vec<(Signal, unix::Signal)>,
@@ -36,13 +36,14 @@ pub(super) struct Signals {
 impl Signals {
     /// Starts to receive signals. If this process was started with SIGHUP ignored (`nohup`), it
     /// continues to ignore it, and its command inherits that. SIGINT and SIGQUIT, which shells
-    /// without job control let `&` ignore, are not ignored: a user who sends one means it.
+    /// without job control make commands with `&` ignore, are not ignored: a user sends them on
+    /// purpose.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
     pub(super) fn new() -> io::Result<Self> {
         let mut streams = Vec::new();
-        for signal in PASSED_ON {
+        for signal in FORWARDED {
             if signal != Signal::HUP || !is_ignored(signal) {
                 let kind = SignalKind::from_raw(signal.as_raw());
                 streams.push((signal, unix::signal(kind)?));

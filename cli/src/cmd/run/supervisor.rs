@@ -1,4 +1,4 @@
-//! The supervisor handles the events of a run: it waits, reports, passes signals on, and decides
+//! The supervisor handles the events of a run: it waits, reports, forwards signals, and decides
 //! the exit status.
 
 use std::time::Duration;
@@ -9,51 +9,51 @@ use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
 
 use super::child::Ended;
-use super::job::{Event, Inbox};
+use super::job::{Event, SignalForwarder};
 use super::signals::{Signals, asks_to_end, ends_a_wait};
-use crate::io::exit::{self, Failure, chain, is_callers_fault};
-use crate::io::stderr::say;
+use crate::io::exit::{self, Failure, chain, is_permanent};
+use crate::io::stderr::print_message;
 use crate::io::table::visible;
 
-/// A supervisor handles one run, from the campaign to the exit status.
+/// A supervisor handles one run from the campaign to the exit status.
 pub(super) struct Supervisor {
     name: LockName,
     election: ElectionHandle,
     status: watch::Receiver<Status>,
     events: mpsc::UnboundedReceiver<Event>,
-    inbox: Inbox,
+    forwarder: SignalForwarder,
     signals: Signals,
-    manner: Manner,
+    options: RunOptions,
     /// The term is ending, and the command with it.
     stopping: bool,
-    /// The signal that asked the command to end, and was passed on.
+    /// The forwarded signal that asked the command to end.
     interrupted: Option<Signal>,
-    said: Said,
+    /// The store has replied once, so a failure now is an outage and not a mistake of the user.
+    store_replied: bool,
+    printed: PrintedMessages,
 }
 
-/// The manner of a run says how it waits for the lock, and how it exits without it.
+/// The run options say how a run waits for the lock, and how it exits without it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
+pub(super) struct RunOptions {
     /// The run waits for the first term until this moment; at the clock's origin, it tries once.
     pub(super) wait: Option<Moment>,
     pub(super) respawn: bool,
     /// If this is true, nothing is printed about a lock that is held or disabled.
     pub(super) quiet: bool,
     /// The exit status of a run that ends for that reason.
-    pub(super) conflict: u8,
+    pub(super) conflict_status: u8,
 }
 
-/// The release of the lock may take this long once the command has ended: a little longer than the
-/// engine's own limit.
-const GOODBYE: Duration = Duration::from_secs(7);
+/// The release of the lock may take this long once the command has ended, which is a little longer
+/// than the engine's own limit.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// This value records which messages were already printed.
+/// Each message is printed once; these were printed already.
 #[derive(Debug, Default)]
-struct Said {
+struct PrintedMessages {
     waiting: bool,
     outage: bool,
-    /// The store has replied once, so a failure now is an outage and not a mistake of the user.
-    answered: bool,
 }
 
 impl Supervisor {
@@ -61,40 +61,41 @@ impl Supervisor {
         name: LockName,
         election: ElectionHandle,
         events: mpsc::UnboundedReceiver<Event>,
-        inbox: Inbox,
+        forwarder: SignalForwarder,
         signals: Signals,
-        manner: Manner,
+        options: RunOptions,
     ) -> Self {
         Self {
             name,
             status: election.watch(),
             election,
             events,
-            inbox,
+            forwarder,
             signals,
-            manner,
+            options,
             stopping: false,
             interrupted: None,
-            said: Said::default(),
+            store_replied: false,
+            printed: PrintedMessages::default(),
         }
     }
 
     pub(super) async fn run(mut self) -> Result<u8, Failure> {
         let outcome = loop {
-            let wait = self.manner.wait.filter(|until| *until != Moment::ORIGIN);
+            let wait = self.options.wait.filter(|until| *until != Moment::ORIGIN);
             let ended = tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => self.event(event),
-                signal = self.signals.next() => self.signal(signal),
+                Some(event) = self.events.recv() => self.on_event(event),
+                signal = self.signals.next() => self.on_signal(signal),
                 changed = self.status.changed() => match changed {
-                    Ok(()) => self.changed(),
+                    Ok(()) => self.on_status_change(),
                     Err(_) => {
                         let message = "the election ended unexpectedly";
                         Some(Err(Failure::new(exit::FAILED, message)))
                     }
                 },
                 () = SystemClock.sleep_until(wait.unwrap_or_default()), if wait.is_some() => {
-                    self.wait_is_over()
+                    self.on_wait_timeout()
                 }
             };
             if let Some(outcome) = ended {
@@ -105,7 +106,7 @@ impl Supervisor {
         outcome
     }
 
-    fn event(&mut self, event: Event) -> Option<Result<u8, Failure>> {
+    fn on_event(&mut self, event: Event) -> Option<Result<u8, Failure>> {
         let failure = match event {
             Event::Exited(Ended { signal: Some(signal), .. }) => {
                 return Some(Err(Failure::by_signal(signal)));
@@ -118,12 +119,12 @@ impl Supervisor {
                     StopReason::Failed { error } => error,
                     reason => visible(&reason.to_string()),
                 };
-                let again = if self.manner.respawn { "; campaigning again" } else { "" };
+                let again = if self.options.respawn { "; campaigning again" } else { "" };
                 Failure::new(exit::LOST, format!("lost lock {:?}: {reason}{again}", self.name))
             }
             Event::NotStarted(failure) => failure,
         };
-        if !self.manner.respawn {
+        if !self.options.respawn {
             return Some(Err(failure));
         }
         // A command that was asked to end must not be restarted.
@@ -134,8 +135,8 @@ impl Supervisor {
         None
     }
 
-    fn signal(&mut self, signal: Signal) -> Option<Result<u8, Failure>> {
-        if self.inbox.pass_on(signal) && !self.stopping {
+    fn on_signal(&mut self, signal: Signal) -> Option<Result<u8, Failure>> {
+        if self.forwarder.forward(signal) && !self.stopping {
             // The command's own exit ends the run.
             self.interrupted = self.interrupted.or(Some(signal).filter(|s| asks_to_end(*s)));
             return None;
@@ -144,96 +145,98 @@ impl Supervisor {
     }
 
     /// Handles a change of the election's status.
-    fn changed(&mut self) -> Option<Result<u8, Failure>> {
+    fn on_status_change(&mut self) -> Option<Result<u8, Failure>> {
         let status = self.status.borrow_and_update().clone();
         if let Some(error) = status.error {
-            if !self.said.answered && is_callers_fault(&error) {
+            if !self.store_replied && is_permanent(&error) {
                 return Some(Err(error.into()));
             }
-            if self.tried_enough(status.terms) {
-                return Some(Err(Failure::new(exit::NOT_HAD, chain(&error))));
+            if self.is_single_try_over(status.terms) {
+                return Some(Err(Failure::new(exit::NOT_ACQUIRED, chain(&error))));
             }
             if exit::needs_a_restart(&error) {
                 return Some(Err(Failure::new(exit::FAILED, chain(&error))));
             }
-            if !std::mem::replace(&mut self.said.outage, true) {
-                say(&format!("{}; trying again", chain(&error)));
+            if !std::mem::replace(&mut self.printed.outage, true) {
+                print_message(&format!("{}; trying again", chain(&error)));
             }
             return None;
         }
-        self.said.outage = false;
+        self.printed.outage = false;
         if status.standing == Standing::Leading {
-            (self.said.answered, self.said.waiting) = (true, false);
-            (self.stopping, self.manner.wait) = (false, None);
+            (self.store_replied, self.printed.waiting) = (true, false);
+            (self.stopping, self.options.wait) = (false, None);
             return None;
         }
         let obstacle = obstacle(&status)?;
-        self.said.answered = true;
-        if self.tried_enough(status.terms) {
-            return Some(Err(self.not_had(&obstacle)));
+        self.store_replied = true;
+        if self.is_single_try_over(status.terms) {
+            return Some(Err(self.conflict_failure(&obstacle)));
         }
         if status.standing == Standing::Candidate
-            && !self.manner.quiet
-            && !std::mem::replace(&mut self.said.waiting, true)
+            && !self.options.quiet
+            && !std::mem::replace(&mut self.printed.waiting, true)
         {
-            say(&format!("waiting for lock {:?}: {obstacle}", self.name));
+            print_message(&format!("waiting for lock {:?}: {obstacle}", self.name));
         }
         None
     }
 
-    fn tried_enough(&self, terms: u64) -> bool {
-        terms == 0 && self.manner.wait == Some(Moment::ORIGIN)
+    fn is_single_try_over(&self, terms: u64) -> bool {
+        terms == 0 && self.options.wait == Some(Moment::ORIGIN)
     }
 
-    fn wait_is_over(&mut self) -> Option<Result<u8, Failure>> {
-        self.manner.wait = None;
+    fn on_wait_timeout(&mut self) -> Option<Result<u8, Failure>> {
+        self.options.wait = None;
         let status = self.status.borrow().clone();
         if status.terms > 0 {
             return None;
         }
         Some(Err(match (&status.error, obstacle(&status)) {
-            (None, Some(obstacle)) => self.not_had(&obstacle),
-            (Some(error), _) => self.no_answer(&chain(error)),
-            (None, None) => self.no_answer("the store has not responded yet"),
+            (None, Some(obstacle)) => self.conflict_failure(&obstacle),
+            (Some(error), _) => self.no_reply(&chain(error)),
+            (None, None) => self.no_reply("the store has not responded yet"),
         }))
     }
 
     /// Ends the run because the lock is held or disabled.
-    fn not_had(&self, obstacle: &str) -> Failure {
-        match self.manner.quiet {
-            true => Failure::silent(self.manner.conflict),
-            false => Failure::new(self.manner.conflict, self.in_time(obstacle)),
+    fn conflict_failure(&self, obstacle: &str) -> Failure {
+        match self.options.quiet {
+            true => Failure::silent(self.options.conflict_status),
+            false => Failure::new(self.options.conflict_status, self.timeout_message(obstacle)),
         }
     }
 
     /// Ends the run because it is unknown whether the lock is free.
-    fn no_answer(&self, why: &str) -> Failure {
-        Failure::new(exit::NOT_HAD, self.in_time(why))
+    fn no_reply(&self, why: &str) -> Failure {
+        Failure::new(exit::NOT_ACQUIRED, self.timeout_message(why))
     }
 
-    fn in_time(&self, why: &str) -> String {
+    fn timeout_message(&self, why: &str) -> String {
         format!("timed out waiting for lock {:?}: {why}", self.name)
     }
 
     /// Leaves the election; the command is ended first, and the lease is released.
     async fn leave(self) {
-        let Self { election, inbox, mut signals, .. } = self;
+        let Self { election, forwarder, mut signals, .. } = self;
         let mut ended = std::pin::pin!(election.shutdown());
         let mut late = std::pin::pin!(async {
             // The command gets its grace time; a store that hangs does not.
-            inbox.closed().await;
-            tokio::time::sleep(GOODBYE).await;
+            forwarder.closed().await;
+            tokio::time::sleep(RELEASE_TIMEOUT).await;
         });
         loop {
             tokio::select! {
                 biased;
                 () = &mut ended => return,
                 () = &mut late => {
-                    say("the store does not respond; the lock becomes free when its lease expires");
+                    print_message(
+                        "the store does not respond; the lock becomes free when its lease expires",
+                    );
                     return;
                 }
                 // A second signal ends the wait for a store that does not respond.
-                signal = signals.next() => if !inbox.pass_on(signal) && ends_a_wait(signal) {
+                signal = signals.next() => if !forwarder.forward(signal) && ends_a_wait(signal) {
                     return;
                 },
             }
@@ -241,7 +244,7 @@ impl Supervisor {
     }
 }
 
-/// Describes what keeps this instance from leading.
+/// Describes why this instance cannot lead.
 fn obstacle(status: &Status) -> Option<String> {
     if let Some(disabled) = &status.disabled {
         return Some(format!("disabled: {}", visible(disabled.reason.as_str())));

@@ -12,12 +12,12 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr,
 
 use super::process_group::ProcessGroup;
 use super::{own_group, signal_mask};
-use crate::io::stderr::say;
+use crate::io::stderr::print_message;
 
 /// The interval of checks whether a stopped command can continue.
-pub(super) const LOOK: Duration = Duration::from_millis(200);
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// This value has the controlling terminal, and the group to which it is returned.
+/// A terminal is the controlling terminal, with the process group to which it is returned.
 #[derive(Debug)]
 struct Terminal {
     device: File,
@@ -42,7 +42,7 @@ impl Terminal {
 
     fn set_modes(&self, modes: Option<&Termios>) {
         if let Some(modes) = modes {
-            // The mode is not "drain", which would wait while the terminal's output is stopped.
+            // "Drain" would wait while the terminal's output is stopped.
             let _ = tcsetattr(&self.device, OptionalActions::Now, modes);
         }
     }
@@ -53,11 +53,11 @@ impl Terminal {
 pub(super) struct JobControl {
     terminal: Option<Terminal>,
     group: ProcessGroup,
-    /// The modes before the command got the terminal, while it has it.
-    lent: Option<Option<Termios>>,
+    /// The terminal's modes before the command got it; `None` while the command does not have it.
+    saved_modes: Option<Option<Termios>>,
     /// The command got the terminal only when it used it, so that other processes of this process's
     /// group may be stopped because they used it too.
-    lent_late: bool,
+    moved_on_demand: bool,
     stopped: Stopped,
 }
 
@@ -81,27 +81,33 @@ impl JobControl {
     /// Creates the job control of the command in that group, which does not run yet.
     pub(super) fn new(group: ProcessGroup) -> Self {
         let stopped = Stopped::No;
-        Self { terminal: Terminal::open(), group, lent: None, lent_late: false, stopped }
+        Self {
+            terminal: Terminal::open(),
+            group,
+            saved_modes: None,
+            moved_on_demand: false,
+            stopped,
+        }
     }
 
-    /// Gives the terminal to the command if it is also the standard input and output.
+    /// Moves the command to the foreground if the terminal is also the standard input and output.
     ///
     /// Otherwise this process may be part of a pipeline whose other commands use the terminal, such
     /// as a pager. Then the command gets it when it first uses it. If it never does, Ctrl-C reaches
     /// all processes of this process's group.
     pub(super) fn begin(&mut self) {
-        // For a terminal other than the controlling one these are errors.
+        // These calls fail for a terminal other than the controlling one.
         if tcgetpgrp(std::io::stdin()).is_ok() && tcgetpgrp(std::io::stdout()).is_ok() {
-            self.lend(None);
+            self.move_to_foreground(None);
         }
     }
 
     /// Returns whether the command has the terminal, so that the keyboard's signals go to it alone.
-    pub(super) fn is_lent(&self) -> bool {
-        self.lent.is_some()
+    pub(super) fn is_in_foreground(&self) -> bool {
+        self.saved_modes.is_some()
     }
 
-    /// Returns whether the command is stopped, so that [`look`](Self::look) must be called
+    /// Returns whether the command is stopped, so that [`update`](Self::update) must be called
     /// regularly.
     pub(super) fn is_stopped(&self) -> bool {
         !matches!(self.stopped, Stopped::No)
@@ -109,31 +115,35 @@ impl JobControl {
 
     /// Reacts to a stop of the command.
     pub(super) fn command_stopped(&mut self, signal: Option<Signal>, left: Duration) {
-        let touched = matches!(signal, Some(Signal::TTIN | Signal::TTOU));
-        if self.terminal.is_none() || (!touched && self.lent.is_none()) {
-            say("the command was stopped; the lock stays held until it is continued or ended");
-        } else if !touched {
+        let used_terminal = matches!(signal, Some(Signal::TTIN | Signal::TTOU));
+        if self.terminal.is_none() || (!used_terminal && self.saved_modes.is_none()) {
+            print_message(
+                "the command was stopped; the lock stays held until it is continued or ended",
+            );
+        } else if !used_terminal {
             self.suspend(left);
-        } else if self.lend(None) {
-            self.lent_late = true;
+        } else if self.move_to_foreground(None) {
+            self.moved_on_demand = true;
             self.group.signal(Signal::CONT);
         } else {
             self.stopped = Stopped::WaitsForTerminal;
-            say("the command was stopped because it needs the terminal; the lock stays held. \
-                 Bring it to the foreground, or end it");
+            print_message(
+                "the command was stopped because it needs the terminal; the lock stays held. \
+                 Bring it to the foreground, or end it",
+            );
         }
     }
 
     /// Continues a stopped command if it can run, and if the lease still allows it.
-    pub(super) fn look(&mut self, is_held: bool) {
+    pub(super) fn update(&mut self, is_held: bool) {
         match &mut self.stopped {
             Stopped::No => {}
             Stopped::WaitsForTerminal => {
-                if self.lend(None) {
-                    self.lent_late = true;
+                if self.move_to_foreground(None) {
+                    self.moved_on_demand = true;
                     self.stopped = Stopped::No;
                     self.group.signal(Signal::CONT);
-                } else if self.is_gone() {
+                } else if self.is_hung_up() {
                     self.stopped = Stopped::No;
                     self.group.hang_up();
                 }
@@ -143,7 +153,7 @@ impl JobControl {
                     let modes = modes.take();
                     self.stopped = Stopped::No;
                     if is_held {
-                        self.lend(modes.as_ref());
+                        self.move_to_foreground(modes.as_ref());
                         self.group.signal(Signal::CONT);
                     }
                 }
@@ -152,9 +162,11 @@ impl JobControl {
     }
 
     /// Takes the terminal back, and restores its modes if the command could not do so.
-    pub(super) fn take_back(&mut self, restore: bool) {
-        let (Some(terminal), Some(modes)) = (&self.terminal, self.lent.take()) else { return };
-        // If a shell has taken the terminal from the stopped group, it is not taken from the shell.
+    pub(super) fn reclaim(&mut self, restore: bool) {
+        let (Some(terminal), Some(modes)) = (&self.terminal, self.saved_modes.take()) else {
+            return;
+        };
+        // If a shell has taken the terminal from the stopped group, the shell keeps it.
         let ours = match tcgetpgrp(&terminal.device) {
             Ok(group) => group == self.group.pid() || test_kill_process_group(group).is_err(),
             Err(_) => false,
@@ -163,16 +175,16 @@ impl JobControl {
             let _ = tcsetpgrp(&terminal.device, terminal.own);
             terminal.set_modes(modes.as_ref().filter(|_| restore));
         }
-        if std::mem::take(&mut self.lent_late) {
+        if std::mem::take(&mut self.moved_on_demand) {
             // Processes that were stopped because they used the terminal in the background can
             // continue.
             let _ = kill_current_process_group(Signal::CONT);
         }
     }
 
-    /// Puts the command in the foreground if this process's group is there, and returns whether it
+    /// Moves the command to the foreground if this process's group is there, and returns whether it
     /// was.
-    fn lend(&mut self, modes: Option<&Termios>) -> bool {
+    fn move_to_foreground(&mut self, modes: Option<&Termios>) -> bool {
         let Some(terminal) = &self.terminal else { return false };
         if !terminal.has_foreground(terminal.own) {
             return false;
@@ -182,7 +194,7 @@ impl JobControl {
             return false;
         }
         terminal.set_modes(modes);
-        self.lent = Some(before);
+        self.saved_modes = Some(before);
         true
     }
 
@@ -191,26 +203,26 @@ impl JobControl {
     fn suspend(&mut self, left: Duration) {
         let modes = self.terminal.as_ref().and_then(Terminal::modes);
         // A pager that was stopped early must also be continued at the command's end.
-        let lent_late = self.lent_late;
-        self.take_back(true);
-        self.lent_late = lent_late;
+        let moved_on_demand = self.moved_on_demand;
+        self.reclaim(true);
+        self.moved_on_demand = moved_on_demand;
         // The kernel does not stop an orphaned group, since nothing would continue it. Then the
         // command continues at once.
         let has_shell = !own_group::is_orphaned();
         if has_shell {
             let left = left.as_secs();
-            say(&format!(
+            print_message(&format!(
                 "suspended; the lock is not renewed while suspended, and the command is ended when \
                  its lease ends, in {left} s at most"
             ));
             let _ = kill_current_process_group(Signal::TSTP);
         }
-        let pause = if has_shell { LOOK } else { Duration::ZERO };
+        let pause = if has_shell { CHECK_INTERVAL } else { Duration::ZERO };
         self.stopped = Stopped::Suspended { until: SystemClock.now() + pause, modes };
     }
 
     /// Returns whether the terminal was hung up.
-    fn is_gone(&self) -> bool {
+    fn is_hung_up(&self) -> bool {
         // The second error means that the terminal is no longer the controlling one: its session
         // has ended.
         self.terminal.as_ref().is_none_or(|terminal| {
@@ -221,6 +233,6 @@ impl JobControl {
 
 impl Drop for JobControl {
     fn drop(&mut self) {
-        self.take_back(true);
+        self.reclaim(true);
     }
 }

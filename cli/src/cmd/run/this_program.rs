@@ -1,8 +1,8 @@
-//! This program starts itself by its own path.
+//! This program starts itself again by its own path.
 
 use std::path::PathBuf;
 
-/// Returns a path to this very program, even if its file has been replaced or deleted.
+/// Returns a path to this program, even if its file has been replaced or deleted.
 pub(super) fn this_program() -> std::io::Result<PathBuf> {
     if cfg!(target_os = "linux") {
         Ok(PathBuf::from("/proc/self/exe"))

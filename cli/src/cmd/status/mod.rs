@@ -24,7 +24,7 @@ pub(crate) async fn status(store: &StoreChoice, args: StatusArgs) -> Result<u8, 
     }
     let locks = match store.open_existing().await? {
         Some(store) => query.read(&*store).await?,
-        None => query.nothing(),
+        None => query.without_store(),
     };
     print(&query.show(&locks, colours(std::io::stdout().is_terminal()))?)?;
     Ok(0)

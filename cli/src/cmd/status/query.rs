@@ -2,7 +2,7 @@
 
 use leasehold::{LockName, LockRecord, LockStore, LockStoreExt, Result};
 
-use super::standbys::{View, Watched};
+use super::standbys::{LockWithStandbys, View};
 use super::table::table;
 use crate::io::exit::{FAILED, Failure};
 
@@ -14,7 +14,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    pub(super) async fn read(&self, store: &dyn LockStore) -> Result<Vec<Watched>> {
+    pub(super) async fn read(&self, store: &dyn LockStore) -> Result<Vec<LockWithStandbys>> {
         let records = match &self.name {
             Some(name) => {
                 let record = store.get(name).await?;
@@ -25,17 +25,25 @@ impl Query {
         // Without instance records the locks are still shown: the store may not support them or
         // deny access.
         let instances = store.instances().await.ok();
-        Ok(records.into_iter().map(|record| Watched::new(record, instances.as_deref())).collect())
+        Ok(records
+            .into_iter()
+            .map(|record| LockWithStandbys::new(record, instances.as_deref()))
+            .collect())
     }
 
-    /// Returns what a store that does not exist yet shows.
-    pub(super) fn nothing(&self) -> Vec<Watched> {
-        let unused = |name: &LockName| Watched::new(LockRecord::unused(name.clone()), None);
+    /// Returns what is shown for a store that does not exist yet.
+    pub(super) fn without_store(&self) -> Vec<LockWithStandbys> {
+        let unused =
+            |name: &LockName| LockWithStandbys::new(LockRecord::unused(name.clone()), None);
         self.name.iter().map(unused).collect()
     }
 
     /// Returns the text for standard output, with its line break.
-    pub(super) fn show(&self, locks: &[Watched], coloured: bool) -> Result<String, Failure> {
+    pub(super) fn show(
+        &self,
+        locks: &[LockWithStandbys],
+        coloured: bool,
+    ) -> Result<String, Failure> {
         if !self.json {
             return Ok(table(locks, coloured));
         }

@@ -16,7 +16,7 @@ const CLEAR_BELOW: &str = "\u{1b}[J";
 const RESET: &str = "\u{1b}[0m";
 const ESCAPE: char = '\u{1b}';
 
-/// A screen is standard output that is a terminal.
+/// A screen is the terminal on standard output.
 #[derive(Debug)]
 pub(super) struct Screen {
     pub(super) coloured: bool,
@@ -39,7 +39,7 @@ impl Screen {
     pub(super) fn draw(&self, text: &str) -> Result<(), Failure> {
         let (width, height) = size();
         let mut drawn = HOME.to_owned();
-        for line in fitted(text, height.saturating_sub(1)) {
+        for line in fit_to_height(text, height.saturating_sub(1)) {
             drawn.push_str(&cut(&line, width));
             drawn.push_str(CLEAR_LINE);
             drawn.push('\n');
@@ -48,7 +48,7 @@ impl Screen {
     }
 }
 
-/// Returns columns and rows; the classic 80 by 24 if the terminal does not report them.
+/// Returns columns and rows, or 80 and 24 if the terminal does not report them.
 fn size() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
     let size = size.ok().map(|size| (size.ws_col.into(), size.ws_row.into()));
@@ -56,12 +56,12 @@ fn size() -> (usize, usize) {
 }
 
 /// Returns at most that many lines; the last one says how many are omitted.
-fn fitted(text: &str, height: usize) -> Vec<String> {
+fn fit_to_height(text: &str, height: usize) -> Vec<String> {
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-    let most = height.max(2);
-    if lines.len() > most {
-        let more = lines.len() - (most - 1);
-        lines.truncate(most - 1);
+    let max_lines = height.max(2);
+    if lines.len() > max_lines {
+        let more = lines.len() - (max_lines - 1);
+        lines.truncate(max_lines - 1);
         lines.push(format!("and {more} more"));
     }
     lines
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn omitted_lines_are_counted() {
-        assert_eq!(fitted("a\nb\nc\n", 3), ["a", "b", "c"]);
-        assert_eq!(fitted("a\nb\nc\nd\n", 3), ["a", "b", "and 2 more"]);
-        assert_eq!(fitted("a\nb\nc\n", 0), ["a", "and 2 more"]);
+        assert_eq!(fit_to_height("a\nb\nc\n", 3), ["a", "b", "c"]);
+        assert_eq!(fit_to_height("a\nb\nc\nd\n", 3), ["a", "b", "and 2 more"]);
+        assert_eq!(fit_to_height("a\nb\nc\n", 0), ["a", "and 2 more"]);
     }
 }

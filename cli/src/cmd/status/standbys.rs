@@ -4,19 +4,19 @@ use leasehold::{Holder, InstanceRecord, LockRecord, LockState};
 use leasehold_admin::{HolderView, LockView};
 use serde::Serialize;
 
-/// This value is a lock and its candidates, as the store knows them.
+/// A lock is shown with its standbys, as the store knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Watched {
+pub(super) struct LockWithStandbys {
     pub(super) record: LockRecord,
     /// The candidates that do not hold the lock; `None` if they are unknown.
     pub(super) standbys: Option<Vec<Holder>>,
     /// The lock's holder campaigns for it.
     leads: bool,
     /// Some instances campaign for more names than they list, perhaps for this one.
-    perhaps_others: bool,
+    may_have_unlisted: bool,
 }
 
-impl Watched {
+impl LockWithStandbys {
     pub(super) fn new(record: LockRecord, instances: Option<&[InstanceRecord]>) -> Self {
         let holder = record.lease.as_ref().map(|lease| lease.holder.instance);
         let campaigns = |it: &&InstanceRecord| it.presence.campaigns.contains(&record.name);
@@ -33,22 +33,22 @@ impl Watched {
             let last = it.presence.campaigns.last();
             it.presence.unlisted > 0 && last.is_none_or(|last| *last < record.name)
         };
-        let perhaps_others = instances.is_some_and(|all| all.iter().any(ends_before));
-        Self { standbys: candidates.map(others), leads, perhaps_others, record }
+        let may_have_unlisted = instances.is_some_and(|all| all.iter().any(ends_before));
+        Self { standbys: candidates.map(others), leads, may_have_unlisted, record }
     }
 
-    /// Returns whether this is an election without a standby, as far as is known. A lock that a
+    /// Returns whether this is an election that has no standby as far as is known. A lock that a
     /// guard holds is not an election, and a lock without holder and candidates is idle.
-    pub(super) fn nobody_would(&self) -> bool {
+    pub(super) fn has_no_standby(&self) -> bool {
         let nobody = self.standbys.as_ref().is_some_and(Vec::is_empty);
-        nobody && self.leads && !self.perhaps_others && self.record.state() == LockState::Held
+        nobody && self.leads && !self.may_have_unlisted && self.record.state() == LockState::Held
     }
 
     /// Describes the standbys for people.
     pub(super) fn standbys(&self) -> String {
         match &self.standbys {
             None => "-".to_owned(),
-            Some(_) if self.nobody_would() => "nobody".to_owned(),
+            Some(_) if self.has_no_standby() => "nobody".to_owned(),
             Some(standbys) => standbys.len().to_string(),
         }
     }
@@ -62,8 +62,8 @@ pub(super) struct View<'a> {
     standbys: Option<Vec<HolderView<'a>>>,
 }
 
-impl<'a> From<&'a Watched> for View<'a> {
-    fn from(watched: &'a Watched) -> Self {
+impl<'a> From<&'a LockWithStandbys> for View<'a> {
+    fn from(watched: &'a LockWithStandbys) -> Self {
         let views = |standbys: &'a Vec<Holder>| standbys.iter().map(HolderView::from).collect();
         Self { lock: (&watched.record).into(), standbys: watched.standbys.as_ref().map(views) }
     }
@@ -96,16 +96,24 @@ mod tests {
         let held =
             LockRecord { lease: Some(lease), ..LockRecord::unused(LockName::new("job").unwrap()) };
         let leads = instance(&leader, &["job"], 0);
-        let said = |others: &[InstanceRecord]| {
+        let text = |others: &[InstanceRecord]| {
             let all = [std::slice::from_ref(&leads), others].concat();
-            Watched::new(held.clone(), Some(&all)).standbys()
+            LockWithStandbys::new(held.clone(), Some(&all)).standbys()
         };
-        assert_eq!(said(&[]), "nobody");
-        assert_eq!(said(&[instance(&other, &["else"], 0)]), "nobody");
-        assert_eq!(said(&[instance(&other, &["job"], 0)]), "1");
-        assert_eq!(said(&[instance(&other, &["else"], 3)]), "0", "perhaps for this one too");
-        assert_eq!(said(&[instance(&other, &["later"], 3)]), "nobody", "it would be listed");
-        assert_eq!(Watched::new(held.clone(), Some(&[])).standbys(), "0", "no election");
-        assert_eq!(Watched::new(held.clone(), None).standbys(), "-");
+        assert_eq!(text(&[]), "nobody");
+        assert_eq!(text(&[instance(&other, &["else"], 0)]), "nobody");
+        assert_eq!(text(&[instance(&other, &["job"], 0)]), "1");
+        assert_eq!(
+            text(&[instance(&other, &["else"], 3)]),
+            "0",
+            "it may campaign for this name too"
+        );
+        assert_eq!(text(&[instance(&other, &["later"], 3)]), "nobody", "this name would be listed");
+        assert_eq!(
+            LockWithStandbys::new(held.clone(), Some(&[])).standbys(),
+            "0",
+            "it is not an election"
+        );
+        assert_eq!(LockWithStandbys::new(held.clone(), None).standbys(), "-");
     }
 }

@@ -1,4 +1,4 @@
-//! The table shows locks to people.
+//! The table shows locks in aligned columns.
 
 use std::time::Duration;
 
@@ -6,12 +6,13 @@ use anstyle::{AnsiColor, Style};
 use jiff::{SignedDuration, Timestamp};
 use leasehold::LockState;
 
-use super::standbys::Watched;
+use super::standbys::LockWithStandbys;
 use crate::io::table::{Cell, columns, visible};
 
 /// The most important columns come first, because a narrow terminal cuts the rest. The reason is
-/// last: it may be long, and would make all rows as long.
-const HEAD: [&str; 8] = ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "SINCE", "TOKEN", "REASON"];
+/// last, because a long one would widen all rows.
+const HEADER: [&str; 8] =
+    ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "SINCE", "TOKEN", "REASON"];
 const STATE: usize = 1;
 const STANDBYS: usize = 3;
 const NONE: &str = "-";
@@ -22,14 +23,14 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const WARNING: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 
-/// Returns the table with its head.
-pub(super) fn table(locks: &[Watched], coloured: bool) -> String {
-    let mut rows = vec![HEAD.map(|title| Cell::from(title).styled(BOLD))];
+/// Returns the table with its header.
+pub(super) fn table(locks: &[LockWithStandbys], coloured: bool) -> String {
+    let mut rows = vec![HEADER.map(|title| Cell::from(title).styled(BOLD))];
     rows.extend(locks.iter().map(row));
     columns(&rows, coloured)
 }
 
-fn row(watched: &Watched) -> [Cell; HEAD.len()] {
+fn row(watched: &LockWithStandbys) -> [Cell; HEADER.len()] {
     let record = &watched.record;
     let lease = record.lease.as_ref();
     let none = || NONE.to_owned();
@@ -51,7 +52,7 @@ fn row(watched: &Watched) -> [Cell; HEAD.len()] {
     ];
     let mut cells = texts.map(Cell::from);
     cells[STATE] = state(record.state());
-    if watched.nobody_would() {
+    if watched.has_no_standby() {
         cells[STANDBYS].style = WARNING;
     }
     cells
@@ -84,7 +85,7 @@ mod tests {
     fn a_corrupt_record_is_shown_with_the_reason() {
         let error = Error::new(ErrorKind::Corrupt, "the token is\nno number");
         let record = LockRecord::unreadable(LockName::new("job").unwrap(), &error);
-        let watched = Watched::new(record, Some(&[]));
+        let watched = LockWithStandbys::new(record, Some(&[]));
         let text = table(std::slice::from_ref(&watched), false);
         let line = text.lines().nth(1).unwrap();
         assert!(line.starts_with("job   corrupt  -     0         -"), "{text}");
@@ -100,7 +101,7 @@ mod tests {
         let records: Vec<_> =
             names.map(|name| LockRecord::unused(LockName::new(name).unwrap())).to_vec();
         let records: Vec<_> =
-            records.into_iter().map(|record| Watched::new(record, Some(&[]))).collect();
+            records.into_iter().map(|record| LockWithStandbys::new(record, Some(&[]))).collect();
         let text = table(&records, false);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 4);

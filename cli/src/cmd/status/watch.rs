@@ -8,9 +8,9 @@ use leasehold::{Error, HintStream, LockStore};
 
 use super::query::Query;
 use super::screen::Screen;
-use super::standbys::Watched;
-use crate::io::exit::{Failure, chain, is_callers_fault};
-use crate::io::stderr::say;
+use super::standbys::LockWithStandbys;
+use crate::io::exit::{Failure, chain, is_permanent};
+use crate::io::stderr::print_message;
 use crate::io::stdout::print;
 use crate::io::table::visible;
 use crate::store_choice::StoreChoice;
@@ -19,15 +19,15 @@ use crate::store_choice::StoreChoice;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The store is polled at most this often, because many hints may come at once.
-const LEAST_INTERVAL: Duration = Duration::from_millis(50);
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Shows changes until a signal ends the process or the reader of standard output has gone.
+/// Shows changes until a signal ends the process or the reader closes standard output.
 pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Failure> {
     let screen = Screen::new().filter(|_| !query.json);
     let coloured = screen.as_ref().is_some_and(|screen| screen.coloured);
     let mut table = String::new();
     let mut source = Source { choice, query, store: None, hints: None };
-    let (mut shown, mut away): (Option<Vec<Essence>>, _) = (None, false);
+    let (mut shown, mut failing): (Option<Vec<ComparableLock>>, _) = (None, false);
     loop {
         let read = {
             let mut reading = std::pin::pin!(source.read());
@@ -45,39 +45,39 @@ pub(super) async fn watch(choice: &StoreChoice, query: &Query) -> Result<u8, Fai
         };
         match read {
             Ok(locks) => {
-                away = false;
-                let essence: Vec<_> = locks.iter().map(Essence::new).collect();
+                failing = false;
+                let comparable: Vec<_> = locks.iter().map(ComparableLock::new).collect();
                 table = query.show(&locks, coloured)?;
                 if let Some(screen) = &screen {
                     screen.draw(&table)?;
-                } else if shown.as_ref() != Some(&essence) {
+                } else if shown.as_ref() != Some(&comparable) {
                     print(&table)?;
                 }
-                shown = Some(essence);
+                shown = Some(comparable);
             }
             // Before the first reply a mistake of the user is more likely than an outage.
-            Err(error) if shown.is_none() && is_callers_fault(&error) => return Err(error.into()),
+            Err(error) if shown.is_none() && is_permanent(&error) => return Err(error.into()),
             Err(error) => {
-                let first = !std::mem::replace(&mut away, true);
+                let first = !std::mem::replace(&mut failing, true);
                 let message = format!("{}; trying again", chain(&error));
                 match &screen {
                     Some(screen) if shown.is_some() => {
                         screen.draw(&format!("Out of date: {}\n\n{table}", visible(&message)))?;
                     }
-                    _ if first => say(&message),
+                    _ if first => print_message(&message),
                     _ => {}
                 }
             }
         }
-        tokio::time::sleep(LEAST_INTERVAL).await;
+        tokio::time::sleep(MIN_INTERVAL).await;
         tokio::select! {
             () = source.hint() => {}
-            () = tokio::time::sleep(INTERVAL - LEAST_INTERVAL) => {}
+            () = tokio::time::sleep(INTERVAL - MIN_INTERVAL) => {}
         }
     }
 }
 
-/// The source is the store, opened as soon as possible.
+/// The source is the store, which is opened as soon as it is available.
 struct Source<'a> {
     choice: &'a StoreChoice,
     query: &'a Query,
@@ -86,14 +86,14 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    async fn read(&mut self) -> Result<Vec<Watched>, Error> {
+    async fn read(&mut self) -> Result<Vec<LockWithStandbys>, Error> {
         if self.store.is_none() {
             self.store = self.choice.open_existing().await?;
         }
-        let Some(store) = &self.store else { return Ok(self.query.nothing()) };
+        let Some(store) = &self.store else { return Ok(self.query.without_store()) };
         if self.hints.is_none() {
-            // The watch opens before the read, so that no change is missed in between. Without
-            // hints, poll.
+            // The watch opens before the read, so that no change is missed in between. Without a
+            // watch, the store is only polled.
             self.hints = store.watch().await.ok();
         }
         self.query.read(&**store).await
@@ -111,12 +111,12 @@ impl Source<'_> {
     }
 }
 
-/// Two values are equal unless something other than durations differs, which always do.
+/// A comparable lock has no durations, because those always differ.
 #[derive(PartialEq)]
-struct Essence(Watched);
+struct ComparableLock(LockWithStandbys);
 
-impl Essence {
-    fn new(watched: &Watched) -> Self {
+impl ComparableLock {
+    fn new(watched: &LockWithStandbys) -> Self {
         let mut watched = watched.clone();
         let record = &mut watched.record;
         if let Some(lease) = &mut record.lease {

@@ -19,10 +19,10 @@ use crate::{Moment, Timing};
 
 /// A machine decides what one instance does in one election.
 ///
-/// Its driver calls [`handle`](Self::handle) with each event, does the returned actions in order,
-/// and sends [`Event::TICK`] at [`next_tick`](Self::next_tick).
+/// Its driver calls [`handle`](Self::handle) with each event, performs the returned actions in
+/// order, and sends [`Event::TICK`] at [`next_tick`](Self::next_tick).
 ///
-/// It keeps the rules of the lease's machine and these, whatever the events:
+/// It keeps the rules of the lease's machine and the following ones for any events:
 ///
 /// * [`Action::Start`] comes once per term, and exactly one [`Action::Stop`] follows it.
 /// * The lease of a term is released only after [`Event::JobEnded`], and not at all if part of the
@@ -100,7 +100,7 @@ impl Machine {
         }
     }
 
-    /// Returns when the machine wants to be woken if nothing else happens.
+    /// Returns when the machine needs a tick if nothing else happens.
     #[must_use]
     pub fn next_tick(&self) -> Option<NextTick> {
         match &self.stopping {
@@ -110,7 +110,7 @@ impl Machine {
         }
     }
 
-    /// Handles an event at the present moment and returns the actions to do.
+    /// Handles an event at the present moment and returns the actions to perform.
     ///
     /// An event that does not fit the state, such as a late reply, does nothing.
     pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
@@ -120,8 +120,8 @@ impl Machine {
                 if event == LeaseEvent::Tick {
                     self.on_tick(now, &mut actions);
                 }
-                let of_lease = self.lease.handle(event, now);
-                self.pass_on(of_lease, now, &mut actions);
+                let lease_actions = self.lease.handle(event, now);
+                self.translate(lease_actions, now, &mut actions);
             }
             Event::StartFailed(error) => {
                 self.step_down(StopReason::Failed { error }, now, &mut actions);
@@ -153,8 +153,8 @@ impl Machine {
         }
     }
 
-    /// Turns the actions of the lease's machine into those of the election.
-    fn pass_on(&mut self, lease: Vec<lease::machine::Action>, now: Moment, to: &mut Vec<Action>) {
+    /// Translates the actions of the lease's machine into those of the election.
+    fn translate(&mut self, lease: Vec<lease::machine::Action>, now: Moment, to: &mut Vec<Action>) {
         use lease::machine::Action as LeaseAction;
         for action in lease {
             match action {
@@ -209,17 +209,17 @@ impl Machine {
             StopReason::Lost | StopReason::ShutDown => Cooldown::None,
         };
         actions.push(Action::EndTrust);
-        let of_lease = if never_release {
+        let lease_actions = if never_release {
             self.lease.let_expire(cooldown, now)
         } else {
             self.lease.release(cooldown, now)
         };
-        self.pass_on(of_lease, now, actions);
+        self.translate(lease_actions, now, actions);
     }
 
     fn shut_down(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        let of_lease = self.lease.leave(now);
-        self.pass_on(of_lease, now, actions);
+        let lease_actions = self.lease.leave(now);
+        self.translate(lease_actions, now, actions);
         self.step_down(StopReason::ShutDown, now, actions);
     }
 }

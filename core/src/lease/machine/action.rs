@@ -24,7 +24,7 @@ pub enum Action {
         /// The reason.
         reason: LossReason,
         /// The moment until which the lease could be trusted if nothing else were known. A lease
-        /// that is [`Gone`](LossReason::Gone) is not trusted from now on.
+        /// that is [`Gone`](LossReason::Gone) must not be trusted from now on.
         deadline: Moment,
     },
 }
@@ -53,13 +53,13 @@ pub enum AttemptId {
     Retry,
 }
 
-/// The next tick says when a machine wants its next [`Event::Tick`](super::Event::Tick).
+/// The next tick says when a machine needs its next [`Event::Tick`](super::Event::Tick).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NextTick {
     /// The tick does not come before this moment.
     pub at: Moment,
-    /// The tick comes within this time after `at`, at random, so that instances do not all act at
-    /// once.
+    /// The tick comes at a random moment within this time after `at`, so that instances do not all
+    /// act at once.
     pub jitter: Duration,
 }
 

@@ -22,12 +22,12 @@ use crate::{Moment, Timing};
 
 /// A machine decides what one instance does about the lease of one name.
 ///
-/// Its driver calls [`handle`](Self::handle) with each event, does the returned actions in order,
-/// and sends [`Event::Tick`] at [`next_tick`](Self::next_tick).
+/// Its driver calls [`handle`](Self::handle) with each event, performs the returned actions in
+/// order, and sends [`Event::Tick`] at [`next_tick`](Self::next_tick).
 ///
-/// It keeps these rules, whatever the events:
+/// It keeps these rules for any events:
 ///
-/// * [`Action::Granted`] comes only while the lease leaves time to stop in.
+/// * [`Action::Granted`] comes only while enough of the lease is left for its holder to stop.
 /// * An attempt whose outcome is unknown is retried under the same lease id, or released, before a
 ///   lease is requested under another id.
 /// * Trust that has ended does not come back: no [`Action::ExtendTrust`] comes at or after the
@@ -69,7 +69,8 @@ pub enum Stage {
 
 impl Machine {
     /// Creates the machine of a candidate. It requests the lease once the start delay has passed,
-    /// and gives a lease up once all retries of a heartbeat have failed, so that its job can stop.
+    /// and gives the lease up once all retries of a heartbeat have failed, so that its job has time
+    /// to stop.
     #[must_use]
     pub fn for_election(timing: Timing, now: Moment) -> Self {
         let until = now + timing.start_delay;
@@ -96,7 +97,7 @@ impl Machine {
     /// origin.
     ///
     /// The machine's decisions depend only on how far its moments are from the present. So a model
-    /// checker can keep the present fixed, move everything else, and reach the same state again.
+    /// checker can keep the present fixed, shift all other moments, and reach the same state again.
     #[doc(hidden)]
     #[must_use]
     pub fn shifted_back(&self, by: Duration) -> Self {
@@ -124,7 +125,7 @@ impl Machine {
         }
     }
 
-    /// Returns when the machine wants to be woken if nothing else happens.
+    /// Returns when the machine needs a tick if nothing else happens.
     #[must_use]
     pub fn next_tick(&self) -> Option<NextTick> {
         match &self.state {
@@ -141,7 +142,7 @@ impl Machine {
         }
     }
 
-    /// Handles an event at the present moment and returns the actions to do.
+    /// Handles an event at the present moment and returns the actions to perform.
     ///
     /// An event that does not fit the state, such as a late reply, does nothing.
     pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
@@ -194,7 +195,7 @@ impl Machine {
         actions
     }
 
-    /// Ends the machine: a lease that may have been granted is released first. A lease that is held
+    /// Ends the machine. A lease that may have been granted is released first; a lease that is held
     /// stays held until its holder ends it.
     #[must_use = "the actions have to be taken"]
     pub fn leave(&mut self, now: Moment) -> Vec<Action> {

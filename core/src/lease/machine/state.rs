@@ -47,7 +47,7 @@ pub enum Cooldown {
     /// enables a name, as [`Client::resign`](crate::Client::resign) does, wants another instance to
     /// lead.
     Resign,
-    /// The machine waits a little, because the store failed.
+    /// The machine waits for a short backoff, because the store failed.
     Failure,
     /// The machine waits for one poll interval, so that another instance gets the lease.
     Poll,

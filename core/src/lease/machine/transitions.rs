@@ -13,7 +13,7 @@ use crate::{Grant, Moment};
 const RELEASE_ATTEMPTS: u32 = 3;
 
 /// Within this time other instances have received the hint that a name may be free, even if their
-/// store is polled for hints five times a second. It is shorter than people wait for after an
+/// store is polled for hints five times a second. It is shorter than an operator waits after an
 /// enable.
 const RESIGN_COOLDOWN: Duration = Duration::from_millis(500);
 
@@ -65,7 +65,7 @@ impl Machine {
         let retry = self.maybe_granted;
         let id = if retry { AttemptId::Retry } else { AttemptId::New };
         self.state = State::Acquiring { hinted: false, retry };
-        // This is true from here until a reply says otherwise.
+        // The attempt may be granted from now on, until a reply says otherwise.
         self.maybe_granted = true;
         actions.push(Action::Send(Request::Acquire(id)));
     }
@@ -95,8 +95,8 @@ impl Machine {
         match reply {
             AcquireReply::Granted(grant) => return self.on_grant(sent, grant, now, actions),
             // An earlier request under this id may have been granted before the name was disabled:
-            // such a lease is ending, and must not be taken for ours when the name is enabled
-            // again.
+            // such a lease is ending, and must not be mistaken for a new grant when the name is
+            // enabled again.
             AcquireReply::Disabled if retry => {
                 return self.start_release(now + self.timing.ttl, Cooldown::None, now, actions);
             }
@@ -118,7 +118,7 @@ impl Machine {
 
     fn on_grant(&mut self, sent: Moment, grant: Grant, now: Moment, actions: &mut Vec<Action>) {
         let schedule = LeaseSchedule::granted(self.timing.clone(), sent, grant.left);
-        // A reply that took too long is a lease with no time left to stop in.
+        // After a slow reply, too little of the lease may be left to stop a job within it.
         if self.leaving || now >= schedule.step_down_at() {
             let cooldown = if self.leaving { Cooldown::None } else { Cooldown::Failure };
             return self.start_release(sent + grant.left, cooldown, now, actions);
@@ -214,13 +214,13 @@ impl Machine {
             return;
         };
         *attempts += 1;
-        let again = now + self.timing.backoff(1);
-        if !confirmed && *attempts < RELEASE_ATTEMPTS && again < *lease_ends {
-            *retry_at = Some(again);
+        let next_try = now + self.timing.backoff(1);
+        if !confirmed && *attempts < RELEASE_ATTEMPTS && next_try < *lease_ends {
+            *retry_at = Some(next_try);
             return;
         }
-        // If the release is unconfirmed, the lease will expire: a new attempt neither needs nor
-        // harms it.
+        // If the release is unconfirmed, the lease expires by itself, and a new attempt does not
+        // depend on it.
         self.maybe_granted = false;
         let cooldown = *cooldown;
         self.cool_down(cooldown, now, actions);

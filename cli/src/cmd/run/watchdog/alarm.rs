@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use leasehold::{Clock, Moment, SystemClock};
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// This alarm is a timer on the clock that also counts suspended time: after a resume it is due at
+/// The alarm is a timer on the clock that also counts suspended time: after a resume it fires at
 /// once, while a timeout of `poll` would not count the suspended time.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Alarm {
     }
 }
 
-/// On a system without such timers, the alarm sleeps for short times.
+/// On a system without such timers, the alarm waits for short times.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
 pub(super) struct Alarm;
@@ -52,15 +52,15 @@ impl Alarm {
     /// earlier.
     pub(super) fn wait(&self, input: impl AsFd, until: Option<Moment>) -> io::Result<()> {
         use rustix::time::Timespec;
-        const NAP: std::time::Duration = std::time::Duration::from_millis(100);
-        let left = until.map_or(NAP, |until| until.saturating_since(SystemClock.now()));
-        let nap = Timespec::try_from(left.min(NAP)).map_err(io::Error::other)?;
+        const MAX_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
+        let left = until.map_or(MAX_WAIT, |until| until.saturating_since(SystemClock.now()));
+        let wait = Timespec::try_from(left.min(MAX_WAIT)).map_err(io::Error::other)?;
         let mut sources = [PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];
-        interruptible(poll(&mut sources, Some(&nap)))
+        interruptible(poll(&mut sources, Some(&wait)))
     }
 }
 
-/// Treats an interrupted wait as one that returned early.
+/// Treats an interrupted wait like one that returned early.
 fn interruptible(polled: rustix::io::Result<usize>) -> io::Result<()> {
     match polled {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),

@@ -1,4 +1,4 @@
-//! This module decides for the watchdog: it takes orders and the time, and returns how to end the
+//! This module decides for the watchdog: from the orders and the time, it derives how to end the
 //! group.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use leasehold::Moment;
 use super::Order;
 use crate::cmd::run::process_group::ProcessGroup;
 
-/// The state has the orders that the watchdog received.
+/// The watchdog's state is what its orders said.
 #[derive(Clone, Debug)]
 pub(super) struct WatchdogState {
     /// The group has this time from SIGTERM to SIGKILL, if the lease lasts that long.
@@ -62,8 +62,8 @@ impl WatchdogState {
         Some(Ending { group: self.group?, terminate: !self.terminated, kill_at: self.deadline? })
     }
 
-    /// Returns how to end the group when the supervisor is gone.
-    pub(super) fn supervisor_gone(&self, now: Moment) -> Option<Ending> {
+    /// Returns how to end the group when the supervisor has exited.
+    pub(super) fn supervisor_exited(&self, now: Moment) -> Option<Ending> {
         let kill_at = self.deadline.map_or(now, |deadline| deadline.min(now + self.grace));
         Some(Ending { group: self.group?, terminate: !self.terminated, kill_at })
     }
@@ -105,14 +105,14 @@ mod tests {
         assert_eq!(state.overdue(at(9_999)), None);
         let ending = Ending { group, terminate: false, kill_at: at(10_000) };
         assert_eq!(state.overdue(at(10_000)), Some(ending));
-        assert!(!state.supervisor_gone(at(5_000)).unwrap().terminate);
+        assert!(!state.supervisor_exited(at(5_000)).unwrap().terminate);
     }
 
     #[test]
     fn without_a_supervisor_the_grace_is_capped_by_the_lease() {
         let (state, _) = armed();
-        assert_eq!(state.supervisor_gone(at(5_000)).unwrap().kill_at, at(7_000));
-        assert_eq!(state.supervisor_gone(at(9_500)).unwrap().kill_at, at(10_000));
-        assert_eq!(WatchdogState::new(Duration::ZERO).supervisor_gone(at(0)), None);
+        assert_eq!(state.supervisor_exited(at(5_000)).unwrap().kill_at, at(7_000));
+        assert_eq!(state.supervisor_exited(at(9_500)).unwrap().kill_at, at(10_000));
+        assert_eq!(WatchdogState::new(Duration::ZERO).supervisor_exited(at(0)), None);
     }
 }

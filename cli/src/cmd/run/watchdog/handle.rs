@@ -1,4 +1,4 @@
-//! The supervisor controls the watchdog by this handle.
+//! The supervisor controls the watchdog through this handle.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,7 +20,7 @@ use crate::cmd::run::this_program::this_program;
 #[derive(Debug)]
 pub(in crate::cmd::run) struct Watchdog {
     process: Child,
-    /// Orders are written without waiting, and not through the runtime, which would first have to
+    /// Orders are written without waiting and not through the runtime, which would first have to
     /// find out that the pipe is writable.
     orders: OwnedFd,
     reports: Receiver,
@@ -31,8 +31,8 @@ pub(in crate::cmd::run) struct Watchdog {
 pub(in crate::cmd::run) enum Report {
     /// The watchdog is ending the group.
     Ending,
-    /// The watchdog has ended, and protects nothing.
-    Gone,
+    /// The watchdog has ended, so nothing protects against a late supervisor.
+    Exited,
 }
 
 impl Watchdog {
@@ -44,7 +44,7 @@ impl Watchdog {
         group: ProcessGroup,
         deadline: Moment,
         grace: Duration,
-        patience: Duration,
+        timeout: Duration,
     ) -> io::Result<Self> {
         let grace = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
         // A watchdog that outlives its supervisor must not keep the user's files open.
@@ -62,9 +62,9 @@ impl Watchdog {
         let reports = OwnedFd::from(process.stdout.take().ok_or_else(missing)?);
         ioctl_fionbio(&orders, true)?;
         let watchdog = Self { process, orders, reports: Receiver::from_owned_fd(reports)? };
-        watchdog.tell(Order::Group(group));
-        watchdog.tell(Order::Deadline(deadline));
-        match tokio::time::timeout(patience, watchdog.next_byte()).await {
+        watchdog.send(Order::Group(group));
+        watchdog.send(Order::Deadline(deadline));
+        match tokio::time::timeout(timeout, watchdog.next_byte()).await {
             Ok(Ok(Some(ARMED))) => Ok(watchdog),
             Ok(Ok(_)) => Err(io::Error::other("the watchdog exited during start-up")),
             Ok(Err(error)) => Err(error),
@@ -73,7 +73,7 @@ impl Watchdog {
     }
 
     /// Sends an order to the watchdog. Its [`report`](Self::report) shows whether it still runs.
-    pub(in crate::cmd::run) fn tell(&self, order: Order) {
+    pub(in crate::cmd::run) fn send(&self, order: Order) {
         // A line is short enough for an atomic write to a pipe.
         let _ = rustix::io::write(&self.orders, order.to_string().as_bytes());
     }
@@ -85,19 +85,19 @@ impl Watchdog {
     pub(in crate::cmd::run) async fn report(&self) -> Report {
         match self.next_byte().await {
             Ok(Some(ENDING)) => Report::Ending,
-            _ => Report::Gone,
+            _ => Report::Exited,
         }
     }
 
-    /// Returns whether the watchdog has begun to end the group, which it reports beforehand.
+    /// Returns whether the watchdog has reported that it ends the group.
     pub(in crate::cmd::run) fn has_acted(&self) -> bool {
         let mut byte = [0];
         // This reads without the runtime, which may not have noticed yet that there is input.
         matches!(rustix::io::read(&self.reports, &mut byte), Ok(1)) && byte == [ENDING]
     }
 
-    /// Ends the watchdog of a group that has ended.
-    pub(in crate::cmd::run) fn dismiss(mut self) {
+    /// Stops the watchdog of a group that has ended.
+    pub(in crate::cmd::run) fn stop(mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
         reaper::waited_for(self.process.id());

@@ -1,8 +1,8 @@
-//! The watchdog is a small process that ends the command's group when the lease ends, because the
-//! supervisor may be stopped, killed or disconnected, and then cannot.
+//! The watchdog is a small process that ends the command's group when the lease ends, because a
+//! supervisor that is stopped, killed or disconnected cannot.
 //!
-//! The supervisor writes [`Order`]s to the watchdog's standard input, a line each; the end of input
-//! means that the supervisor has ended. The watchdog replies with single bytes.
+//! The supervisor writes [`Order`]s to the watchdog's standard input, one per line; the end of
+//! input means that the supervisor has ended. The watchdog replies with single bytes.
 
 mod alarm;
 mod decision;
@@ -19,13 +19,13 @@ use super::process_group::ProcessGroup;
 pub(super) use handle::{Report, Watchdog};
 pub(super) use process::main;
 
-/// The hidden command that starts the watchdog.
-pub(super) const COMMAND: &str = "__guard";
+/// This hidden command starts the watchdog.
+pub(super) const COMMAND: &str = "__watchdog";
 
-/// The watchdog knows the group and the deadline, and ends the group by then.
+/// The watchdog reports that it knows the group and the deadline.
 const ARMED: u8 = b'a';
 
-/// The watchdog is about to end the group.
+/// The watchdog reports that it is about to end the group.
 const ENDING: u8 = b'e';
 
 /// The supervisor sends these orders to the watchdog.

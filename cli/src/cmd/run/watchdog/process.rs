@@ -16,11 +16,11 @@ use super::{ARMED, COMMAND, ENDING, Order};
 use crate::io::exit::Failure;
 
 /// The group is checked this often while it is being ended.
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A killed process that does not end within this many checks is blocked in the kernel, and does
 /// not run again.
-const LOOKS_AFTER_KILL: u32 = 500;
+const CHECKS_AFTER_KILL: u32 = 500;
 
 pub(in crate::cmd::run) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let grace = args.next().and_then(|nanos| nanos.to_str()?.parse().ok());
@@ -45,7 +45,7 @@ fn watch(mut state: WatchdogState) -> Option<Ending> {
         // act on a deadline that has been moved.
         match orders.read(&mut state) {
             Ok(true) => {}
-            Ok(false) | Err(_) => return state.supervisor_gone(SystemClock.now()),
+            Ok(false) | Err(_) => return state.supervisor_exited(SystemClock.now()),
         }
         if state.is_armed() && !armed {
             armed = true;
@@ -56,12 +56,12 @@ fn watch(mut state: WatchdogState) -> Option<Ending> {
         }
         if alarm.wait(io::stdin(), state.act_at()).is_err() {
             // A watchdog that cannot wait must not let the group continue.
-            return state.supervisor_gone(SystemClock.now());
+            return state.supervisor_exited(SystemClock.now());
         }
     }
 }
 
-/// Detaches from the supervisor's terminal, group and folder, and from signals meant for it.
+/// Detaches from the supervisor's terminal, group and folder, and ignores signals meant for it.
 fn prepare() -> io::Result<Alarm> {
     // This fails only for the leader of a group, which this process is not.
     let _ = rustix::process::setsid();
@@ -71,14 +71,14 @@ fn prepare() -> io::Result<Alarm> {
     // With its own name, a `killall leasehold` that ends the supervisor does not end its watchdog
     // too.
     #[cfg(target_os = "linux")]
-    rustix::thread::set_name(c"lease-guard")?;
+    rustix::thread::set_name(c"lease-watchdog")?;
     std::env::set_current_dir("/")?;
     let flags = fcntl_getfl(io::stdin())?;
     fcntl_setfl(io::stdin(), flags | OFlags::NONBLOCK)?;
     Alarm::new()
 }
 
-/// Orders arrive in lines, which may come in parts.
+/// The orders arrive in lines, which may arrive in parts.
 #[derive(Default)]
 struct Orders {
     partial: Vec<u8>,
@@ -127,14 +127,14 @@ fn end(Ending { group, terminate, kill_at }: Ending) {
         if !group.is_alive() {
             return;
         }
-        std::thread::sleep(left.min(LOOK));
+        std::thread::sleep(left.min(CHECK_INTERVAL));
     }
-    for _ in 0..LOOKS_AFTER_KILL {
+    for _ in 0..CHECKS_AFTER_KILL {
         group.kill();
         if !group.is_alive() {
             return;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(CHECK_INTERVAL);
     }
 }
 

@@ -43,28 +43,28 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Heartbeats are retried every 1.5 s. A latency of 1.6 s used to end 48 terms in ten minutes.
+/// Heartbeats are retried every 1.5 s. A latency of 1.6 s once ended 48 terms in ten minutes.
 #[tokio::test(start_paused = true)]
 async fn a_slow_store_does_not_end_a_term() {
     for latency in [100, 1_400, 1_600, 2_500, 4_000, 6_000] {
         let faulty = store();
         let election = lead_one_term(&client(&faulty, Settings::new())).await;
-        faulty.k.latency_ms.store(latency, SeqCst);
+        faulty.state.latency_ms.store(latency, SeqCst);
         tokio::time::sleep(TEN_MINUTES).await;
-        let (terms, renews) = (election.status().terms, faulty.k.renews.load(SeqCst));
+        let (terms, renews) = (election.status().terms, faulty.state.renews.load(SeqCst));
         println!("latency {latency} ms: {terms} terms, {renews} renewals in ten minutes");
         assert!(terms == 1 && election.status().is_leading(), "{terms} terms at {latency} ms");
     }
 }
 
-/// A lock used to be lost after 14.25 s at a latency of 1.6 s.
+/// A lock was once lost after 14.25 s at a latency of 1.6 s.
 #[tokio::test(start_paused = true)]
 async fn a_slow_store_does_not_lose_a_lock() {
     for latency in [1_600, 2_500, 6_000] {
         let faulty = store();
         let lock = client(&faulty, Settings::new()).lock("a").unwrap();
         let guard = lock.try_acquire().await.unwrap().unwrap();
-        faulty.k.latency_ms.store(latency, SeqCst);
+        faulty.state.latency_ms.store(latency, SeqCst);
         tokio::time::sleep(TEN_MINUTES).await;
         assert!(guard.is_held(), "lost at {latency} ms");
     }
@@ -76,19 +76,19 @@ async fn renewals_in_flight_never_exceed_the_retry_limit() {
     let settings = Settings::new().heartbeat_interval(millis(100)).heartbeat_retries(3);
     let client = client(&faulty, settings);
     let election = lead_one_term(&client).await;
-    faulty.k.latency_ms.store(3_000, SeqCst);
+    faulty.state.latency_ms.store(3_000, SeqCst);
     tokio::time::sleep(TEN_MINUTES).await;
     assert_eq!(election.status().terms, 1);
-    assert_eq!(faulty.k.max_renewing.load(SeqCst), 4);
+    assert_eq!(faulty.state.max_renewing.load(SeqCst), 4);
     election.shutdown().await;
     let guard = {
-        faulty.k.latency_ms.store(0, SeqCst);
+        faulty.state.latency_ms.store(0, SeqCst);
         client.lock("b").unwrap().try_acquire().await.unwrap().unwrap()
     };
-    faulty.k.latency_ms.store(3_000, SeqCst);
+    faulty.state.latency_ms.store(3_000, SeqCst);
     tokio::time::sleep(TEN_MINUTES).await;
     assert!(guard.is_held());
-    assert_eq!(faulty.k.max_renewing.load(SeqCst), 4);
+    assert_eq!(faulty.state.max_renewing.load(SeqCst), 4);
 }
 
 /// The first renewal hangs; its retry says that the lease is lost.
@@ -97,14 +97,14 @@ async fn a_loss_reported_to_a_retry_ends_the_term() {
     let faulty = store();
     let lock = client(&faulty, Settings::new()).lock("a").unwrap();
     let guard = lock.try_acquire().await.unwrap().unwrap();
-    faulty.k.all_hang.store(true, SeqCst);
+    faulty.state.all_hang.store(true, SeqCst);
     tokio::time::sleep(millis(3_500)).await;
-    faulty.k.all_hang.store(false, SeqCst);
+    faulty.state.all_hang.store(false, SeqCst);
     let record = client(&faulty, Settings::new()).status("a").await.unwrap();
     let lease = record.lease.unwrap().id;
     leasehold_core::LockStore::release(&faulty.inner, &record.name, lease).await.unwrap();
     assert_eq!(guard.lost().await, LossReason::Gone);
-    assert_eq!(faulty.k.renews.load(SeqCst), 2);
+    assert_eq!(faulty.state.renews.load(SeqCst), 2);
 }
 
 /// The maximum number of renewals is in progress and lost in an outage. The next one is still sent,
@@ -115,10 +115,10 @@ async fn hanging_renewals_do_not_block_others() {
         let faulty = store();
         let lock = client(&faulty, Settings::new().heartbeat_retries(retries)).lock("a").unwrap();
         let guard = lock.try_acquire().await.unwrap().unwrap();
-        faulty.k.all_hang.store(true, SeqCst);
+        faulty.state.all_hang.store(true, SeqCst);
         tokio::time::sleep(Duration::from_secs(11)).await;
-        faulty.k.all_hang.store(false, SeqCst);
-        faulty.k.latency_ms.store(latency, SeqCst);
+        faulty.state.all_hang.store(false, SeqCst);
+        faulty.state.latency_ms.store(latency, SeqCst);
         tokio::time::sleep(TEN_MINUTES).await;
         assert!(guard.is_held(), "lost with {retries} retries at {latency} ms");
     }
@@ -129,12 +129,12 @@ async fn hanging_renewals_do_not_block_others() {
 async fn status_reports_unanswered_heartbeats() {
     let faulty = store();
     let election = lead_one_term(&client(&faulty, Settings::new())).await;
-    faulty.k.all_hang.store(true, SeqCst);
+    faulty.state.all_hang.store(true, SeqCst);
     tokio::time::sleep(Duration::from_secs(6)).await;
     let status = election.status();
     assert!(status.is_leading());
     assert!(status.error.is_some_and(|error| error.is_outcome_unknown()));
-    faulty.k.all_hang.store(false, SeqCst);
+    faulty.state.all_hang.store(false, SeqCst);
     tokio::time::sleep(Duration::from_secs(6)).await;
     let status = election.status();
     assert!(status.is_leading() && status.error.is_none(), "{status:?}");
@@ -147,12 +147,12 @@ async fn hints_in_an_outage_do_not_consume_retries() {
     let lock = client(&faulty, Settings::new()).lock("a").unwrap();
     let guard = lock.try_acquire().await.unwrap().unwrap();
     tokio::time::sleep(millis(500)).await;
-    faulty.k.renew_fails.store(true, SeqCst);
+    faulty.state.renew_fails.store(true, SeqCst);
     for _ in 0..10 {
         faulty.hint();
         tokio::time::sleep(millis(100)).await;
     }
-    faulty.k.renew_fails.store(false, SeqCst);
+    faulty.state.renew_fails.store(false, SeqCst);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(guard.is_held());
 }
@@ -162,7 +162,7 @@ async fn hints_in_an_outage_do_not_consume_retries() {
 async fn retries_of_many_clients_are_jittered() {
     const CLIENTS: u64 = 30;
     let faulty = store().watching(WatchFault::Refused);
-    faulty.k.all_fail.store(true, SeqCst);
+    faulty.state.all_fail.store(true, SeqCst);
     for seed in 0..CLIENTS {
         let clock = Arc::new(TokioClock::new());
         let builder = Client::builder(Arc::new(faulty.clone())).clock(clock).seed(seed);
@@ -170,7 +170,7 @@ async fn retries_of_many_clients_are_jittered() {
         tokio::spawn(async move { lock.acquire(TEN_MINUTES).await });
     }
     tokio::time::sleep(millis(1)).await;
-    let counts = || (faulty.k.acquires.load(SeqCst), faulty.k.watches.load(SeqCst));
+    let counts = || (faulty.state.acquires.load(SeqCst), faulty.state.watches.load(SeqCst));
     let (first, mut last, mut most) = (counts(), counts(), (0, 0));
     for _ in 0..60_000 {
         tokio::time::sleep(millis(1)).await;

@@ -1,4 +1,4 @@
-//! The stage is a server on an SQLite store, and instances that campaign on it.
+//! A fixture is a server on an SQLite store, and instances that campaign on it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A stage is a server, its store, and the gate between the two.
-pub(crate) struct Stage {
+/// A fixture is a server, its store, and the gate between the two.
+pub(crate) struct Fixture {
     _folder: Option<TempDir>,
     pub(crate) store: Arc<dyn LockStore>,
-    /// This store between the server and the real store can be shut.
-    pub(crate) door: GatedStore,
+    /// The gate between the server and the store; while it is shut, calls block.
+    pub(crate) gate: GatedStore,
     pub(crate) api: AdminApi,
     pub(crate) address: SocketAddr,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
 
-impl Stage {
+impl Fixture {
     pub(crate) async fn new() -> Self {
         Self::with(|api| api).await
     }
@@ -37,8 +37,8 @@ impl Stage {
         Self::on(store, Some(folder), change).await
     }
 
-    /// Creates a stage on a store that reports changes at once.
-    pub(crate) async fn that_tells() -> Self {
+    /// Creates a fixture on a store that sends hints.
+    pub(crate) async fn with_hints() -> Self {
         Self::on(Arc::new(MemoryStore::new()), None, |api| api).await
     }
 
@@ -47,20 +47,20 @@ impl Stage {
         folder: Option<TempDir>,
         change: impl FnOnce(AdminApi) -> AdminApi,
     ) -> Self {
-        let door = GatedStore::new(store.clone());
-        let api = AdminApi::new(client(Arc::new(door.clone()), "ops@console"));
+        let gate = GatedStore::new(store.clone());
+        let api = AdminApi::new(client(Arc::new(gate.clone()), "ops@console"));
         let api = change(api.limits(Limits::default().writes_per_second(10_000)));
-        let mut stage = Self {
+        let mut fixture = Self {
             _folder: folder,
             store,
-            door,
+            gate,
             api,
             address: "127.0.0.1:0".parse().unwrap(),
             stop: CancellationToken::new(),
             task: None,
         };
-        stage.serve().await;
-        stage
+        fixture.serve().await;
+        fixture
     }
 
     /// Serves on the address, which is a new one the first time.
@@ -71,7 +71,7 @@ impl Stage {
         self.task = Some(tokio::spawn(server.run(self.stop.clone().cancelled_owned())));
     }
 
-    pub(crate) async fn go_away(&mut self) {
+    pub(crate) async fn stop_server(&mut self) {
         self.stop.cancel();
         self.task.take().unwrap().await.unwrap();
     }
@@ -90,8 +90,8 @@ impl Stage {
     }
 }
 
-/// This ttl is long enough for heartbeats to renew the lease beside a browser on a busy machine,
-/// and short enough for a test to wait until it expires.
+/// This ttl is long enough for heartbeats to renew the lease while a browser keeps the machine
+/// busy, and short enough for a test to wait until it expires.
 pub(crate) const TTL: Duration = Duration::from_secs(8);
 
 pub(crate) fn client(store: Arc<dyn LockStore>, label: &str) -> Client {

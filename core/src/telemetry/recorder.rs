@@ -1,5 +1,5 @@
-//! This module records metrics. Handles are looked up once: a heartbeat of ten thousand leases only
-//! adds to numbers.
+//! The engine records its metrics through these types. Handles are looked up once, so a heartbeat
+//! of ten thousand leases only increments numbers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +34,7 @@ struct CallMetrics {
     seconds: Histogram,
 }
 
-/// There is one handle for each value of a label, of which there are few.
+/// There is one handle for each of the few values of a label.
 #[derive(Debug)]
 struct PerLabel<T>(Vec<(&'static str, T)>);
 
@@ -85,19 +85,19 @@ impl ClientMetrics {
         outcome: &'static str,
         took: Duration,
     ) {
-        let meters = {
+        let call = {
             let mut calls = self.calls.lock();
             calls.entry(operation).or_insert_with(|| Arc::new(CallMetrics::new(operation))).clone()
         };
-        meters.outcomes.with(outcome, |counter| counter.increment(1));
-        meters.seconds.record(took);
+        call.outcomes.with(outcome, |counter| counter.increment(1));
+        call.seconds.record(took);
     }
 
     /// Records the outcomes of a batch of renewals, or its failure.
-    pub(crate) fn record_renewals(&self, leases: usize, answers: &Result<Vec<RenewOutcome>>) {
+    pub(crate) fn record_renewals(&self, leases: usize, outcomes: &Result<Vec<RenewOutcome>>) {
         let (mut extended, mut lost, mut disabled, mut failed) = (0, 0, 0, 0);
-        match answers {
-            Ok(answers) => answers.iter().for_each(|answer| match answer {
+        match outcomes {
+            Ok(outcomes) => outcomes.iter().for_each(|outcome| match outcome {
                 RenewOutcome::Extended { .. } => extended += 1,
                 RenewOutcome::Lost => lost += 1,
                 RenewOutcome::Disabled { .. } => disabled += 1,
@@ -112,8 +112,8 @@ impl ClientMetrics {
         }
     }
 
-    /// Records how much trust was left when a renewal was confirmed. With none left the reply came
-    /// too late to count as a renewal.
+    /// Records the time to the trust deadline when a renewal was confirmed. After the deadline, the
+    /// reply came too late to count as a renewal.
     pub(crate) fn record_trust_left(&self, left: Duration) {
         if !left.is_zero() {
             self.time_to_deadline.record(left);
@@ -144,7 +144,7 @@ impl ClientMetrics {
     pub(crate) fn start_wait<'a>(&'a self, clock: &'a dyn Clock) -> WaitTimer<'a> {
         let waiting = GaugeGuard::new(&self.waiting);
         WaitTimer {
-            meters: self,
+            metrics: self,
             clock,
             from: clock.now(),
             outcome: "cancelled",
@@ -192,7 +192,7 @@ pub(crate) fn call_outcome<T>(outcome: &Result<T>) -> &'static str {
 /// A wait timer measures a wait for a lock; a timer that is dropped without an outcome counts as
 /// cancelled.
 pub(crate) struct WaitTimer<'a> {
-    meters: &'a ClientMetrics,
+    metrics: &'a ClientMetrics,
     clock: &'a dyn Clock,
     from: Moment,
     outcome: &'static str,
@@ -212,7 +212,7 @@ impl WaitTimer<'_> {
 impl Drop for WaitTimer<'_> {
     fn drop(&mut self) {
         let waited = self.clock.now().saturating_since(self.from);
-        self.meters.waits.with(self.outcome, |histogram| histogram.record(waited));
+        self.metrics.waits.with(self.outcome, |histogram| histogram.record(waited));
     }
 }
 
@@ -222,7 +222,7 @@ pub(crate) struct ElectionMetrics {
     leading: Gauge,
     disabled: Gauge,
     is_disabled: Option<GaugeGuard>,
-    /// Another instance held the name when the leader was last known.
+    /// Another instance held the name when its holder was last seen.
     others: bool,
     terms: Counter,
     ended: PerLabel<Counter>,
@@ -319,6 +319,6 @@ impl Drop for GaugeGuard {
 
 impl fmt::Debug for GaugeGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Raised")
+        f.write_str("GaugeGuard")
     }
 }

@@ -33,7 +33,7 @@ const who = ({ label, host, pid }) => plain(label ?? `${host}, pid ${pid}`);
 
 const where = ({ label, host, pid }) => (label === null ? "" : plain(`${host}, pid ${pid}`));
 
-const SAID = {
+const STATE_NAMES = {
   held: "held",
   free: "free",
   ending: "stopping",
@@ -58,7 +58,7 @@ function since(entry) {
   return `disabled${by} since ${at} (${span(grown(entry, disabled.for_ms))})`;
 }
 
-function termSaid({ token, holder, from, to, unsure }) {
+function termText({ token, holder, from, to, unsure }) {
   const until = to === null ? "now" : (unsure ? "some time after " : "") + moment(clock(to));
   return `term ${token}: ${who(holder)}, from ${moment(clock(from))} to ${until}`;
 }

@@ -1,4 +1,4 @@
-//! The status, arguments, input and signals pass between the caller and the command.
+//! Arguments, input and signals are forwarded to the command, and its status to the caller.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -36,7 +36,7 @@ fn the_command_gets_lock_and_growing_token() {
     }
 }
 
-/// Variables that `run` uses itself are not for the command, and least of all the secret.
+/// The command does not inherit the variables that `run` uses itself, and above all not the token.
 #[test]
 #[cfg(feature = "http")]
 fn run_hides_its_own_variables_from_the_command() {
@@ -64,12 +64,12 @@ fn run_hides_its_own_variables_from_the_command() {
 #[test]
 fn arguments_are_passed_unchanged() {
     let bench = Bench::new();
-    let odd = OsStr::from_bytes(b"-\xff\n --store");
+    let unusual = OsStr::from_bytes(b"-\xff\n --store");
     let huge = "x".repeat(100_000);
     let mut command = bench.leasehold(&["run", "--lock", "a", "--", "printf", "%s"]);
-    let output = command.arg(odd).args([&huge; 10]).output().unwrap();
-    assert_eq!(output.stdout.len(), odd.len() + 10 * huge.len());
-    assert!(output.stdout.starts_with(odd.as_bytes()));
+    let output = command.arg(unusual).args([&huge; 10]).output().unwrap();
+    assert_eq!(output.stdout.len(), unusual.len() + 10 * huge.len());
+    assert!(output.stdout.starts_with(unusual.as_bytes()));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn only_standard_streams_are_inherited() {
     let list = "set -- /proc/$$/fd/*; echo $#";
     let direct = Command::new("sh").args(["-c", list]).stdin(Stdio::null()).output().unwrap();
     let ours = bench.run(&[], list).output().unwrap();
-    assert_eq!(stdout(&ours), stdout(&direct), "descriptors were left open for the command");
+    assert_eq!(stdout(&ours), stdout(&direct), "the command inherited file descriptors");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn signals_pass_to_the_whole_group() {
         run.signal(signal);
         wait_until(word, || bench.text("got").contains(word));
     }
-    assert!(run.0.try_wait().unwrap().is_none(), "a signal that is only passed on ended it");
+    assert!(run.0.try_wait().unwrap().is_none(), "a forwarded signal ended the run");
     run.signal(Signal::TERM);
     assert_eq!(run.exit(), 143);
 }
@@ -128,5 +128,5 @@ fn the_commands_reaction_to_a_signal_is_returned() {
     wait_until("the command", || !bench.text("got").is_empty());
     run.signal(Signal::INT);
     assert_eq!(run.exit(), 5);
-    assert_eq!(run.said(), "");
+    assert_eq!(run.stderr(), "");
 }

@@ -1,4 +1,4 @@
-//! A crowd is many instances that campaign, and a server that controls them.
+//! Many instances campaign, and a server controls them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -15,18 +15,18 @@ use crate::support::Bench;
 /// This ttl is so long that no heartbeat and no poll informs an instance in time.
 const TTL: Duration = Duration::from_secs(1200);
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Instances share stores, because servers by default allow too few connections for a pool each.
 const INSTANCES_PER_STORE: usize = 10;
 
-pub(crate) struct Crowd {
+pub(crate) struct Instances {
     runtime: Runtime,
     elections: Vec<ElectionHandle>,
 }
 
-impl Crowd {
-    pub(crate) fn gather(bench: &Bench, size: usize) -> Self {
+impl Instances {
+    pub(crate) fn start(bench: &Bench, size: usize) -> Self {
         let runtime = Runtime::new().unwrap();
         let elections = runtime.block_on(async {
             let mut elections = Vec::new();
@@ -55,7 +55,7 @@ impl Crowd {
         self.until("disabled", |status| status.disabled.is_some() && !status.is_leading());
     }
 
-    /// Waits until one instance leads, and every other knows it.
+    /// Waits until one instance leads, and every other one knows it.
     pub(crate) fn until_one_leads(&self) {
         self.until("led", |status| {
             status.disabled.is_none() && (status.is_leading() || status.leader.is_some())
@@ -64,18 +64,18 @@ impl Crowd {
         assert_eq!(leading, 1);
     }
 
-    fn until(&self, what: &str, knows: impl Fn(&Status) -> bool) {
+    fn until(&self, what: &str, condition: impl Fn(&Status) -> bool) {
         self.runtime.block_on(async {
             for (number, election) in self.elections.iter().enumerate() {
                 let mut status = election.watch();
-                let known = timeout(PATIENCE, status.wait_for(&knows)).await;
-                assert!(known.is_ok(), "{number} does not know it {what}: {:?}", election.status());
+                let known = timeout(TEST_TIMEOUT, status.wait_for(&condition)).await;
+                assert!(known.is_ok(), "{number} is not {what}: {:?}", election.status());
             }
         });
     }
 }
 
-/// This value is a running `leasehold serve`, which ends when it is dropped.
+/// This value is a running `leasehold serve`, which is killed when it is dropped.
 pub(crate) struct Serve {
     child: Child,
     address: String,
@@ -99,9 +99,9 @@ impl Serve {
              content-length: {length}\r\nconnection: close\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     }
 }
 
