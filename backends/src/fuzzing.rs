@@ -1,8 +1,8 @@
-//! What only the fuzzer reaches: how URLs and records are read, without a server to read them from.
+//! Gives the fuzzer access to the readers of URLs and records, without a server.
 
 use crate::Result;
 
-/// The label of the store that the URL names, if it is one. Connects to nothing.
+/// Returns the label of the store that the URL names. It connects to nothing.
 pub fn label(url: &str) -> Result<String> {
     (crate::registry::driver(url)?.label)(url)
 }
@@ -16,12 +16,12 @@ pub mod server_row {
     use crate::sql::row;
     use crate::{LockRecord, Result};
 
-    /// The row, its text as PostgreSQL gives it.
+    /// Reads the row, with its text as PostgreSQL returns it.
     pub fn with_text(row: &SqliteRow) -> Result<LockRecord> {
         row::record(row, "t", row::text)
     }
 
-    /// The row, its text as MySQL gives it.
+    /// Reads the row, with its text as MySQL returns it.
     pub fn with_bytes(row: &SqliteRow) -> Result<LockRecord> {
         row::record(row, "t", row::text_of_bytes)
     }

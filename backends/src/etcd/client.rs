@@ -1,4 +1,4 @@
-//! Calls to etcd, each within the time that a store waits for its server.
+//! Calls etcd. Each call ends within the time that a store waits for its server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use super::request::{pause, send_once};
 use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::{Clock, Error, ErrorKind, Moment, Result, SystemClock};
 
-/// A request that no member accepted is repeated this often, since one may be up again.
+/// A request that no member accepted is sent at most this many times, since one may be up again.
 const TRIES: usize = 6;
 
-/// The largest answer in bytes, where the driver's own limit of 4 MiB is too low.
+/// The largest reply in bytes, for calls for which the driver's own limit of 4 MiB is too low.
 const LARGE_REPLY_BYTES: usize = 256 << 20;
 
 const DISCARDED_AFTER: Duration = Duration::from_secs(2);
@@ -44,8 +44,9 @@ impl EtcdClient {
         &self.members
     }
 
-    /// Ends an etcd lease to which no key is attached any longer, a moment later, so that clients
-    /// that wait for its name are served first. If this process ends before, the lease runs out.
+    /// Ends an etcd lease to which no key is attached any longer. This happens after a delay, so
+    /// that clients that wait for its name are served first. If this process ends before, the lease
+    /// expires.
     pub(super) fn discard(&self, lease: i64) {
         let etcd = self.clone();
         tokio::spawn(async move {
@@ -78,7 +79,7 @@ pub(super) struct BoundedCall {
 /// What a request may change in etcd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
-    /// Nothing, or nothing on which any lease depends: another member may be asked the same.
+    /// It changes nothing on which any lease depends, so it may also be sent to another member.
     None,
     /// The request writes: it is repeated only if it certainly had no effect.
     Write,
@@ -122,7 +123,7 @@ impl BoundedCall {
         done.await?.map_err(error_codes::reading)
     }
 
-    /// Runs a transaction that writes. The inner error says that an etcd lease in it is over.
+    /// Runs a transaction that writes. The inner error means that an etcd lease in it has expired.
     pub(super) async fn write_txn(
         &self,
         txn: Txn,
@@ -138,7 +139,7 @@ impl BoundedCall {
         }
     }
 
-    /// Creates an etcd lease of that many seconds, and returns its id and its real duration.
+    /// Creates an etcd lease of that many seconds, and returns its id and its actual duration.
     pub(super) async fn grant(&self, seconds: i64) -> Result<(i64, Duration)> {
         let granted = self.read(async |mut client: Client| {
             let options = LeaseGrantOptions::new().with_id(lease_id::new(seconds));
@@ -148,15 +149,15 @@ impl BoundedCall {
         Ok((granted.id(), whole_seconds(granted.ttl())))
     }
 
-    /// Extends an etcd lease by its own ttl, and tells how long before this call the extension was
-    /// requested: zero, unless the answer belongs to an earlier request.
+    /// Extends an etcd lease by its own ttl, and returns how long before this call the extension
+    /// was requested: zero, unless the reply belongs to an earlier request.
     pub(super) async fn keep_alive(
         &self,
         lease: i64,
     ) -> Result<std::result::Result<Duration, LeaseExpired>> {
         let others = self.etcd.members.others();
-        // A later try that certainly had no effect does not change that an earlier one may have had
-        // one.
+        // If one try may have had an effect, the outcome stays unknown, even if a later try
+        // certainly had none.
         let mut unknown = false;
         let mut tries = 1;
         loop {
@@ -184,7 +185,7 @@ impl BoundedCall {
         }
     }
 
-    /// Ends an etcd lease, and the keys that are on it, unless it is over.
+    /// Revokes an etcd lease, which removes its keys, unless the lease has expired.
     pub(super) async fn revoke(&self, lease: i64) -> Result<()> {
         let revoked = self.write(async |mut client: Client| client.lease_revoke(lease).await);
         match revoked.await? {
@@ -193,7 +194,7 @@ impl BoundedCall {
         }
     }
 
-    /// Returns the time that is left of an etcd lease, or `None` if it is over.
+    /// Returns the remaining time of an etcd lease, or `None` if it has expired.
     pub(super) async fn time_to_live(&self, lease: i64) -> Result<Option<TimeToLive>> {
         let asked =
             self.read(async |mut client: Client| client.lease_time_to_live(lease, None).await);
@@ -208,7 +209,7 @@ impl BoundedCall {
         }
     }
 
-    /// Asks one member after the other, until one accepts the request.
+    /// Sends the request to one member after the other, until one accepts it.
     async fn send<T, F>(
         &self,
         request: impl Fn(Client) -> F,
@@ -278,15 +279,15 @@ fn unknown_outcome(error: Error) -> Error {
         .with_fix(error_codes::IS_IT_UP)
 }
 
-/// The time that is left of an etcd lease, which etcd tells in whole seconds, rounded down.
+/// The remaining time of an etcd lease, which etcd returns in whole seconds, rounded down.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeToLive {
-    /// The least that may be left, for its holder.
+    /// The minimum that may be left, for its holder.
     pub(super) for_holder: Duration,
-    /// The most that may be left, for the waiters.
+    /// The maximum that may be left, for the waiters.
     pub(super) for_waiters: Duration,
 }
 
-/// The etcd lease is over.
+/// The etcd lease has expired.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeaseExpired;

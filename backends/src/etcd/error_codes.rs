@@ -1,4 +1,4 @@
-//! Explains the errors of etcd to callers.
+//! Translates the errors of etcd into errors of the store.
 
 use etcd_client::Error as EtcdError;
 
@@ -19,7 +19,7 @@ mod code {
     pub(super) const UNAUTHENTICATED: i32 = 16;
 }
 
-/// How far a request that failed may have got.
+/// How far a failed request may have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendState {
     /// There was no connection, so no request was sent.
@@ -45,7 +45,7 @@ pub(super) fn send_state(error: &EtcdError) -> SendState {
             | code::UNIMPLEMENTED
             | code::UNAUTHENTICATED => SendState::Refused,
             _ if has_no_leader(status.message()) => SendState::NotAccepted,
-            // tonic has no other word for it. Where that word changes, the outcome is unknown.
+            // tonic reports this in no other way. If the text changes, the outcome is unknown.
             _ if format!("{status:?}").contains("ConnectError(") => SendState::NotSent,
             _ => SendState::Unknown,
         },
@@ -65,20 +65,20 @@ fn has_no_leader(said: &str) -> bool {
     matches!(said, "etcdserver: no leader" | "raft proposal dropped")
 }
 
-/// Returns whether the etcd lease is over, or never was.
+/// Returns whether the etcd lease has expired or never existed.
 pub(super) fn is_no_lease(error: &EtcdError) -> bool {
     match error {
         EtcdError::GRpcStatus(status) => {
             i32::from(status.code()) == code::NOT_FOUND
                 && status.message().contains("lease not found")
         }
-        // The client's own word for a keep-alive that was answered with a ttl of 0.
+        // The driver reports a keep-alive reply with a ttl of 0 this way.
         EtcdError::LeaseKeepAliveError(said) => said.contains("lease not found"),
         _ => false,
     }
 }
 
-/// Returns the error for keys that others change all the time.
+/// Returns the error for keys that others changed at each try.
 pub(super) fn contended() -> Error {
     Error::new(ErrorKind::Unavailable, "the keys changed each time they were read")
 }
@@ -119,7 +119,7 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
     let etcd_said = format!("etcd says: {}", said.chars().take(300).collect::<String>());
     match i32::from(status.code()) {
         code::INVALID_ARGUMENT if has("authentication failed") => {
-            (Denied, "user or password is wrong".to_owned(), "check both in the URL")
+            (Denied, "the user or the password is wrong".to_owned(), "check both in the URL")
         }
         code::INVALID_ARGUMENT if has("user name is empty") => (
             Denied,
@@ -138,7 +138,7 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
              readwrite --prefix=true /NAMESPACE/",
         ),
         code::UNAUTHENTICATED => {
-            (Denied, "etcd does not accept the authentication".to_owned(), "is its clock right?")
+            (Denied, "etcd does not accept the authentication".to_owned(), "is its clock correct?")
         }
         code::RESOURCE_EXHAUSTED if has("database space exceeded") => (
             Unavailable,
@@ -149,7 +149,7 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
         code::UNIMPLEMENTED => (
             Unsupported,
             "the server does not speak etcd's v3 API".to_owned(),
-            "is this etcd, and no learner or grpc-proxy of another version?",
+            "is this etcd, and not a learner or a grpc-proxy of another version?",
         ),
         code::INVALID_ARGUMENT
         | code::NOT_FOUND
@@ -158,8 +158,8 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
         _ if is_certificate_error(status) => (
             Denied,
             "this client and etcd do not trust each other's certificates".to_owned(),
-            "name the authority's in the URL, and this client's own if etcd wants one: \
-             etcds://HOST?ca=FILE&cert=FILE&key=FILE",
+            "name the authority's certificate in the URL, and this client's own if etcd requires \
+             one: etcds://HOST?ca=FILE&cert=FILE&key=FILE",
         ),
         _ if has("not supported for learner") => {
             (Unavailable, "this member is a learner".to_owned(), "name voting members")

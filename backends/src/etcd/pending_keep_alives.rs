@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::keep_alive_request::{KeepAliveReply, KeepAliveRequest};
 use crate::{Clock, Moment, SystemClock};
 
-/// The callers that wait for an answer, by etcd lease: one request each, for any number of callers.
+/// The callers that wait for a reply, by etcd lease. All callers for a lease share one request.
 pub(super) struct PendingKeepAlives {
     requests: HashMap<i64, PendingKeepAlive>,
     /// The leases whose requests are still to be sent, in order.
@@ -35,7 +35,7 @@ impl PendingKeepAlives {
         self.requests.is_empty()
     }
 
-    /// Returns since when no answer came although a caller waited.
+    /// Returns the time since which no reply came although a caller waited.
     pub(super) fn silent_since(&self) -> Instant {
         self.silent_since
     }
@@ -53,7 +53,7 @@ impl PendingKeepAlives {
         request.answers.push(answer);
     }
 
-    /// Returns the next lease to ask for. Leases for which no caller waits any longer are skipped.
+    /// Returns the next lease to keep alive. Leases for which no caller still waits are skipped.
     pub(super) fn next_unsent(&mut self) -> Option<i64> {
         while let Some(lease) = self.unsent.front().copied() {
             let request = self.requests.get(&lease);

@@ -1,4 +1,4 @@
-//! Reads from the nodes of a cluster which of them has which slots.
+//! Reads which node of a cluster owns which slots.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::slots::SlotMap;
 use crate::{Error, ErrorKind, Result};
 
 /// If a node does not return the slots within this time, the next one is asked too.
-const HEDGE: Duration = Duration::from_millis(100);
+const HEDGE_DELAY: Duration = Duration::from_millis(100);
 
 /// Asks one node after the other, without waiting for slow ones; the first answer counts.
 ///
@@ -32,7 +32,7 @@ pub(super) async fn fetch_slots(seeds: &[Client], last: &SlotMap) -> Result<Slot
     let mut asked: FuturesUnordered<_> = (0..)
         .zip(&nodes)
         .map(|(at, node)| async move {
-            sleep(HEDGE * at).await;
+            sleep(HEDGE_DELAY * at).await;
             timeout(NODE_CONNECT_TIMEOUT, fetch_slots_from(node)).await.unwrap_or_else(|_| {
                 let address = node.get_connection_info().addr();
                 let cause = error_codes::unanswered(ErrorKind::Unavailable, NODE_CONNECT_TIMEOUT);

@@ -19,8 +19,8 @@ use super::votes::{Vote, VoteHistory};
 use super::{connect, error_codes};
 use crate::{Error, ErrorKind, Result};
 
-/// How long a sentinel may take, and after it the server that it names: together less than
-/// connecting may take.
+/// The limit for a sentinel, and then for the server that it names. Both together are less than
+/// the limit for connecting.
 const STEP: Duration = Duration::from_secs(2);
 
 /// Once most sentinels have answered, the others are waited for this long.
@@ -35,9 +35,9 @@ const NAME_SENTINELS: &str =
 pub(super) struct Sentinels {
     pub(super) sentinels: Vec<Sentinel>,
     pub(super) service: String,
-    /// How its servers are connected to, but for the address.
+    /// The settings for connections to its servers, apart from the address.
     pub(super) node: ConnectionInfo,
-    /// This is shared by all runtimes, so that none goes back to a server that was replaced.
+    /// All runtimes share this, so that none returns to a server that was replaced.
     history: Arc<Mutex<VoteHistory>>,
     monitor: Mutex<Option<JoinHandle<()>>>,
 }
@@ -55,7 +55,7 @@ pub(super) struct SentinelPrimary {
     pub(super) address: Address,
 }
 
-/// How far an attempt to find the primary got. The error of the last step is the most useful.
+/// The last step of an attempt to find the primary. The error of the last step is the most useful.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum SurveyStep {
     Reached,

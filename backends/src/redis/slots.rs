@@ -100,7 +100,7 @@ fn node(value: &Value, asked: &str) -> Result<Address> {
     Ok(Address { host: known(host, asked), port })
 }
 
-/// Returns the host that a node names, or the one at which it was asked if it does not know its
+/// Returns the host that a node reports, or the one at which it was asked if it does not know its
 /// own.
 fn known(host: &str, asked: &str) -> String {
     if matches!(host, "" | "?") { asked.to_owned() } else { host.to_owned() }
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_those_of_the_specification() {
+    fn slots_match_the_specification() {
         assert_eq!(crc16(b"123456789"), 0x31c3);
         for (key, slot_of) in
             [("foo", 12182), ("bar", 5061), ("{foo}bar", 12182), ("a{foo}{bar}", 12182)]

@@ -17,7 +17,7 @@ use crate::{Error, Namespace, OpenOptions, Result};
 pub type RedisStore = Store<Redis>;
 
 impl Store<Redis> {
-    /// Opens the server, the sentinels' primary or the cluster that the URL names.
+    /// Connects to the server, the sentinels' primary or the cluster that the URL names.
     ///
     /// The URL is one of `redis://USER:PASSWORD@HOST:PORT/DB`, `redis+unix:///PATH?db=N`,
     /// `redis+cluster://HOST:PORT,HOST:PORT` and `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`;
@@ -87,7 +87,7 @@ impl Store<Redis> {
         Ok(Self::new(backend))
     }
 
-    /// Returns the statements that create the schema of that namespace: none, since Redis has none.
+    /// Returns an empty text: Redis needs no schema.
     #[must_use]
     pub fn schema(_namespace: &Namespace) -> String {
         String::new()

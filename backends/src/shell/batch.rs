@@ -1,16 +1,16 @@
-//! A batch of renewals, in which each lease is once.
+//! A batch of renewals that contains each lease once.
 
 use crate::{Error, ErrorKind, RenewOptions, RenewOutcome, Result};
 
 /// The leases of a batch, in the order of names and ids, so that batches lock rows in one order.
 pub(super) struct Batch<'a> {
     pub(super) leases: Vec<&'a RenewOptions>,
-    /// For each lease that was asked for, its index in `leases`.
+    /// For each requested lease, its index in `leases`.
     indexes: Vec<usize>,
 }
 
 impl<'a> Batch<'a> {
-    /// Merges duplicates: the last ttl counts, and each of them gets that outcome.
+    /// Merges duplicates: the last ttl applies, and each duplicate gets the same outcome.
     pub(super) fn new(asked: &'a [RenewOptions]) -> Self {
         let mut order: Vec<usize> = (0..asked.len()).collect();
         order.sort_by_key(|at| (&asked[*at].name, asked[*at].lease));
@@ -26,10 +26,10 @@ impl<'a> Batch<'a> {
         Self { leases, indexes }
     }
 
-    /// Returns the outcome of each lease that was asked for.
+    /// Returns the outcome of each requested lease.
     ///
-    /// A lease with an error is [`Unknown`](RenewOutcome::Unknown). If all have one, and a failure
-    /// other than a corrupt record is among them, that is the error of the batch.
+    /// The outcome of a lease with an error is [`Unknown`](RenewOutcome::Unknown). If every lease
+    /// has an error, the batch fails with the first one that is not about a corrupt record.
     pub(super) fn outcomes(self, results: Vec<Result<RenewOutcome>>) -> Result<Vec<RenewOutcome>> {
         if results.len() != self.leases.len() {
             let message = format!("{} leases have {} outcomes", self.leases.len(), results.len());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_is_asked_for_twice_is_renewed_once() {
+    fn a_lease_that_is_requested_twice_is_renewed_once() {
         let mut ids = [LeaseId::new(), LeaseId::new()];
         ids.sort_unstable();
         let [one, two] = ids;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_concerns_its_own_lease() {
+    fn a_failure_concerns_only_its_own_lease() {
         let asked = [lease("a", LeaseId::new(), 1), lease("b", LeaseId::new(), 1)];
         let batch = || Batch::new(&asked);
         let outcomes = batch().outcomes(vec![failed(ErrorKind::Unavailable), extended(1)]).unwrap();
