@@ -1,4 +1,4 @@
-//! Instances announce themselves with one record each. Nothing is decided by these records.
+//! Instances announce themselves with one record each. No decision depends on these records.
 
 use std::time::{Duration, Instant};
 
@@ -102,12 +102,12 @@ async fn one_that_says_nothing_more_is_forgotten(ctx: Ctx) -> CaseResult {
     announce(&client, &silent, ttl).await?;
     while said(&client).await?.contains(&silent) {
         let late = asked.elapsed() > ttl + ctx.end_noticed() + Duration::from_secs(90);
-        assert!(!late, "it is known though it says nothing");
+        assert!(!late, "an instance that no longer announces itself is still listed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(asked.elapsed() + ctx.coarseness() >= ttl, "it was forgotten early");
     assert_eq!(said(&client).await?, [other]);
-    // The instance may come back, for instance after a pause.
+    // The instance may announce itself again, for example after a pause.
     announce(&client, &silent, ctx.long_ttl()).await?;
     assert_eq!(known(&client).await?.len(), 2);
     Ok(())
@@ -233,7 +233,7 @@ async fn until(client: &Client, holds: impl Fn(&[Presence]) -> bool) -> CaseResu
         if holds(&said) {
             return Ok(());
         }
-        assert!(begun.elapsed() < Duration::from_secs(120), "after so long, known are {said:?}");
+        assert!(begun.elapsed() < Duration::from_secs(120), "the known instances stay {said:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -70,7 +70,7 @@ async fn a_renewed_lease_outlives_its_first_ttl(ctx: Ctx) -> CaseResult {
             return Ok(());
         }
     }
-    Err(Failure::new("this machine stalled for longer than a ttl, six times over"))
+    Err(Failure::new("this machine stalled for longer than a ttl six times"))
 }
 
 async fn an_expired_lease_is_lost(ctx: Ctx) -> CaseResult {
@@ -81,7 +81,7 @@ async fn an_expired_lease_is_lost(ctx: Ctx) -> CaseResult {
     for _ in 0..2 {
         let outcome = client.renew(&name, taken.lease, ctx.long_ttl()).await?;
         assert_eq!(outcome, RenewOutcome::Lost, "an expired lease is never revived");
-        assert_eq!(client.holder_of(&name).await?, None, "nor does it come to be in force");
+        assert_eq!(client.holder_of(&name).await?, None, "an expired lease is in force");
     }
     client.take(&name, ctx.long_ttl()).await?;
     Ok(())
@@ -147,7 +147,7 @@ async fn a_lease_of_another_name_is_lost(ctx: Ctx) -> CaseResult {
     assert_eq!(outcome, RenewOutcome::Lost);
     assert_eq!(client.get(&free).await?, None);
     let lease = client.lease_of(&held).await?.expect("the lease is in force");
-    assert!(lease.left <= ttl, "extended by way of another name, to {:?}", lease.left);
+    assert!(lease.left <= ttl, "extended through another name to {:?}", lease.left);
     Ok(())
 }
 

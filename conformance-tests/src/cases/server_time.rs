@@ -1,6 +1,5 @@
-//! Promise `server-time`: no wall clock of a client is used. Replies contain the time that is left
-//! by one clock.
-//! clock.
+//! Promise `server-time`: no wall clock of a client is used. Replies contain the remaining time, by
+//! one clock.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +37,7 @@ async fn what_is_left_never_exceeds_the_ttl(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// A reading is a time that was read, and the window in which the store decided it.
+/// A reading is a remaining time, and the window in which the store read its clock.
 struct Reading {
     left: Duration,
     asked: Instant,
