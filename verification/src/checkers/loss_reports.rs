@@ -1,6 +1,6 @@
-//! A guard reports that its lease is lost when it is, and not before: when trust has ended, when
-//! the store no longer has the lease, or when the name was disabled. It does so soon, unless the
-//! instance is frozen.
+//! A guard reports the loss of its lease soon after it is lost, and not before: when trust has
+//! ended, when the store no longer has the lease, or when the name was disabled. A frozen instance
+//! may report it later.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -143,7 +143,7 @@ mod tests {
         assert!(found(Event::Frozen(1), 12.0, "expired").is_ok());
         assert!(
             found(Event::GuardReleased(1, 0, 10), 10.0, "expired").is_err(),
-            "it is out of hand"
+            "the guard was already released"
         );
     }
 

@@ -46,8 +46,8 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    fn found(facts: &[Event]) -> Found {
-        let events: Vec<_> = facts.iter().map(|event| (1.0, event.clone())).collect();
+    fn found(events: &[Event]) -> Found {
+        let events: Vec<_> = events.iter().map(|event| (1.0, event.clone())).collect();
         check(&History::of(&events).unwrap())
     }
 

@@ -39,7 +39,7 @@ pub(super) fn check(history: &History) -> Found {
     // The last try may be sent half an interval early, with another lease's renewal.
     let tries = (tries - timing.retry_interval() / 2).mul_f64(0.998);
     // Without retries the heartbeat itself is the last try. It is sent at most half an interval
-    // early, except the first one of a lease and one that a hint sets off, which may be sent at any
+    // early, except the first one of a lease and one that a hint triggers, which may be sent at any
     // time.
     let no_retry = (timing.heartbeat_interval / 2).mul_f64(0.998);
     let mut seen = TermCauses::default();
@@ -196,7 +196,7 @@ mod tests {
             history.timing.heartbeat_retries = 0;
             check(&history)
         };
-        assert!(found(Event::Left(2), 53.1).is_ok(), "the first may go out at any time");
+        assert!(found(Event::Left(2), 53.1).is_ok(), "the first may be sent at any time");
         let renewed = Event::TrustExtended(1, 0, 10, Duration::from_millis(66_250));
         assert!(found(renewed.clone(), 53.4).is_err());
         assert!(found(renewed, 53.6).is_ok());

@@ -133,7 +133,7 @@ impl RecordingStore {
         Err(Error::new(ErrorKind::Unavailable, "simulated store failure"))
     }
 
-    /// Returns the name and the token of a lease that is to be renewed.
+    /// Returns the name and the token of a lease that must be renewed.
     pub(super) fn name_and_token(&self, renewal: &RenewOptions) -> (NameId, u64) {
         (NameTable::number(&renewal.name), self.grants.token(renewal.lease))
     }
