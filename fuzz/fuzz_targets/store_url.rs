@@ -13,7 +13,7 @@ libfuzzer_sys::fuzz_target!(|url: &str| {
     let read = said(url);
     if let Some((scheme, rest)) = url.split_once(':') {
         let same = said(&format!("{}:{rest}", scheme.to_ascii_uppercase()));
-        assert_eq!(read.is_ok(), same.is_ok(), "the case of the scheme counts: {read:?} {same:?}");
+        assert_eq!(read.is_ok(), same.is_ok(), "the case of the scheme matters: {read:?} {same:?}");
     }
     if url.contains(SECRET) {
         return;
@@ -41,9 +41,9 @@ fn said(url: &str) -> Result<String, String> {
     })
 }
 
-/// Returns where the author of the URL meant passwords to be, including characters that should have
-/// been percent-encoded: before the last `@` that is not in the value of `appName` (or of any
-/// option if no password stands before the path), and in options.
+/// Returns the ranges that the author of the URL intended as passwords, including characters that
+/// should have been percent-encoded: before the last `@` that is not in the value of `appName` (or
+/// of any option if the part before the path has no colon), and in options.
 fn passwords(url: &str) -> Vec<Range<usize>> {
     let (scheme, rest) = url.split_once(':').unwrap_or_default();
     if scheme.eq_ignore_ascii_case("sqlite") || !rest.starts_with("//") {
