@@ -220,7 +220,7 @@ impl Subject {
 }
 
 fn hangs() -> Failure {
-    Failure::new(format!("the case did not end within {TIME_LIMIT:?}"))
+    Failure::new(format!("the case hangs: it did not end within {TIME_LIMIT:?}"))
 }
 
 /// Runs the case of that name, such as `fencing::token_increases_after_expiry`, on a backend.

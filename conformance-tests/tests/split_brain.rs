@@ -1,4 +1,4 @@
-//! The cases between processes can fail: a store of which each process has its own is caught.
+//! The cases between processes can fail: they catch a store that is separate in each process.
 
 use std::env;
 use std::process::{Command, ExitCode};

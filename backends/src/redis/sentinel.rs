@@ -143,7 +143,7 @@ impl Sentinels {
     /// dropped.
     pub(super) fn start_monitor(self: &Arc<Self>) {
         let mut running = self.running();
-        // The task also ends when its runtime is gone.
+        // The task also ends when its runtime is shut down.
         if running.as_ref().is_none_or(JoinHandle::is_finished) {
             *running = Some(tokio::spawn(monitor(Arc::downgrade(self))));
         }

@@ -23,7 +23,7 @@ pub(super) fn check(history: &History) -> Found {
                     half.insert(term, *now);
                 }
             }
-            Event::Crashed(gone) => half.retain(|(process, ..), _| process != gone),
+            Event::Crashed(crashed) => half.retain(|(process, ..), _| process != crashed),
             _ => {}
         }
     }

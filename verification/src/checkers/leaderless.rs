@@ -73,12 +73,12 @@ impl NameStates {
                     return;
                 }
             }
-            Event::Crashed(gone) | Event::Leaving(gone) => {
-                self.running.remove(gone);
+            Event::Crashed(instance) | Event::Leaving(instance) => {
+                self.running.remove(instance);
                 if matches!(event, Event::Leaving(_)) {
                     return;
                 }
-                for (name, _) in self.led.extract_if(|_, (leader, _)| leader == gone) {
+                for (name, _) in self.led.extract_if(|_, (leader, _)| leader == instance) {
                     self.vacant.insert(name, now);
                 }
             }

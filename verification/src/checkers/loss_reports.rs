@@ -82,7 +82,7 @@ pub(super) fn check(history: &History) -> Found {
             Event::GuardReleased(process, name, token) => {
                 held.remove(&(*process, *name, *token));
             }
-            Event::Crashed(gone) => held.retain(|(process, ..), _| process != gone),
+            Event::Crashed(crashed) => held.retain(|(process, ..), _| process != crashed),
             Event::GuardLost(process, name, token, why) => {
                 let guard = held.remove(&(*process, *name, *token));
                 let is_over = guard.as_ref().is_some_and(|guard| guard.until <= *now + ROUNDING);

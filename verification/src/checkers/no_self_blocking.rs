@@ -42,7 +42,7 @@ pub(super) fn check(history: &History) -> Found {
                 waiting.remove(&(*process, *name));
                 open.retain(|_, of| *of != (*process, *name));
             }
-            Event::Crashed(gone) => open.retain(|_, (process, _)| process != gone),
+            Event::Crashed(crashed) => open.retain(|_, (process, _)| process != crashed),
             // Both attempts belong to this wait. A request of an earlier one may still arrive.
             Event::RefusedBy(process, name, attempt, other)
                 if [attempt, other].iter().all(|it| open.get(it) == Some(&(*process, *name))) =>

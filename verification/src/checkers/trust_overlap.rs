@@ -31,7 +31,7 @@ pub(super) fn check(history: &History) -> Found {
             Event::TrustEnded(process, name, token) => {
                 trust.remove(&(*process, *name, *token));
             }
-            Event::Crashed(gone) => trust.retain(|(process, ..), _| process != gone),
+            Event::Crashed(crashed) => trust.retain(|(process, ..), _| process != crashed),
             _ => {}
         }
     }

@@ -69,7 +69,7 @@ pub(super) fn check(history: &History) -> Found {
             Event::Started(process, name, _) | Event::GuardAcquired(process, name, _) => {
                 open.retain(|_, it| (it.process, it.name) != (*process, *name));
             }
-            Event::Crashed(gone) => open.retain(|_, it| it.process != *gone),
+            Event::Crashed(crashed) => open.retain(|_, it| it.process != *crashed),
             _ => {}
         }
     }

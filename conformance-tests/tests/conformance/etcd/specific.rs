@@ -262,9 +262,9 @@ async fn few_streams(_: Arc<Etcd>) -> CaseResult {
         }
     }
     // A lease that has ended is reported as lost, and does not get the answer of another lease.
-    let gone = RenewOptions { lease: LeaseId::new(), ..leases[0].clone() };
+    let unknown = RenewOptions { lease: LeaseId::new(), ..leases[0].clone() };
     client.release(&leases[1].name, leases[1].lease).await?;
-    let outcomes = client.store().renew(&[gone, leases[1].clone(), leases[2].clone()]).await?;
+    let outcomes = client.store().renew(&[unknown, leases[1].clone(), leases[2].clone()]).await?;
     assert!(
         matches!(
             outcomes[..],

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 
-/// This is the limit for everything that has no time limit of its own.
+/// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseResult {
@@ -98,13 +98,13 @@ pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<MySql>) -> CaseRes
     let end = async { while hints.next().await.is_some() {} };
     timeout(LIMIT, end).await.map_err(|_| Failure::new("the watch continues"))?;
     // Its user-level lock is no longer held, although the store still exists.
-    let gone = async {
+    let all_ended = async {
         while !backend.sessions(&namespace).await?.is_empty() {
             sleep(Duration::from_millis(50)).await;
         }
         Ok::<_, Failure>(())
     };
-    timeout(LIMIT, gone).await.map_err(|_| Failure::new("a connection stays open"))??;
+    timeout(LIMIT, all_ended).await.map_err(|_| Failure::new("a connection stays open"))??;
     assert!(client.store().watch().await.is_err());
     let options = client.options(LeaseId::new(), LONG);
     let error = client.store().acquire(&name("job"), &options).await.expect_err("closed");

@@ -1,4 +1,4 @@
-//! These cases cover abandoned calls, heartbeats beside the application's statements, sessions that
+//! These cases cover abandoned calls, heartbeats during the application's statements, sessions that
 //! end while they are idle, and the number of sessions.
 
 use std::num::NonZeroU32;
@@ -20,7 +20,7 @@ use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 use crate::abandoned::{self, Outage};
 
-/// This is the limit for everything that has no time limit of its own.
+/// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// This is more than the sessions of a store, abandoned calls included, and much less than the
@@ -57,7 +57,7 @@ impl Postgres {
 }
 
 /// Makes many calls that are abandoned, and returns the largest number of sessions.
-async fn give_calls_up(
+async fn abandon_calls(
     backend: &Postgres,
     namespace: &Namespace,
     client: &Client,
@@ -112,7 +112,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
                 Ok(client.store().acquire(&job, &options).await)
             }
         });
-        let most = give_calls_up(&backend, &namespace, &client, taken.lease).await?;
+        let most = abandon_calls(&backend, &namespace, &client, taken.lease).await?;
         assert!(most <= FEW, "{most} sessions, own pool: {own}");
         let error = waits.join().await?.expect_err("the table is locked");
         if own {
@@ -142,9 +142,9 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
     Ok(())
 }
 
-/// Asks for many names at the same time, gives each call up after a while, and returns the largest
-/// number of sessions.
-async fn give_many_up(
+/// Asks for many names at the same time, abandons each call after some time, and returns the
+/// largest number of sessions.
+async fn abandon_many_calls(
     backend: &Postgres,
     namespace: &Namespace,
     client: &Client,
@@ -182,7 +182,7 @@ pub(super) async fn calls_that_wait_for_a_connection_do_not_fill_the_server(
         let mut transaction = backend.admin().begin().await?;
         let lock = format!("LOCK TABLE {namespace}_locks IN ACCESS EXCLUSIVE MODE");
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
-        let most = give_many_up(&backend, &namespace, &client).await?;
+        let most = abandon_many_calls(&backend, &namespace, &client).await?;
         assert!(most <= FEW, "{most} sessions, own pool: {own}");
         transaction.rollback().await?;
         works_again(&client).await?;
@@ -296,7 +296,7 @@ pub(super) async fn heartbeats_survive_the_runtime_that_opened_their_connection(
     let client = backend.connect(&backend.named_url(&namespace), &namespace).await?;
     let job = name("job");
     let taken = client.take(&job, LONG).await?;
-    // One runtime is gone, and another one is not driven.
+    // One runtime has ended, and the other one is not driven.
     for keep in [false, true] {
         let elsewhere = std::thread::spawn({
             let (client, job, lease) = (client.clone(), job.clone(), taken.lease);
@@ -307,11 +307,11 @@ pub(super) async fn heartbeats_survive_the_runtime_that_opened_their_connection(
                 Ok::<_, std::io::Error>(keep.then_some(runtime))
             }
         });
-        let standing = tokio::task::spawn_blocking(|| elsewhere.join()).await?;
-        let standing = standing.expect("it does not panic")?;
+        let kept_runtime = tokio::task::spawn_blocking(|| elsewhere.join()).await?;
+        let kept_runtime = kept_runtime.expect("it does not panic")?;
         // A call that waits for another runtime ends with an unknown outcome.
         let renewal = client.renew(&job, taken.lease, LONG).await;
-        if let Some(runtime) = standing {
+        if let Some(runtime) = kept_runtime {
             runtime.shutdown_background();
         }
         extended(renewal?);
@@ -346,13 +346,13 @@ pub(super) async fn sessions_that_end_while_idle_cost_no_call(
             }))
             .await?;
             extended(client.renew(&job, taken.lease, LONG).await?);
-            let gone = async {
+            let all_ended = async {
                 while backend.sessions(&namespace).await? > 0 {
                     sleep(Duration::from_millis(50)).await;
                 }
                 Ok::<_, Failure>(())
             };
-            timeout(LIMIT, gone)
+            timeout(LIMIT, all_ended)
                 .await
                 .map_err(|_| Failure::new("the idle sessions do not end"))??;
             let store = client.store();

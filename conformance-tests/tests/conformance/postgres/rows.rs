@@ -50,7 +50,7 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>
             true => None,
             false => client.acquire(&job, LeaseId::new(), LONG).await.err(),
         };
-        assert!(told.is_some() || refused.is_some(), "{damage}: nobody is told");
+        assert!(told.is_some() || refused.is_some(), "{damage}: no error is reported");
         if let Some(error) = &refused {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error:?}");
         }
@@ -106,7 +106,7 @@ pub(super) async fn a_wait_that_is_rolled_back_revives_no_lease(
         let locked = lock_past_the_end(&backend, &namespace, commit).await?;
         let renewed = client.renew(&job, taken.lease, LONG).await?;
         locked.join().await?;
-        assert_eq!(renewed, RenewOutcome::Lost, "it was in force when the wait began only");
+        assert_eq!(renewed, RenewOutcome::Lost, "it was in force only when the wait began");
         let taken = client.take(&job, Duration::from_millis(1500)).await?;
         let locked = lock_past_the_end(&backend, &namespace, commit).await?;
         let released = client.release(&job, taken.lease).await?;

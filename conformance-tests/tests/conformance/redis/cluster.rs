@@ -293,7 +293,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     renewed.await?.into_iter().for_each(|one| _ = extended(one));
     nodes.signal(failing, "KILL").await?;
     for _ in 0..3 {
-        check("it is gone").await?;
+        check("it has ended").await?;
     }
     assert_eq!(client.names("").await?, healthy);
     Ok(())

@@ -154,8 +154,8 @@ pub(super) async fn a_unix_socket_is_connected_to(backend: Arc<Redis>) -> CaseRe
         assert_eq!(hint, Some(Hint::Name(name("job"))));
     }
     serving.abort();
-    let gone = format!("redis+unix://{}", folder.path().join("other.sock").display());
-    let (error, said) = refusal(&gone).await;
+    let missing = format!("redis+unix://{}", folder.path().join("other.sock").display());
+    let (error, said) = refusal(&missing).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
     Ok(())
 }

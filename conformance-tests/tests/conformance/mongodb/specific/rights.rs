@@ -35,7 +35,7 @@ pub(super) async fn users_and_their_rights() -> CaseResult {
         assert!(error.to_string().contains("authSource"), "{error}");
         assert!(!said(&error).contains("mistake"), "{}", said(&error));
     }
-    let error = MongoStore::connect(endpoint.url(), &options).await.expect_err("nobody logged in");
+    let error = MongoStore::connect(endpoint.url(), &options).await.expect_err("no user logged in");
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
 
     let full = MongoStore::connect(&endpoint.url_as("full", "secret"), &options).await?;

@@ -14,7 +14,7 @@ use crate::mongodb::endpoint::Endpoint;
 
 pub(super) const TTL: Duration = Duration::from_secs(400);
 
-/// This is much longer than anything takes that ends at all.
+/// Any call that does not hang takes much less time than this.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn new_namespace() -> Result<Namespace> {

@@ -113,7 +113,7 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     }
     let asked = commands.lock().clone();
     assert_eq!(asked, HashMap::from([("aggregate".to_owned(), 20)]));
-    // Nothing is decided by the remembered names.
+    // No decision depends on the remembered names.
     other.give_back(&taken).await?;
     other.enable(&job).await?;
     assert!(granted(ask(&name).await?).token > taken.token);
