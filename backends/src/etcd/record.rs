@@ -145,7 +145,7 @@ fn check_version(kv: &KeyValue, value: &Value) -> Result<()> {
                 let message = format!("a later version of leasehold wrote the key {key:?}");
                 Err(Error::new(
                     ErrorKind::Corrupt,
-                    format!("{message}: it has version {version}, this one reads {VERSION}"),
+                    format!("{message} with version {version}; this program reads {VERSION}"),
                 )
                 .with_fix("update leasehold in this program, too"))
             }

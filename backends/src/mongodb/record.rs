@@ -86,7 +86,7 @@ pub(super) fn check_version(document: &Document) -> Result<(), CorruptDocument> 
         return Ok(());
     }
     let message = format!(
-        "a later version of leasehold wrote it: it has version {version}, this one reads \
+        "a later version of leasehold wrote it with version {version}; this program reads \
          {VERSION}"
     );
     Err(CorruptDocument(

@@ -129,7 +129,7 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
     if let Some(version) = fields.0.get("v").filter(|version| **version != VERSION) {
         let version: String = version.chars().take(20).collect();
         return Err(corrupt_reason(format!(
-            "a later version of leasehold wrote version {version:?}: update this program"
+            "a later version of leasehold wrote it with version {version:?}: update this program"
         )));
     }
     let token: u64 = fields.parsed("token")?.ok_or_else(|| corrupt_reason("token is missing"))?;
