@@ -41,7 +41,7 @@ struct Job {
 #[derive(Debug)]
 pub(crate) struct Worker {
     child: Child,
-    said: Lines<BufReader<ChildStdout>>,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Worker {
@@ -64,12 +64,12 @@ impl Worker {
             .kill_on_drop(true)
             .spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| Failure::new("the worker has no stdout"))?;
-        Ok(Self { child, said: BufReader::new(stdout).lines() })
+        Ok(Self { child, lines: BufReader::new(stdout).lines() })
     }
 
     /// Returns the next line that the worker prints.
     pub(crate) async fn line(&mut self) -> CaseResult<String> {
-        let line = self.said.next_line().await?;
+        let line = self.lines.next_line().await?;
         line.ok_or_else(|| Failure::new("the worker ended before it printed the expected line"))
     }
 

@@ -77,7 +77,7 @@ fn is_caught(case: &str) -> bool {
         .env_remove("LEASEHOLD_TEST_COUNTS")
         .output();
     run.is_ok_and(|run| {
-        let said = String::from_utf8_lossy(&run.stdout);
-        !run.status.success() && said.contains("1 failed") && !said.contains("hangs")
+        let output = String::from_utf8_lossy(&run.stdout);
+        !run.status.success() && output.contains("1 failed") && !output.contains("hangs")
     })
 }

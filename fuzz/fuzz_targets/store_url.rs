@@ -10,9 +10,9 @@ use leasehold::fuzzing::label;
 const SECRET: &str = "s3cr3t";
 
 libfuzzer_sys::fuzz_target!(|url: &str| {
-    let read = said(url);
+    let read = label_or_error(url);
     if let Some((scheme, rest)) = url.split_once(':') {
-        let same = said(&format!("{}:{rest}", scheme.to_ascii_uppercase()));
+        let same = label_or_error(&format!("{}:{rest}", scheme.to_ascii_uppercase()));
         assert_eq!(read.is_ok(), same.is_ok(), "the case of the scheme matters: {read:?} {same:?}");
     }
     if url.contains(SECRET) {
@@ -21,23 +21,23 @@ libfuzzer_sys::fuzz_target!(|url: &str| {
     for password in passwords(url) {
         for at in [password.start, password.end] {
             let url = format!("{}{SECRET}{}", &url[..at], &url[at..]);
-            let (Ok(said) | Err(said)) = said(&url);
-            assert!(!said.contains(SECRET), "{url:?} is answered with {said}");
+            let (Ok(text) | Err(text)) = label_or_error(&url);
+            assert!(!text.contains(SECRET), "{url:?} is answered with {text}");
         }
     }
 });
 
 /// Returns the label, or the full text of the error.
-fn said(url: &str) -> Result<String, String> {
+fn label_or_error(url: &str) -> Result<String, String> {
     label(url).map_err(|error| {
         assert!(error.is_invalid(), "{error:?}");
-        let mut said = format!("{error} {error:?}");
+        let mut text = format!("{error} {error:?}");
         let mut cause = error.source();
         while let Some(error) = cause {
-            said += &format!(" {error} {error:?}");
+            text += &format!(" {error} {error:?}");
             cause = error.source();
         }
-        said
+        text
     })
 }
 

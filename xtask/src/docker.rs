@@ -108,9 +108,9 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         .output()
         .context("cannot run docker")?;
     if !done.status.success() {
-        let said =
-            [done.stdout, done.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
-        bail!("{line} failed ({}):\n{}", done.status, said.concat());
+        let output =
+            [done.stdout, done.stderr].map(|output| String::from_utf8_lossy(&output).into_owned());
+        bail!("{line} failed ({}):\n{}", done.status, output.concat());
     }
     Ok(())
 }

@@ -122,17 +122,18 @@ fn run(target: &str, seconds: u32) -> Result<Stats> {
         .current_dir(&root)
         .output()
         .context("cannot run cargo fuzz")?;
-    let said = String::from_utf8_lossy(&done.stderr);
+    let output = String::from_utf8_lossy(&done.stderr);
     if !done.status.success() {
-        bail!("{said}\n{target} failed{}", replay(target, &said, &root));
+        bail!("{output}\n{target} failed{}", replay(target, &output, &root));
     }
-    let read = |word| number_after(&said, word).with_context(|| format!("no {word} in:\n{said}"));
+    let read =
+        |word| number_after(&output, word).with_context(|| format!("no {word} in:\n{output}"));
     Ok(Stats { executions: read("stat::number_of_executed_units:")?, edges: read("cov:")? })
 }
 
 /// Returns the path of the input that made the target fail, and the commands for it.
-fn replay(target: &str, said: &str, root: &Path) -> String {
-    let Some((_, file)) = said.rsplit_once("Test unit written to ") else { return String::new() };
+fn replay(target: &str, output: &str, root: &Path) -> String {
+    let Some((_, file)) = output.rsplit_once("Test unit written to ") else { return String::new() };
     let file = PathBuf::from(file.lines().next().unwrap_or_default());
     let file = file.strip_prefix(root).unwrap_or(&file).display();
     format!(
@@ -153,10 +154,10 @@ mod tests {
 
     #[test]
     fn the_last_numbers_count() {
-        let said = "#2 INITED cov: 11 ft: 12\n#4194 DONE   cov: 306 ft: 1031 corp: 141/13Kb\n\
+        let output = "#2 INITED cov: 11 ft: 12\n#4194 DONE   cov: 306 ft: 1031 corp: 141/13Kb\n\
                     stat::number_of_executed_units: 4194\n";
-        assert_eq!(number_after(said, "cov:"), Some(306));
-        assert_eq!(number_after(said, "stat::number_of_executed_units:"), Some(4194));
-        assert_eq!(number_after(said, "rss:"), None);
+        assert_eq!(number_after(output, "cov:"), Some(306));
+        assert_eq!(number_after(output, "stat::number_of_executed_units:"), Some(4194));
+        assert_eq!(number_after(output, "rss:"), None);
     }
 }

@@ -61,8 +61,8 @@ pub(super) fn send_state(error: &EtcdError) -> SendState {
 /// Returns whether a member reports, before it does anything, that it knows of no leader: it is cut
 /// off from its peers, or an election is under way. A member reports this for requests that require
 /// a leader, and when its Raft node drops a proposal that it cannot forward.
-fn has_no_leader(said: &str) -> bool {
-    matches!(said, "etcdserver: no leader" | "raft proposal dropped")
+fn has_no_leader(message: &str) -> bool {
+    matches!(message, "etcdserver: no leader" | "raft proposal dropped")
 }
 
 /// Returns whether the etcd lease has expired or never existed.
@@ -73,7 +73,7 @@ pub(super) fn is_no_lease(error: &EtcdError) -> bool {
                 && status.message().contains("lease not found")
         }
         // The driver reports a keep-alive reply with a ttl of 0 this way.
-        EtcdError::LeaseKeepAliveError(said) => said.contains("lease not found"),
+        EtcdError::LeaseKeepAliveError(message) => message.contains("lease not found"),
         _ => false,
     }
 }
@@ -107,16 +107,16 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
     use ErrorKind::{Denied, Invalid, Unavailable, Unsupported};
     let EtcdError::GRpcStatus(status) = error else {
         return match error {
-            EtcdError::InvalidArgs(said) => (Invalid, said.clone(), ""),
+            EtcdError::InvalidArgs(message) => (Invalid, message.clone(), ""),
             EtcdError::InvalidUri(_) => {
                 (Invalid, "an address is not valid".to_owned(), "write HOST:PORT")
             }
             _ => (otherwise, "the connection to etcd failed".to_owned(), IS_IT_UP),
         };
     };
-    let said = status.message().strip_prefix("etcdserver: ").unwrap_or(status.message());
-    let has = |text: &str| said.contains(text);
-    let etcd_said = format!("etcd says: {}", said.chars().take(300).collect::<String>());
+    let message = status.message().strip_prefix("etcdserver: ").unwrap_or(status.message());
+    let has = |text: &str| message.contains(text);
+    let etcd_message = format!("etcd says: {}", message.chars().take(300).collect::<String>());
     match i32::from(status.code()) {
         code::INVALID_ARGUMENT if has("authentication failed") => {
             (Denied, "the user or the password is wrong".to_owned(), "check both in the URL")
@@ -145,7 +145,7 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
             "the database of etcd is full, and nothing was written".to_owned(),
             "compact and defragment it, then etcdctl alarm disarm",
         ),
-        code::RESOURCE_EXHAUSTED => (Unavailable, etcd_said, "is it overloaded?"),
+        code::RESOURCE_EXHAUSTED => (Unavailable, etcd_message, "is it overloaded?"),
         code::UNIMPLEMENTED => (
             Unsupported,
             "the server does not speak etcd's v3 API".to_owned(),
@@ -154,7 +154,7 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
         code::INVALID_ARGUMENT
         | code::NOT_FOUND
         | code::FAILED_PRECONDITION
-        | code::OUT_OF_RANGE => (Unavailable, etcd_said, ""),
+        | code::OUT_OF_RANGE => (Unavailable, etcd_message, ""),
         _ if is_certificate_error(status) => (
             Denied,
             "this client and etcd do not trust each other's certificates".to_owned(),
@@ -164,14 +164,16 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
         _ if has("not supported for learner") => {
             (Unavailable, "this member is a learner".to_owned(), "name voting members")
         }
-        _ if has("corrupt") => (Unavailable, etcd_said, "replace the member whose data is corrupt"),
+        _ if has("corrupt") => {
+            (Unavailable, etcd_message, "replace the member whose data is corrupt")
+        }
         _ if has_no_leader(status.message()) => (
             Unavailable,
             "no etcd member has a leader; nothing was written".to_owned(),
             "does the cluster have a majority, and does the URL name all members?",
         ),
         _ if status.message().starts_with("etcdserver") => {
-            (otherwise, etcd_said, "does the cluster have a leader and a majority?")
+            (otherwise, etcd_message, "does the cluster have a leader and a majority?")
         }
         _ => (otherwise, "the connection to etcd failed".to_owned(), IS_IT_UP),
     }
@@ -180,8 +182,8 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
 /// Returns whether one side refused the other's certificate, which tonic reports only as text of
 /// rustls.
 fn is_certificate_error(status: &impl std::fmt::Debug) -> bool {
-    let said = format!("{status:?}");
-    said.contains("invalid peer certificate") || said.contains("received fatal alert")
+    let message = format!("{status:?}");
+    message.contains("invalid peer certificate") || message.contains("received fatal alert")
 }
 
 pub(super) const IS_IT_UP: &str = "is etcd up, and reachable from here over HTTP/2 with this URL?";
@@ -192,17 +194,17 @@ mod tests {
 
     #[test]
     fn no_leader_errors_mean_not_sent() {
-        for said in ["etcdserver: no leader", "raft proposal dropped"] {
-            assert!(has_no_leader(said), "{said}");
+        for message in ["etcdserver: no leader", "raft proposal dropped"] {
+            assert!(has_no_leader(message), "{message}");
         }
         // These come after a timeout, when the write may already have been forwarded.
-        for said in [
+        for message in [
             "etcdserver: request timed out",
             "etcdserver: request timed out, possibly due to previous leader failure",
             "etcdserver: leader changed",
             "etcdserver: server stopped",
         ] {
-            assert!(!has_no_leader(said), "{said}");
+            assert!(!has_no_leader(message), "{message}");
         }
     }
 }

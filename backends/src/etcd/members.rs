@@ -250,7 +250,7 @@ impl Members {
         runtime.spawn(async move {
             for _ in 0..tries {
                 let Some(members) = this.upgrade() else { return };
-                if members.locate().await.iter().any(|said| said.leads) {
+                if members.locate().await.iter().any(|status| status.leads) {
                     return;
                 }
                 drop(members);
@@ -263,24 +263,24 @@ impl Members {
     pub(super) async fn locate(&self) -> Vec<MemberStatus> {
         let statuses = (0..self.members.len()).map(async |member| {
             let target = self.target(member);
-            let asked = async { self.client(&target).await?.status().await };
-            let Ok(said) = timeout(LOCATE_LIMIT, asked).await else {
+            let call = async { self.client(&target).await?.status().await };
+            let Ok(status) = timeout(LOCATE_LIMIT, call).await else {
                 self.forget_if_silent(&target, LOCATE_LIMIT);
                 return None;
             };
-            let said = said.ok()?;
+            let status = status.ok()?;
             self.record_reply(&target, target.since.elapsed());
-            let id = said.header().map_or(0, etcd_client::ResponseHeader::member_id);
+            let id = status.header().map_or(0, etcd_client::ResponseHeader::member_id);
             Some(MemberStatus {
                 member,
-                version: said.version().to_owned(),
-                term: said.raft_term(),
-                leads: id != 0 && id == said.leader(),
+                version: status.version().to_owned(),
+                term: status.raft_term(),
+                leads: id != 0 && id == status.leader(),
             })
         });
         let statuses: Vec<_> = join_all(statuses).await.into_iter().flatten().collect();
         // A member that was cut off may still believe that it leads an earlier term.
-        let leader = statuses.iter().filter(|said| said.leads).max_by_key(|said| said.term);
+        let leader = statuses.iter().filter(|status| status.leads).max_by_key(|status| status.term);
         if let Some(leader) = leader {
             self.chosen.store(leader.member, Ordering::Relaxed);
         }
@@ -288,7 +288,7 @@ impl Members {
     }
 
     /// Returns the address of the member that reported this.
-    pub(super) fn address(&self, said: &MemberStatus) -> &str {
-        self.members.get(said.member).map_or("", |member| member.address.as_str())
+    pub(super) fn address(&self, status: &MemberStatus) -> &str {
+        self.members.get(status.member).map_or("", |member| member.address.as_str())
     }
 }

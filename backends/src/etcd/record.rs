@@ -205,8 +205,8 @@ mod tests {
             }
         }
         for read in read(", \"version\": 2") {
-            let said = read.unwrap_err().to_string();
-            assert!(said.contains("a later version of leasehold wrote the key"), "{said}");
+            let message = read.unwrap_err().to_string();
+            assert!(message.contains("a later version of leasehold wrote the key"), "{message}");
         }
     }
 

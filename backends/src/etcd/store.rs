@@ -73,7 +73,8 @@ impl Store<Etcd> {
         let (call, members) = (client.call(), client.members());
         let (found, statuses) = tokio::join!(call.read_txn(read), members.locate());
         found?;
-        let versions = statuses.iter().map(|said| (members.address(said), said.version.as_str()));
+        let versions =
+            statuses.iter().map(|status| (members.address(status), status.version.as_str()));
         server_version::warn_of_old(&label, versions);
         Ok(Self::new(Etcd::new(label, keys, client)))
     }

@@ -205,10 +205,10 @@ mod tests {
     fn an_unknown_option_is_refused_with_the_nearest_name() {
         for (option, nearest) in [("tsl", "tls"), ("domian", "domain"), ("certs", "cert")] {
             let error = EtcdUrl::from_url(&format!("etcd://h?{option}=secret")).unwrap_err();
-            let said = error.to_string();
-            assert!(error.is_invalid() && said.contains(&format!("{option:?}")), "{said}");
-            assert!(said.contains(&format!("did you mean {nearest:?}")), "{said}");
-            assert!(!said.contains("secret"), "{said}");
+            let message = error.to_string();
+            assert!(error.is_invalid() && message.contains(&format!("{option:?}")), "{message}");
+            assert!(message.contains(&format!("did you mean {nearest:?}")), "{message}");
+            assert!(!message.contains("secret"), "{message}");
         }
         let error = EtcdUrl::from_url("etcd://h?colour=red").unwrap_err();
         assert!(error.to_string().contains("tls, ca, cert, key, domain"), "{error}");

@@ -68,10 +68,13 @@ pub(super) fn is_unauthorized(cause: &Cause) -> bool {
 }
 
 /// Returns the error for a command that the server executed only in part.
-pub(super) fn partial_failure(code: i32, said: &str) -> Error {
+pub(super) fn partial_failure(code: i32, message: &str) -> Error {
     let refused = code == code::UNAUTHORIZED;
     let kind = if refused { ErrorKind::Denied } else { ErrorKind::OutcomeUnknown };
-    Error::new(kind, format!("the server applied only part of the write: {said:?} (code {code})"))
+    Error::new(
+        kind,
+        format!("the server applied only part of the write: {message:?} (code {code})"),
+    )
 }
 
 fn described(kind: ErrorKind, message: String, fix: &str, cause: Cause) -> Error {

@@ -205,11 +205,11 @@ mod tests {
         ] {
             let Err(error) = open(url, None).await else { panic!("{url} is accepted") };
             assert!(error.is_invalid(), "{url}: {error}");
-            let mut said = error.to_string();
+            let mut message = error.to_string();
             if let Some(source) = error.source() {
-                said += &source.to_string();
+                message += &source.to_string();
             }
-            assert!(!said.contains("cret"), "{said}");
+            assert!(!message.contains("cret"), "{message}");
         }
     }
 
@@ -231,10 +231,10 @@ mod tests {
         ] {
             let url = format!("mongodb://user:pw@host/app?{option}=secret");
             let Err(error) = open(&url, None).await else { panic!("{url} is accepted") };
-            let said = error.to_string();
-            assert!(error.is_invalid() && said.contains(&format!("{option:?}")), "{said}");
-            assert!(said.contains(&format!("did you mean {nearest:?}")), "{said}");
-            assert!(!said.contains("secret"), "{said}");
+            let message = error.to_string();
+            assert!(error.is_invalid() && message.contains(&format!("{option:?}")), "{message}");
+            assert!(message.contains(&format!("did you mean {nearest:?}")), "{message}");
+            assert!(!message.contains("secret"), "{message}");
         }
     }
 

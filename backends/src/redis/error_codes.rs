@@ -66,8 +66,8 @@ pub(super) fn may_not_ask(cause: &RedisError) -> bool {
 /// Returns whether TLS failed because of a certificate. The driver passes errors of rustls on as
 /// text.
 fn is_certificate_error(cause: &RedisError) -> bool {
-    let said = cause.to_string().to_ascii_lowercase();
-    said.contains("certificate") || said.contains("received fatal alert")
+    let message = cause.to_string().to_ascii_lowercase();
+    message.contains("certificate") || message.contains("received fatal alert")
 }
 
 /// Returns the command that the server reports as unknown.

@@ -96,9 +96,9 @@ mod tests {
         }
         let unexpected = Value::Array(vec![bulk(b"what")]);
         assert_eq!(renewed(&name, Ok(unexpected)).unwrap_err().kind(), ErrorKind::Corrupt);
-        let told = ending(b"upkeep").unwrap();
+        let outcome = ending(b"upkeep").unwrap();
         assert!(
-            matches!(told, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
+            matches!(outcome, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
         );
     }
 

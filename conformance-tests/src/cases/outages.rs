@@ -66,8 +66,8 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     let lost = take(&short_lease, "lost").await?;
     // The watch is polled all the time, as the engine does.
     let mut hints = short_lease.store().watch().await?;
-    let told = Arc::new(AtomicBool::new(false));
-    let (seen, name) = (Arc::clone(&told), ctx.name("lost"));
+    let hinted = Arc::new(AtomicBool::new(false));
+    let (seen, name) = (Arc::clone(&hinted), ctx.name("lost"));
     let _listening = spawn(async move {
         while let Some(hint) = hints.next().await {
             seen.fetch_or(hint == Hint::Name(name.clone()), Ordering::Relaxed);
@@ -90,7 +90,7 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     // On a busy machine the release may take longer than such a short lease lasts.
     next.release_within(LIMIT).await?;
     let released = async {
-        while !told.load(Ordering::Relaxed) {
+        while !hinted.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(100)).await;
             take(&short_lease, "lost").await?.release_within(LIMIT).await?;
         }

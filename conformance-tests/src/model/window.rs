@@ -68,8 +68,8 @@ impl End {
 
     /// Returns whether the store may report that this much time is left.
     pub(super) fn is_in(self, left: Duration, at: Window) -> bool {
-        let told = Self::after(left, at);
-        told.latest >= self.earliest && told.earliest <= self.latest + at.precision.notices
+        let reported = Self::after(left, at);
+        reported.latest >= self.earliest && reported.earliest <= self.latest + at.precision.notices
     }
 
     /// Describes how much time is left.

@@ -249,8 +249,8 @@ impl<'a> Run<'a> {
             attempt
                 .map_or_else(|| "another client".to_owned(), |attempt| attempt.number.to_string())
         };
-        let told = format!("{:?} is {}", NAMES[name], describe::record(record, number));
-        self.note(Some(told));
+        let line = format!("{:?} is {}", NAMES[name], describe::record(record, number));
+        self.note(Some(line));
         Self::agreed(name, self.models[name].see(record, at))
     }
 

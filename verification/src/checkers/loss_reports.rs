@@ -37,13 +37,13 @@ pub(super) fn check(history: &History) -> Found {
     for (now, event) in &history.events {
         let late = held.iter().find(|((process, ..), guard)| {
             let faultless_since = faults.over_since(*process);
-            let told = guard
+            let disable_due = guard
                 .disabled
                 .zip(faultless_since)
                 .map(|(at, faultless_since)| at.max(faultless_since) + noticed_within);
             let thawed = faults.last_thaw(*process);
             let over = guard.until.max(thawed);
-            let due = told.map_or(over, |told| told.min(over));
+            let due = disable_due.map_or(over, |disable_due| disable_due.min(over));
             !faults.is_frozen(*process) && *now > due.saturating_add(REPORT_LIMIT)
         });
         if let Some((guard, HeldGuard { until, disabled })) = late {

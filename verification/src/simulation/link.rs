@@ -185,10 +185,10 @@ impl Interceptor for SimulatedStore {
         let grants = &store.grants;
         match request {
             Request::Acquire(name, mut options) => {
-                let mut told = self.record_acquire(&name, options.lease);
+                let mut recorder = self.record_acquire(&name, options.lease);
                 options.lease = grants.renamed(options.lease);
                 let reply = self.pass(Request::Acquire(name, options)).await;
-                told.answer = match &reply {
+                recorder.answer = match &reply {
                     Ok(Reply::Acquire(AcquireOutcome::Granted(_))) => AttemptResult::Granted,
                     Ok(Reply::Acquire(AcquireOutcome::Held(_))) => AttemptResult::Refused,
                     Ok(Reply::Acquire(AcquireOutcome::Disabled(_))) => AttemptResult::Disabled,

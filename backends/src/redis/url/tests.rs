@@ -39,11 +39,11 @@ fn a_bad_url_is_refused_without_its_password() {
     ] {
         let Err(error) = parse(url) else { panic!("{url} is accepted") };
         assert!(error.is_invalid(), "{url}: {error}");
-        let mut said = error.to_string();
+        let mut message = error.to_string();
         if let Some(source) = error.source() {
-            said += &source.to_string();
+            message += &source.to_string();
         }
-        assert!(!said.contains("cret"), "{said}");
+        assert!(!message.contains("cret"), "{message}");
     }
 }
 

@@ -24,15 +24,15 @@ pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
     let mut raw = client(backend.address()).await.map_err(broken)?;
     let (good, here) = (presence(), presence());
     store.store().announce(&good, TTL).await?;
-    let (said, other) = (serde_json::to_string(&here)?, serde_json::to_string(&good)?);
+    let (text, other) = (serde_json::to_string(&here)?, serde_json::to_string(&good)?);
     let foreign = raw.lease_grant(1200, None).await.map_err(broken)?.id();
     let key = format!("/{namespace}/instance/{}", here.holder.instance);
     let nested = format!("{key}/mine");
     for (key, value, lease) in [
-        (&key, &said, 0),
+        (&key, &text, 0),
         (&key, &"mine".to_owned(), foreign),
         (&key, &other, foreign),
-        (&nested, &said, foreign),
+        (&nested, &text, foreign),
     ] {
         let attached = PutOptions::new().with_lease(lease);
         raw.put(key.as_str(), value.as_str(), Some(attached)).await.map_err(broken)?;

@@ -43,7 +43,7 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
         client.store().get(&name("job")).await?;
         let changed = name(&format!("changed {round}"));
         client.disable(&changed, "upkeep").await?;
-        let told = async {
+        let hinted = async {
             while let Some(hint) = hints.next().await {
                 if hint == Hint::Name(changed.clone()) {
                     return;
@@ -51,7 +51,7 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
             }
             panic!("the watch ended");
         };
-        timeout(LIMIT, told).await.map_err(|_| Failure::new("the watch is dead"))?;
+        timeout(LIMIT, hinted).await.map_err(|_| Failure::new("the watch is dead"))?;
     }
     backend.clean(&namespace).await?;
     Ok(())
@@ -79,8 +79,8 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<MySql>) 
     sleep(Duration::from_secs(3)).await;
     let last = name("last");
     client.disable(&last, "upkeep").await?;
-    let told = async { while unread.next().await != Some(Hint::Name(last.clone())) {} };
-    timeout(LIMIT, told).await.map_err(|_| Failure::new("the watch is dead"))?;
+    let hinted = async { while unread.next().await != Some(Hint::Name(last.clone())) {} };
+    timeout(LIMIT, hinted).await.map_err(|_| Failure::new("the watch is dead"))?;
     backend.clean(&namespace).await?;
     Ok(())
 }

@@ -122,7 +122,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
             assert!(kinds.contains(&error.kind()), "{error:?}");
         } else {
             // The application's sessions continue to wait.
-            let told = async {
+            let hinted = async {
                 loop {
                     let error = client.store().get(&name("held")).await.expect_err("it is locked");
                     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
@@ -131,7 +131,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
                     }
                 }
             };
-            timeout(LIMIT, told)
+            timeout(LIMIT, hinted)
                 .await
                 .map_err(|_| Failure::new("abandoned calls continue to open connections"))?;
         }

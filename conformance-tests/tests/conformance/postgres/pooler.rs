@@ -151,11 +151,11 @@ pub(super) async fn opening_runs_no_statement_of_other_clients(
                            -M extended -c 6 -t 300 -f /tmp/insert.sql postgres 2>&1";
             let (mut written, mut runs) = (0, 0);
             while !over.load(Ordering::Relaxed) || runs == 0 {
-                let said = pooled.server.run(&["sh", "-c", command]).await?;
-                let line = said.lines().find_map(|line| line.split_once("actually processed: "));
+                let output = pooled.server.run(&["sh", "-c", command]).await?;
+                let line = output.lines().find_map(|line| line.split_once("actually processed: "));
                 let count = line.and_then(|(_, counts)| counts.split('/').next());
                 let count: Option<i64> = count.and_then(|count| count.trim().parse().ok());
-                assert_eq!(count, Some(1800), "{said}");
+                assert_eq!(count, Some(1800), "{output}");
                 written += 1800;
                 runs += 1;
             }
@@ -198,8 +198,8 @@ pub(super) async fn a_watch_through_a_pooler_listens_on_no_shared_session(
     assert_eq!(pooled.listening().await?, 0);
     assert_eq!(pooled.calls("LISTEN%").await?, 0);
     // Waiters still get hints.
-    let told = timeout(LONG / 2, hints.next()).await;
-    told.map_err(|_| Failure::new("waiters get no hint"))?;
+    let hinted = timeout(LONG / 2, hints.next()).await;
+    hinted.map_err(|_| Failure::new("waiters get no hint"))?;
     Ok(())
 }
 
@@ -257,7 +257,7 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
     polled(&pooled, 4).await?;
     while hints.next().now_or_never().is_some() {}
     holder.disable(&name("job 3"), "upkeep").await?;
-    let told = async {
+    let hinted = async {
         while let Some(hint) = hints.next().await {
             assert!(
                 [name("job 3"), name("job 7")].map(Hint::Name).contains(&hint),
@@ -268,7 +268,7 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
             }
         }
     };
-    timeout(LONG / 2, told).await.map_err(|_| Failure::new("the change causes no hint"))?;
+    timeout(LONG / 2, hinted).await.map_err(|_| Failure::new("the change causes no hint"))?;
     Ok(())
 }
 
@@ -348,7 +348,7 @@ pub(super) async fn a_pooler_of_sessions_passes_notifications(
     let taken = client.take(&name("job"), LONG).await?;
     held(client.acquire(&name("job"), LeaseId::new(), LONG).await?);
     client.give_back(&taken).await?;
-    let told = async { while hints.next().await != Some(Hint::Name(name("job"))) {} };
-    timeout(LONG / 2, told).await.map_err(|_| Failure::new("the release causes no hint"))?;
+    let hinted = async { while hints.next().await != Some(Hint::Name(name("job"))) {} };
+    timeout(LONG / 2, hinted).await.map_err(|_| Failure::new("the release causes no hint"))?;
     Ok(())
 }

@@ -44,17 +44,17 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>
         let taken = client.take(&job, LONG).await?;
         let update = format!("UPDATE {namespace}_locks SET {damage} WHERE name = '{job}'");
         backend.execute(update.clone()).await?;
-        let told = client.store().get(&job).await?.and_then(|record| record.corrupt);
+        let reported = client.store().get(&job).await?.and_then(|record| record.corrupt);
         // If the end of a lease was overwritten, the lease counts as expired.
         let refused = match damage.contains("-9223372036854775808") {
             true => None,
             false => client.acquire(&job, LeaseId::new(), LONG).await.err(),
         };
-        assert!(told.is_some() || refused.is_some(), "{damage}: no error is reported");
+        assert!(reported.is_some() || refused.is_some(), "{damage}: no error is reported");
         if let Some(error) = &refused {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error:?}");
         }
-        for why in [told, refused.map(|error| error.to_string())].into_iter().flatten() {
+        for why in [reported, refused.map(|error| error.to_string())].into_iter().flatten() {
             assert!(why.contains(job.as_str()), "{damage}: {why}");
         }
         let batch = [&taken, &sound].map(|taken| RenewOptions {

@@ -62,8 +62,10 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres
             .await?;
     }
     client.give_back(&taken).await?;
-    let told = async { while unread.next().await != Some(leasehold_core::Hint::Anything) {} };
-    timeout(LIMIT, told).await.map_err(|_| Failure::new("the missed changes are not reported"))?;
+    let hinted = async { while unread.next().await != Some(leasehold_core::Hint::Anything) {} };
+    timeout(LIMIT, hinted)
+        .await
+        .map_err(|_| Failure::new("the missed changes are not reported"))?;
     let usage = async {
         loop {
             let used: f64 = sqlx::query_scalar("SELECT pg_notification_queue_usage()")

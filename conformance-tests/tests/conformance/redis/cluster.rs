@@ -33,9 +33,9 @@ async fn start_with(backend: &Arc<Redis>, node_timeout: Duration) -> CaseResult<
     let mut create = vec!["--cluster", "create"];
     create.extend(hosts.iter().map(String::as_str));
     create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
-    let said = nodes.ask(7001, &create).await?;
-    if !said.contains("All 16384 slots covered") {
-        return Err(Failure::new(format!("there is no cluster: {said}")));
+    let reply = nodes.ask(7001, &create).await?;
+    if !reply.contains("All 16384 slots covered") {
+        return Err(Failure::new(format!("there is no cluster: {reply}")));
     }
     for part in ["cluster_state:ok", "cluster_known_nodes:6"] {
         nodes.until_all(&PORTS, "CLUSTER INFO", part).await?;
@@ -49,8 +49,8 @@ fn url(nodes: &Nodes, ports: &[u16]) -> String {
 }
 
 /// Returns the port of the primary that has the slot, according to `CLUSTER NODES`.
-fn primary_of(said: &str, slot: u16) -> Option<u16> {
-    primaries_in(said, slot).into_iter().find(|(_, _, has)| *has).map(|(port, ..)| port)
+fn primary_of(reply: &str, slot: u16) -> Option<u16> {
+    primaries_in(reply, slot).into_iter().find(|(_, _, has)| *has).map(|(port, ..)| port)
 }
 
 /// Returns the ports and ids of the primaries, each with whether it has the slot.
@@ -58,8 +58,8 @@ async fn primaries(nodes: &Nodes, ask: u16, slot: u16) -> CaseResult<Vec<(u16, S
     Ok(primaries_in(&nodes.ask(ask, &["CLUSTER", "NODES"]).await?, slot))
 }
 
-fn primaries_in(said: &str, slot: u16) -> Vec<(u16, String, bool)> {
-    let lines = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+fn primaries_in(reply: &str, slot: u16) -> Vec<(u16, String, bool)> {
+    let lines = reply.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let primary = |words: &Vec<&str>| words[2].contains("master") && !words[2].contains("fail");
     let one = |words: Vec<&str>| {
         let address = words[1].split('@').next()?;
@@ -81,8 +81,8 @@ async fn slots_of(
     names: &[LockName],
 ) -> CaseResult<Vec<u16>> {
     let line = |name| format!("CLUSTER KEYSLOT \"{namespace}:lock:{name}\"");
-    let said = nodes.ask_lines(7001, &names.iter().map(line).collect::<Vec<_>>()).await?;
-    Ok(said.iter().map(|slot| slot.parse()).collect::<Result<_, _>>()?)
+    let reply = nodes.ask_lines(7001, &names.iter().map(line).collect::<Vec<_>>()).await?;
+    Ok(reply.iter().map(|slot| slot.parse()).collect::<Result<_, _>>()?)
 }
 
 async fn slot_of(nodes: &Nodes, namespace: &Namespace, name: &str) -> CaseResult<u16> {
@@ -94,8 +94,8 @@ async fn slot_of(nodes: &Nodes, namespace: &Namespace, name: &str) -> CaseResult
 async fn reads(nodes: &Nodes) -> CaseResult<u64> {
     let mut sum = 0;
     for port in PORTS {
-        let said = nodes.ask(port, &["INFO", "stats"]).await?;
-        let reads = said.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+        let reply = nodes.ask(port, &["INFO", "stats"]).await?;
+        let reads = reply.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
         sum += reads.unwrap_or_default().trim().parse::<u64>()?;
     }
     Ok(sum)
@@ -180,9 +180,9 @@ pub(super) async fn instances_are_known_of_all_nodes(backend: Arc<Redis>) -> Cas
     }
     let line =
         |here: &Presence| format!("CLUSTER KEYSLOT {namespace}:instance:{}", here.holder.instance);
-    let said = nodes.ask_lines(7001, &announced.iter().map(line).collect::<Vec<_>>()).await?;
+    let reply = nodes.ask_lines(7001, &announced.iter().map(line).collect::<Vec<_>>()).await?;
     let slots: Result<BTreeSet<_>, _> =
-        said.iter().map(|slot| slot.parse::<u16>().map(|slot| slot / (16384 / 3))).collect();
+        reply.iter().map(|slot| slot.parse::<u16>().map(|slot| slot / (16384 / 3))).collect();
     let slots = slots?;
     assert!(slots.len() > 1, "they are all at one node");
     let known = client.store().instances().await?;
@@ -339,13 +339,13 @@ pub(super) async fn a_primary_that_hangs_is_left_once_another_is_promoted(
     let asked = PORTS.into_iter().find(|port| *port != failing).expect("there are more");
     let key = format!("{namespace}:lock:job");
     let replica = async || {
-        let said = nodes.ask(asked, &["CLUSTER", "NODES"]).await?;
-        CaseResult::Ok(primary_of(&said, slot).filter(|primary| *primary != failing))
+        let reply = nodes.ask(asked, &["CLUSTER", "NODES"]).await?;
+        CaseResult::Ok(primary_of(&reply, slot).filter(|primary| *primary != failing))
     };
     // The replica that is promoted has the lease.
     let write = format!("HSET {key} unknown field");
-    let said = nodes.ask_lines(failing, &[write, "WAIT 1 60000".to_owned()]).await?;
-    assert_eq!(said.last().map(String::as_str), Some("1"), "{said:?}");
+    let reply = nodes.ask_lines(failing, &[write, "WAIT 1 60000".to_owned()]).await?;
+    assert_eq!(reply.last().map(String::as_str), Some("1"), "{reply:?}");
     nodes.signal(failing, "STOP").await?;
     while replica().await?.is_none() {
         sleep(Duration::from_millis(100)).await;

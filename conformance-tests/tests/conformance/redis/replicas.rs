@@ -215,8 +215,8 @@ pub(super) async fn without_replicas_a_grant_is_given_back(backend: Arc<Redis>) 
     assert!(error.to_string().contains("wait_replicas"), "{error:?}");
     let record = client.get(&name("job")).await?.expect("it was granted");
     assert!(record.lease.is_none(), "{record:?}");
-    let (error, said) = refusal("redis+cluster://127.0.0.1:1?wait_replicas=1").await;
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{said}");
-    assert!(said.contains("cluster"), "{said}");
+    let (error, details) = refusal("redis+cluster://127.0.0.1:1?wait_replicas=1").await;
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{details}");
+    assert!(details.contains("cluster"), "{details}");
     Ok(())
 }

@@ -122,9 +122,9 @@ pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) 
     let store = idle.store();
     let refused = retry_while_transient(|| store.acquire(&contended, &options)).await?;
     assert_eq!(held(refused).token, next.token);
-    let (error, said) = refusal(&nodes.url(7001)).await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
-    assert!(said.contains("replica"), "{said}");
+    let (error, details) = refusal(&nodes.url(7001)).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{details}");
+    assert!(details.contains("replica"), "{details}");
     Ok(())
 }
 
@@ -237,9 +237,9 @@ pub(super) async fn what_is_wrong_with_sentinels_is_named(backend: Arc<Redis>) -
         (at(7011, "main/99"), ErrorKind::Invalid, "does not exist"),
         (nodes.url(7011), ErrorKind::Unavailable, "redis+sentinel"),
     ] {
-        let (error, said) = refusal(&url).await;
-        assert_eq!(error.kind(), kind, "{url}: {said}");
-        assert!(error.to_string().contains(part), "{url}: {said}");
+        let (error, details) = refusal(&url).await;
+        assert_eq!(error.kind(), kind, "{url}: {details}");
+        assert!(error.to_string().contains(part), "{url}: {details}");
     }
     Ok(())
 }

@@ -80,9 +80,9 @@ pub(super) async fn a_private_authority_is_trusted(backend: Arc<Redis>) -> CaseR
         (secured.url("rediss", &[("ca", "none")]), ErrorKind::Invalid, "cannot be read"),
         (secured.url("rediss", &[("ca", "key")]), ErrorKind::Invalid, "no certificate"),
     ] {
-        let (error, said) = refusal(&url).await;
-        assert_eq!(error.kind(), kind, "{url}: {said}");
-        assert!(error.to_string().contains(part), "{url}: {said}");
+        let (error, details) = refusal(&url).await;
+        assert_eq!(error.kind(), kind, "{url}: {details}");
+        assert!(error.to_string().contains(part), "{url}: {details}");
     }
     Ok(())
 }
@@ -95,14 +95,14 @@ pub(super) async fn clients_have_certificates(backend: Arc<Redis>) -> CaseResult
     let other =
         secured.url("rediss", &[("ca", "ca"), ("cert", "other_cert"), ("key", "other_key")]);
     for url in [secured.url("rediss", &[("ca", "ca")]), other] {
-        let (error, said) = refusal(&url).await;
-        assert_eq!(error.kind(), ErrorKind::Denied, "{url}: {said}");
-        assert!(error.to_string().contains("cert"), "{url}: {said}");
+        let (error, details) = refusal(&url).await;
+        assert_eq!(error.kind(), ErrorKind::Denied, "{url}: {details}");
+        assert!(error.to_string().contains("cert"), "{url}: {details}");
     }
     let half = secured.url("rediss", &[("ca", "ca"), ("cert", "cert")]);
-    let (error, said) = refusal(&half).await;
+    let (error, details) = refusal(&half).await;
     if error.kind() != ErrorKind::Invalid {
-        return Err(Failure::new(said));
+        return Err(Failure::new(details));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use mongodb::bson::{Document, doc};
 use tokio::time::timeout;
 
 use super::instances::presence;
-use super::support::{LIMIT, TTL, said};
+use super::support::{LIMIT, TTL, full_message};
 use crate::mongodb::endpoint::{Endpoint, GUARDED};
 use crate::mongodb::probes::application;
 
@@ -33,7 +33,7 @@ pub(super) async fn users_and_their_rights() -> CaseResult {
         let error = MongoStore::connect(&url, &options).await.expect_err("the password is wrong");
         assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
         assert!(error.to_string().contains("authSource"), "{error}");
-        assert!(!said(&error).contains("mistake"), "{}", said(&error));
+        assert!(!full_message(&error).contains("mistake"), "{}", full_message(&error));
     }
     let error = MongoStore::connect(endpoint.url(), &options).await.expect_err("no user logged in");
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");

@@ -40,12 +40,12 @@ pub(super) async fn new_locks(
 }
 
 /// Returns the error with all its causes.
-pub(super) fn said(error: &Error) -> String {
-    let mut said = error.to_string();
+pub(super) fn full_message(error: &Error) -> String {
+    let mut message = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        said.push_str(&format!(": {error}"));
+        message.push_str(&format!(": {error}"));
         cause = error.source();
     }
-    said
+    message
 }
