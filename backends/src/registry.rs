@@ -154,11 +154,11 @@ mod tests {
     fn a_missing_backend_names_its_feature() {
         for (schemes, _, support) in BACKENDS {
             for scheme in *schemes {
-                let asked = schema(&format!("{scheme}://u:secret@h/d"), &OpenOptions::default());
+                let result = schema(&format!("{scheme}://u:secret@h/d"), &OpenOptions::default());
                 match support {
-                    Support::Built(_) => assert!(asked.is_ok(), "{scheme}"),
+                    Support::Built(_) => assert!(result.is_ok(), "{scheme}"),
                     Support::Feature(feature) => {
-                        let error = asked.unwrap_err();
+                        let error = result.unwrap_err();
                         assert!(error.is_unsupported(), "{error}");
                         assert!(error.to_string().contains(&format!("feature \"{feature}\"")));
                         assert!(!error.to_string().contains("secret"), "{error}");

@@ -114,13 +114,13 @@ impl Backend for Etcd {
             }
         }
         // The lease starts at the grant, so its remaining time is counted from before the request.
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         let (lease, ttl) = call.grant(seconds(options.ttl)).await?;
         let grant = transaction::grant(&self.keys, name, options, lease);
         let Ok(done) = call.write_txn(grant).await? else { return Ok(Decision::Changed) };
         if done.succeeded() {
             let token = record::token_of(done.header().map_or(0, ResponseHeader::revision))?;
-            let grant = Grant { token, left: ttl.saturating_sub(asked.elapsed()) };
+            let grant = Grant { token, left: ttl.saturating_sub(sent_at.elapsed()) };
             self.refusals.note(name, &AcquireOutcome::Granted(grant));
             return Ok(Decision::Done(grant));
         }

@@ -163,8 +163,8 @@ impl BoundedCall {
         loop {
             let reply = timeout_at(self.end, self.etcd.keep_alives.keep_alive(lease)).await;
             let error = match reply.map_err(|_| timed_out(ErrorKind::OutcomeUnknown))? {
-                KeepAliveReply::Extended { asked } => {
-                    return Ok(Ok(self.start.saturating_since(asked)));
+                KeepAliveReply::Extended { sent_at } => {
+                    return Ok(Ok(self.start.saturating_since(sent_at)));
                 }
                 KeepAliveReply::LeaseExpired => return Ok(Err(LeaseExpired)),
                 KeepAliveReply::Failed(error) => error_codes::writing(error),
@@ -196,12 +196,12 @@ impl BoundedCall {
 
     /// Returns the remaining time of an etcd lease, or `None` if it has expired.
     pub(super) async fn time_to_live(&self, lease: i64) -> Result<Option<TimeToLive>> {
-        let asked =
+        let reply =
             self.read(async |mut client: Client| client.lease_time_to_live(lease, None).await);
-        match asked.await? {
-            Ok(told) if told.ttl() >= 0 => Ok(Some(TimeToLive {
-                for_holder: whole_seconds(told.ttl()),
-                for_waiters: whole_seconds(told.granted_ttl().min(told.ttl() + 1)),
+        match reply.await? {
+            Ok(live) if live.ttl() >= 0 => Ok(Some(TimeToLive {
+                for_holder: whole_seconds(live.ttl()),
+                for_waiters: whole_seconds(live.granted_ttl().min(live.ttl() + 1)),
             })),
             Ok(_) => Ok(None),
             Err(error) if error_codes::is_no_lease(&error) => Ok(None),
@@ -221,12 +221,13 @@ impl BoundedCall {
         let (members, others) = (&self.etcd.members, self.etcd.members.others());
         let send_once = |target, after| send_once(members, target, after, &request);
         let mut target = members.target(members.chosen());
-        let mut asked = FuturesUnordered::from_iter([send_once(target.clone(), Duration::ZERO)]);
+        let mut in_flight =
+            FuturesUnordered::from_iter([send_once(target.clone(), Duration::ZERO)]);
         let (mut tries, mut doubled) = (1, 0);
         loop {
             let (of, failed) = tokio::select! {
                 biased;
-                Some((of, answer)) = asked.next() => match answer {
+                Some((of, answer)) = in_flight.next() => match answer {
                     Ok(answer) => return Ok(Ok(answer)),
                     Err(failed) => (of, failed),
                 },
@@ -245,7 +246,7 @@ impl BoundedCall {
                     {
                         doubled += 1;
                         target = other;
-                        asked.push(send_once(target.clone(), Duration::ZERO));
+                        in_flight.push(send_once(target.clone(), Duration::ZERO));
                     }
                     continue;
                 }
@@ -260,8 +261,8 @@ impl BoundedCall {
                 members.use_another(of.member);
                 tries += 1;
                 target = members.target(members.after(of.member));
-                asked.push(send_once(target.clone(), pause));
-            } else if asked.is_empty() {
+                in_flight.push(send_once(target.clone(), pause));
+            } else if in_flight.is_empty() {
                 return Ok(Err(failed.error));
             }
         }

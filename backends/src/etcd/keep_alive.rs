@@ -125,7 +125,7 @@ async fn open(
     silence: &mut SilenceLimit,
 ) -> Option<KeepAliveRequest> {
     let target = members.target(members.chosen());
-    let (asked, begun) = (SystemClock.now(), Instant::now());
+    let (sent_at, begun) = (SystemClock.now(), Instant::now());
     let opening = async { members.client(&target).await?.lease_keep_alive(lease).await };
     let opened = tokio::select! {
         biased;
@@ -142,7 +142,7 @@ async fn open(
         Ok(Ok(stream)) => {
             silence.record_latency(begun.elapsed());
             members.record_reply(&target, begun.elapsed());
-            (KeepAliveReply::Extended { asked }, Some(stream))
+            (KeepAliveReply::Extended { sent_at }, Some(stream))
         }
         Ok(Err(error)) if error_codes::is_no_lease(&error) => (KeepAliveReply::LeaseExpired, None),
         Ok(Err(error)) => {

@@ -13,10 +13,10 @@ pub(super) struct KeepAliveRequest {
 
 /// The result of a keep-alive.
 pub(super) enum KeepAliveReply {
-    /// The etcd lease was extended by its whole ttl, at some time after `asked`.
+    /// The etcd lease was extended by its whole ttl, at some time after `sent_at`.
     Extended {
         /// The time of the request that was answered, which may be an earlier one.
-        asked: Moment,
+        sent_at: Moment,
     },
     /// The etcd lease has expired.
     LeaseExpired,

@@ -95,13 +95,13 @@ impl Renewal<'_> {
         seconds: i64,
     ) -> Result<RenewOutcome> {
         for _ in 0..TRIES {
-            let asked = Instant::now();
+            let sent_at = Instant::now();
             let (new, granted) = self.call.grant(seconds).await?;
             let txn = transaction::move_lease(self.keys, name, lease, new);
             let moved = self.call.write_txn(txn).await?;
             if moved.is_ok_and(|moved| moved.succeeded()) {
                 self.client.discard(lease.etcd_lease);
-                let left = granted.saturating_sub(asked.elapsed());
+                let left = granted.saturating_sub(sent_at.elapsed());
                 return Ok(RenewOutcome::Extended { left });
             }
             self.client.discard(new);

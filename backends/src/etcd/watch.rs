@@ -118,13 +118,13 @@ fn canceled(reason: &str) -> Error {
 /// events that etcd sends would fill the flow-control window of the connection, which all calls
 /// share.
 async fn follow(mut watching: WatchStream, keys: &Keys, hints: &Hints) -> Result<()> {
-    let mut asked = false;
+    let mut progress_requested = false;
     loop {
         let Ok(message) = timeout(PROGRESS_TIMEOUT, watching.message()).await else {
-            if asked {
+            if progress_requested {
                 return Err(ended("the watch does not respond"));
             }
-            asked = true;
+            progress_requested = true;
             watching.request_progress().await.map_err(error_codes::reading)?;
             continue;
         };
@@ -133,7 +133,7 @@ async fn follow(mut watching: WatchStream, keys: &Keys, hints: &Hints) -> Result
         if message.canceled() {
             return Err(canceled(message.cancel_reason()));
         }
-        asked = false;
+        progress_requested = false;
         message.events().iter().filter_map(|event| hint(keys, event)).for_each(|it| hints.send(it));
     }
 }

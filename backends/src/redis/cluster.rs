@@ -89,7 +89,7 @@ impl Cluster {
                 requests.push(request);
             }
         }
-        let asked = by_node.into_iter().map(|(owner, (indexes, requests))| {
+        let batches = by_node.into_iter().map(|(owner, (indexes, requests))| {
             let limit = limit(
                 self.connection(&owner).map_or(Duration::ZERO, |connection| connection.latency()),
             );
@@ -112,7 +112,7 @@ impl Cluster {
             }
         });
         let mut all: Vec<_> = (0..count).map(|_| None).collect();
-        for (indexes, answers) in join_all(asked).await {
+        for (indexes, answers) in join_all(batches).await {
             for (at, answer) in indexes.into_iter().zip(answers) {
                 all[at] = Some(answer);
             }

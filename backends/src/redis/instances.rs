@@ -54,8 +54,8 @@ impl Instances {
         let keys: Vec<_> = scan::keys(servers, &self.keys, "").await?.into_iter().collect();
         let mut all = Vec::new();
         for keys in keys.chunks(BATCH) {
-            let asked = |key: &Vec<u8>| ["GET", "PTTL"].map(|name| Request::command(name, key));
-            let commands: Vec<_> = keys.iter().flat_map(asked).collect();
+            let requests = |key: &Vec<u8>| ["GET", "PTTL"].map(|name| Request::command(name, key));
+            let commands: Vec<_> = keys.iter().flat_map(requests).collect();
             let answers = servers.call_all(commands, servers::full_limit).await?;
             let mut answers = answers.into_iter();
             for key in keys {

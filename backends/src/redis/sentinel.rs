@@ -113,13 +113,13 @@ impl Sentinels {
     /// Asks all sentinels, and waits for silent ones while too few have answered.
     async fn survey(&self) -> (Vec<Vote>, Option<SurveyFailure>) {
         let count = self.sentinels.len();
-        let mut asked: FuturesUnordered<_> =
+        let mut queries: FuturesUnordered<_> =
             self.sentinels.iter().map(|sentinel| sentinel.query(&self.service)).collect();
         let (mut votes, mut failed) = (Vec::new(), None);
         let mut end = Instant::now() + STEP;
         loop {
             tokio::select! {
-                answer = asked.next() => match answer {
+                answer = queries.next() => match answer {
                     Some(Ok(vote)) => {
                         votes.push(vote);
                         if votes.len() * 2 > count {
@@ -195,7 +195,7 @@ async fn monitor(sentinels: Weak<Sentinels>) {
 impl Sentinel {
     async fn query(&self, service: &str) -> std::result::Result<Vote, SurveyFailure> {
         let kept = self.open().take();
-        let asked = async {
+        let query = async {
             let mut connection = match kept {
                 Some(kept) => kept,
                 None => connect::plain(&self.client).await?,
@@ -210,7 +210,7 @@ impl Sentinel {
             *self.open() = Some(connection);
             answer
         };
-        match timeout(STEP, asked).await {
+        match timeout(STEP, query).await {
             Ok(Ok(Some(vote))) => Ok(vote),
             Ok(Ok(None)) => Err((SurveyStep::Asked, unknown())),
             Ok(Err(cause)) => {

@@ -11,12 +11,12 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// Merges duplicates: the last ttl applies, and each duplicate gets the same outcome.
-    pub(super) fn new(asked: &'a [RenewOptions]) -> Self {
-        let mut order: Vec<usize> = (0..asked.len()).collect();
-        order.sort_by_key(|at| (&asked[*at].name, asked[*at].lease));
-        let (mut leases, mut indexes) = (Vec::<&RenewOptions>::new(), vec![0; asked.len()]);
+    pub(super) fn new(requested: &'a [RenewOptions]) -> Self {
+        let mut order: Vec<usize> = (0..requested.len()).collect();
+        order.sort_by_key(|at| (&requested[*at].name, requested[*at].lease));
+        let (mut leases, mut indexes) = (Vec::<&RenewOptions>::new(), vec![0; requested.len()]);
         for at in order {
-            let next = &asked[at];
+            let next = &requested[at];
             match leases.last_mut() {
                 Some(last) if (&last.name, last.lease) == (&next.name, next.lease) => *last = next,
                 _ => leases.push(next),
@@ -89,9 +89,9 @@ mod tests {
         let mut ids = [LeaseId::new(), LeaseId::new()];
         ids.sort_unstable();
         let [one, two] = ids;
-        let asked =
+        let requested =
             [lease("b", one, 1), lease("a", two, 2), lease("b", one, 3), lease("b", two, 4)];
-        let batch = Batch::new(&asked);
+        let batch = Batch::new(&requested);
         let ttls: Vec<_> = batch.leases.iter().map(|lease| lease.ttl.as_secs()).collect();
         assert_eq!(ttls, [2, 3, 4]);
         let outcomes = batch.outcomes(vec![extended(2), extended(3), extended(4)]).unwrap();
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_failure_concerns_only_its_own_lease() {
-        let asked = [lease("a", LeaseId::new(), 1), lease("b", LeaseId::new(), 1)];
-        let batch = || Batch::new(&asked);
+        let requested = [lease("a", LeaseId::new(), 1), lease("b", LeaseId::new(), 1)];
+        let batch = || Batch::new(&requested);
         let outcomes = batch().outcomes(vec![failed(ErrorKind::Unavailable), extended(1)]).unwrap();
         assert!(matches!(outcomes[0], RenewOutcome::Unknown { .. }));
         let both = |first, second| batch().outcomes(vec![failed(first), failed(second)]);

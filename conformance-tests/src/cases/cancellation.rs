@@ -36,9 +36,9 @@ const SETTLED: Duration = Duration::from_millis(500);
 async fn settled(ctx: &Ctx, client: &Client) -> CaseResult {
     let (name, mut slowest) = (ctx.name("settled"), Duration::ZERO);
     for _ in 0..5 {
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         client.give_back(&client.take(&name, ctx.long_ttl()).await?).await?;
-        slowest = slowest.max(asked.elapsed());
+        slowest = slowest.max(sent_at.elapsed());
     }
     sleep(SETTLED.max(slowest * 10)).await;
     Ok(())

@@ -78,9 +78,9 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     in_time("the loss of the lock is never reported", lost.lost()).await?;
     assert!(!lost.is_held());
     assert!(kept.is_held(), "its lease lasts longer than the outage");
-    let asked =
+    let outcome =
         in_time("a call to a stopped server never ends", short_lease.status("kept")).await?;
-    let error = asked.expect_err("the server must be unreachable");
+    let error = outcome.expect_err("the server must be unreachable");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     server.start_again().await?;
     // The same clients continue, and so does the watch.
@@ -157,8 +157,8 @@ async fn a_slow_server_is_waited_for(ctx: Ctx) -> CaseResult {
     // A link that is too slow makes the call time out.
     link.slow(LIMIT * 2).await;
     let options = client.options(LeaseId::new(), ctx.long_ttl());
-    let asked = client.store().acquire(&taken.name, &options);
-    let error = in_time("a call never ends", asked).await?.expect_err("it is too slow");
+    let call = client.store().acquire(&taken.name, &options);
+    let error = in_time("a call never ends", call).await?.expect_err("it is too slow");
     assert!(error.is_transient(), "{error:?}");
     Ok(())
 }

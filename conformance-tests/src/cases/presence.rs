@@ -66,7 +66,7 @@ async fn presences(client: &Client) -> Result<Vec<Presence>> {
 async fn an_instance_is_known_to_all(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (here, ttl) = (presence(&["a", "b"]), ctx.long_ttl());
-    let asked = Instant::now();
+    let sent_at = Instant::now();
     announce(&first, &here, ttl).await?;
     for client in [&first, &second] {
         let known = known(client).await?;
@@ -74,7 +74,7 @@ async fn an_instance_is_known_to_all(ctx: Ctx) -> CaseResult {
         assert_eq!(known[0].presence, here);
         let most = ttl + ctx.coarseness();
         assert!(known[0].left <= most, "{:?} is left of {ttl:?}", known[0].left);
-        let least = ttl.saturating_sub(asked.elapsed() + Duration::from_secs(5));
+        let least = ttl.saturating_sub(sent_at.elapsed() + Duration::from_secs(5));
         assert!(known[0].left >= least, "{:?} is left of {ttl:?}", known[0].left);
     }
     Ok(())
@@ -98,14 +98,14 @@ async fn one_that_says_nothing_more_is_forgotten(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (silent, other, ttl) = (presence(&["a"]), presence(&["a"]), ctx.short_ttl());
     announce(&client, &other, ctx.long_ttl()).await?;
-    let asked = Instant::now();
+    let sent_at = Instant::now();
     announce(&client, &silent, ttl).await?;
     while presences(&client).await?.contains(&silent) {
-        let late = asked.elapsed() > ttl + ctx.end_noticed() + Duration::from_secs(90);
+        let late = sent_at.elapsed() > ttl + ctx.end_noticed() + Duration::from_secs(90);
         assert!(!late, "an instance that no longer announces itself is still listed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(asked.elapsed() + ctx.coarseness() >= ttl, "it was forgotten early");
+    assert!(sent_at.elapsed() + ctx.coarseness() >= ttl, "it was forgotten early");
     assert_eq!(presences(&client).await?, [other]);
     // The instance may announce itself again, for example after a pause.
     announce(&client, &silent, ctx.long_ttl()).await?;

@@ -66,12 +66,12 @@ async fn a_killed_holder_is_succeeded_when_its_lease_runs_out(ctx: Ctx) -> CaseR
         let name = ctx.name(&format!("job {round}"));
         let mut worker = Worker::start(&ctx, Role::Hold { name: name.clone(), ttl })?;
         let token: u64 = worker.line().await?.parse()?;
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         let outcome = client.acquire(&name, LeaseId::new(), ctx.long_ttl()).await?;
         let left = held(outcome).left;
         worker.kill().await?;
         let taken = client.take_when_free(&name, ctx.long_ttl()).await?;
-        let early = (asked + left).saturating_duration_since(taken.answered);
+        let early = (sent_at + left).saturating_duration_since(taken.answered);
         assert!(early <= CLOCK_TOLERANCE, "taken over {early:?} before the lease ended");
         assert!(taken.token.get() > token, "token {} after {token}", taken.token);
     }

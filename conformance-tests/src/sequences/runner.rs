@@ -188,8 +188,8 @@ impl<'a> Run<'a> {
                 let (store, lock) = (clients[*client].store(), &self.names[name]);
                 let (by, ttl) = (&self.attempts[*attempt], self.ttl(*ttl));
                 // A retry over another connection is for the same holder.
-                let asked = AcquireOptions { lease: by.id, holder: by.holder.clone(), ttl };
-                let (answer, at) = call!(self, delivery, store.acquire(lock, &asked));
+                let options = AcquireOptions { lease: by.id, holder: by.holder.clone(), ttl };
+                let (answer, at) = call!(self, delivery, store.acquire(lock, &options));
                 let verdict = self.models[name].acquire(by, ttl, answer.as_ref(), at);
                 self.note(answer.as_ref().map(describe::acquired));
                 Self::agreed(name, verdict)
@@ -219,10 +219,10 @@ impl<'a> Run<'a> {
         if answers.as_ref().is_some_and(|answers| answers.len() != batch.len()) {
             return Err(Stop::Wrong("The number of answers differs.".to_owned()));
         }
-        for (number, (one, asked)) in batch.iter().zip(&renewals).enumerate() {
+        for (number, (one, renewal)) in batch.iter().zip(&renewals).enumerate() {
             let name = name_of(one.attempt, one.elsewhere);
             let answer = answers.as_ref().map(|answers| &answers[number]);
-            Self::agreed(name, self.models[name].renew(asked.lease, asked.ttl, answer, at))?;
+            Self::agreed(name, self.models[name].renew(renewal.lease, renewal.ttl, answer, at))?;
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ struct TermCauses {
     /// These are the leases whose trust was extended at least once.
     renewed: HashSet<(NameId, u64)>,
     /// These are the leases that the store was asked to renew.
-    asked: HashSet<(NameId, u64)>,
+    requested: HashSet<(NameId, u64)>,
     hinted: HashMap<InstanceId, Duration>,
     freed: HashSet<(NameId, u64)>,
     granted: HashMap<NameId, u64>,
@@ -59,22 +59,24 @@ pub(super) fn check(history: &History) -> Found {
                 // was frozen.
                 "heartbeats failed" => {
                     let until = seen.trusted.get(&lease).copied().unwrap_or_default();
-                    let asked = until.saturating_sub(timing.ttl - timing.margin);
+                    let sent_at = until.saturating_sub(timing.ttl - timing.margin);
                     let faultless_since = seen.faults.over_since(*process);
                     let latest = until.saturating_sub(timing.stop_grace);
                     let latest = latest.max(seen.faults.last_thaw(*process)) + CAUSE_WINDOW;
                     let has_cause = faultless_since.is_none_or(|at| at + timing.ttl > *now);
                     // An instance that was frozen in the meantime need not have noticed it.
-                    let thawed = seen.faults.last_thaw(*process) >= asked;
-                    let was_tried = seen.asked.contains(&lease) || thawed;
+                    let thawed = seen.faults.last_thaw(*process) >= sent_at;
+                    let was_tried = seen.requested.contains(&lease) || thawed;
                     let tries = match timing.heartbeat_retries {
-                        0 if seen.renewed.contains(&lease) && !seen.is_hinted(*process, asked) => {
+                        0 if seen.renewed.contains(&lease)
+                            && !seen.is_hinted(*process, sent_at) =>
+                        {
                             no_retry
                         }
                         0 => Duration::ZERO,
                         _ => tries,
                     };
-                    has_cause && was_tried && asked + tries <= *now && *now <= latest
+                    has_cause && was_tried && sent_at + tries <= *now && *now <= latest
                 }
                 _ => false,
             };
@@ -116,7 +118,7 @@ impl TermCauses {
                 let before = self.trusted.insert((*name, *token), *until);
                 self.renewed.extend(before.map(|_| (*name, *token)));
             }
-            Event::Renewed(_, leases) => self.asked.extend(leases),
+            Event::Renewed(_, leases) => self.requested.extend(leases),
             Event::Hinted(process, _) => {
                 self.hinted.insert(*process, now);
             }

@@ -197,10 +197,10 @@ impl Interceptor for SimulatedStore {
                 reply
             }
             Request::Renew(mut leases) => {
-                for asked in &mut leases {
-                    asked.lease = grants.renamed(asked.lease);
+                for renewal in &mut leases {
+                    renewal.lease = grants.renamed(renewal.lease);
                 }
-                let named = leases.iter().map(|asked| store.name_and_token(asked)).collect();
+                let named = leases.iter().map(|renewal| store.name_and_token(renewal)).collect();
                 self.note_own(Event::Renewed(self.0.process, named));
                 let reply = self.pass(Request::Renew(leases)).await;
                 self.0.answered.notify_waiters();

@@ -98,15 +98,15 @@ impl RecordingStore {
         }
         let mut outcomes = self.store.renew(leases).await?;
         if self.defect == Some(Defect::RenewsDisabled) {
-            for (outcome, asked) in outcomes.iter_mut().zip(leases) {
+            for (outcome, renewal) in outcomes.iter_mut().zip(leases) {
                 if matches!(outcome, RenewOutcome::Disabled { .. }) {
-                    *outcome = RenewOutcome::Extended { left: asked.ttl };
+                    *outcome = RenewOutcome::Extended { left: renewal.ttl };
                 }
             }
         }
-        for (outcome, asked) in outcomes.iter().zip(leases) {
+        for (outcome, renewal) in outcomes.iter().zip(leases) {
             if matches!(outcome, RenewOutcome::Extended { .. }) {
-                let (name, token) = self.name_and_token(asked);
+                let (name, token) = self.name_and_token(renewal);
                 self.recorder.record(Event::Extended(process, name, token));
             }
         }

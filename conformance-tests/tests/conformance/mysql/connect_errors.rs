@@ -130,10 +130,10 @@ pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySq
         }
         // The primary became a replica while the store was open, and another server may become the
         // primary.
-        let asked = client.options(LeaseId::new(), LONG);
-        let asked = client.store().acquire(&name("other"), &asked).await;
-        let renewed = client.store().release(&taken.name, taken.lease).await;
-        for error in [asked.expect_err("no writes"), renewed.expect_err("no writes")] {
+        let request = client.options(LeaseId::new(), LONG);
+        let acquired = client.store().acquire(&name("other"), &request).await;
+        let released = client.store().release(&taken.name, taken.lease).await;
+        for error in [acquired.expect_err("no writes"), released.expect_err("no writes")] {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
             assert!(error.to_string().contains("primary"), "{error}");
         }

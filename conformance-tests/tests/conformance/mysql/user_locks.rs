@@ -96,7 +96,7 @@ impl Pair {
     async fn user_lock_wakes(&self, backend: &MySql, release: Release) -> CaseResult<bool> {
         let (first, second) = (fresh_name(), fresh_name());
         let held = [self.holder.take(&first, LONG).await?, self.holder.take(&second, LONG).await?];
-        let (asks, asked) = oneshot::channel();
+        let (ready, is_ready) = oneshot::channel();
         let (stops, stopped) = oneshot::channel();
         // The waiter is another user than the holder, and may also wait for its user-level lock.
         let (url, namespace) = (backend.url().to_owned(), self.namespace.clone());
@@ -111,7 +111,7 @@ impl Pair {
                 CaseResult::Ok((waiter, hints))
             };
             let (_waiter, mut hints) = clock.go_until(open).await?;
-            _ = asks.send(());
+            _ = ready.send(());
             // That hint may come from a read after an interval. The next such read is then late,
             // and the pause after this one is short.
             clock.jump_until(hint_of(&mut hints, &first)).await?;
@@ -123,7 +123,7 @@ impl Pair {
         });
         let releasing = async {
             let [first, second] = held;
-            asked.await.map_err(|_| Failure::new("the waiter cannot wait"))?;
+            is_ready.await.map_err(|_| Failure::new("the waiter cannot wait"))?;
             self.until_waiting(backend).await?;
             self.holder.give_back(&first).await?;
             stopped.await.map_err(|_| Failure::new("the waiter is never woken"))?;
@@ -295,9 +295,9 @@ pub(super) async fn without_a_bell_nobody_asks_all_the_time(backend: Arc<MySql>)
     drop(holder);
     sleep(SETTLED).await;
     let watching = Watching::begin(&waiter, &job).await?;
-    let asked = backend.commands_a_second(&namespace, Duration::from_secs(2)).await?;
+    let rate = backend.commands_a_second(&namespace, Duration::from_secs(2)).await?;
     // The watch reads twice a second, with a ping each.
-    assert!(asked < 30.0, "{asked} commands a second");
+    assert!(rate < 30.0, "{rate} commands a second");
     drop((watching, waiter, url));
     backend.clean(&namespace).await?;
     Ok(())
@@ -310,10 +310,10 @@ pub(super) async fn a_waiter_whom_a_bell_will_wake_asks_rarely(backend: Arc<MySq
     let watching = Watching::begin(&pair.waiter, &job).await?;
     // The first wait for the user-level lock is short.
     sleep(SETTLED * 3).await;
-    let asked = backend.commands_a_second(&pair.namespace, Duration::from_secs(6)).await?;
+    let rate = backend.commands_a_second(&pair.namespace, Duration::from_secs(6)).await?;
     // In six seconds the waiter reads up to four times, with a ping each, and waits twice for the
     // user-level lock. The holder's maintenance adds some commands.
-    assert!(asked < 2.5, "{asked} commands a second");
+    assert!(rate < 2.5, "{rate} commands a second");
     pair.holder.give_back(&taken).await?;
     watching.since(Instant::now()).await?;
     backend.clean(&pair.namespace).await?;

@@ -161,9 +161,9 @@ async fn abandon_many_calls(
     });
     let calls: Vec<_> = calls.collect();
     let asking = spawn(async move { race(calls).await.map(drop) });
-    let mut asked = pin!(asking.join());
+    let mut joined = pin!(asking.join());
     let mut most = 0;
-    while timeout(Duration::from_millis(20), &mut asked).await.is_err() {
+    while timeout(Duration::from_millis(20), &mut joined).await.is_err() {
         most = most.max(backend.sessions(namespace).await?);
     }
     Ok(most)

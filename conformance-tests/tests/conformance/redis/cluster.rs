@@ -336,10 +336,10 @@ pub(super) async fn a_primary_that_hangs_is_left_once_another_is_promoted(
     let slot = slot_of(&nodes, &namespace, "job").await?;
     let before = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
     let failing = primary_of(&before, slot).expect("a node has it");
-    let asked = PORTS.into_iter().find(|port| *port != failing).expect("there are more");
+    let live_port = PORTS.into_iter().find(|port| *port != failing).expect("there are more");
     let key = format!("{namespace}:lock:job");
     let replica = async || {
-        let reply = nodes.ask(asked, &["CLUSTER", "NODES"]).await?;
+        let reply = nodes.ask(live_port, &["CLUSTER", "NODES"]).await?;
         CaseResult::Ok(primary_of(&reply, slot).filter(|primary| *primary != failing))
     };
     // The replica that is promoted has the lease.

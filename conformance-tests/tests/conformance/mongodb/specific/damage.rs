@@ -58,8 +58,8 @@ pub(super) async fn a_foreign_document(this: Arc<MongoDb>) -> CaseResult {
         doc! { "_id": "job", "token": 1_i64 },
     ] {
         locks.replace_one(doc! { "_id": "job" }, foreign.clone()).upsert(true).await?;
-        let asked = client.options(lease, TTL);
-        let error = client.store().acquire(&name, &asked).await.expect_err("it is not ours");
+        let request = client.options(lease, TTL);
+        let error = client.store().acquire(&name, &request).await.expect_err("it is not ours");
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         assert!(error.to_string().contains("\"job\""), "{error}");
         let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
@@ -95,8 +95,8 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
         let taken = client.take(&name, TTL).await?;
         let damage = doc! { "$set": { field: value.clone() } };
         locks.update_one(doc! { "_id": "damaged" }, damage).await?;
-        let asked = client.options(LeaseId::new(), TTL);
-        let error = client.store().acquire(&name, &asked).await.err();
+        let request = client.options(LeaseId::new(), TTL);
+        let error = client.store().acquire(&name, &request).await.err();
         let error = error.unwrap_or_else(|| panic!("{field}: {value} was accepted"));
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{field}: {}", full_message(&error));
         assert!(error.to_string().contains("\"damaged\""), "{field}: {error}");
@@ -134,10 +134,10 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
     let mut more = doc! { "_id": "added", "more": "anything" };
     more.extend(sound);
     locks.insert_one(more).await?;
-    let asked = client.options(LeaseId::new(), TTL);
+    let request = client.options(LeaseId::new(), TTL);
     let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
     for error in [
-        client.store().acquire(&later, &asked).await.err(),
+        client.store().acquire(&later, &request).await.err(),
         client.store().disable(&later, &disable).await.err(),
     ] {
         let error = error.expect("a later version wrote it");

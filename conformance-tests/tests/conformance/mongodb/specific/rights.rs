@@ -46,8 +46,8 @@ pub(super) async fn users_and_their_rights() -> CaseResult {
     let reader = MongoStore::connect(&endpoint.url_as("reader", "secret"), &options).await?;
     let reader = Client::new(Arc::new(reader));
     assert_eq!(reader.get(&name).await?, None);
-    let asked = reader.options(LeaseId::new(), TTL);
-    let error = reader.store().acquire(&name, &asked).await.expect_err("it may only read");
+    let request = reader.options(LeaseId::new(), TTL);
+    let error = reader.store().acquire(&name, &request).await.expect_err("it may only read");
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     assert!(error.to_string().contains("readWrite"), "{error}");
     let error = reader.store().renew_one(&name, LeaseId::new(), TTL).await;
