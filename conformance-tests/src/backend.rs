@@ -15,7 +15,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Returns the first part of the names of its tests, such as `sqlite`.
     fn name(&self) -> &str;
 
-    /// Opens another independent client, which has connections of its own and shares only the
+    /// Opens another independent client, which has its own connections and shares only the
     /// datastore with other clients.
     ///
     /// The namespace may be new. The store then creates what it needs.

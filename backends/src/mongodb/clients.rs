@@ -2,7 +2,7 @@
 //!
 //! The driver serves its connections by tasks of the runtime in which the client was created, so a
 //! call from another runtime would wait while the threads of the first compute or block. Heartbeats
-//! come from a runtime of their own.
+//! come from a separate runtime.
 //!
 //! If a command is unanswered for some time, the next one is sent by a new client, whose
 //! connections are new: the network may have dropped the old ones silently. If the old client gets

@@ -2,7 +2,7 @@
 //!
 //! Further commands wait here and not for one of the driver's connections: the driver's queue keeps
 //! the positions of dropped calls and serves one position per event, so that a few hundred dropped
-//! calls would delay the next ones for a minute. Holders' commands have permits of their own, so
+//! calls would delay the next ones for a minute. Holders' commands have their own permits, so
 //! that no number of waiters delays a heartbeat.
 
 use std::num::NonZeroU32;

@@ -96,13 +96,13 @@ impl Cluster {
             let this = Arc::clone(self);
             async move {
                 let node = owner.clone();
-                // This runs in a task of its own, so that the latency of a slow node is measured
+                // This runs in a separate task, so that the latency of a slow node is measured
                 // even after the limit.
                 let task = tokio::spawn(async move { this.at_node(&node, &requests).await });
                 let answers = match timeout(limit, task).await {
                     Ok(Ok(answers)) => answers,
                     Ok(Err(_)) | Err(_) => {
-                        // Another node may have been promoted in its place.
+                        // Another node may have been promoted to replace it.
                         self.plan_refresh();
                         let error = missing_reply(&owner, BatchFailure::Unanswered(limit));
                         vec![Err(error); indexes.len()]
@@ -220,7 +220,7 @@ impl Cluster {
         if slots.is_empty() { self.refreshed().await } else { Ok(slots) }
     }
 
-    /// Reads the slots soon, in a task of its own.
+    /// Reads the slots soon, in a separate task.
     fn plan_refresh(self: &Arc<Self>) {
         if self.refresh_planned.swap(true, Ordering::SeqCst) {
             return;

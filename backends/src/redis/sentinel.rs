@@ -72,7 +72,7 @@ impl Sentinels {
         Self { sentinels, service, node, history: Arc::default(), monitor: Mutex::default() }
     }
 
-    /// Returns the same sentinels with connections and a task of their own, for another runtime.
+    /// Returns the same sentinels with their own connections and task, for another runtime.
     pub(super) fn without_connections(&self) -> Self {
         let clients = self.sentinels.iter().map(|sentinel| sentinel.client.clone()).collect();
         let mut separate = Self::new(clients, self.service.clone(), self.node.clone());

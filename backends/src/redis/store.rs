@@ -12,8 +12,8 @@ use crate::{Error, Namespace, OpenOptions, Result};
 
 /// Locks in Redis or Valkey; see the [module](super) for what they guarantee.
 ///
-/// Clones share their connections, which are reopened when they break. Each runtime has connections
-/// of its own, so that heartbeats do not depend on the application's threads.
+/// Clones share their connections, which are reopened when they break. Each runtime has separate
+/// connections, so that heartbeats do not depend on the application's threads.
 pub type RedisStore = Store<Redis>;
 
 impl Store<Redis> {
@@ -46,7 +46,7 @@ impl Store<Redis> {
 
     /// Builds the store on the server of a client that the application already has.
     ///
-    /// The store opens connections of its own with the client.
+    /// The store opens its own connections with the client.
     ///
     /// # Errors
     /// This fails for the same reasons as [`connect`](Self::connect).

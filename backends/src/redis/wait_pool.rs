@@ -1,7 +1,7 @@
 //! Connections for writes that wait for replicas.
 //!
-//! A server answers nothing else on a connection that waits, so each write waits on a connection
-//! of its own, up to a limit. Renewals and disables have separate connections, so that they do not
+//! A server answers nothing else on a connection that waits, so each write waits on a separate
+//! connection, up to a limit. Renewals and disables have their own connections, so that they do not
 //! wait behind grants whose replicas hang.
 
 use std::time::Duration;

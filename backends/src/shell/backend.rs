@@ -116,7 +116,7 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// It calls [`Hints::listening`] as soon as every later change will be reported, and
     /// [`Hints::send`] for each. It returns an error when the subscription breaks, and `Ok` when
     /// the store is closed permanently. After an error it is called again, following a pause. It
-    /// runs in a task of its own and may be dropped at any time.
+    /// runs in a separate task and may be dropped at any time.
     fn watch_once(&self, hints: &Hints) -> impl Future<Output = Result<()>> + Send;
 
     /// Returns how long a call may take, or `None` if the backend itself limits that operation.

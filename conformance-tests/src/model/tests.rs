@@ -114,7 +114,7 @@ fn held() -> ScriptedModel {
     model
 }
 
-/// Asserts that each answer is rejected by a model of its own.
+/// Asserts that each answer is rejected by a new model.
 fn assert_all_rejected<T>(
     before: impl Fn() -> ScriptedModel,
     answers: impl IntoIterator<Item = T>,

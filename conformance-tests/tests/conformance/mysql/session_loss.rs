@@ -39,7 +39,7 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
             }
         };
         timeout(LIMIT, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
-        // Heartbeats have a connection of their own. A read notices that the one for calls is dead.
+        // Heartbeats have their own connection. A read notices that the one for calls is dead.
         client.store().get(&name("job")).await?;
         let changed = name(&format!("changed {round}"));
         client.disable(&changed, "upkeep").await?;

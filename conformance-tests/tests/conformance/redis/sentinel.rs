@@ -131,7 +131,7 @@ pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) 
 pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
     backend: Arc<Redis>,
 ) -> CaseResult {
-    // Replica and sentinels have a user of their own, which is then disabled.
+    // The replica and the sentinels have their own user, which is then disabled.
     let options = "--requirepass secret --masteruser peer --masterauth p \
                    --user peer on '>p' '~*' '&*' +@all";
     let lines = "sentinel auth-user main peer\nsentinel auth-pass main p";

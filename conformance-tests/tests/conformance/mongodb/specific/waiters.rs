@@ -220,7 +220,7 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
             sleep(Duration::from_millis(100)).await;
         }
         drop(hints);
-        // Heartbeats have a client of their own, which also has a watch.
+        // Heartbeats have their own client, which also has a watch.
         let kept = Kept::start(Arc::clone(client.store()), Settings::new()).await?;
         let begun = Instant::now();
         loop {
