@@ -44,7 +44,7 @@ impl EtcdClient {
         &self.members
     }
 
-    /// Ends an etcd lease to which no key is attached any longer. This happens after a delay, so
+    /// Ends an etcd lease to which no key is attached anymore. This happens after a delay, so
     /// that clients that wait for its name are served first. If this process ends before, the lease
     /// expires.
     pub(super) fn discard(&self, lease: i64) {

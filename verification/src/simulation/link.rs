@@ -133,7 +133,7 @@ impl SimulatedStore {
             let reply = this.0.recording_store.reply_to(this.0.process, request).await;
             tokio::time::sleep(faults.reply_delay).await;
             this.record_fault(profile);
-            // There may be no waiter any longer.
+            // The waiter may have ended.
             let _ = match faults.reply {
                 Delivery::Arrives => send.send(reply),
                 Delivery::Lost => return,

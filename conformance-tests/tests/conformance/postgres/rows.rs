@@ -124,7 +124,7 @@ pub(super) async fn a_grant_counts_from_when_it_was_made(backend: Arc<Postgres>)
     let locked = lock_past_the_end(&backend, &namespace, false).await?;
     let taken = client.take(&job, LONG).await?;
     let waited_until = locked.join().await?;
-    // If the lease counted from the request, the wait would be subtracted from what is left.
+    // If the lease counted from the request, the wait would be subtracted from the remaining time.
     let lease = client.lease_of(&job).await?.expect("the lease is in force");
     let least = LONG.saturating_sub(waited_until.elapsed() + CLOCK_TOLERANCE);
     assert!(lease.left >= least, "{:?} is left, {least:?} at least", lease.left);
