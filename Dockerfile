@@ -1,9 +1,9 @@
-# The command line as an image.
+# Builds an image of the command line.
 #
 #   docker build --tag leasehold .
 #   docker run --rm leasehold --help
 #
-# An application's image takes the program from it, and starts its command through it:
+# An application's image copies the program, and starts its command with it:
 #
 #   COPY --from=leasehold /usr/local/bin/leasehold /usr/local/bin/
 #   ENTRYPOINT ["leasehold", "run", "--lock", "scheduler", "--", "/usr/bin/scheduler"]
@@ -13,7 +13,7 @@
 ARG BASE=debian:trixie-slim
 ARG RUST=rust:1-slim-trixie
 
-# Everything but the program. It comes first, so that the tests can build it alone.
+# This stage has everything except the program. It comes first, so that the tests can build only it.
 FROM ${BASE} AS runtime
 LABEL org.opencontainers.image.title="leasehold" \
       org.opencontainers.image.description="Runs a command on exactly one of many machines" \
@@ -21,9 +21,9 @@ LABEL org.opencontainers.image.title="leasehold" \
 # Without --store the locks are in /var/lib/leasehold/locks.db: mount a volume there.
 RUN install -d -o 65532 -g 65532 /var/lib/leasehold
 ENV XDG_STATE_HOME=/var/lib
-# By number, so that Kubernetes can tell that it is not root.
+# The user is a number, so that Kubernetes can verify that it is not root.
 USER 65532:65532
-# As the first process it passes signals on and reaps orphans, so no other init is needed.
+# As the first process it forwards signals and reaps orphaned processes, so no other init is needed.
 ENTRYPOINT ["leasehold"]
 CMD ["--help"]
 

@@ -1,8 +1,8 @@
-//! What only the fuzzer reaches: how URLs and records are read, without a server to read them from.
+//! Gives the fuzzer access to the readers of URLs and records, without a server.
 
 use crate::Result;
 
-/// The label of the store that the URL names, if it is one. Connects to nothing.
+/// Returns the label of the store that the URL names. It connects to nothing.
 pub fn label(url: &str) -> Result<String> {
     (crate::registry::driver(url)?.label)(url)
 }
@@ -17,7 +17,7 @@ pub mod server_row {
     use crate::sql::row::{self, Columns, get, text_of_bytes};
     use crate::{LockRecord, Result};
 
-    /// A row whose text is read as bytes.
+    /// Reads the text of a row as bytes.
     struct BytesRow<'r>(&'r SqliteRow);
 
     impl Columns for BytesRow<'_> {
@@ -38,12 +38,12 @@ pub mod server_row {
         }
     }
 
-    /// The row, its text as PostgreSQL gives it.
+    /// Reads the row, with its text as PostgreSQL returns it.
     pub fn with_text(row: &SqliteRow) -> Result<LockRecord> {
         row::record(row, "t")
     }
 
-    /// The row, its text as MySQL gives it.
+    /// Reads the row, with its text as MySQL returns it.
     pub fn with_bytes(row: &SqliteRow) -> Result<LockRecord> {
         row::record(&BytesRow(row), "t")
     }

@@ -6,13 +6,13 @@
 //!
 //! # What it cannot do
 //!
-//! No lease can stop a process that was paused and wakes too late: pass the fencing token to what
-//! you protect, and let it refuse tokens that are older than the newest one it has seen. The page of
-//! each module says what else its datastore cannot promise.
+//! No lease can stop a process that was paused and resumes too late: pass the fencing token to the
+//! resource that you protect, and let it refuse tokens older than the newest one that it has seen.
+//! The page of each module says what else its datastore cannot promise.
 //!
 //! # A lock
 //!
-//! It protects a section of code that one instance at a time may run:
+//! A lock protects a section of code that one instance at a time may run:
 //!
 //! ```
 //! use std::time::Duration;
@@ -40,8 +40,8 @@
 //!
 //! # An election
 //!
-//! It runs work on one instance, and on another when that one dies. The work is a [`Job`], or
-//! closures.
+//! An election runs work on one instance, and on another one when the first dies. The work is a
+//! [`Job`] or closures.
 //!
 //! ```
 //! use leasehold::election::{self, Leadership, StopReason};
@@ -70,12 +70,12 @@
 //! instance, before another starts. [`Settings`] has one main value, the ttl, and consistent
 //! defaults.
 //!
-//! # Settings from outside
+//! # Configuration
 //!
 //! With the feature `config`, `configuration::load()` reads and checks settings from environment
 //! variables and files; the module says which source is used.
 //!
-//! # The choice of a backend
+//! # Choosing a backend
 //!
 //! Each backend is a cargo feature and a module. [`url`] lists the URLs; each module also accepts
 //! the application's own pool or client.
@@ -145,8 +145,8 @@ pub use open_options::{OpenOptions, Schema};
 
 /// Connects to the store of that URL, with the default namespace and settings.
 ///
-/// [`url::open`] and [`Client::builder`] together do the same with options; [`url`] lists the
-/// forms.
+/// To set options, use [`url::open`] and [`Client::builder`] instead; [`url`] lists the forms of
+/// URLs.
 ///
 /// # Errors
 /// This fails for the same reasons as [`url::open`].

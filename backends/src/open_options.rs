@@ -1,10 +1,10 @@
-//! How a store is opened.
+//! The options for opening a store.
 
 use std::num::NonZeroU32;
 
 use crate::Namespace;
 
-/// Says how a store is opened.
+/// Selects how a store is opened.
 ///
 /// ```
 /// use leasehold::{Namespace, OpenOptions, Schema};
@@ -17,7 +17,7 @@ use crate::Namespace;
 pub struct OpenOptions {
     /// The namespace of the locks in the store: it names their table or prefixes their keys.
     pub namespace: Namespace,
-    /// What to do where the schema, or a database file, is missing.
+    /// What to do if the schema, or a database file, is missing.
     pub schema: Schema,
     /// The store opens at most this many connections for its calls; `None` means the store's
     /// default.
@@ -27,13 +27,13 @@ pub struct OpenOptions {
     pub max_connections: Option<NonZeroU32>,
 }
 
-/// What opening a store does where its schema is missing.
+/// Selects what happens if the schema of a store is missing when it is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Schema {
-    /// Creates it. Where it is in place, nothing is changed and no right to create it is needed.
+    /// Creates the schema. If it exists, nothing is changed and no right to create it is needed.
     #[default]
     Create,
-    /// Fails: the application's own migrations create it, from the text of
+    /// Fails: the application's own migrations create the schema, from the text of
     /// [`url::schema`](crate::url::schema).
     Require,
 }

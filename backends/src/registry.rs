@@ -9,9 +9,10 @@ use crate::{Error, ErrorKind, LockStore, MemoryStore, OpenOptions, Result};
 /// Opens the store of that URL.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) for a URL that no store has; [`Unsupported`](ErrorKind::Unsupported)
-/// for a store that this build lacks, naming the cargo feature that adds it; and whatever the store
-/// answers. No message repeats the URL's password.
+/// [`Invalid`](ErrorKind::Invalid) for a URL of an unknown form;
+/// [`Unsupported`](ErrorKind::Unsupported) for a store that is not in this build, with the name of
+/// the cargo feature that adds it; and the errors of the store itself. No message repeats the URL's
+/// password.
 ///
 /// # Cancel safety
 /// A dropped call leaves the schema either as it was or complete.
@@ -38,17 +39,17 @@ pub fn schema(url: &str, options: &OpenOptions) -> Result<String> {
     (driver(url)?.schema)(&options.namespace)
 }
 
-/// Says whether this build has a backend.
+/// States whether this build has a backend.
 #[derive(Clone, Copy, Debug)]
 enum Support {
     /// This build has it.
     Built(Driver),
     /// A build with that cargo feature has it.
-    #[allow(dead_code, reason = "no backend is of this kind when all features are on")]
+    #[allow(dead_code, reason = "it is unused when all features are enabled")]
     Feature(&'static str),
 }
 
-/// One line per backend: the schemes, the form to show, and who has it.
+/// Lists for each backend its schemes, the form of its URLs, and whether this build has it.
 const BACKENDS: &[(&[&str], &str, Support)] = &[
     (&["sqlite"], "sqlite:PATH", support::sqlite()),
     (&["postgres", "postgresql"], "postgres://USER@HOST/DATABASE", support::postgres()),
@@ -73,7 +74,7 @@ const REDIS: &[&str] = &[
     "unix",
 ];
 
-/// A function for each backend that is a cargo feature and a module of the same name.
+/// Has a function for each backend that is a cargo feature and a module of the same name.
 mod support {
     use super::Support;
 
@@ -96,7 +97,7 @@ const MEMORY: Driver = Driver {
         Box::pin(async move {
             match split(url) {
                 Some((_, "" | "//")) => Ok(Arc::new(MemoryStore::new()) as Arc<dyn LockStore>),
-                _ => Err(Error::invalid("a store URL has more after \"memory:\"")
+                _ => Err(Error::invalid("the store URL has more text after \"memory:\"")
                     .with_fix("write memory:")),
             }
         })
@@ -106,9 +107,10 @@ const MEMORY: Driver = Driver {
     label: |url| Ok(url.to_ascii_lowercase()),
 };
 
-/// No message shows more of the URL than its scheme, since the rest may hold a password.
+/// Returns the driver for the URL's scheme. No message shows more of the URL than its scheme, since
+/// the rest may contain a password.
 pub(crate) fn driver(url: &str) -> Result<Driver> {
-    // Text with other characters is not a scheme, and is not shown.
+    // A text with other characters is not a scheme, and is not shown.
     let of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     let scheme =
         split(url).map(|(scheme, _)| scheme).filter(|scheme| scheme.chars().all(of_scheme));
@@ -118,8 +120,9 @@ pub(crate) fn driver(url: &str) -> Result<Driver> {
     let known = |schemes: &[&str]| schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme));
     let Some((_, _, support)) = BACKENDS.iter().find(|(schemes, ..)| known(schemes)) else {
         let shown: String = scheme.chars().take(20).collect();
-        return Err(Error::invalid(format!("no store has URLs that start with \"{shown}:\""))
-            .with_fix(url_forms()));
+        return Err(
+            Error::invalid(format!("unknown store URL scheme \"{shown}:\"")).with_fix(url_forms())
+        );
     };
     match support {
         Support::Built(driver) => Ok(*driver),
@@ -154,11 +157,11 @@ mod tests {
     fn a_missing_backend_names_its_feature() {
         for (schemes, _, support) in BACKENDS {
             for scheme in *schemes {
-                let asked = schema(&format!("{scheme}://u:secret@h/d"), &OpenOptions::default());
+                let result = schema(&format!("{scheme}://u:secret@h/d"), &OpenOptions::default());
                 match support {
-                    Support::Built(_) => assert!(asked.is_ok(), "{scheme}"),
+                    Support::Built(_) => assert!(result.is_ok(), "{scheme}"),
                     Support::Feature(feature) => {
-                        let error = asked.unwrap_err();
+                        let error = result.unwrap_err();
                         assert!(error.is_unsupported(), "{error}");
                         assert!(error.to_string().contains(&format!("feature \"{feature}\"")));
                         assert!(!error.to_string().contains("secret"), "{error}");
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_url_takes_no_path() {
+    async fn a_memory_url_has_no_path() {
         for url in ["memory:", "memory://", "MEMORY:"] {
             assert_eq!(open(url, &OpenOptions::default()).await.unwrap().label(), "memory:");
         }

@@ -1,8 +1,8 @@
-//! From a URL to a store.
+//! Opens stores by their URLs.
 //!
 //! | URL | Store |
 //! |---|---|
-//! | `memory:` | this process's memory; each opening is a store of its own |
+//! | `memory:` | this process's memory; each call opens a separate store |
 //! | `sqlite:PATH`, `sqlite://PATH` | an SQLite file, with feature `sqlite` |
 //! | `sqlite::memory:` | an SQLite database in this process's memory, with feature `sqlite` |
 //! | `postgres://USER:PASSWORD@HOST/DATABASE`, `postgresql://…` | PostgreSQL, with feature `postgres` |
@@ -12,14 +12,15 @@
 //! | `mongodb+srv://HOST/DATABASE` | MongoDB, whose servers DNS names, with feature `mongodb-srv` |
 //! | `etcd://HOST:PORT,HOST:PORT`, `etcds://…` | etcd, with feature `etcd` |
 //!
-//! Options such as those of TLS are each driver's own; the page of each backend lists them.
+//! Options, such as those for TLS, differ between drivers; the page of each backend lists them.
 //!
-//! User and password are percent-encoded, and so is an `@` behind the host (`%40`), but for one in the
-//! value of the option `appName`, or of any where the host has neither password nor port before it.
+//! User and password are percent-encoded. An `@` after the host is written `%40`, except in the
+//! value of the option `appName`, and except in the value of any option if the URL has neither a
+//! password nor a port.
 //!
 //! The PATH of an SQLite file is taken literally, relative to the working folder unless it starts
-//! with `/`: nothing in it is percent-decoded, and `?` and `#` are characters like others. Schemes
-//! are read without regard to case.
+//! with `/`: nothing in it is percent-decoded, and `?` and `#` have no special meaning. The case of
+//! schemes is ignored.
 
 pub use crate::open_options::{OpenOptions, Schema};
 pub use crate::registry::{open, schema};

@@ -15,7 +15,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Returns the first part of the names of its tests, such as `sqlite`.
     fn name(&self) -> &str;
 
-    /// Opens another independent client, which has connections of its own and shares only the
+    /// Opens another independent client, which has its own connections and shares only the
     /// datastore with other clients.
     ///
     /// The namespace may be new. The store then creates what it needs.
@@ -37,7 +37,7 @@ pub trait Backend: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Returns what else the suite can do with the datastore.
+    /// Returns the means by which cases can do more with the datastore than the trait allows.
     fn probes(&self) -> Probes<'_> {
         Probes::default()
     }
@@ -150,14 +150,14 @@ pub trait Link: Send + Sync {
     fn store(&self) -> Arc<dyn LockStore>;
     /// Lets requests through and drops the replies, from now on.
     async fn swallow_replies(&self);
-    /// Lets everything through and delays each part of it by that time, from now on.
+    /// Lets all data through, and delays each part of it by that time, from now on.
     async fn slow(&self, delay: Duration);
-    /// Drops everything on the open connections without closing them, from now on. New connections
-    /// are served.
+    /// Drops all data on the open connections without closing them, from now on. New connections
+    /// work.
     async fn silence_connections(&self);
     /// Ends all connections and accepts no others, from now on.
     async fn cut(&self);
-    /// Lets everything through again, if need be on new connections.
+    /// Lets all data through again, if necessary on new connections.
     async fn restore(&self);
 }
 

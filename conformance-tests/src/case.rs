@@ -36,7 +36,7 @@ impl Case {
         format!("{module}::{}", self.function)
     }
 
-    /// Returns the promise that the case holds up.
+    /// Returns the promise that the case verifies.
     #[must_use]
     pub fn promise(&self) -> Promise {
         self.promise
@@ -49,7 +49,7 @@ impl Case {
     }
 }
 
-/// Lists the cases of a module under the promises that they hold up. Each is an
+/// Lists the cases of a module under the promises that they verify. Each is an
 /// `async fn(Ctx) -> CaseResult`, with its needs if it has any.
 macro_rules! cases {
     ($($promise:ident: [$($case:ident $([$($need:ident),+])?),+ $(,)?]),+ $(,)?) => {
@@ -80,7 +80,7 @@ pub enum Need {
     Schema,
     /// The case opens a store on the application's pool.
     OwnPool,
-    /// The case cuts a client off.
+    /// The case disconnects a client.
     Outages,
     /// The case stops and freezes a server.
     OwnServer,
@@ -120,7 +120,7 @@ impl fmt::Display for Need {
             Self::RoundTrips => "its round trips cannot be counted",
             Self::Schema => "it has no schema apart from the store",
             Self::OwnPool => "it does not use pools",
-            Self::Outages => "the suite cannot cut its clients off",
+            Self::Outages => "the suite cannot disconnect its clients",
             Self::OwnServer => "it has no server that a case may stop",
             Self::CalendarClock => "its clock does not outlive its data",
             Self::SteadyMachine => "the machine stalls",

@@ -12,7 +12,7 @@ use leasehold_core::{
 
 use crate::{CaseResult, Failure};
 
-/// A client uses one store, with a holder of its own.
+/// A client uses one store, with its own holder.
 ///
 /// Its methods repeat a call if the store was too busy and wrote nothing, because the promises say
 /// nothing about speed. It dereferences to the store, for calls that must be made only once.
@@ -31,7 +31,7 @@ pub struct Taken {
     pub lease: LeaseId,
     /// This is the fencing token of the grant.
     pub token: FencingToken,
-    /// This much time was left when the store decided.
+    /// This much time remained when the store decided.
     pub left: Duration,
     /// This is the time before the call. The store decided later.
     pub asked: Instant,
@@ -40,7 +40,8 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Returns until when the lease is certainly in force, if it is neither renewed nor released.
+    /// Returns the time until which the lease is certainly in force if it is neither renewed nor
+    /// released.
     #[must_use]
     pub fn trusted_until(&self) -> Instant {
         self.asked + self.left
@@ -188,7 +189,7 @@ impl Client {
         match self.release(&taken.name, taken.lease).await? {
             ReleaseOutcome::Released => Ok(()),
             ReleaseOutcome::NotHeld => Err(Failure::new(format!(
-                "the lease of {:?} with token {} is in force, but its release answers NotHeld",
+                "the lease of {:?} with token {} is in force, but release returned NotHeld",
                 taken.name, taken.token
             ))),
         }

@@ -26,14 +26,14 @@ struct Shared {
 }
 
 impl Ctx {
-    /// This is a short ttl: a busy machine can make a few calls in it, and a case can wait for its
-    /// end.
+    /// This is a short ttl: a busy machine can make a few calls within it, and a case can wait for
+    /// its end.
     const SHORT: Duration = Duration::from_millis(300);
 
-    /// This is a long ttl: no case takes as long.
+    /// This is a long ttl: no case takes that long.
     const LONG: Duration = Duration::from_secs(330);
 
-    /// This is how late a store may notice that a lease has expired.
+    /// A store may notice that a lease has expired this much late.
     const EXPIRY_NOTICED: Duration = Duration::from_secs(20);
 
     /// A lease may last this much longer than its remaining time before a case fails.
@@ -124,7 +124,7 @@ impl Ctx {
     /// # Panics
     /// It panics if the text is not a valid lock name.
     #[must_use]
-    #[allow(clippy::expect_used, reason = "cases write their names down")]
+    #[allow(clippy::expect_used, reason = "the names in cases are literals")]
     pub fn name(&self, name: &str) -> LockName {
         LockName::new(name).expect("a lock name")
     }

@@ -1,5 +1,5 @@
 //! These functions check answers. Each returns the content of the expected answer, or panics with
-//! the answer that it was given.
+//! the actual one.
 
 use std::time::Duration;
 

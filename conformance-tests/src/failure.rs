@@ -1,5 +1,5 @@
-//! This module defines how a case ends, and why it failed: an error or a panic, with its place in
-//! the source.
+//! This module defines how a case ends, and why it failed: an error or a panic, with its location
+//! in the source.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -18,18 +18,18 @@ pub type CaseResult<T = ()> = Result<T, Failure>;
 
 /// A failure says why a case failed or could not be run.
 ///
-/// The `?` operator turns every error into a failure and notes the place.
+/// The `?` operator turns every error into a failure and notes the location.
 #[derive(Clone)]
 pub struct Failure {
     message: String,
-    place: Option<String>,
+    location: Option<String>,
     ignored: bool,
 }
 
 impl Failure {
-    /// Creates a failure without a place.
+    /// Creates a failure without a location.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: None, ignored: false }
+        Self { message: message.into(), location: None, ignored: false }
     }
 
     /// Reports that the case cannot be run here. It then counts as ignored and not as failed.
@@ -37,7 +37,7 @@ impl Failure {
         Self { ignored: true, ..Self::new(reason) }
     }
 
-    /// Puts the promise that the failed case holds up before the message.
+    /// Puts the promise that the failed case verifies before the message.
     pub(crate) fn of_promise(self, promise: Promise) -> Self {
         let message = format!("promise \"{promise}\" of {}: {}", promise.stated_by(), self.message);
         Self { message, ..self }
@@ -62,7 +62,7 @@ impl<E: StdError> From<E> for Failure {
             message.push_str(&error.to_string());
             cause = error.source();
         }
-        Self { place: Some(Location::caller().to_string()), ..Self::new(message) }
+        Self { location: Some(Location::caller().to_string()), ..Self::new(message) }
     }
 }
 
@@ -90,8 +90,8 @@ impl From<CaseResult> for Verdict {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        match &self.place {
-            Some(place) => write!(f, " (at {place})"),
+        match &self.location {
+            Some(location) => write!(f, " (at {location})"),
             None => Ok(()),
         }
     }
@@ -119,7 +119,7 @@ fn note_panics_of_cases() {
         std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
             if IN_A_CASE.get() {
                 let failure = Failure {
-                    place: info.location().map(ToString::to_string),
+                    location: info.location().map(ToString::to_string),
                     ..Failure::of_panic(info.payload())
                 };
                 SEEN.replace(Some(failure));
@@ -151,14 +151,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_becomes_a_failure_with_its_place() {
+    async fn a_panic_becomes_a_failure_with_its_location() {
         let failure = caught::<()>(async { panic!("lost {}", 7) }).await.unwrap_err();
         assert_eq!(failure.message, "lost 7");
         assert!(failure.to_string().contains("failure.rs:"), "{failure}");
     }
 
     #[tokio::test]
-    async fn an_error_notes_the_place_of_its_question_mark() {
+    async fn an_error_notes_the_location_of_its_question_mark() {
         let failing = async { Err(leasehold_core::Error::invalid("no"))? };
         let line = line!() - 1;
         let failure = caught::<()>(failing).await.unwrap_err();

@@ -42,7 +42,7 @@ impl GatedStore {
         self.open.send_replace(true);
     }
 
-    /// Delays the answer of each acquire by that time, from now on.
+    /// Delays the reply to each acquire by that time, from now on.
     pub fn delay_grants(&self, delay: Duration) {
         let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self.counts.grant_delay_ms.store(millis, Ordering::SeqCst);

@@ -33,7 +33,7 @@ pub enum Entry {
     },
 }
 
-/// This log has the entries of all jobs, in the order in which they were made.
+/// This log has the entries of all jobs, in the order in which they were added.
 #[derive(Clone, Debug)]
 pub struct JobLog {
     entries: Arc<watch::Sender<Vec<Entry>>>,

@@ -32,7 +32,7 @@
 //! ```
 //!
 //! and gets one test per case, named `<backend>::<module>::<case>`. A failure names the
-//! [`Promise`] that the case holds up. Some cases need more than the trait offers, such as a way to
+//! [`Promise`] that the case verifies. Some cases need more than the trait offers, such as a way to
 //! delete a record directly in the datastore. A backend offers these as [`Probes`]. A case whose
 //! need is not met is reported as ignored, with the reason.
 

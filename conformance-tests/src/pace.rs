@@ -1,6 +1,5 @@
-//! Measures how long this machine or the server stalls. If a case depends on a lease that heartbeats
-//! keep, a stall that is longer than the lease allows makes the case fail although the store is
-//! correct.
+//! Measures how long this machine or the server stalls. A case that depends on heartbeats fails
+//! during a stall that is longer than its lease allows, although the store is correct.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +20,7 @@ impl StallMeter {
     /// The pause between two calls of the store.
     const CALL_INTERVAL: Duration = Duration::from_millis(50);
 
-    /// Starts to measure. A store that is given is asked for that name again and again.
+    /// Starts to measure. If a store is given, the name is read from it repeatedly.
     pub(crate) fn start(store: Option<(Arc<dyn LockStore>, LockName)>) -> Self {
         let longest = Arc::new(AtomicU64::new(0));
         let found = Arc::clone(&longest);
@@ -37,7 +36,7 @@ impl StallMeter {
             let Some((store, name)) = store else { return };
             loop {
                 let begun = Instant::now();
-                // The case itself reports what is wrong with the store.
+                // The case itself reports an error of the store.
                 _ = store.get(&name).await;
                 note(&found, begun.elapsed());
                 tokio::time::sleep(Self::CALL_INTERVAL).await;

@@ -16,8 +16,8 @@ use crate::{Backend, CaseResult, Ctx, Failure};
 
 const JOB: &str = "LEASEHOLD_CONFORMANCE_JOB";
 
-/// This is true if this program's `main` runs a worker's job. Another `main` would run its tests
-/// again.
+/// This is true if this program's `main` can run a worker's job. Any other `main` would run its
+/// tests again.
 static WORKERS_ALLOWED: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn allow_workers() {
@@ -41,7 +41,7 @@ struct Job {
 #[derive(Debug)]
 pub(crate) struct Worker {
     child: Child,
-    said: Lines<BufReader<ChildStdout>>,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Worker {
@@ -64,19 +64,23 @@ impl Worker {
             .kill_on_drop(true)
             .spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| Failure::new("the worker has no stdout"))?;
-        Ok(Self { child, said: BufReader::new(stdout).lines() })
+        Ok(Self { child, lines: BufReader::new(stdout).lines() })
     }
 
     /// Returns the next line that the worker prints.
     pub(crate) async fn line(&mut self) -> CaseResult<String> {
-        let line = self.said.next_line().await?;
+        let line = self.lines.next_line().await?;
         line.ok_or_else(|| Failure::new("the worker ended before it printed the expected line"))
     }
 
     /// Waits until the worker has finished its job.
     pub(crate) async fn finish(mut self) -> CaseResult {
         let status = self.child.wait().await?;
-        if status.success() { Ok(()) } else { Err(Failure::new(format!("a worker: {status}"))) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Failure::new(format!("a worker failed: {status}")))
+        }
     }
 
     /// Returns whether the process has ended on its own.
@@ -84,7 +88,7 @@ impl Worker {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 
-    /// Kills the worker as a crash would, so that it can do nothing more.
+    /// Kills the worker as a crash would, so that it cannot clean up.
     pub(crate) async fn kill(mut self) -> CaseResult {
         Ok(self.child.kill().await?)
     }
@@ -115,5 +119,5 @@ async fn work<'a>(
     let probes = backend.probes();
     let reachable = probes.other_processes.ok_or_else(|| Failure::new("it is process-local"))?;
     let attached = reachable.attach(&job.address).await?;
-    worker::play(&job.role, attached.open(&job.namespace).await?).await
+    worker::run(&job.role, attached.open(&job.namespace).await?).await
 }

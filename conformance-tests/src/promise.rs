@@ -1,4 +1,4 @@
-//! The promises that the cases hold up, by the names that the documentation of core lists.
+//! The promises that the cases verify, by the names that the documentation of core lists.
 
 use std::fmt::{self, Write as _};
 
@@ -20,9 +20,9 @@ pub enum Promise {
     RenewOnlyInForce,
     /// Only the lease of the given id is released.
     ReleaseOnlyOwn,
-    /// No calendar clock of a client takes part in a decision.
+    /// No decision uses a calendar clock of a client.
     ServerTime,
-    /// A write without an answer reports that its outcome is unknown.
+    /// A write without a reply reports that its outcome is unknown.
     UnknownIsNotFailed,
     /// A disabled name is granted to nobody, and its holder is told to stop.
     DisableWins,
@@ -52,7 +52,7 @@ pub enum Promise {
     CheckedInput,
     /// Instances that announce themselves are listed.
     KnownInstances,
-    /// Each call ends, and the store works again once its server does.
+    /// Each call ends, and the store works again once its server works again.
     CallsEnd,
     /// A client's trust in a lease ends before the lease.
     TrustEndsFirst,
@@ -60,7 +60,7 @@ pub enum Promise {
     StopBeforeOthersStart,
     /// Each started term is stopped exactly once.
     OneStopPerStart,
-    /// A name is taken over as soon as it can be.
+    /// A name is taken over as soon as possible.
     PromptTakeover,
     /// The leases of a client share one heartbeat and one watch.
     SharedHeartbeats,
@@ -134,7 +134,7 @@ mod tests {
     fn the_cases_cite_each_promise_in_the_documentation_of_core_and_no_other() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
         if !source.exists() {
-            eprintln!("skipped: the source of leasehold-core is not beside this crate");
+            eprintln!("skipped: the source of leasehold-core is not next to this crate");
             return;
         }
         let lists = [

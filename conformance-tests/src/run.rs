@@ -33,11 +33,11 @@ const SLOWEST_PACE: u32 = 16;
 /// A case that only one backend has is tried this many times. It has no leases to lengthen.
 const OWN_TRIES: u32 = 3;
 
-/// A subject is a backend, which is started when the first case needs it.
+/// A subject is a backend under test, which is started when the first case needs it.
 pub(crate) struct Subject {
     backend: Arc<dyn Backend>,
     started: OnceCell<CaseResult<Capabilities>>,
-    /// A store that tells how fast the server replies, and a name that is never used.
+    /// A store with which the stall meter measures the server, and a name that is never used.
     probe: OnceCell<(Namespace, Arc<dyn LockStore>, LockName)>,
     counts: Counts,
 }
@@ -76,7 +76,7 @@ impl Subject {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns what ran and on which server, or `None` if nothing ran.
+    /// Returns the summary of the cases with the server's version, or `None` if no case ran.
     pub(crate) async fn count(&self) -> Option<String> {
         self.started.get()?;
         let server = self.backend.server().await.ok().flatten();
@@ -97,7 +97,7 @@ impl Subject {
     /// Stops the backend if it was started.
     pub(crate) async fn stop(&self) {
         if let Some((namespace, ..)) = self.probe.get() {
-            // The cases have reported what is wrong with the backend.
+            // The cases have already reported any error of the backend.
             let cleaned = caught(async { Ok(self.backend.clean(namespace).await?) });
             _ = timeout(TIME_LIMIT, cleaned).await;
         }
@@ -125,7 +125,7 @@ impl Subject {
         self.started.get_or_init(start).await.clone()
     }
 
-    /// Runs the case, and cleans up after it whatever its verdict is.
+    /// Runs the case, and cleans up after it whatever the verdict.
     pub(crate) async fn run(&self, case: &Case) -> Verdict {
         let capabilities = match self.start().await {
             Ok(capabilities) => capabilities,
@@ -220,13 +220,13 @@ impl Subject {
 }
 
 fn hangs() -> Failure {
-    Failure::new(format!("it hangs: {TIME_LIMIT:?}"))
+    Failure::new(format!("the case hangs: it did not end within {TIME_LIMIT:?}"))
 }
 
 /// Runs the case of that name, such as `fencing::token_increases_after_expiry`, on a backend.
 ///
 /// This is for tests of the suite itself: a [`Suite`](crate::Suite) runs all cases. If there is no
-/// case of that name, the verdict is ignored.
+/// case of that name, the verdict is [`Ignored`](Verdict::Ignored).
 pub async fn run_case(backend: Arc<dyn Backend>, name: &str) -> Verdict {
     let Some(case) = cases::all().find(|case| case.name() == name) else {
         return Verdict::Ignored(format!("there is no case {name}"));

@@ -12,10 +12,10 @@ use tokio::runtime::Runtime;
 use crate::run::Subject;
 use crate::{Backend, CaseResult, Verdict, cases, process};
 
-/// This case belongs to only one backend. It receives the value that the suite runs on.
+/// This case belongs to only one backend. It receives that backend.
 pub type OwnCase<B> = (&'static str, fn(Arc<B>) -> BoxFuture<'static, CaseResult>);
 
-/// A suite runs the cases on the backends that it is given.
+/// A suite runs the cases on its backends.
 #[derive(Default)]
 #[allow(missing_debug_implementations, reason = "it holds trait objects only")]
 pub struct Suite {
@@ -26,7 +26,7 @@ type Run = Box<dyn Fn() -> BoxFuture<'static, CaseResult> + Send>;
 type Own = (&'static str, Run);
 
 impl Suite {
-    /// This many cases run at a time. The number exceeds that of the cores because cases mostly
+    /// This many cases run at a time. It is more than the number of cores because cases mostly
     /// wait.
     const CASES_AT_ONCE: usize = 6;
 
@@ -55,7 +55,8 @@ impl Suite {
         self
     }
 
-    /// Follows the command line, as the `main` of a test target. By default it runs everything.
+    /// Runs the cases that the command line selects, as the `main` of a test target. By default it
+    /// runs all of them.
     ///
     /// It takes the arguments of `cargo test`, such as a filter, `--list` and `--test-threads`.
     /// Some cases start this same program as their worker processes, so call this first.

@@ -1,4 +1,4 @@
-//! The tasks of a case end with the case, and their panics are its failures.
+//! Runs the tasks of a case, which end with the case. Their panics make the case fail.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl<T> Task<T> {
     }
 }
 
-/// Runs all contenders at once, each as a task. None starts before all are ready.
+/// Runs all contenders at once, each as a task. They start together once all are ready.
 ///
 /// # Errors
 /// Returns the first failure among them and ends the others.

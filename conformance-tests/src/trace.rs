@@ -1,4 +1,4 @@
-//! The overlap detector knows who could trust which lease from when until when.
+//! The overlap detector records from when until when each client could trust its lease.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,15 +8,15 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::Taken;
 
-/// The clocks of two machines, or a clock of milliseconds, may change the length of a lease by this
-/// much.
+/// A lease may be measured this much too long or too short, because two machines have different
+/// clocks, or a clock counts milliseconds.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
 
-/// In this time one lease was certainly in force, by this process's monotonic clock.
+/// This is a time in which one lease was certainly in force, by this process's monotonic clock.
 ///
-/// It begins when the answer with the grant arrived, which is after the store's decision. It ends
-/// when the time that was left has passed since the call was *begun*, or when the release was
-/// begun. Both are earlier than the end of the lease.
+/// It begins when the reply with the grant arrived, which is after the store's decision. It ends
+/// when the remaining time has passed since the *start* of the call, or when the release started.
+/// Both are earlier than the end of the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trusted {
     /// This is the fencing token of the grant.
@@ -107,19 +107,19 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "before lease 1 ended")]
-    fn an_overlap_is_seen() {
+    fn an_overlap_is_found() {
         trace(&[(1, 0, 100), (2, 50, 150)]).assert_exclusive();
     }
 
     #[test]
     #[should_panic(expected = "before lease 1 ended")]
-    fn tokens_in_the_wrong_order_are_seen() {
+    fn tokens_in_the_wrong_order_are_found() {
         trace(&[(2, 0, 100), (1, 150, 250)]).assert_exclusive();
     }
 
     #[test]
     #[should_panic(expected = "came twice")]
-    fn a_token_that_comes_twice_is_seen() {
+    fn a_token_that_comes_twice_is_found() {
         trace(&[(1, 0, 100), (1, 150, 250)]).assert_exclusive();
     }
 }

@@ -20,8 +20,8 @@ pub(crate) enum Role {
     Hold { name: LockName, ttl: Duration },
 }
 
-/// Plays the role to its end.
-pub(crate) async fn play(role: &Role, store: Arc<dyn LockStore>) -> CaseResult {
+/// Runs the role until it ends.
+pub(crate) async fn run(role: &Role, store: Arc<dyn LockStore>) -> CaseResult {
     let client = Client::new(store);
     match role {
         Role::Contend { name, rounds, ttl, notes } => {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn overlaps_and_old_tokens_are_seen() {
+    fn overlaps_and_old_tokens_are_found() {
         for notes in
             ["enter 1\nenter 2\nexit 1\nexit 2\n", "enter 2\nexit 2\nenter 1\nexit 1\n", "exit 1\n"]
         {

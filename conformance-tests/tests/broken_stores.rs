@@ -19,7 +19,7 @@ async fn assert_caught(fault: Fault, case: &str) {
         match run_case(Arc::new(Broken::new(Some(fault))), case).await {
             Verdict::Failed(failure) => {
                 let failure = failure.to_string();
-                assert!(!failure.contains("hangs"), "{fault:?} is caught by the clock only");
+                assert!(!failure.contains("hangs"), "{fault:?} is caught only by the time limit");
                 return;
             }
             Verdict::Passed => {}
@@ -167,13 +167,13 @@ async fn assert_found_in_sequences(faults: &[Fault], case: &'static str) {
         let Verdict::Failed(failure) = verdict else {
             panic!("{case} does not catch {fault:?}: {verdict:?}")
         };
-        let story = failure.to_string();
-        println!("{fault:?}: {story}\n");
-        assert!(story.contains("This contradicts the contract."), "{fault:?}: {story}");
-        lengths.push(story.lines().filter(|line| line.contains(" ms  ")).count());
+        let report = failure.to_string();
+        println!("{fault:?}: {report}\n");
+        assert!(report.contains("This contradicts the contract."), "{fault:?}: {report}");
+        lengths.push(report.lines().filter(|line| line.contains(" ms  ")).count());
     }
     lengths.sort_unstable();
-    assert!(lengths[lengths.len() / 2] <= 4, "they are shown in so many steps: {lengths:?}");
+    assert!(lengths[lengths.len() / 2] <= 4, "the reports have too many steps: {lengths:?}");
 }
 
 /// Runs the case until it finds the fault. On a machine that stalls from time to time, leases end

@@ -1,4 +1,4 @@
-//! The cases between processes can fail: a store of which each process has its own is caught.
+//! The cases between processes can fail: they catch a store that is separate in each process.
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -77,7 +77,7 @@ fn is_caught(case: &str) -> bool {
         .env_remove("LEASEHOLD_TEST_COUNTS")
         .output();
     run.is_ok_and(|run| {
-        let said = String::from_utf8_lossy(&run.stdout);
-        !run.status.success() && said.contains("1 failed") && !said.contains("hangs")
+        let output = String::from_utf8_lossy(&run.stdout);
+        !run.status.success() && output.contains("1 failed") && !output.contains("hangs")
     })
 }

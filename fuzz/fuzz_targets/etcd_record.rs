@@ -73,7 +73,7 @@ fn written(input: &Input<'_>, namespace: &Namespace) -> Vec<(Vec<u8>, Vec<u8>, R
     written
 }
 
-/// Asserts that both are the same. Times are this machine's, and the token is the revision.
+/// Asserts that both are the same. The times come from this machine, and the token is the revision.
 fn assert_same(read: Read, expected: Read) {
     match (read, expected) {
         (Read::Holder(read, since), Read::Holder(written, _)) => {

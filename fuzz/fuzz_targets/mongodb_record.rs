@@ -22,18 +22,18 @@ enum Damage<'a> {
     /// Edits a text.
     Edit(u8, Vec<Edit<'a>>),
     /// Replaces any field.
-    Replace(u8, Strange),
+    Replace(u8, AnyValue),
     Remove(u8),
-    Add(&'a str, Strange),
+    Add(&'a str, AnyValue),
     /// Replaces a field of the document `disabled`.
-    Disabled(&'a str, Strange),
+    Disabled(&'a str, AnyValue),
 }
 
 /// This is a value of any type.
 #[derive(Debug)]
-struct Strange(Bson);
+struct AnyValue(Bson);
 
-impl<'a> Arbitrary<'a> for Strange {
+impl<'a> Arbitrary<'a> for AnyValue {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(Self(match u.int_in_range(0..=8)? {
             0 => Bson::Null,

@@ -12,7 +12,7 @@ struct Input<'a> {
     written: Written,
     word: Word<'a>,
     damage: Vec<Damage<'a>>,
-    strange: Option<Strange>,
+    replacement: Option<AnyValue>,
 }
 
 #[derive(Debug, Arbitrary)]
@@ -45,16 +45,16 @@ enum Damage<'a> {
     Remove(u8),
     Add(&'a str, &'a [u8]),
     /// Replaces any element of the list of fields and values.
-    Replace(u8, Strange),
+    Replace(u8, AnyValue),
     /// Replaces the time.
     Now(&'a [u8]),
 }
 
 /// Any value of the protocol.
 #[derive(Debug)]
-struct Strange(Value);
+struct AnyValue(Value);
 
-impl<'a> Arbitrary<'a> for Strange {
+impl<'a> Arbitrary<'a> for AnyValue {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(Self(match u.int_in_range(0..=7)? {
             0 => Value::Nil,
@@ -73,9 +73,10 @@ impl<'a> Arbitrary<'a> for Strange {
 }
 
 libfuzzer_sys::fuzz_target!(|input: Input<'_>| {
-    let Input { written: Written(record), word, damage, strange } = input;
-    let intact = damage.is_empty() && strange.is_none() && !matches!(word, Word::Damaged);
-    let answer = strange.map_or_else(|| answer(&record, &word, &damage), |strange| strange.0);
+    let Input { written: Written(record), word, damage, replacement } = input;
+    let intact = damage.is_empty() && replacement.is_none() && !matches!(word, Word::Damaged);
+    let answer =
+        replacement.map_or_else(|| answer(&record, &word, &damage), |replacement| replacement.0);
 
     match fuzzing::redis::renewed(&record.name, answer.clone()) {
         Ok(_) => {}

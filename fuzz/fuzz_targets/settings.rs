@@ -87,7 +87,7 @@ fn retries(input: &Input) -> Option<u32> {
     input.few_retries.map(u32::from).or(input.heartbeat_retries)
 }
 
-/// Asserts what the documentation of `Settings` and `Timing` says.
+/// Asserts the rules in the documentation of `Settings` and `Timing`.
 fn check(timing: &Timing, capabilities: &Capabilities) {
     let fits = (capabilities.min_ttl..=MAX_TTL).contains(&timing.ttl);
     assert!(fits, "the store does not grant {timing:?}");

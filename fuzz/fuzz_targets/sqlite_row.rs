@@ -1,5 +1,5 @@
-//! Whatever an SQL table contains, each operation of the SQLite store answers or reports a corrupt
-//! row. The code that reads the rows of servers does so too.
+//! Whatever an SQL table contains, each operation of the SQLite store succeeds or reports a corrupt
+//! row, and so does the code that reads the rows of servers.
 #![no_main]
 
 use std::cell::RefCell;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 struct Input<'a> {
     // The operations come first, because an input may end early.
     operations: [Operation; 2],
-    /// This is true if the lease is of another boot.
+    /// This is true if the lease was granted before another boot.
     elsewhere: bool,
     damage: Vec<Damage<'a>>,
     written: Written,
@@ -121,7 +121,7 @@ async fn run(store: &SqliteStore, boot: &str, input: &Input<'_>) {
     if intact {
         assert_same(read.flatten().unwrap(), record);
     }
-    // The select includes the clock that the lease runs by.
+    // The select includes the clock by which the lease expires.
     let select = "SELECT *, ?1 AS clock FROM leasehold_locks";
     let clock = SystemClock.now().since_origin().as_micros() as i64;
     let row = sqlx::query(select).bind(clock).fetch_one(store.pool()).await.unwrap();
@@ -162,7 +162,7 @@ async fn perform(store: &SqliteStore, record: &LockRecord, operation: &Operation
             let renewal = RenewOptions { name: name.clone(), lease: id(known), ttl };
             let other = RenewOptions { name: LockName::new("other").unwrap(), ..renewal.clone() };
             let renewed = store.renew(&[renewal, other]).await;
-            assert_eq!(renewed.expect("a damaged row concerns its own lease").len(), 2);
+            assert_eq!(renewed.expect("a damaged row concerns only its own lease").len(), 2);
         }
         Operation::Release(known) => _ = plausible(store.release(name, id(known)).await),
         Operation::Disable => {

@@ -10,10 +10,10 @@ use leasehold::fuzzing::label;
 const SECRET: &str = "s3cr3t";
 
 libfuzzer_sys::fuzz_target!(|url: &str| {
-    let read = said(url);
+    let read = label_or_error(url);
     if let Some((scheme, rest)) = url.split_once(':') {
-        let same = said(&format!("{}:{rest}", scheme.to_ascii_uppercase()));
-        assert_eq!(read.is_ok(), same.is_ok(), "the case of the scheme counts: {read:?} {same:?}");
+        let same = label_or_error(&format!("{}:{rest}", scheme.to_ascii_uppercase()));
+        assert_eq!(read.is_ok(), same.is_ok(), "the case of the scheme matters: {read:?} {same:?}");
     }
     if url.contains(SECRET) {
         return;
@@ -21,29 +21,29 @@ libfuzzer_sys::fuzz_target!(|url: &str| {
     for password in passwords(url) {
         for at in [password.start, password.end] {
             let url = format!("{}{SECRET}{}", &url[..at], &url[at..]);
-            let (Ok(said) | Err(said)) = said(&url);
-            assert!(!said.contains(SECRET), "{url:?} is answered with {said}");
+            let (Ok(text) | Err(text)) = label_or_error(&url);
+            assert!(!text.contains(SECRET), "{url:?} is answered with {text}");
         }
     }
 });
 
 /// Returns the label, or the full text of the error.
-fn said(url: &str) -> Result<String, String> {
+fn label_or_error(url: &str) -> Result<String, String> {
     label(url).map_err(|error| {
         assert!(error.is_invalid(), "{error:?}");
-        let mut said = format!("{error} {error:?}");
+        let mut text = format!("{error} {error:?}");
         let mut cause = error.source();
         while let Some(error) = cause {
-            said += &format!(" {error} {error:?}");
+            text += &format!(" {error} {error:?}");
             cause = error.source();
         }
-        said
+        text
     })
 }
 
-/// Returns where the author of the URL meant passwords to be, including characters that should have
-/// been percent-encoded: before the last `@` that is not in the value of `appName` (or of any
-/// option if no password stands before the path), and in options.
+/// Returns the ranges that the author of the URL intended as passwords, including characters that
+/// should have been percent-encoded: before the last `@` that is not in the value of `appName` (or
+/// of any option if the part before the path has no colon), and in options.
 fn passwords(url: &str) -> Vec<Range<usize>> {
     let (scheme, rest) = url.split_once(':').unwrap_or_default();
     if scheme.eq_ignore_ascii_case("sqlite") || !rest.starts_with("//") {

@@ -1,5 +1,5 @@
-//! This module has helpers that the targets share: records as Leasehold writes them, and damage to
-//! them.
+//! This module has helpers that the targets share: records as Leasehold writes them, and edits that
+//! damage them.
 
 use std::time::Duration;
 

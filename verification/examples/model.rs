@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         (Ok(model), None) => model,
         (Ok(model), Some(Some(mutation))) => model.without(mutation),
         (Ok(_), Some(None)) => {
-            eprintln!("a mutation is one of {:?}", Mutation::ALL);
+            eprintln!("unknown mutation; use one of {:?}", Mutation::ALL);
             return ExitCode::from(2);
         }
         (Err(error), _) => {

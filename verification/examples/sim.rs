@@ -1,5 +1,5 @@
-//! Runs seeds of the simulation: `sim [--seeds N] [--first S] [--jobs J]`. Or runs one of them and
-//! shows its history: `sim --seed S [--trace]`.
+//! Runs seeds of the simulation with `sim [--seeds N] [--first S] [--jobs J]`, or runs one seed and
+//! shows its history with `sim --seed S [--trace]`.
 
 use std::process::ExitCode;
 use std::time::Instant;

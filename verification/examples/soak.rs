@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
     let folder = match tempfile::tempdir() {
         Ok(folder) => folder,
         Err(error) => {
-            eprintln!("there is no folder for SQLite's file: {error}");
+            eprintln!("cannot create a folder for SQLite's file: {error}");
             return ExitCode::FAILURE;
         }
     };

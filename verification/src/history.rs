@@ -73,7 +73,7 @@ impl History {
         self.events.iter().filter(|(_, event)| matches!(event, Event::Started(..))).count()
     }
 
-    /// Returns its last events up to that time, without those that happen all the time.
+    /// Returns its last events up to that time, without those of frequent kinds.
     #[must_use]
     pub fn up_to(&self, then: Duration, most: usize) -> Self {
         let telling = |(at, event): &&(Duration, Event)| {

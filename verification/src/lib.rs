@@ -1,5 +1,5 @@
-//! This crate has evidence about Leasehold's engine: the code that ships runs under a model checker
-//! and in a simulation, and checkers judge the histories.
+//! This crate verifies Leasehold's engine: the code that ships runs under a model checker and in a
+//! simulation, and checkers check the histories.
 
 pub mod checkers;
 pub mod history;

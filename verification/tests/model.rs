@@ -1,5 +1,5 @@
-//! The state machines of locks and elections hold in every order of events that a few faults and
-//! commands allow, and the search notices when a rule is removed.
+//! The state machines of locks and elections keep all rules in every order of events that a few
+//! faults and commands allow, and the search notices when a rule is removed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::num::NonZeroUsize;

@@ -1,5 +1,5 @@
-//! All checkers accept thousands of seeded histories of the whole engine, and they notice a promise
-//! that is broken.
+//! All checkers accept thousands of seeded histories of the whole engine, and they notice a broken
+//! promise.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -45,20 +45,19 @@ fn digest() -> String {
 }
 
 #[test]
-#[ignore = "run by the next, in a process of its own"]
+#[ignore = "the next test runs this in a separate process"]
 fn digest_of_a_fresh_process() {
     println!("{}", digest());
 }
 
-/// Values that each process draws for itself, such as the order of a hash map's keys, have no
-/// effect.
+/// Values that differ between processes, such as the order of a hash map's keys, have no effect.
 #[test]
 fn a_seed_gives_the_same_history_in_another_process() {
     let here = digest();
     let ones = ["--exact", "digest_of_a_fresh_process", "--ignored", "--nocapture"];
     let output = Command::new(std::env::current_exe().unwrap()).args(ones).output().unwrap();
     let there = String::from_utf8(output.stdout).unwrap();
-    assert!(there.contains(&here), "{here} here; there:\n{there}");
+    assert!(there.contains(&here), "{here} in this process; in the other:\n{there}");
 }
 
 /// Asserts that a history of one of the first hundred seeds violates the checker with that defect,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use leasehold_verification::export_figure;
 use leasehold_verification::soak::{Leak, SoakResult, growth, soak};
 
-/// The soaks run one after the other, because they share a process whose memory is watched.
+/// The soaks run one after the other, because they share a process whose memory is measured.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resources_stay_constant_and_planted_leaks_are_caught() {
     let folder = tempfile::tempdir().unwrap();

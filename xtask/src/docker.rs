@@ -1,4 +1,4 @@
-//! A Docker Engine that answers.
+//! Makes sure that a Docker Engine responds, and runs `docker`.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -10,22 +10,23 @@ use anyhow::{Context, Result, bail};
 
 use crate::setup;
 
-/// What an engine that died may leave behind, and what keeps the next one from starting.
+/// The files that an engine that died may leave behind, and that prevent the next one from
+/// starting.
 const PID_FILES: [&str; 2] = ["/var/run/docker.pid", "/var/run/docker/containerd/containerd.pid"];
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// What the tests mark their containers with.
+/// The label of the containers of `test-servers`.
 const LABEL: &str = "label=leasehold.test";
 
-/// Makes sure that an engine answers: installs one on Debian and Ubuntu, and starts it.
+/// Makes sure that an engine responds: installs one on Debian and Ubuntu, and starts it.
 pub(crate) fn ensure() -> Result<()> {
     if answers() {
         return Ok(());
     }
     if !setup::runs("dockerd", &["--version"]) {
         if !setup::runs("apt-get", &["--version"]) {
-            bail!("no Docker Engine answers; install one, or leave backends out with --skip");
+            bail!("no Docker Engine responds; install one, or leave backends out with --skip");
         }
         setup::program("dockerd", "Docker Engine", &["docker.io", "iptables", "ca-certificates"])?;
     }
@@ -44,7 +45,7 @@ fn start() -> Result<()> {
         return wait();
     }
     for file in PID_FILES {
-        forget_dead(Path::new(file))?;
+        remove_stale_pid_file(Path::new(file))?;
     }
     let log = std::env::temp_dir().join("dockerd.log");
     eprintln!("starting dockerd, which writes to {}", log.display());
@@ -53,36 +54,36 @@ fn start() -> Result<()> {
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
         .stderr(out)
-        // Ctrl-C at the terminal is not for it.
+        // Ctrl-C at the terminal must not stop it.
         .process_group(0)
         .spawn()
         .context("cannot run dockerd")?;
     wait().with_context(|| format!("see {}; are you root?", log.display()))
 }
 
-/// Removes a pid file whose process has ended, or whose number belongs to another process by now.
-fn forget_dead(file: &Path) -> Result<()> {
+/// Removes a pid file whose process has ended, or whose number now belongs to another process.
+fn remove_stale_pid_file(file: &Path) -> Result<()> {
     let Ok(text) = fs::read_to_string(file) else { return Ok(()) };
     let command = fs::read_to_string(format!("/proc/{}/comm", text.trim())).unwrap_or_default();
     if !matches!(command.trim(), "dockerd" | "containerd") {
-        eprintln!("removing {}, which a dead engine left", file.display());
+        eprintln!("removing {}, which belongs to an engine that has ended", file.display());
         fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
     }
     Ok(())
 }
 
 fn wait() -> Result<()> {
-    let give_up = Instant::now() + START_LIMIT;
+    let deadline = Instant::now() + START_LIMIT;
     while !answers() {
-        if Instant::now() > give_up {
-            bail!("the Docker Engine does not answer");
+        if Instant::now() > deadline {
+            bail!("the Docker Engine does not respond");
         }
         std::thread::sleep(Duration::from_millis(200));
     }
     Ok(())
 }
 
-/// Removes containers of earlier runs that were killed before they could.
+/// Removes the containers of earlier runs that were killed.
 pub(crate) fn remove_leftovers() -> Result<()> {
     let found = Command::new("docker")
         .args(["ps", "--all", "--quiet", "--filter", LABEL])
@@ -97,19 +98,19 @@ pub(crate) fn remove_leftovers() -> Result<()> {
     Ok(())
 }
 
-/// Runs `docker`, and fails when it does.
+/// Runs `docker`, and fails if it fails.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let line = format!("docker {}", arguments.join(" "));
-    // The classic builder is in every engine; its successor is a plug-in that may be missing.
+    // The classic builder is part of every engine; its successor is a plug-in that may be missing.
     let done = Command::new("docker")
         .args(arguments)
         .env("DOCKER_BUILDKIT", "0")
         .output()
         .context("cannot run docker")?;
     if !done.status.success() {
-        let said =
-            [done.stdout, done.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
-        bail!("{line} failed ({}):\n{}", done.status, said.concat());
+        let output =
+            [done.stdout, done.stderr].map(|output| String::from_utf8_lossy(&output).into_owned());
+        bail!("{line} failed ({}):\n{}", done.status, output.concat());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Fuzzing: the targets in `fuzz/fuzz_targets`, each for a few seconds.
+//! Fuzzes the targets in `fuzz/fuzz_targets`, each for a few seconds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,44 +12,45 @@ use crate::workspace::{cargo, root};
 
 const CARGO_FUZZ: &str = "0.13.2";
 
-/// No `unsafe` of ours is there to be watched, and the stable compiler will do without.
+/// The workspace has no `unsafe` code that a sanitizer could check, and without one the stable
+/// compiler is sufficient.
 const RUN: [&str; 6] = ["fuzz", "run", "--fuzz-dir", "fuzz", "--sanitizer", "none"];
 
-/// What to fuzz.
+/// The options of `cargo xtask fuzz`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only these; all when none is named
+    /// Fuzzes only these targets instead of all
     targets: Vec<String>,
-    /// For how long, each
+    /// Fuzzes each target for this long
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     seconds: u32,
-    /// Runs the one target that is named on this input alone, such as one that made it fail
+    /// Runs one target on this input only, such as one that made it fail
     #[arg(long, value_name = "FILE")]
     replay: Option<String>,
 }
 
-/// Fuzzes what was asked for.
+/// Fuzzes the targets that the options select.
 pub(crate) fn fuzz(options: &Options) -> Result<()> {
     let known = targets()?;
     if let Some(unknown) = options.targets.iter().find(|target| !known.contains(target)) {
-        bail!("there is no target \"{unknown}\"; there are {}", known.join(", "));
+        bail!("unknown target \"{unknown}\"; the targets are {}", known.join(", "));
     }
     set_up()?;
     if let Some(file) = &options.replay {
-        let [target] = &options.targets[..] else { bail!("name the one target to replay it with") };
+        let [target] = &options.targets[..] else { bail!("name one target for --replay") };
         return cargo(&[&RUN[..], &[target, file]].concat(), &[]);
     }
     let chosen = if options.targets.is_empty() { &known } else { &options.targets };
     run_all(chosen, options.seconds)
 }
 
-/// Fuzzes every target for so many seconds.
+/// Fuzzes every target for that many seconds.
 pub(crate) fn all(seconds: u32) -> Result<()> {
     set_up()?;
     run_all(&targets()?, seconds)
 }
 
-/// A file is a target.
+/// Returns the targets: each file is one.
 fn targets() -> Result<Vec<String>> {
     let folder = root()?.join("fuzz/fuzz_targets");
     let mut targets = Vec::new();
@@ -95,21 +96,21 @@ fn run_all(targets: &[String], seconds: u32) -> Result<()> {
     Ok(())
 }
 
-/// What a run did.
+/// The result of a run.
 struct Stats {
     executions: u64,
-    /// How many edges of the code it covered.
+    /// The number of edges of the code that it covered.
     edges: u64,
 }
 
 fn run(target: &str, seconds: u32) -> Result<Stats> {
     let root = root()?;
-    // libFuzzer writes what it finds to the first; only what is kept on purpose is in the second.
+    // libFuzzer writes new inputs to the first folder. The second one is in the repository.
     let found = root.join("fuzz/target/corpus").join(target);
     fs::create_dir_all(&found).with_context(|| found.display().to_string())?;
     let kept = root.join("fuzz/corpus").join(target);
     let time = format!("-max_total_time={seconds}");
-    // Of an input: 10 s are a hang. Longer ones than that find nothing new here.
+    // An input that takes 10 s counts as a hang. Inputs longer than 1,024 bytes find nothing new.
     let limits = ["-timeout=10", "-max_len=1024", "-print_final_stats=1", &time];
     let done = Command::new("cargo")
         .args(RUN)
@@ -121,17 +122,18 @@ fn run(target: &str, seconds: u32) -> Result<Stats> {
         .current_dir(&root)
         .output()
         .context("cannot run cargo fuzz")?;
-    let said = String::from_utf8_lossy(&done.stderr);
+    let output = String::from_utf8_lossy(&done.stderr);
     if !done.status.success() {
-        bail!("{said}\n{target} failed{}", replay(target, &said, &root));
+        bail!("{output}\n{target} failed{}", replay(target, &output, &root));
     }
-    let read = |word| number_after(&said, word).with_context(|| format!("no {word} in:\n{said}"));
+    let read =
+        |word| number_after(&output, word).with_context(|| format!("no {word} in:\n{output}"));
     Ok(Stats { executions: read("stat::number_of_executed_units:")?, edges: read("cov:")? })
 }
 
-/// Where the input is that made it fail, and what to do with it.
-fn replay(target: &str, said: &str, root: &Path) -> String {
-    let Some((_, file)) = said.rsplit_once("Test unit written to ") else { return String::new() };
+/// Returns the path of the input that made the target fail, and the commands for it.
+fn replay(target: &str, output: &str, root: &Path) -> String {
+    let Some((_, file)) = output.rsplit_once("Test unit written to ") else { return String::new() };
     let file = PathBuf::from(file.lines().next().unwrap_or_default());
     let file = file.strip_prefix(root).unwrap_or(&file).display();
     format!(
@@ -140,7 +142,7 @@ fn replay(target: &str, said: &str, root: &Path) -> String {
     )
 }
 
-/// The last number behind that word.
+/// Returns the last number after that word.
 fn number_after(text: &str, word: &str) -> Option<u64> {
     let (_, rest) = text.rsplit_once(word)?;
     rest.split_whitespace().next()?.parse().ok()
@@ -152,10 +154,10 @@ mod tests {
 
     #[test]
     fn the_last_numbers_count() {
-        let said = "#2 INITED cov: 11 ft: 12\n#4194 DONE   cov: 306 ft: 1031 corp: 141/13Kb\n\
+        let output = "#2 INITED cov: 11 ft: 12\n#4194 DONE   cov: 306 ft: 1031 corp: 141/13Kb\n\
                     stat::number_of_executed_units: 4194\n";
-        assert_eq!(number_after(said, "cov:"), Some(306));
-        assert_eq!(number_after(said, "stat::number_of_executed_units:"), Some(4194));
-        assert_eq!(number_after(said, "rss:"), None);
+        assert_eq!(number_after(output, "cov:"), Some(306));
+        assert_eq!(number_after(output, "stat::number_of_executed_units:"), Some(4194));
+        assert_eq!(number_after(output, "rss:"), None);
     }
 }

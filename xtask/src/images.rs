@@ -1,8 +1,8 @@
-//! Images of the servers that the tests run against.
+//! Provides images of the servers that the tests use.
 //!
-//! Where the public images can be pulled they are used. Where not, `images/<name>` says how one is
+//! Public images are used if they can be pulled. Otherwise `images/<name>` defines an image that is
 //! built from Debian's packages, on a base that `debootstrap` makes with the mirror and settings of
-//! this machine's own apt.
+//! this machine's apt.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::root;
 use crate::{docker, setup};
 
-/// The servers, each with its public image; none where Docker's default registry has none.
+/// The servers, each with its public image if Docker's default registry has one.
 pub(crate) const SERVERS: [(&str, Option<&str>); 7] = [
     ("postgres", Some("postgres:17")),
     ("mysql", Some("mysql:8.4")),
@@ -34,19 +34,19 @@ const RELEASE: &str = "trixie";
 /// A server that speaks MongoDB's protocol, from crates.io.
 const STAND_IN: (&str, &str, &str) = ("secantus-mdb", "0.5.3-beta.193", "secantusd-rs");
 
-/// Makes sure that each of these servers has an image: pulled, else built.
+/// Makes sure that each of these servers has an image: pulls it, or builds it otherwise.
 pub(crate) fn ensure(servers: &[&str]) -> Result<()> {
     let mut missing = Vec::new();
     let mut registry = true;
     for (name, public) in SERVERS.iter().filter(|(name, _)| servers.contains(name)) {
-        if named(name, "IMAGE") || exists(&local(name)) {
+        if is_chosen(name, "IMAGE") || exists(&local(name)) {
             continue;
         }
-        let had = public.is_some_and(|public| {
+        let pulled = public.is_some_and(|public| {
             exists(public) || (registry && docker::run(&["pull", "--quiet", public]).is_ok())
         });
-        if !had {
-            // One that does not answer is not asked seven times.
+        if !pulled {
+            // A registry that does not respond is not tried seven times.
             registry &= public.is_none();
             missing.push(*name);
         }
@@ -54,7 +54,8 @@ pub(crate) fn ensure(servers: &[&str]) -> Result<()> {
     build(&missing)
 }
 
-/// Makes sure that there is a base for the image of the command line: pulled, else made.
+/// Makes sure that there is a base for the image of the command line: pulls it, or makes it
+/// otherwise.
 pub(crate) fn ensure_base() -> Result<()> {
     let pulled = || docker::run(&["pull", "--quiet", PUBLIC_BASE]).is_ok();
     if exists(BASE) || exists(PUBLIC_BASE) || pulled() {
@@ -83,8 +84,8 @@ pub(crate) fn build(servers: &[&str]) -> Result<()> {
     })
 }
 
-/// Returns whether the user has chosen an image or a running server for it.
-pub(crate) fn named(server: &str, what: &str) -> bool {
+/// Returns whether the user has chosen an image or a running server for that server.
+pub(crate) fn is_chosen(server: &str, what: &str) -> bool {
     let variable = format!("LEASEHOLD_TEST_{}_{what}", server.to_ascii_uppercase());
     std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
@@ -101,11 +102,11 @@ fn folder(server: &str) -> Result<PathBuf> {
     Ok(root()?.join("xtask/images").join(server))
 }
 
-/// Where things are built that git does not keep.
-fn workshop() -> Result<PathBuf> {
-    let workshop = root()?.join("target/images");
-    fs::create_dir_all(&workshop).with_context(|| format!("cannot make {}", workshop.display()))?;
-    Ok(workshop)
+/// Returns the folder in which images are built, which git ignores.
+fn build_folder() -> Result<PathBuf> {
+    let folder = root()?.join("target/images");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
 }
 
 fn image(server: &str, context: &Path) -> Result<()> {
@@ -114,13 +115,13 @@ fn image(server: &str, context: &Path) -> Result<()> {
     docker::run(&["build", "--tag", &local(server), context])
 }
 
-/// A small Debian with this machine's settings of apt.
+/// Makes an image of a small Debian with the settings of this machine's apt.
 fn base() -> Result<()> {
     if exists(BASE) {
         return Ok(());
     }
     setup::program("debootstrap", "debootstrap", &["debootstrap"])?;
-    let root = workshop()?.join(RELEASE);
+    let root = build_folder()?.join(RELEASE);
     if root.exists() {
         fs::remove_dir_all(&root).with_context(|| format!("cannot clear {}", root.display()))?;
     }
@@ -141,7 +142,7 @@ fn base() -> Result<()> {
     let policy = root.join("usr/sbin/policy-rc.d");
     fs::write(&policy, "#!/bin/sh\nexit 101\n")?;
     run("chmod", &["+x".as_ref(), policy.as_os_str()])?;
-    let packed = workshop()?.join("base.tar");
+    let packed = build_folder()?.join("base.tar");
     run(
         "tar",
         &["-C".as_ref(), root.as_os_str(), "-cf".as_ref(), packed.as_os_str(), ".".as_ref()],
@@ -152,7 +153,7 @@ fn base() -> Result<()> {
     Ok(())
 }
 
-/// The mirror of Debian that this machine's apt uses.
+/// Returns the mirror of Debian that this machine's apt uses.
 fn mirror() -> Result<String> {
     let format = "$(ORIGIN)|$(LABEL)|$(REPO_URI)";
     let lines = output("apt-get", &["indextargets", "--format", format])?;
@@ -162,7 +163,7 @@ fn mirror() -> Result<String> {
         .context("this machine's apt has no mirror of Debian (try apt-get update)")
 }
 
-/// How apt gets its packages here: proxies and the like.
+/// Returns the settings, such as proxies, with which apt downloads packages on this machine.
 fn settings() -> Result<String> {
     let all = output("apt-config", &["dump"])?;
     let wanted = all.lines().filter(|line| {
@@ -173,8 +174,8 @@ fn settings() -> Result<String> {
 
 fn stand_in() -> Result<()> {
     let (package, version, program) = STAND_IN;
-    let workshop = workshop()?;
-    let (prefix, target) = (workshop.join("stand-in"), workshop.join("stand-in-target"));
+    let builds = build_folder()?;
+    let (prefix, target) = (builds.join("stand-in"), builds.join("stand-in-target"));
     let built = prefix.join("bin").join(program);
     if !built.exists() {
         setup::program("cmake", "cmake", &["cmake", "make", "g++"])?;
@@ -192,7 +193,7 @@ fn stand_in() -> Result<()> {
         }
         fs::remove_dir_all(target)?;
     }
-    let context = workshop.join("mongodb");
+    let context = builds.join("mongodb");
     fs::create_dir_all(&context)?;
     fs::copy(built, context.join(program))?;
     for file in fs::read_dir(folder("mongodb")?)? {

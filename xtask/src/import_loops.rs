@@ -1,10 +1,10 @@
 //! Finds import loops between the modules of one crate, and imports that a pure module must not
 //! have.
 //!
-//! A file is a module. Imports are the paths in `use` items and in the code; a re-export is followed
-//! to the module that defines the name, so a parent may hand on what its children define. Modules
-//! for tests are left out. Method calls on a type that was not imported, and names that a macro
-//! makes up, are not seen.
+//! A file is a module. Imports are the paths in `use` items and in the code. A re-export is
+//! followed to the module that defines the name, so a parent may re-export items of its children.
+//! Modules for tests are skipped. Method calls on a type that was not imported, and names that a
+//! macro creates, are not found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, Macro, UseTree, Visibility};
 
-/// A path of names: of a module within its crate (empty for the root), or as written in the code.
+/// A path: that of a module within its crate (empty for the root), or one as written in the code.
 type Names = Vec<String>;
 type Modules = BTreeMap<Names, Source>;
 
-/// What one file says. Modules that begin and end within it are a part of it.
+/// The content of one file. Inline modules are a part of it.
 #[derive(Default)]
 struct Source {
     file: PathBuf,
@@ -27,9 +27,9 @@ struct Source {
     defined: BTreeSet<String>,
     imported: BTreeMap<String, Names>,
     globs: Vec<Names>,
-    /// Paths with their lines; of a `pub use`, also the name that is handed on.
+    /// Paths with their lines, and for a `pub use` also the name that is re-exported.
     used: Vec<(usize, Names, Option<String>)>,
-    /// Names that stand outside of `use`: what is only handed on is not used here.
+    /// Names outside `use` items: a name that is only re-exported is not used here.
     words: BTreeSet<String>,
     inner: usize,
 }
@@ -47,8 +47,8 @@ const CRATES: [&str; 9] = [
     "xtask/src/main.rs",
 ];
 
-/// The modules of `core` that know no clock, no I/O and no randomness, and the modules that they
-/// must not reach.
+/// The modules of `core` that use no clock, no I/O and no randomness. [`IMPURE`] lists the modules
+/// that they must not import.
 const PURE: [&str; 5] = [
     "lease::machine",
     "lease::schedule",
@@ -71,7 +71,7 @@ pub(crate) fn check(workspace: &Path) -> Result<()> {
         found.extend(loops(&imports));
     }
     if !found.is_empty() {
-        bail!("modules import what they must not:\n{}", found.join("\n"));
+        bail!("modules have forbidden imports:\n{}", found.join("\n"));
     }
     Ok(())
 }
@@ -118,11 +118,11 @@ impl Source {
         self.defined.insert(name.to_string());
     }
 
-    /// A path as it would be written at the top of the file.
-    fn note(&mut self, line: usize, mut path: Names, handed_on: Option<String>) -> Names {
+    /// Records a path, and returns it as it would be written at the top of the file.
+    fn note(&mut self, line: usize, mut path: Names, re_exported: Option<String>) -> Names {
         let outer = path.iter().take(self.inner).take_while(|name| *name == "super").count();
         drop(path.splice(..outer, iter::repeat_n("self".to_owned(), usize::from(outer > 0))));
-        self.used.push((line, path.clone(), handed_on));
+        self.used.push((line, path.clone(), re_exported));
         path
     }
 
@@ -203,8 +203,8 @@ impl<'ast> Visit<'ast> for Source {
     fn visit_attribute(&mut self, _: &'ast Attribute) {}
 }
 
-/// The module that defines what the path leads to, and whether it leads to that module itself; none
-/// if that is another crate's.
+/// Returns the module that defines the item of the path, and whether the path is that of the module
+/// itself; `None` if it belongs to another crate.
 fn resolve(modules: &Modules, from: &Names, path: &[String], left: u8) -> Option<(Names, bool)> {
     let (mut module, mut rest) = (from.clone(), path);
     match path.first()?.as_str() {
@@ -233,7 +233,7 @@ fn resolve(modules: &Modules, from: &Names, path: &[String], left: u8) -> Option
             let whole = [&imported[..], &rest[1..]].concat();
             return own.then(|| resolve(modules, &module, &whole, left - 1))?;
         } else {
-            // A macro's, unless it comes with everything of another crate.
+            // A macro creates the name, unless a glob import of another crate has it.
             let foreign = |it: &Names| resolve(modules, &module, it, 1).is_none();
             return (!source.globs.iter().any(foreign)).then_some((module, false));
         }
@@ -241,19 +241,19 @@ fn resolve(modules: &Modules, from: &Names, path: &[String], left: u8) -> Option
     Some((module, true))
 }
 
-/// The imports of each module, with the place of the first.
+/// The imports of each module, with the location of the first.
 type Imports = BTreeMap<(Names, Names), String>;
 
 fn imports(modules: &Modules) -> Imports {
     let mut imports = Imports::new();
     for (from, source) in modules {
-        for (line, path, handed_on) in &source.used {
-            let used = handed_on.as_ref().is_none_or(|name| source.words.contains(name));
-            // Importing a module imports nothing of it yet; the paths that begin with it do.
+        for (line, path, re_exported) in &source.used {
+            let used = re_exported.as_ref().is_none_or(|name| source.words.contains(name));
+            // Importing a module imports none of its items; the paths that begin with it do.
             let Some((to, false)) = resolve(modules, from, path, 8) else { continue };
             if used && to != *from {
-                let place = format!("  {}:{line}: {}", source.file.display(), path.join("::"));
-                imports.entry((from.clone(), to)).or_insert(place);
+                let location = format!("  {}:{line}: {}", source.file.display(), path.join("::"));
+                imports.entry((from.clone(), to)).or_insert(location);
             }
         }
     }
@@ -263,7 +263,11 @@ fn imports(modules: &Modules) -> Imports {
 /// Returns the imports that are part of a loop.
 fn loops(imports: &Imports) -> Vec<String> {
     let in_loop = |(from, to): &(Names, Names)| reachable(imports, to).contains(from);
-    imports.iter().filter(|(import, _)| in_loop(import)).map(|(_, place)| place.clone()).collect()
+    imports
+        .iter()
+        .filter(|(import, _)| in_loop(import))
+        .map(|(_, location)| location.clone())
+        .collect()
 }
 
 /// Returns what a module imports, directly or not.
@@ -281,7 +285,7 @@ fn reachable<'a>(imports: &'a Imports, from: &Names) -> BTreeSet<&'a Names> {
     reached
 }
 
-/// Returns the imports of impure modules by pure ones, however many modules are between them.
+/// Returns the imports of impure modules by pure ones, directly or not.
 fn impure(imports: &Imports) -> Vec<String> {
     let within = |module: &Names, list: &[&str]| {
         let module = module.join("::");
@@ -297,9 +301,9 @@ fn impure(imports: &Imports) -> Vec<String> {
         if now.is_empty() {
             return found;
         }
-        for ((_, to), place) in now {
+        for ((_, to), location) in now {
             if within(to, &IMPURE) {
-                found.push(format!("{place} (from a pure module)"));
+                found.push(format!("{location} (from a pure module)"));
             } else {
                 reached.insert(to);
             }
@@ -347,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_that_hands_on_what_its_children_define_is_fine() {
+    fn a_parent_may_re_export_items_of_its_children() {
         let files = [
             ("lib.rs", "mod a; pub use a::{A, B};"),
             ("a/mod.rs", "mod one; mod two; pub use one::A; pub use two::B;"),

@@ -1,18 +1,18 @@
 //! All automation of this repository: `cargo xtask …`.
 
-mod api;
 mod deny;
 mod docker;
-mod evidence;
 mod fuzz;
 mod images;
 mod import_loops;
 mod monitoring;
 mod prose;
 mod releases;
+mod schemathesis;
 mod setup;
 mod test;
 mod tools;
+mod verification;
 mod verify;
 mod workflows;
 mod workspace;
@@ -34,28 +34,29 @@ enum Task {
     /// Checks format, spelling, prose, imports, workflows, dependencies, lints and documentation;
     /// changes nothing.
     Verify,
-    /// Fixes what `verify` reports, as far as tools can.
+    /// Fixes the problems that `verify` reports and tools can fix.
     Fix,
     /// Sets up what the tests need, and runs every test.
     Test(test::Options),
     /// Checks the HTTP API against its own description.
     Api,
-    /// Throws arbitrary input at what reads URLs, names, settings and records.
+    /// Fuzzes the code that reads URLs, names, settings and records.
     Fuzz(fuzz::Options),
     /// Checks the example alert rules with Prometheus's promtool.
     Monitoring,
-    /// Searches the model: give CANDIDATES LOCKERS FAULTS COMMANDS, and STEPS (0 for all) and
-    /// MUTATION if wanted
-    Model(evidence::Given),
+    /// Searches the model: give CANDIDATES LOCKERS FAULTS COMMANDS, and optionally STEPS (0 for
+    /// all) and MUTATION
+    Model(verification::Arguments),
     /// Runs seeds of the simulation: give --seeds N --jobs J, or --seed S --trace
-    Sim(evidence::Given),
-    /// Churns locks and elections and watches what they use: give --minutes M, and --store URL if wanted
-    Soak(evidence::Given),
-    /// Measures what a lock costs on each server, and how promptly it is handed over.
+    Sim(verification::Arguments),
+    /// Runs many locks and elections and measures their resources: give --minutes M, and optionally
+    /// --store URL
+    Soak(verification::Arguments),
+    /// Measures the cost of a lock on each server, and the time of a handover.
     Cost(test::Options),
-    /// Builds the images of the servers from Debian's packages, for where none can be pulled.
+    /// Builds the images of the servers from Debian's packages, if they cannot be pulled.
     Images {
-        /// Only these: postgres, mysql, mariadb, redis, valkey, mongodb, etcd
+        /// Builds only these: postgres, mysql, mariadb, redis, valkey, mongodb, etcd
         servers: Vec<String>,
     },
 }
@@ -65,12 +66,12 @@ fn main() -> ExitCode {
         Task::Verify => verify::verify(),
         Task::Fix => verify::fix(),
         Task::Test(options) => test::test(&options),
-        Task::Api => api::api(),
+        Task::Api => schemathesis::build_and_check(),
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Monitoring => monitoring::check(),
-        Task::Model(given) => evidence::run("model", &given),
-        Task::Sim(given) => evidence::run("sim", &given),
-        Task::Soak(given) => evidence::run("soak", &given),
+        Task::Model(arguments) => verification::run("model", &arguments),
+        Task::Sim(arguments) => verification::run("sim", &arguments),
+        Task::Soak(arguments) => verification::run("soak", &arguments),
         Task::Cost(options) => test::cost(&options),
         Task::Images { servers } => images(&servers),
     };
@@ -86,7 +87,7 @@ fn main() -> ExitCode {
 fn images(servers: &[String]) -> Result<()> {
     let known = images::SERVERS.map(|(name, _)| name);
     if let Some(unknown) = servers.iter().find(|server| !known.contains(&server.as_str())) {
-        bail!("there is no server \"{unknown}\"; there are {}", known.join(", "));
+        bail!("unknown server \"{unknown}\"; the servers are {}", known.join(", "));
     }
     docker::ensure()?;
     let chosen = |name: &&str| servers.is_empty() || servers.iter().any(|server| server == name);

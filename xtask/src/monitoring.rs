@@ -1,4 +1,4 @@
-//! The example alert rules, by Prometheus's own tool.
+//! Checks the example alert rules with Prometheus's promtool.
 
 use std::process::Command;
 

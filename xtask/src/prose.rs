@@ -1,6 +1,6 @@
 //! Finds words, doc lines and messages that are not plain English: `xtask/words.toml` lists them.
 //!
-//! Text between `words: off` and `words: on` is left out: quotations, and samples of what is wrong.
+//! Text between `words: off` and `words: on` is skipped, such as quotations and wrong samples.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,10 +10,10 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-/// What is refused. This file itself is not checked.
+/// The list of what is refused. That file itself is not checked.
 const LIST: &str = "xtask/words.toml";
 
-/// How the names of the files end that are checked.
+/// The endings of the names of the files that are checked.
 const ENDINGS: [&str; 12] = [
     ".rs",
     ".md",
@@ -37,18 +37,18 @@ struct Rules {
     messages: Messages,
 }
 
-/// Phrases that are refused everywhere. One of a single word is refused in names too.
+/// Phrases that are refused everywhere. A single word is refused in names too.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Refused {
     phrases: Vec<String>,
     instead: String,
-    /// Longer phrases that are fine.
+    /// Longer phrases that are allowed.
     #[serde(default)]
     unless: Vec<String>,
 }
 
-/// How the first line of a doc comment must not begin.
+/// The refused beginnings of the first line of a doc comment.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DocLines {
@@ -56,7 +56,7 @@ struct DocLines {
     instead: String,
 }
 
-/// The style of the first string that is given to one of the calls.
+/// The style of the first string argument of the listed calls.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Messages {
@@ -66,7 +66,7 @@ struct Messages {
     instead: String,
 }
 
-/// A word with its line, or a mark of punctuation, or the end of a paragraph.
+/// A word, a punctuation mark or the end of a paragraph, with its line.
 struct Word<'a> {
     line: usize,
     text: &'a str,
@@ -100,8 +100,8 @@ fn files(workspace: &Path) -> Result<Vec<String>> {
     }
     let names = String::from_utf8(output.stdout)?;
     let prose = |name: &&str| *name != LIST && ENDINGS.iter().any(|it| name.ends_with(it));
-    let there = |name: &&str| workspace.join(name).exists();
-    Ok(names.lines().filter(prose).filter(there).map(str::to_owned).collect())
+    let exists = |name: &&str| workspace.join(name).exists();
+    Ok(names.lines().filter(prose).filter(exists).map(str::to_owned).collect())
 }
 
 impl Rules {
@@ -132,7 +132,7 @@ impl Rules {
                 parts.iter().filter_map(|it| by_first.get(it.as_str())).flatten()
             {
                 let hit = !phrase.contains(' ') || begins(&words[at..], phrase);
-                if hit && !refused.unless.iter().any(|it| stands_in(words, at, it)) {
+                if hit && !refused.unless.iter().any(|it| is_part_of(words, at, it)) {
                     found.push((word.line, format!("{phrase:?}: write {}", refused.instead)));
                 }
             }
@@ -141,7 +141,7 @@ impl Rules {
     }
 }
 
-/// Returns the lines, those empty that are between `words: off` and `words: on`.
+/// Returns the lines. Those between `words: off` and `words: on` become empty.
 fn shown(text: &str) -> Vec<&str> {
     let mut on = true;
     let mut shown = Vec::new();
@@ -155,8 +155,8 @@ fn shown(text: &str) -> Vec<&str> {
     shown
 }
 
-/// Splits lines into words. The marks of comments and quotations are left out, so a phrase is
-/// found although it continues in the next line.
+/// Splits lines into words. The marks of comments and quotations are skipped, so a phrase is also
+/// found if it continues in the next line.
 fn words<'a>(lines: &[&'a str]) -> Vec<Word<'a>> {
     let mut words = Vec::new();
     for (at, line) in lines.iter().enumerate() {
@@ -201,8 +201,8 @@ fn begins(words: &[Word<'_>], phrase: &str) -> bool {
     phrase.split(' ').all(|it| words.next().is_some_and(|word| word.text.eq_ignore_ascii_case(it)))
 }
 
-/// Returns whether the word at that place is a part of the longer phrase.
-fn stands_in(words: &[Word<'_>], at: usize, phrase: &str) -> bool {
+/// Returns whether the word at that index is a part of the longer phrase.
+fn is_part_of(words: &[Word<'_>], at: usize, phrase: &str) -> bool {
     let longest = phrase.split(' ').count() - 1;
     (at.saturating_sub(longest)..=at).any(|from| begins(&words[from..], phrase))
 }
@@ -210,7 +210,7 @@ fn stands_in(words: &[Word<'_>], at: usize, phrase: &str) -> bool {
 impl DocLines {
     fn check(&self, lines: &[&str]) -> Vec<Found> {
         let mut found = Vec::new();
-        // Of the comment, or below a heading.
+        // Whether the line is the first of a comment, or of a section below a heading.
         let mut first = true;
         for (at, line) in lines.iter().enumerate() {
             let Some(text) = line.trim_start().strip_prefix("///").map(str::trim) else {
@@ -266,7 +266,7 @@ impl Messages {
     }
 }
 
-/// Returns what is before the quotation mark that ends the string.
+/// Returns the text before the quotation mark that ends the string.
 fn literal(rest: &str) -> &str {
     let mut escaped = false;
     let end = rest.find(|character: char| {

@@ -1,4 +1,4 @@
-//! Compares the public API with that of the last release, by cargo-semver-checks.
+//! Compares the public API with that of the last release, with cargo-semver-checks.
 
 use std::process::Command;
 
@@ -11,8 +11,8 @@ use crate::workspace::{cargo, root};
 const LIBRARIES: [&str; 4] =
     ["leasehold-core", "leasehold", "leasehold-conformance", "leasehold-admin"];
 
-/// Checks that no library breaks its users without a new version. Says so if there is no release
-/// to compare with, or if the tool is not installed.
+/// Checks that no library has breaking changes without a new version. Prints a note if there is no
+/// release to compare with, or if the tool is not installed.
 pub(crate) fn check() -> Result<()> {
     let Some(tag) = last_release()? else {
         eprintln!("\nthe public API is not compared: there is no tag of a release");
@@ -36,7 +36,7 @@ fn last_release() -> Result<Option<String>> {
         .current_dir(root()?)
         .output()
         .context("cannot run git")?;
-    // Without such a tag it fails.
+    // The command fails if there is no such tag.
     let tag = String::from_utf8_lossy(&described.stdout).trim().to_owned();
     Ok(Some(tag).filter(|_| described.status.success()))
 }

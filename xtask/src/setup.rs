@@ -1,40 +1,42 @@
-//! What the build needs beside Rust.
+//! Installs the programs that the build and the tests need in addition to Rust.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The compiler of protocol buffers and the files it includes, as environment variables: etcd's
-/// client is generated from them. One that the user named is left.
+/// Returns the environment variables with the compiler of protocol buffers and the files that it
+/// includes, from which etcd's client is generated. If the user has set them, nothing is returned.
 pub(crate) fn protoc() -> Result<Vec<(&'static str, PathBuf)>> {
     if std::env::var_os("PROTOC").is_some() {
         return Ok(Vec::new());
     }
     let found = (protoc_bin_vendored::protoc_bin_path(), protoc_bin_vendored::include_path());
     let (Ok(protoc), Ok(include)) = found else {
-        bail!("no protoc is packaged for this platform; install one and name it in PROTOC");
+        bail!(
+            "there is no packaged protoc for this platform; install one and set PROTOC to its path"
+        );
     };
     Ok(vec![("PROTOC", protoc), ("PROTOC_INCLUDE", include)])
 }
 
-/// SQLite is compiled from C, so there must be a compiler for it: installed where that is possible.
+/// Makes sure that there is a C compiler, since SQLite is compiled from C.
 pub(crate) fn c_compiler() -> Result<()> {
     program("cc", "a C compiler", &["gcc", "libc6-dev"])
 }
 
-/// Python with what makes environments, which Debian has in a package of its own.
+/// Makes sure that there is Python with the module `venv`, which is a separate package in Debian.
 pub(crate) fn python() -> Result<()> {
     let line = ["-c", "import ensurepip, venv"];
     provide("python3", &line, "Python with its module venv", &["python3", "python3-venv"])
 }
 
-/// A program that Debian has in those packages: installed where that is possible.
+/// Makes sure that there is a program, which Debian has in those packages.
 pub(crate) fn program(program: &str, what: &str, packages: &[&str]) -> Result<()> {
     provide(program, &["--version"], what, packages)
 }
 
-/// What is there if the program runs with those arguments.
+/// Installs the packages unless the program runs with those arguments.
 fn provide(program: &str, arguments: &[&str], what: &str, packages: &[&str]) -> Result<()> {
     if runs(program, arguments) {
         return Ok(());
@@ -47,7 +49,7 @@ fn provide(program: &str, arguments: &[&str], what: &str, packages: &[&str]) -> 
     apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
-/// The browser that shows the dashboard, and what drives it.
+/// Makes sure that there is a browser for the dashboard, with its driver.
 pub(crate) fn browser() -> Result<()> {
     program("chromium", "Chromium", &["chromium"])?;
     program("chromedriver", "ChromeDriver, of Chromium's version", &["chromium-driver"])

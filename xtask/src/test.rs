@@ -1,4 +1,4 @@
-//! Every test.
+//! Runs every test.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,12 +7,12 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::workspace::{cargo, root};
-use crate::{api, docker, fuzz, images, monitoring, setup};
+use crate::{docker, fuzz, images, monitoring, schemathesis, setup};
 
-/// Each target is fuzzed for so long: what is easy to find is found at once.
+/// Each target is fuzzed for this long, which finds faults that are easy to find.
 const FUZZ_SECONDS: u32 = 5;
 
-/// What to test.
+/// The options of `cargo xtask test` and `cargo xtask cost`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Leaves a server out: postgres, mysql, mariadb, redis, valkey, mongodb or etcd
@@ -20,12 +20,13 @@ pub(crate) struct Options {
     skip: Vec<String>,
 }
 
-/// Sets up what the tests need and runs them all; the documentation's examples are among them.
+/// Sets up everything that the tests need and runs all of them, including the examples in the
+/// documentation.
 pub(crate) fn test(options: &Options) -> Result<()> {
     let skip = set_up(options)?;
     setup::browser()?;
     let counts = Counts::new()?;
-    // Who leaves every server out may have no Docker Engine.
+    // If every server is skipped, no Docker Engine is needed.
     let docker = if options.skip.len() < images::SERVERS.len() { "required" } else { "" };
     let environment = [
         skip,
@@ -34,14 +35,14 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         ("LEASEHOLD_TEST_COUNTS", counts.0.clone()),
     ];
     let tested = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"], &environment)
-        // Without features a URL must say which one to add.
+        // Without features, the message about a URL must name the feature to add.
         .and_then(|()| cargo(&["test", "--package", "leasehold", "--no-default-features"], &[]));
     eprintln!("\n{}", counts.read()?);
     for name in &options.skip {
-        eprintln!("{name}: skipped, as asked");
+        eprintln!("{name}: skipped by --skip");
     }
     tested?;
-    api::check()?;
+    schemathesis::check()?;
     monitoring::check()?;
     fuzz::all(FUZZ_SECONDS)?;
     eprintln!("all tests passed");
@@ -54,11 +55,12 @@ pub(crate) fn cost(options: &Options) -> Result<()> {
     cargo(&["run", "--release", "--package", "leasehold-conformance", "--example", "cost"], &[skip])
 }
 
-/// Installs, starts and builds what is needed; the variable that tells the tests what to leave out.
+/// Installs, starts and builds what the tests need. Returns the variable that tells the tests which
+/// servers to skip.
 fn set_up(options: &Options) -> Result<(&'static str, PathBuf)> {
     let known: Vec<_> = images::SERVERS.iter().map(|(name, _)| *name).collect();
     if let Some(unknown) = options.skip.iter().find(|name| !known.contains(&name.as_str())) {
-        bail!("there is no server \"{unknown}\" to skip; there are {}", known.join(", "));
+        bail!("unknown server \"{unknown}\" in --skip; the servers are {}", known.join(", "));
     }
     setup::c_compiler()?;
     let skipped = |server: &str| options.skip.iter().any(|name| name == server);

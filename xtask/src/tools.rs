@@ -1,4 +1,4 @@
-//! Programs that Python packages bring: `pip` installs those that are not on `PATH`.
+//! Provides programs that are Python packages: `pip` installs those that are not on `PATH`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use crate::setup;
 use crate::workspace::{run, target};
 
-/// Returns a program of exactly that version: the one on `PATH`, or else one that `pip` installs
-/// into an environment of its own.
+/// Returns a program of exactly that version: the one on `PATH`, or one that `pip` installs into a
+/// separate environment.
 pub(crate) fn install(program: &str, package: &str, version: &str) -> Result<PathBuf> {
     if is_version(Path::new(program), version) {
         return Ok(program.into());
@@ -19,7 +19,7 @@ pub(crate) fn install(program: &str, package: &str, version: &str) -> Result<Pat
     if !is_version(&installed, version) {
         setup::python()?;
         eprintln!("installing {program} {version} with pip");
-        // A half-made environment is replaced.
+        // An incomplete environment is replaced.
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
         let package = format!("{package}=={version}");
         run(Command::new(venv.join("bin/python")).args(["-m", "pip", "install", "-q", &package]))

@@ -1,4 +1,4 @@
-//! Format, spelling, prose, imports, dependencies, lints and documentation.
+//! Checks format, spelling, prose, imports, workflows, dependencies, lints and documentation.
 
 use std::process::Command;
 
@@ -29,10 +29,10 @@ const CLIPPY: [&[&str]; 3] = [
 
 const DOC: &[&str] = &["doc", "--workspace", "--all-features", "--no-deps"];
 
-/// The targets of the fuzzer are a workspace of their own.
+/// The targets of the fuzzer are a separate workspace.
 const FUZZ_FMT: [&str; 3] = ["fmt", "--manifest-path", "fuzz/Cargo.toml"];
 
-/// Checks, and changes nothing.
+/// Runs all checks, and changes nothing.
 pub(crate) fn verify() -> Result<()> {
     setup::c_compiler()?;
     cargo(&["fmt", "--all", "--check"], &[])?;
@@ -53,7 +53,7 @@ pub(crate) fn verify() -> Result<()> {
     Ok(())
 }
 
-/// Fixes what tools can fix.
+/// Fixes the problems that tools can fix.
 pub(crate) fn fix() -> Result<()> {
     let fix = ["clippy", "--workspace", "--all-targets", "--all-features", "--fix"];
     cargo(&[&fix[..], &["--allow-dirty", "--allow-staged"]].concat(), &[])?;

@@ -17,8 +17,8 @@ const FOLDER: &str = ".github/workflows";
 /// The workflow that the author of another store copies.
 const TEMPLATE: &str = "docs/guide/conformance.yml";
 
-/// Checks every workflow with the actionlint of this machine, otherwise with that of npm. Without
-/// either it says that nothing is checked.
+/// Checks every workflow with the actionlint of this machine, or otherwise with that of npm.
+/// Without either, prints that the workflows are not checked.
 pub(crate) fn check() -> Result<()> {
     let files = files()?;
     if setup::runs("actionlint", &["-version"]) {
@@ -56,7 +56,7 @@ fn files() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Installs the npm package in a folder of its own, and returns the folder of modules.
+/// Installs the npm package in a separate folder, and returns its folder of modules.
 fn install() -> Result<PathBuf> {
     if !setup::runs("node", &["--version"]) || !setup::runs("npm", &["--version"]) {
         bail!("there is neither actionlint nor Node.js with npm; install one of them");

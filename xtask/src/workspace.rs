@@ -1,4 +1,4 @@
-//! The root of the workspace, and `cargo` and other programs within it.
+//! Finds the root of the workspace, and runs `cargo` and other programs in it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::setup;
 
-/// Runs `cargo` in the root of the workspace, and fails when it does.
+/// Runs `cargo` in the root of the workspace, and fails if it fails.
 pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, PathBuf)]) -> Result<()> {
     let line = format!("cargo {}", arguments.join(" "));
     eprintln!("\n$ {line}");
@@ -25,7 +25,7 @@ pub(crate) fn cargo(arguments: &[&str], environment: &[(&str, PathBuf)]) -> Resu
     Ok(())
 }
 
-/// Runs another program in the root of the workspace, and fails when it does.
+/// Runs another program in the root of the workspace, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.current_dir(root()?).status();
     let status = status.with_context(|| format!("cannot run {command:?}"))?;
@@ -35,7 +35,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Returns the folder that `cargo` builds into.
+/// Returns the folder in which `cargo` builds.
 pub(crate) fn target() -> Result<PathBuf> {
     let chosen = std::env::var_os("CARGO_TARGET_DIR").filter(|path| !path.is_empty());
     Ok(root()?.join(chosen.as_deref().map_or(Path::new("target"), Path::new)))
@@ -44,5 +44,5 @@ pub(crate) fn target() -> Result<PathBuf> {
 /// Returns the root of the workspace.
 pub(crate) fn root() -> Result<PathBuf> {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    here.parent().map(PathBuf::from).context("xtask lies in the root of the workspace")
+    here.parent().map(PathBuf::from).context("xtask is not in a folder of the workspace")
 }

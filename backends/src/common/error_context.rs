@@ -1,8 +1,8 @@
-//! Adds to an error what the call was about.
+//! Adds the context of a call to its error.
 
 use crate::{Error, LockName};
 
-/// Returns a function that adds the operation, the store and, if there is one, the lock to an error.
+/// Returns a function that adds the operation, the store and the lock, if any, to an error.
 pub(crate) fn with_context(
     operation: &'static str,
     store: &str,

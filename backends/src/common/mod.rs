@@ -1,4 +1,4 @@
-//! What the backends would otherwise each write alike.
+//! Code that several backends share.
 #![allow(dead_code, unused_imports, reason = "which parts are used depends on the features")]
 
 mod error_context;

@@ -6,20 +6,21 @@ pub(crate) fn nearest<'a>(
     known: impl IntoIterator<Item = (String, &'a str)>,
 ) -> Option<&'a str> {
     /// A shorter part of a name does not identify it.
-    const PART: usize = 5;
+    const MIN_PART_LEN: usize = 5;
     let name = normalized(name);
     let known: Vec<_> =
         known.into_iter().map(|(known, meant)| (normalized(&known), meant)).collect();
-    let alike = known
+    let similar = known
         .iter()
         .map(|(known, meant)| (strsim::damerau_levenshtein(&name, known), *meant))
         .filter(|(distance, _)| *distance <= (name.len() / 3).min(4))
         .min_by_key(|(distance, _)| *distance);
-    if let Some((_, meant)) = alike {
+    if let Some((_, meant)) = similar {
         return Some(meant);
     }
     // Otherwise the only name that contains it, such as "admin_token_file" for "token_file".
-    let mut whole = known.iter().filter(|(known, _)| name.len() >= PART && known.contains(&name));
+    let mut whole =
+        known.iter().filter(|(known, _)| name.len() >= MIN_PART_LEN && known.contains(&name));
     let (_, meant) = whole.next()?;
     whole.all(|(_, other)| other == meant).then_some(*meant)
 }

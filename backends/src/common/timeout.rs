@@ -1,7 +1,7 @@
 //! Limits the time that a store waits for its server.
 //!
-//! The engine limits its calls by what is left of a lease. This limit is for callers that use a
-//! store directly, and releases the connections of a server that hangs.
+//! The engine limits its calls by the remaining time of a lease. This limit is for callers that use
+//! a store directly, and releases the connections of a server that hangs.
 
 use std::time::Duration;
 

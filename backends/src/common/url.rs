@@ -1,4 +1,4 @@
-//! The parts of a URL that all backends read alike.
+//! Reads the parts of a URL that are the same for all backends.
 
 use crate::{Error, Result};
 
@@ -7,9 +7,9 @@ pub(crate) fn split(url: &str) -> Option<(&str, &str)> {
     url.split_once(':')
 }
 
-/// Refuses an `@` behind the host, unless it is plainly part of an option's value. It most likely
-/// ends a password with a `/`, `?` or `#` in it that is not percent-encoded: what stands before these
-/// would be taken for a host, and what follows, for a path or an option, which messages show.
+/// Refuses an `@` after the host, unless it is clearly part of an option's value. Such an `@` most
+/// likely ends a password that contains a `/`, `?` or `#` which is not percent-encoded. The rest of
+/// that password would be read as a path or an option, which messages show.
 pub(crate) fn check_login(url: &str) -> Result<()> {
     let rest = split(url).map_or("", |(_, rest)| rest.strip_prefix("//").unwrap_or(rest));
     let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));

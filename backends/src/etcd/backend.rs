@@ -24,7 +24,7 @@ use crate::{
     Result, StoreClock, Wake,
 };
 
-/// etcd grants nothing shorter at its default election timeout of a second.
+/// At its default election timeout of a second, etcd grants no shorter lease.
 const MIN_TTL: Duration = Duration::from_secs(2);
 
 /// The backend of an [`EtcdStore`](super::EtcdStore).
@@ -42,8 +42,8 @@ impl Etcd {
         Self { label, keys, client, refusals: RecentRefusals::default() }
     }
 
-    /// Returns the record that shows why the name cannot be granted to that lease; `None` if it
-    /// can, as far as is known.
+    /// Returns the record that shows why the name cannot be granted to that lease; `None` if
+    /// nothing is known that prevents the grant.
     async fn refusal(
         &self,
         call: &BoundedCall,
@@ -52,7 +52,7 @@ impl Etcd {
         mut stored_lock: StoredLock,
     ) -> Result<Option<LockRecord>> {
         if let Some(disabled) = stored_lock.disabled.take() {
-            // It does not matter what is left of a lease, so etcd is not asked for it.
+            // The remaining time of a lease is not needed here, so etcd is not asked for it.
             return Ok(Some(disabled_record(name, disabled)));
         }
         let name = name.clone();
@@ -60,7 +60,8 @@ impl Etcd {
         Ok(record.lease.is_some().then_some(record))
     }
 
-    /// Notes that the name is refused. The store repeats the grant from a record of its own lease.
+    /// Notes the refusal of the name. If the record shows the attempt's own lease, the store
+    /// reports its grant.
     fn refused(&self, record: LockRecord, lease: LeaseId) -> Result<Decision<Grant>> {
         if let Some(outcome) = acquire_outcome(record.clone(), lease)? {
             self.refusals.note(&record.name, &outcome);
@@ -112,14 +113,14 @@ impl Backend for Etcd {
                 return self.refused(record, options.lease);
             }
         }
-        // The lease runs from the grant on, so what is left of it is counted from before that.
-        let asked = Instant::now();
+        // The lease starts at the grant, so its remaining time is counted from before the request.
+        let sent_at = Instant::now();
         let (lease, ttl) = call.grant(seconds(options.ttl)).await?;
         let grant = transaction::grant(&self.keys, name, options, lease);
         let Ok(done) = call.write_txn(grant).await? else { return Ok(Decision::Changed) };
         if done.succeeded() {
             let token = record::token_of(done.header().map_or(0, ResponseHeader::revision))?;
-            let grant = Grant { token, left: ttl.saturating_sub(asked.elapsed()) };
+            let grant = Grant { token, left: ttl.saturating_sub(sent_at.elapsed()) };
             self.refusals.note(name, &AcquireOutcome::Granted(grant));
             return Ok(Decision::Done(grant));
         }
@@ -142,7 +143,7 @@ impl Backend for Etcd {
         if !done.succeeded() {
             return Ok(ReleaseOutcome::NotHeld);
         }
-        // An operator may have put the key by hand, attached to no etcd lease.
+        // An operator may have put the key manually, without an etcd lease.
         let attached = first_key(&done).map(|kv| kv.lease()).filter(|id| *id != 0);
         if let Some(etcd_lease) = attached {
             self.client.discard(etcd_lease);

@@ -1,4 +1,4 @@
-//! Calls to etcd, each within the time that a store waits for its server.
+//! Calls etcd. Each call ends within the time that a store waits for its server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use super::request::{pause, send_once};
 use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::{Clock, Error, ErrorKind, Moment, Result, SystemClock};
 
-/// A request that no member accepted is repeated this often, since one may be up again.
+/// A request that no member accepted is sent at most this many times, since one may be up again.
 const TRIES: usize = 6;
 
-/// The largest answer in bytes, where the driver's own limit of 4 MiB is too low.
+/// The largest reply in bytes, for calls for which the driver's own limit of 4 MiB is too low.
 const LARGE_REPLY_BYTES: usize = 256 << 20;
 
 const DISCARDED_AFTER: Duration = Duration::from_secs(2);
@@ -44,8 +44,9 @@ impl EtcdClient {
         &self.members
     }
 
-    /// Ends an etcd lease to which no key is attached any longer, a moment later, so that clients
-    /// that wait for its name are served first. If this process ends before, the lease runs out.
+    /// Ends an etcd lease to which no key is attached anymore. This happens after a delay, so
+    /// that clients that wait for its name are served first. If this process ends before, the lease
+    /// expires.
     pub(super) fn discard(&self, lease: i64) {
         let etcd = self.clone();
         tokio::spawn(async move {
@@ -78,7 +79,7 @@ pub(super) struct BoundedCall {
 /// What a request may change in etcd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
-    /// Nothing, or nothing on which any lease depends: another member may be asked the same.
+    /// It changes nothing on which any lease depends, so it may also be sent to another member.
     None,
     /// The request writes: it is repeated only if it certainly had no effect.
     Write,
@@ -122,7 +123,7 @@ impl BoundedCall {
         done.await?.map_err(error_codes::reading)
     }
 
-    /// Runs a transaction that writes. The inner error says that an etcd lease in it is over.
+    /// Runs a transaction that writes. The inner error means that an etcd lease in it has expired.
     pub(super) async fn write_txn(
         &self,
         txn: Txn,
@@ -138,7 +139,7 @@ impl BoundedCall {
         }
     }
 
-    /// Creates an etcd lease of that many seconds, and returns its id and its real duration.
+    /// Creates an etcd lease of that many seconds, and returns its id and its actual duration.
     pub(super) async fn grant(&self, seconds: i64) -> Result<(i64, Duration)> {
         let granted = self.read(async |mut client: Client| {
             let options = LeaseGrantOptions::new().with_id(lease_id::new(seconds));
@@ -148,22 +149,22 @@ impl BoundedCall {
         Ok((granted.id(), whole_seconds(granted.ttl())))
     }
 
-    /// Extends an etcd lease by its own ttl, and tells how long before this call the extension was
-    /// requested: zero, unless the answer belongs to an earlier request.
+    /// Extends an etcd lease by its own ttl, and returns how long before this call the extension
+    /// was requested: zero, unless the reply belongs to an earlier request.
     pub(super) async fn keep_alive(
         &self,
         lease: i64,
     ) -> Result<std::result::Result<Duration, LeaseExpired>> {
         let others = self.etcd.members.others();
-        // A later try that certainly had no effect does not change that an earlier one may have had
-        // one.
+        // If one try may have had an effect, the outcome stays unknown, even if a later try
+        // certainly had none.
         let mut unknown = false;
         let mut tries = 1;
         loop {
             let reply = timeout_at(self.end, self.etcd.keep_alives.keep_alive(lease)).await;
             let error = match reply.map_err(|_| timed_out(ErrorKind::OutcomeUnknown))? {
-                KeepAliveReply::Extended { asked } => {
-                    return Ok(Ok(self.start.saturating_since(asked)));
+                KeepAliveReply::Extended { sent_at } => {
+                    return Ok(Ok(self.start.saturating_since(sent_at)));
                 }
                 KeepAliveReply::LeaseExpired => return Ok(Err(LeaseExpired)),
                 KeepAliveReply::Failed(error) => error_codes::writing(error),
@@ -184,7 +185,7 @@ impl BoundedCall {
         }
     }
 
-    /// Ends an etcd lease, and the keys that are on it, unless it is over.
+    /// Revokes an etcd lease, which removes its keys, unless the lease has expired.
     pub(super) async fn revoke(&self, lease: i64) -> Result<()> {
         let revoked = self.write(async |mut client: Client| client.lease_revoke(lease).await);
         match revoked.await? {
@@ -193,14 +194,14 @@ impl BoundedCall {
         }
     }
 
-    /// Returns the time that is left of an etcd lease, or `None` if it is over.
+    /// Returns the remaining time of an etcd lease, or `None` if it has expired.
     pub(super) async fn time_to_live(&self, lease: i64) -> Result<Option<TimeToLive>> {
-        let asked =
+        let reply =
             self.read(async |mut client: Client| client.lease_time_to_live(lease, None).await);
-        match asked.await? {
-            Ok(told) if told.ttl() >= 0 => Ok(Some(TimeToLive {
-                for_holder: whole_seconds(told.ttl()),
-                for_waiters: whole_seconds(told.granted_ttl().min(told.ttl() + 1)),
+        match reply.await? {
+            Ok(live) if live.ttl() >= 0 => Ok(Some(TimeToLive {
+                for_holder: whole_seconds(live.ttl()),
+                for_waiters: whole_seconds(live.granted_ttl().min(live.ttl() + 1)),
             })),
             Ok(_) => Ok(None),
             Err(error) if error_codes::is_no_lease(&error) => Ok(None),
@@ -208,7 +209,7 @@ impl BoundedCall {
         }
     }
 
-    /// Asks one member after the other, until one accepts the request.
+    /// Sends the request to one member after the other, until one accepts it.
     async fn send<T, F>(
         &self,
         request: impl Fn(Client) -> F,
@@ -220,12 +221,13 @@ impl BoundedCall {
         let (members, others) = (&self.etcd.members, self.etcd.members.others());
         let send_once = |target, after| send_once(members, target, after, &request);
         let mut target = members.target(members.chosen());
-        let mut asked = FuturesUnordered::from_iter([send_once(target.clone(), Duration::ZERO)]);
+        let mut in_flight =
+            FuturesUnordered::from_iter([send_once(target.clone(), Duration::ZERO)]);
         let (mut tries, mut doubled) = (1, 0);
         loop {
             let (of, failed) = tokio::select! {
                 biased;
-                Some((of, answer)) = asked.next() => match answer {
+                Some((of, answer)) = in_flight.next() => match answer {
                     Ok(answer) => return Ok(Ok(answer)),
                     Err(failed) => (of, failed),
                 },
@@ -244,7 +246,7 @@ impl BoundedCall {
                     {
                         doubled += 1;
                         target = other;
-                        asked.push(send_once(target.clone(), Duration::ZERO));
+                        in_flight.push(send_once(target.clone(), Duration::ZERO));
                     }
                     continue;
                 }
@@ -259,8 +261,8 @@ impl BoundedCall {
                 members.use_another(of.member);
                 tries += 1;
                 target = members.target(members.after(of.member));
-                asked.push(send_once(target.clone(), pause));
-            } else if asked.is_empty() {
+                in_flight.push(send_once(target.clone(), pause));
+            } else if in_flight.is_empty() {
                 return Ok(Err(failed.error));
             }
         }
@@ -278,15 +280,15 @@ fn unknown_outcome(error: Error) -> Error {
         .with_fix(error_codes::IS_IT_UP)
 }
 
-/// The time that is left of an etcd lease, which etcd tells in whole seconds, rounded down.
+/// The remaining time of an etcd lease, which etcd returns in whole seconds, rounded down.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeToLive {
-    /// The least that may be left, for its holder.
+    /// The minimum that may be left, for its holder.
     pub(super) for_holder: Duration,
-    /// The most that may be left, for the waiters.
+    /// The maximum that may be left, for the waiters.
     pub(super) for_waiters: Duration,
 }
 
-/// The etcd lease is over.
+/// The etcd lease has expired.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeaseExpired;

@@ -25,10 +25,10 @@ pub(super) struct Connection {
     state: Mutex<ConnectionState>,
 }
 
-/// A connection that never answered may take this long: it is opened first, and logs in.
+/// A connection that never answered may take this long, which includes connecting and logging in.
 const OPENING_LIMIT: Duration = Duration::from_secs(4);
 
-/// However long answers took, a connection is silent after this time.
+/// A connection counts as silent after this time, however slow its replies were.
 const MAX_SILENCE: Duration = Duration::from_secs(8);
 
 struct ConnectionState {
@@ -37,7 +37,7 @@ struct ConnectionState {
     used: Instant,
     /// The last time when an answer came.
     answered: Option<Instant>,
-    /// The time that answers take. It falls slowly, since requests differ in what they need.
+    /// The time that replies take. It decreases slowly, since requests take different times.
     latency: Duration,
 }
 
@@ -94,8 +94,8 @@ impl Connection {
         state.latency = after.max(state.latency - state.latency / 8);
     }
 
-    /// Returns whether no answer came for at least `silence_limit`, and for twice as long as
-    /// answers take, although a request was sent at `since`.
+    /// Returns whether no reply came for at least `silence_limit`, and for at least twice as long
+    /// as replies take, although a request was sent at `since`.
     pub(super) fn is_silent(&self, since: Instant, silence_limit: Duration) -> bool {
         let state = self.state();
         let Some(answered) = state.answered else {

@@ -1,4 +1,4 @@
-//! Explains the errors of etcd to callers.
+//! Translates the errors of etcd into errors of the store.
 
 use etcd_client::Error as EtcdError;
 
@@ -19,7 +19,7 @@ mod code {
     pub(super) const UNAUTHENTICATED: i32 = 16;
 }
 
-/// How far a request that failed may have got.
+/// How far a failed request may have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendState {
     /// There was no connection, so no request was sent.
@@ -45,7 +45,7 @@ pub(super) fn send_state(error: &EtcdError) -> SendState {
             | code::UNIMPLEMENTED
             | code::UNAUTHENTICATED => SendState::Refused,
             _ if has_no_leader(status.message()) => SendState::NotAccepted,
-            // tonic has no other word for it. Where that word changes, the outcome is unknown.
+            // tonic reports this in no other way. If the text changes, the outcome is unknown.
             _ if format!("{status:?}").contains("ConnectError(") => SendState::NotSent,
             _ => SendState::Unknown,
         },
@@ -61,24 +61,24 @@ pub(super) fn send_state(error: &EtcdError) -> SendState {
 /// Returns whether a member reports, before it does anything, that it knows of no leader: it is cut
 /// off from its peers, or an election is under way. A member reports this for requests that require
 /// a leader, and when its Raft node drops a proposal that it cannot forward.
-fn has_no_leader(said: &str) -> bool {
-    matches!(said, "etcdserver: no leader" | "raft proposal dropped")
+fn has_no_leader(message: &str) -> bool {
+    matches!(message, "etcdserver: no leader" | "raft proposal dropped")
 }
 
-/// Returns whether the etcd lease is over, or never was.
+/// Returns whether the etcd lease has expired or never existed.
 pub(super) fn is_no_lease(error: &EtcdError) -> bool {
     match error {
         EtcdError::GRpcStatus(status) => {
             i32::from(status.code()) == code::NOT_FOUND
                 && status.message().contains("lease not found")
         }
-        // The client's own word for a keep-alive that was answered with a ttl of 0.
-        EtcdError::LeaseKeepAliveError(said) => said.contains("lease not found"),
+        // The driver reports a keep-alive reply with a ttl of 0 this way.
+        EtcdError::LeaseKeepAliveError(message) => message.contains("lease not found"),
         _ => false,
     }
 }
 
-/// Returns the error for keys that others change all the time.
+/// Returns the error for keys that others changed at each try.
 pub(super) fn contended() -> Error {
     Error::new(ErrorKind::Unavailable, "the keys changed each time they were read")
 }
@@ -107,19 +107,19 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
     use ErrorKind::{Denied, Invalid, Unavailable, Unsupported};
     let EtcdError::GRpcStatus(status) = error else {
         return match error {
-            EtcdError::InvalidArgs(said) => (Invalid, said.clone(), ""),
+            EtcdError::InvalidArgs(message) => (Invalid, message.clone(), ""),
             EtcdError::InvalidUri(_) => {
                 (Invalid, "an address is not valid".to_owned(), "write HOST:PORT")
             }
             _ => (otherwise, "the connection to etcd failed".to_owned(), IS_IT_UP),
         };
     };
-    let said = status.message().strip_prefix("etcdserver: ").unwrap_or(status.message());
-    let has = |text: &str| said.contains(text);
-    let etcd_said = format!("etcd says: {}", said.chars().take(300).collect::<String>());
+    let message = status.message().strip_prefix("etcdserver: ").unwrap_or(status.message());
+    let has = |text: &str| message.contains(text);
+    let etcd_message = format!("etcd says: {}", message.chars().take(300).collect::<String>());
     match i32::from(status.code()) {
         code::INVALID_ARGUMENT if has("authentication failed") => {
-            (Denied, "user or password is wrong".to_owned(), "check both in the URL")
+            (Denied, "the user or the password is wrong".to_owned(), "check both in the URL")
         }
         code::INVALID_ARGUMENT if has("user name is empty") => (
             Denied,
@@ -138,40 +138,42 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
              readwrite --prefix=true /NAMESPACE/",
         ),
         code::UNAUTHENTICATED => {
-            (Denied, "etcd does not accept the authentication".to_owned(), "is its clock right?")
+            (Denied, "etcd does not accept the authentication".to_owned(), "is its clock correct?")
         }
         code::RESOURCE_EXHAUSTED if has("database space exceeded") => (
             Unavailable,
             "the database of etcd is full, and nothing was written".to_owned(),
             "compact and defragment it, then etcdctl alarm disarm",
         ),
-        code::RESOURCE_EXHAUSTED => (Unavailable, etcd_said, "is it overloaded?"),
+        code::RESOURCE_EXHAUSTED => (Unavailable, etcd_message, "is it overloaded?"),
         code::UNIMPLEMENTED => (
             Unsupported,
             "the server does not speak etcd's v3 API".to_owned(),
-            "is this etcd, and no learner or grpc-proxy of another version?",
+            "is this etcd, and not a learner or a grpc-proxy of another version?",
         ),
         code::INVALID_ARGUMENT
         | code::NOT_FOUND
         | code::FAILED_PRECONDITION
-        | code::OUT_OF_RANGE => (Unavailable, etcd_said, ""),
+        | code::OUT_OF_RANGE => (Unavailable, etcd_message, ""),
         _ if is_certificate_error(status) => (
             Denied,
             "this client and etcd do not trust each other's certificates".to_owned(),
-            "name the authority's in the URL, and this client's own if etcd wants one: \
-             etcds://HOST?ca=FILE&cert=FILE&key=FILE",
+            "name the authority's certificate in the URL, and this client's own if etcd requires \
+             one: etcds://HOST?ca=FILE&cert=FILE&key=FILE",
         ),
         _ if has("not supported for learner") => {
             (Unavailable, "this member is a learner".to_owned(), "name voting members")
         }
-        _ if has("corrupt") => (Unavailable, etcd_said, "replace the member whose data is corrupt"),
+        _ if has("corrupt") => {
+            (Unavailable, etcd_message, "replace the member whose data is corrupt")
+        }
         _ if has_no_leader(status.message()) => (
             Unavailable,
             "no etcd member has a leader; nothing was written".to_owned(),
             "does the cluster have a majority, and does the URL name all members?",
         ),
         _ if status.message().starts_with("etcdserver") => {
-            (otherwise, etcd_said, "does the cluster have a leader and a majority?")
+            (otherwise, etcd_message, "does the cluster have a leader and a majority?")
         }
         _ => (otherwise, "the connection to etcd failed".to_owned(), IS_IT_UP),
     }
@@ -180,8 +182,8 @@ fn classify(error: &EtcdError, otherwise: ErrorKind) -> (ErrorKind, String, &'st
 /// Returns whether one side refused the other's certificate, which tonic reports only as text of
 /// rustls.
 fn is_certificate_error(status: &impl std::fmt::Debug) -> bool {
-    let said = format!("{status:?}");
-    said.contains("invalid peer certificate") || said.contains("received fatal alert")
+    let message = format!("{status:?}");
+    message.contains("invalid peer certificate") || message.contains("received fatal alert")
 }
 
 pub(super) const IS_IT_UP: &str = "is etcd up, and reachable from here over HTTP/2 with this URL?";
@@ -192,17 +194,17 @@ mod tests {
 
     #[test]
     fn no_leader_errors_mean_not_sent() {
-        for said in ["etcdserver: no leader", "raft proposal dropped"] {
-            assert!(has_no_leader(said), "{said}");
+        for message in ["etcdserver: no leader", "raft proposal dropped"] {
+            assert!(has_no_leader(message), "{message}");
         }
         // These come after a timeout, when the write may already have been forwarded.
-        for said in [
+        for message in [
             "etcdserver: request timed out",
             "etcdserver: request timed out, possibly due to previous leader failure",
             "etcdserver: leader changed",
             "etcdserver: server stopped",
         ] {
-            assert!(!has_no_leader(said), "{said}");
+            assert!(!has_no_leader(message), "{message}");
         }
     }
 }

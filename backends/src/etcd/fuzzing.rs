@@ -10,14 +10,14 @@ use crate::{
     DisableOptions, Disablement, FencingToken, Holder, LeaseId, LockName, Namespace, Reason, Result,
 };
 
-/// What was read from a key of each family.
+/// The value that was read from a key of each family.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
     /// The lease, and the etcd lease that it is attached to.
     Lease(LeaseId, i64),
     /// The holder, and for how long it has held the lock.
     Holder(Holder, Duration),
-    /// The reason why the holder is to stop.
+    /// The reason why the holder must stop.
     Ending(Reason),
     /// The token of the latest grant.
     Granted(FencingToken),
@@ -25,7 +25,7 @@ pub enum Read {
     Disabled(Disablement),
 }
 
-/// Reads a key, and the name in it; `None` for a key outside of the namespace.
+/// Reads a key and the name in it; `None` for a key outside the namespace.
 pub fn read<'k>(namespace: &Namespace, kv: &'k KeyValue) -> Option<(&'k str, Result<Read>)> {
     let (family, name) = Keys::new("", namespace).parse(kv.key())?;
     let read = match family {

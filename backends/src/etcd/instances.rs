@@ -1,7 +1,7 @@
-//! Keeps the texts of instances: a key for each, attached to an etcd lease that is kept alive.
+//! Keeps the texts of instances: each has a key, attached to an etcd lease that is kept alive.
 //!
-//! The server keeps with the key which etcd lease that is. So an instance has one of them at
-//! a time, whichever client announces it, and keeping it alive costs no member a write.
+//! The server stores with the key to which etcd lease it is attached. So an instance has one such
+//! lease at a time, whichever client announces it, and a keep-alive costs no member a write.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use super::transaction::{self, first_key};
 use crate::shell::StoredInstance;
 use crate::{ErrorKind, Result};
 
-/// An announcement is tried this often while its etcd lease ends in between.
+/// An announcement is tried this many times if its etcd lease ends in between.
 const TRIES: usize = 4;
 
-/// Keeps the text of an instance for that long.
+/// Stores the text of an instance for that long.
 pub(super) async fn announce(
     client: &EtcdClient,
     keys: &Keys,
@@ -51,7 +51,7 @@ pub(super) async fn announce(
             Ok(Ok(())) => return Ok(()),
             Ok(Err(LeaseExpired)) => {}
             Err(error) => {
-                // If it may have been put, the next announcement finds it, or it runs out.
+                // If the key may have been put, the next announcement finds it, or it expires.
                 if error.kind() != ErrorKind::OutcomeUnknown {
                     client.discard(lease);
                 }
@@ -62,7 +62,7 @@ pub(super) async fn announce(
     Err(contended())
 }
 
-/// A text that is to be kept under a key.
+/// A text to store under a key.
 struct Announcement<'a> {
     client: &'a EtcdClient,
     keys: &'a Keys,
@@ -87,8 +87,8 @@ impl Announcement<'_> {
     }
 }
 
-/// Removes the text of an instance, and waits until nothing is left of it on the server: the caller
-/// may be about to exit.
+/// Removes the text of an instance and its etcd lease. It waits for both, since the caller may be
+/// about to exit.
 pub(super) async fn withdraw(client: &EtcdClient, keys: &Keys, instance: Uuid) -> Result<()> {
     let call = client.call();
     let removal = transaction::remove(&keys.instance(instance));
@@ -124,7 +124,7 @@ pub(super) async fn instances(client: &EtcdClient, keys: &Keys) -> Result<Vec<St
     stored.into_iter().collect()
 }
 
-/// Adds for how much longer an instance is kept; `None` if that is over.
+/// Adds how much longer an instance is kept; `None` if it has expired.
 async fn stored_instance(
     call: &BoundedCall,
     key: String,

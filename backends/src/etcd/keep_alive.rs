@@ -1,9 +1,9 @@
 //! Sends the keep-alives of all leases of a store over a few streams.
 //!
-//! etcd answers each request on a stream, in turn and with the id of the etcd lease. A follower
-//! forwards each of them to the leader before it reads the next, so that one stream extends only
-//! one lease per round trip between members. Each lease is assigned to one stream, on which at most
-//! one request for it is unanswered.
+//! etcd answers the requests on a stream in order, with the id of the etcd lease. A follower
+//! forwards each request to the leader before it reads the next one, so a stream extends only one
+//! lease per round trip between members. Each lease is assigned to one stream, on which at most one
+//! request for it is unanswered.
 //!
 //! Each runtime that renews has its own streams, so that a renewal depends on no other runtime.
 
@@ -32,7 +32,7 @@ const MAX_STREAMS: usize = 8;
 /// The streams of a store.
 pub(super) struct KeepAlives {
     members: Arc<Members>,
-    /// By the runtime that serves them.
+    /// The streams by the runtime that serves them.
     streams: Mutex<HashMap<Option<runtime::Id>, Streams>>,
 }
 
@@ -43,7 +43,7 @@ struct Streams {
 
 impl Streams {
     fn new() -> Self {
-        // Closed, so that the first request starts the task.
+        // The channels are closed, so that the first request starts the task.
         Self { to_tasks: array::from_fn(|_| mpsc::unbounded_channel().0), used: Instant::now() }
     }
 }
@@ -56,7 +56,7 @@ impl KeepAlives {
     /// Extends an etcd lease by its own ttl.
     ///
     /// # Cancel safety
-    /// A request that was sent is answered even so, and takes no other's answer.
+    /// If the call is dropped, the reply to a request that was sent is still read and discarded.
     pub(super) async fn keep_alive(&self, lease: i64) -> KeepAliveReply {
         let (answer, answered) = oneshot::channel();
         self.send(KeepAliveRequest { lease, answer });
@@ -74,7 +74,7 @@ impl KeepAlives {
         here.used = Instant::now();
         let Some(stream) = here.to_tasks.get_mut(random % MAX_STREAMS) else { return };
         if let Err(mpsc::error::SendError(request)) = stream.send(request) {
-            // There is no task yet, or it went with its runtime.
+            // There is no task yet, or it ended with its runtime.
             let (sender, receiver) = mpsc::unbounded_channel();
             tokio::spawn(run(Arc::clone(&self.members), receiver));
             _ = sender.send(request);
@@ -125,7 +125,7 @@ async fn open(
     silence: &mut SilenceLimit,
 ) -> Option<KeepAliveRequest> {
     let target = members.target(members.chosen());
-    let (asked, begun) = (SystemClock.now(), Instant::now());
+    let (sent_at, begun) = (SystemClock.now(), Instant::now());
     let opening = async { members.client(&target).await?.lease_keep_alive(lease).await };
     let opened = tokio::select! {
         biased;
@@ -142,7 +142,7 @@ async fn open(
         Ok(Ok(stream)) => {
             silence.record_latency(begun.elapsed());
             members.record_reply(&target, begun.elapsed());
-            (KeepAliveReply::Extended { asked }, Some(stream))
+            (KeepAliveReply::Extended { sent_at }, Some(stream))
         }
         Ok(Err(error)) if error_codes::is_no_lease(&error) => (KeepAliveReply::LeaseExpired, None),
         Ok(Err(error)) => {
@@ -180,7 +180,7 @@ enum StreamEnd {
     Moved(KeepAliveRequest),
     /// The stream failed. Waiting callers notice because their answer channels are dropped.
     Broken,
-    /// No answer came since this time, although one is due. Waiting callers notice in the same way.
+    /// No reply came since this time, although one is due. Waiting callers notice in the same way.
     Silent(Instant),
     /// The store is dropped.
     Closed,

@@ -13,12 +13,12 @@ pub(super) struct KeepAliveRequest {
 
 /// The result of a keep-alive.
 pub(super) enum KeepAliveReply {
-    /// The etcd lease lasts its whole ttl from some time after this.
+    /// The etcd lease was extended by its whole ttl, at some time after `sent_at`.
     Extended {
         /// The time of the request that was answered, which may be an earlier one.
-        asked: Moment,
+        sent_at: Moment,
     },
-    /// The etcd lease is over.
+    /// The etcd lease has expired.
     LeaseExpired,
     /// No stream could be opened for the request.
     Failed(EtcdError),

@@ -1,7 +1,7 @@
 //! The keys of a namespace.
 //!
-//! All start with `/NAMESPACE/` and the name of a family; what follows is the lock's name, byte for
-//! byte. Since no family's name begins another's, no two locks share a key.
+//! Each starts with `/NAMESPACE/` and the name of a family, followed by the lock's name, byte for
+//! byte. No family's name is a prefix of another's, so no two locks share a key.
 
 use uuid::Uuid;
 
@@ -10,16 +10,17 @@ use crate::{LockName, Namespace};
 /// Instances are announced under these keys, which are not watched with those of locks.
 const INSTANCE: &str = "instance/";
 
-/// Says what is kept under a key.
+/// The kind of value that is stored under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
-    /// The id of the lease in force, as text. Attached to the etcd lease, as the next two are.
+    /// The id of the lease in force, as text. It is attached to the etcd lease, as are the next
+    /// two.
     Lease,
     /// The holder, and since when it holds the lock, as JSON.
     Holder,
-    /// The reason why the holder is to stop, as text, if it is to.
+    /// The reason why the holder must stop, as text. It is absent if the holder need not stop.
     Ending,
-    /// Every grant puts this key, and the revision of that is the token.
+    /// Every grant puts this key, and the revision of the put is the token.
     Granted,
     /// The reason why the name is disabled, by whom and since when, as JSON, while it is disabled.
     Disabled,
@@ -61,13 +62,13 @@ impl Keys {
         self.start(family, name.as_str())
     }
 
-    /// Returns the key at which names of that family start that are `from` or greater.
+    /// Returns the first key of the family for the name `from` and greater ones.
     pub(super) fn start(&self, family: Family, from: &str) -> Vec<u8> {
         [self.root.as_str(), family.as_str(), from].concat().into_bytes()
     }
 
     /// Returns the range of the keys of a family whose names start with `prefix` and sort after the
-    /// given one, whatever bytes that has.
+    /// name `after`, which may have any bytes.
     pub(super) fn range(
         &self,
         family: Family,
@@ -80,7 +81,7 @@ impl Keys {
             let next = [self.root.as_bytes(), family.as_str().as_bytes(), name, b"\0"].concat();
             start = start.max(next);
         }
-        // The range is empty if the name to start after sorts behind the prefix.
+        // The range is empty if `after` is greater than all names with the prefix.
         let end = self.end(family, prefix).max(start.clone());
         (start, end)
     }
@@ -90,7 +91,7 @@ impl Keys {
         key.strip_prefix(self.root.as_bytes())?.strip_prefix(family.as_str().as_bytes())
     }
 
-    /// Returns the first key behind all of the family whose names start with `prefix`.
+    /// Returns the first key after all keys of the family whose names start with `prefix`.
     pub(super) fn end(&self, family: Family, prefix: &str) -> Vec<u8> {
         after(self.start(family, prefix))
     }
@@ -100,7 +101,7 @@ impl Keys {
         format!("{}{INSTANCE}{instance}", self.root).into_bytes()
     }
 
-    /// Returns the id of an instance in its key, or whatever is there instead.
+    /// Returns the id of an instance from its key, or the text in its place.
     pub(super) fn instance_in(&self, key: &[u8]) -> String {
         let id = key.strip_prefix(self.root.as_bytes());
         let id = id.and_then(|id| id.strip_prefix(INSTANCE.as_bytes())).unwrap_or(key);
@@ -114,7 +115,8 @@ impl Keys {
         (start, end)
     }
 
-    /// Returns the family of a key and the name in it; `None` for one that Leasehold never writes.
+    /// Returns the family of a key and the name in it; `None` for a key that Leasehold never
+    /// writes.
     pub(super) fn parse<'k>(&self, key: &'k [u8]) -> Option<(Family, &'k str)> {
         let rest = key.strip_prefix(self.root.as_bytes())?;
         let family = Family::ALL.into_iter().find(|f| rest.starts_with(f.as_str().as_bytes()))?;
@@ -123,9 +125,9 @@ impl Keys {
     }
 }
 
-/// Returns the first key behind all that begin with `prefix`.
+/// Returns the first key after all that begin with `prefix`.
 fn after(mut prefix: Vec<u8>) -> Vec<u8> {
-    // The prefix contains a slash, which is not 0xff, so this ends there at the latest.
+    // The prefix contains a slash, which is not 0xff, so the loop ends there at the latest.
     while prefix.last() == Some(&0xff) {
         prefix.pop();
     }

@@ -19,12 +19,12 @@ pub(super) fn seconds_of(lease: i64) -> i64 {
     lease & ((1 << TTL_BITS) - 1)
 }
 
-/// Returns that many seconds, or zero for a number below zero.
+/// Returns that many seconds, or zero for a negative number.
 pub(super) fn whole_seconds(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
-/// Returns the ttl in whole seconds, rounded up. A ttl that passed its check fits.
+/// Returns the ttl in whole seconds, rounded up. A ttl that was checked is never too large.
 pub(super) fn seconds(ttl: Duration) -> i64 {
     i64::try_from(ttl.as_nanos().div_ceil(TTL_STEP.as_nanos())).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Limits that several modules keep.
+//! Limits that several modules use.
 
 use std::time::Duration;
 
@@ -13,5 +13,5 @@ pub(super) const DROPPED_CALL_STALL: Duration = Duration::from_millis(300);
 /// a call from another runtime.
 pub(super) const UNUSED_LIMIT: Duration = Duration::from_secs(60);
 
-/// At most this many etcd leases of a list are asked for their time to live at once.
+/// For a list, the time to live of at most this many etcd leases is requested at once.
 pub(super) const TTL_QUERIES_AT_ONCE: usize = 64;

@@ -1,4 +1,4 @@
-//! Reads what is stored of names, one by one or a page at a time.
+//! Reads the records of names, one by one or a page at a time.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::transaction;
 use crate::shell::{Entry, Found, Page};
 use crate::{LockName, Result};
 
-/// Returns what is stored of a name; `None` if nothing is.
+/// Returns the record of a name; `None` if there is none.
 pub(super) async fn read(
     client: &EtcdClient,
     keys: &Keys,
@@ -61,8 +61,8 @@ async fn entry(
     })
 }
 
-/// Returns what is stored of the next names, which may be more than the page is to have, and the
-/// last of them if there may be others after it.
+/// Returns the stored state of the next names, which may be more than fit on the page, and the last
+/// of them if others may follow.
 async fn read_page(
     call: &BoundedCall,
     keys: &Keys,

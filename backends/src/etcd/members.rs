@@ -1,12 +1,11 @@
-//! Chooses which member of a cluster is asked, and which one next.
+//! Chooses the member of a cluster to which a request is sent, and the next one if it fails.
 //!
-//! The leader is asked if it is known, since the others forward requests to it, keep-alives even
-//! one by one. If a member has no leader or does not answer, another one is asked.
+//! Requests go to the leader if it is known, since the other members forward requests to it, and
+//! keep-alives only one by one. If a member has no leader or does not answer, another one is used.
 //!
-//! Each runtime that calls the store has its own connection to a member. If nothing comes over a
-//! connection although an answer is due, later requests go over a new one: the network may have
-//! dropped the old one without telling. If an answer comes over the old one after all, that one is
-//! used again.
+//! Each runtime that calls the store has its own connection to a member. If no reply comes over a
+//! connection although one is due, later requests use a new one: the network may have dropped the
+//! old one silently. If a reply comes over the old one after all, it is used again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,19 +21,20 @@ use super::connection::{self, Connection};
 use super::error_codes::RequestResult;
 use super::limits::UNUSED_LIMIT;
 
-/// The members have this long to say which of them leads.
+/// The members have this long to report which of them is the leader.
 const LOCATE_LIMIT: Duration = Duration::from_secs(1);
 
-/// The leader is looked up this often while nothing fails, since it may have changed.
+/// The leader is looked up at this interval while nothing fails, since it may have changed.
 const LOCATE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The least time between two lookups of the leader.
+/// The minimum time between two lookups of the leader.
 const LOCATE_PAUSE: Duration = Duration::from_secs(1);
 
-/// After a member failed, the leader is looked up at most this often, since an election takes time.
+/// After a member failed, the leader is looked up at most this many times, since an election takes
+/// time.
 const LOCATE_TRIES: usize = 5;
 
-/// The members that a store may ask.
+/// The members to which a store may send requests.
 pub(super) struct Members {
     members: Vec<Member>,
     options: Option<ConnectOptions>,
@@ -76,7 +76,7 @@ impl Member {
     }
 }
 
-/// A member that is asked, and the connection for it.
+/// A member and the connection to it.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) member: usize,
@@ -129,9 +129,9 @@ impl Members {
         }
     }
 
-    /// Returns how many other members can be asked in place of one.
+    /// Returns how many other members can be used instead of one.
     pub(super) fn others(&self) -> usize {
-        // The application's client may have another member, and prefers a less busy one.
+        // The application's client may know another member, and prefers a less busy one.
         if self.options.is_none() { 1 } else { self.members.len() - 1 }
     }
 
@@ -157,7 +157,7 @@ impl Members {
         }
     }
 
-    /// Returns what to send a request for that member over, from this runtime.
+    /// Returns the connection over which this runtime sends requests to that member.
     pub(super) fn target(&self, member: usize) -> Target {
         let connection = match self.members.get(member) {
             Some(it) if self.options.is_none() => it.connections().first().cloned(),
@@ -168,8 +168,8 @@ impl Members {
         Target { member, connection, since: Instant::now() }
     }
 
-    /// Returns the connection over which an unanswered request is sent again. A request is not sent
-    /// twice because a connection is slow; only because it is silent.
+    /// Returns the connection over which an unanswered request is sent again, if there is one. A
+    /// request is not sent twice because a connection is slow, only because it is silent.
     pub(super) fn alternative(&self, target: &Target) -> Option<Target> {
         let next = self.target(self.after(target.member));
         let is_same = next.member == target.member && next.is_same_connection(target);
@@ -185,7 +185,7 @@ impl Members {
         target.connection.client(&member.address, self.options.as_ref()).await
     }
 
-    /// Notes that an answer came: its connection is the one to use from now on.
+    /// Notes that a reply came over a connection, which is used from now on.
     pub(super) fn record_reply(&self, target: &Target, after: Duration) {
         target.connection.record_reply(after);
         if self.options.is_none() {
@@ -204,8 +204,8 @@ impl Members {
         connections.push(Arc::clone(&target.connection));
     }
 
-    /// Notes that no answer came in time: another member is asked from now on, and this one over a
-    /// new connection if nothing at all came over this one.
+    /// Notes that no reply came in time: another member is used from now on. If no reply at all
+    /// came over this connection, the next request to this member uses a new one.
     pub(super) fn mark_stalled(self: &Arc<Self>, target: &Target, silence_limit: Duration) {
         self.use_another(target.member);
         self.forget_if_silent(target, silence_limit);
@@ -225,7 +225,7 @@ impl Members {
         self.chosen() == target.member && self.target(target.member).is_same_connection(target)
     }
 
-    /// Asks another member from now on, if the given one is the one that is asked.
+    /// Uses another member from now on, if the given one is currently used.
     pub(super) fn use_another(self: &Arc<Self>, member: usize) {
         let next = (member + 1) % self.members.len();
         let swapped =
@@ -250,7 +250,7 @@ impl Members {
         runtime.spawn(async move {
             for _ in 0..tries {
                 let Some(members) = this.upgrade() else { return };
-                if members.locate().await.iter().any(|said| said.leads) {
+                if members.locate().await.iter().any(|status| status.leads) {
                     return;
                 }
                 drop(members);
@@ -259,28 +259,28 @@ impl Members {
         });
     }
 
-    /// Makes the leader the member that is asked, if it answers in time that it leads.
+    /// Chooses the leader, if a member reports in time that it is the leader.
     pub(super) async fn locate(&self) -> Vec<MemberStatus> {
         let statuses = (0..self.members.len()).map(async |member| {
             let target = self.target(member);
-            let asked = async { self.client(&target).await?.status().await };
-            let Ok(said) = timeout(LOCATE_LIMIT, asked).await else {
+            let call = async { self.client(&target).await?.status().await };
+            let Ok(status) = timeout(LOCATE_LIMIT, call).await else {
                 self.forget_if_silent(&target, LOCATE_LIMIT);
                 return None;
             };
-            let said = said.ok()?;
+            let status = status.ok()?;
             self.record_reply(&target, target.since.elapsed());
-            let id = said.header().map_or(0, etcd_client::ResponseHeader::member_id);
+            let id = status.header().map_or(0, etcd_client::ResponseHeader::member_id);
             Some(MemberStatus {
                 member,
-                version: said.version().to_owned(),
-                term: said.raft_term(),
-                leads: id != 0 && id == said.leader(),
+                version: status.version().to_owned(),
+                term: status.raft_term(),
+                leads: id != 0 && id == status.leader(),
             })
         });
         let statuses: Vec<_> = join_all(statuses).await.into_iter().flatten().collect();
         // A member that was cut off may still believe that it leads an earlier term.
-        let leader = statuses.iter().filter(|said| said.leads).max_by_key(|said| said.term);
+        let leader = statuses.iter().filter(|status| status.leads).max_by_key(|status| status.term);
         if let Some(leader) = leader {
             self.chosen.store(leader.member, Ordering::Relaxed);
         }
@@ -288,7 +288,7 @@ impl Members {
     }
 
     /// Returns the address of the member that reported this.
-    pub(super) fn address(&self, said: &MemberStatus) -> &str {
-        self.members.get(said.member).map_or("", |member| member.address.as_str())
+    pub(super) fn address(&self, status: &MemberStatus) -> &str {
+        self.members.get(status.member).map_or("", |member| member.address.as_str())
     }
 }

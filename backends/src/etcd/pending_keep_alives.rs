@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::keep_alive_request::{KeepAliveReply, KeepAliveRequest};
 use crate::{Clock, Moment, SystemClock};
 
-/// The callers that wait for an answer, by etcd lease: one request each, for any number of callers.
+/// The callers that wait for a reply, by etcd lease. All callers for a lease share one request.
 pub(super) struct PendingKeepAlives {
     requests: HashMap<i64, PendingKeepAlive>,
     /// The leases whose requests are still to be sent, in order.
@@ -19,7 +19,7 @@ pub(super) struct PendingKeepAlives {
 
 struct PendingKeepAlive {
     /// This is a time of the clock by which leases are trusted.
-    asked: Moment,
+    sent_at: Moment,
     answers: Vec<oneshot::Sender<KeepAliveReply>>,
 }
 
@@ -35,7 +35,7 @@ impl PendingKeepAlives {
         self.requests.is_empty()
     }
 
-    /// Returns since when no answer came although a caller waited.
+    /// Returns the time since which no reply came although a caller waited.
     pub(super) fn silent_since(&self) -> Instant {
         self.silent_since
     }
@@ -48,12 +48,12 @@ impl PendingKeepAlives {
         }
         let request = self.requests.entry(lease).or_insert_with(|| {
             self.unsent.push_back(lease);
-            PendingKeepAlive { asked: SystemClock.now(), answers: Vec::new() }
+            PendingKeepAlive { sent_at: SystemClock.now(), answers: Vec::new() }
         });
         request.answers.push(answer);
     }
 
-    /// Returns the next lease to ask for. Leases for which no caller waits any longer are skipped.
+    /// Returns the next lease to keep alive. Leases for which no caller still waits are skipped.
     pub(super) fn next_unsent(&mut self) -> Option<i64> {
         while let Some(lease) = self.unsent.front().copied() {
             let request = self.requests.get(&lease);
@@ -74,17 +74,17 @@ impl PendingKeepAlives {
     /// Notes the answer to the request for that lease, and returns how long it took.
     pub(super) fn answer(&mut self, lease: i64, is_extended: bool) -> Option<Duration> {
         self.silent_since = Instant::now();
-        let PendingKeepAlive { asked, answers } = self.requests.remove(&lease)?;
+        let PendingKeepAlive { sent_at, answers } = self.requests.remove(&lease)?;
         for answer in answers {
             let reply = if is_extended {
-                KeepAliveReply::Extended { asked }
+                KeepAliveReply::Extended { sent_at }
             } else {
                 KeepAliveReply::LeaseExpired
             };
             // A caller that gave up needs no answer.
             _ = answer.send(reply);
         }
-        Some(SystemClock.now().saturating_since(asked))
+        Some(SystemClock.now().saturating_since(sent_at))
     }
 }
 
@@ -97,9 +97,9 @@ mod tests {
         (KeepAliveRequest { lease, answer }, answered)
     }
 
-    fn asked(mut answered: oneshot::Receiver<KeepAliveReply>) -> Moment {
+    fn sent_at(mut answered: oneshot::Receiver<KeepAliveReply>) -> Moment {
         match answered.try_recv() {
-            Ok(KeepAliveReply::Extended { asked }) => asked,
+            Ok(KeepAliveReply::Extended { sent_at }) => sent_at,
             _ => panic!("it was not extended"),
         }
     }
@@ -114,16 +114,16 @@ mod tests {
         let between = SystemClock.now();
         let (second, second_answered) = ask(1);
         pending.add(second);
-        assert_eq!(pending.next_unsent(), None, "it is asked for twice");
+        assert_eq!(pending.next_unsent(), None, "it is requested twice");
         pending.answer(1, true);
         // The lease was extended after the first request, perhaps before the second.
-        let first = asked(first_answered);
+        let first = sent_at(first_answered);
         assert!(first <= between);
-        assert_eq!(asked(second_answered), first);
+        assert_eq!(sent_at(second_answered), first);
         assert!(pending.is_empty());
         let (third, _answered) = ask(1);
         pending.add(third);
-        assert_eq!(pending.next_unsent(), Some(1), "an answered lease is not asked for again");
+        assert_eq!(pending.next_unsent(), Some(1), "an answered lease is not requested again");
     }
 
     #[tokio::test]
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(pending.next_unsent(), Some(2));
         pending.sent();
         pending.answer(2, true);
-        asked(answered);
+        sent_at(answered);
         assert!(pending.is_empty());
     }
 

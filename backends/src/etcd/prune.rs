@@ -1,8 +1,8 @@
-//! Removes what is stored of unused names: the key whose revision is the token of the latest grant.
+//! Removes the keys of unused names: for each, the key whose revision is the latest token.
 //!
-//! A token is a revision of the whole cluster, so that the next grant has a larger one, whatever
-//! was removed. The age of a grant is measured by the calendar clock of the holder at that time; no
-//! lease depends on it.
+//! A token is a revision of the whole cluster, so the next grant has a larger one, whatever was
+//! removed. The time of a grant comes from the calendar clock of its holder; no lease depends on
+//! it.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const PAGE: usize = 60;
 /// This many keys are removed concurrently.
 const CONCURRENCY: usize = 16;
 
-/// A name whose latest grant is long enough ago.
+/// A name whose latest grant is old enough.
 struct Candidate {
     name: LockName,
     /// The revision of that grant.
@@ -54,8 +54,8 @@ pub(super) async fn prune_page(
     Ok(Found { entries: removed.into_iter().flatten().collect(), next })
 }
 
-/// Returns the next names that were not granted lately, and the last name that was checked if there
-/// are more.
+/// Returns the next names that were not granted recently, and the last name that was checked if
+/// more names follow.
 async fn candidates(
     client: &EtcdClient,
     keys: &Keys,

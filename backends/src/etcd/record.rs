@@ -1,5 +1,5 @@
-//! Reads the values of the keys strictly: anything that Leasehold did not write is an error.
-//! Unknown fields are ignored, unless the value says that a later version wrote it.
+//! Reads the values of the keys strictly: a value that Leasehold did not write is an error. Unknown
+//! fields are ignored, unless the value states that a later version wrote it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -82,7 +82,7 @@ pub(super) fn disabled(kv: &KeyValue) -> Result<Disablement> {
     let by = match &value["by"] {
         Value::Null => None,
         Value::String(by) => Some(by.clone()),
-        _ => return Err(corrupt(kv, "\"by\" is not a text")),
+        _ => return Err(corrupt(kv, "\"by\" is not text")),
     };
     Ok(Disablement { reason, by, since: since(kv, &value)? })
 }
@@ -92,7 +92,7 @@ pub(super) fn disabled_value(options: &DisableOptions) -> Vec<u8> {
     json!({ "reason": reason, "by": by, "at": now() }).to_string().into_bytes()
 }
 
-/// Returns the text that is stored of an instance, and the etcd lease that it is attached to.
+/// Returns the text that is stored for an instance, and the etcd lease to which it is attached.
 pub(super) fn instance(kv: &KeyValue) -> Result<(String, i64)> {
     object(kv)?;
     if kv.lease() == 0 {
@@ -101,8 +101,8 @@ pub(super) fn instance(kv: &KeyValue) -> Result<(String, i64)> {
     Ok((text(kv)?.to_owned(), kv.lease()))
 }
 
-/// Returns the etcd lease that an instance is attached to; `None` unless leasehold wrote the value
-/// for just that instance, since a lease of somebody else must not be touched.
+/// Returns the etcd lease to which an instance is attached. Returns `None` unless Leasehold wrote
+/// the value for this instance, since a lease of another program must not be changed.
 pub(super) fn instance_lease(kv: &KeyValue, keys: &Keys) -> Option<i64> {
     let presence: Presence = serde_json::from_value(object(kv).ok()?).ok()?;
     let is_own = keys.instance(presence.holder.instance) == kv.key();
@@ -145,9 +145,9 @@ fn check_version(kv: &KeyValue, value: &Value) -> Result<()> {
                 let message = format!("a later version of leasehold wrote the key {key:?}");
                 Err(Error::new(
                     ErrorKind::Corrupt,
-                    format!("{message}: it is of version {version}, this one reads {VERSION}"),
+                    format!("{message} with version {version}; this program reads {VERSION}"),
                 )
-                .with_fix("use the later version of leasehold here, too"))
+                .with_fix("update leasehold in this program, too"))
             }
             None => Err(corrupt(kv, "its version is not a number")),
         },
@@ -164,10 +164,10 @@ fn unattached(kv: &KeyValue) -> Error {
     corrupt(kv, "it has no etcd lease and would never expire")
 }
 
-/// Returns the error for the key of a lease beside which the key of its holder is missing.
+/// Returns the error for the key of a lease whose holder's key is missing.
 pub(super) fn contradiction(lease: &[u8]) -> Error {
     let key = String::from_utf8_lossy(lease);
-    Error::new(ErrorKind::Corrupt, format!("the keys beside {key:?} contradict it"))
+    Error::new(ErrorKind::Corrupt, format!("the key {key:?} has no matching key of a holder"))
         .with_fix("delete it; fencing tokens still increase")
 }
 
@@ -205,8 +205,8 @@ mod tests {
             }
         }
         for read in read(", \"version\": 2") {
-            let said = read.unwrap_err().to_string();
-            assert!(said.contains("a later version of leasehold wrote the key"), "{said}");
+            let message = read.unwrap_err().to_string();
+            assert!(message.contains("a later version of leasehold wrote the key"), "{message}");
         }
     }
 
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_lease_of_an_own_record_is_known() {
+    fn only_a_record_of_leasehold_has_a_lease() {
         let keys = Keys::new("", &Namespace::new("a").unwrap());
         let campaigns = vec![LockName::new("a").unwrap()];
         let presence = Presence { holder: Holder::current(), campaigns, unlisted: 3 };

@@ -1,4 +1,4 @@
-//! Renews leases: reads the keys of the whole batch at once, then keeps leases in force alive.
+//! Renews leases: reads the keys of the whole batch at once, then keeps the leases in force alive.
 
 use std::collections::HashMap;
 
@@ -14,21 +14,21 @@ use super::record::{self, StoredLease};
 use super::transaction;
 use crate::{LockName, Reason, RenewOptions, RenewOutcome, Result};
 
-/// The most names in one transaction, which reads two keys of each; by default etcd allows 128
-/// operations.
+/// A transaction has at most this many names. It reads two keys of each, and by default etcd allows
+/// 128 operations.
 pub(super) const BATCH: usize = 60;
 
-/// A change of the ttl is tried this often while others change the same keys.
+/// A change of the ttl is tried this many times if others change the same keys.
 const TRIES: usize = 4;
 
-/// What is stored of the lease of one name.
+/// The stored state of the lease of one name.
 #[derive(Clone, Debug)]
 struct LeaseState {
     lease: StoredLease,
     ending: Option<Reason>,
 }
 
-/// Renews each lease on its own, so that a key or a member that fails concerns only its leases.
+/// Renews each lease separately, so that the failure of a key or a member concerns only its leases.
 pub(super) async fn renew(
     client: &EtcdClient,
     keys: &Keys,
@@ -46,7 +46,7 @@ pub(super) async fn renew(
     join_all(renewals).await
 }
 
-/// What all renewals of a batch share.
+/// The values that all renewals of a batch share.
 struct Renewal<'a> {
     client: &'a EtcdClient,
     keys: &'a Keys,
@@ -86,8 +86,8 @@ impl Renewal<'_> {
         })
     }
 
-    /// Extends a lease by another ttl than it has. etcd cannot change the ttl of a lease, so its
-    /// keys move to a new etcd lease, if they are still as they were read.
+    /// Extends a lease with a different ttl. etcd cannot change the ttl of a lease, so its keys
+    /// move to a new etcd lease, if they have not changed since they were read.
     async fn change_ttl(
         &self,
         name: &LockName,
@@ -95,13 +95,13 @@ impl Renewal<'_> {
         seconds: i64,
     ) -> Result<RenewOutcome> {
         for _ in 0..TRIES {
-            let asked = Instant::now();
+            let sent_at = Instant::now();
             let (new, granted) = self.call.grant(seconds).await?;
             let txn = transaction::move_lease(self.keys, name, lease, new);
             let moved = self.call.write_txn(txn).await?;
             if moved.is_ok_and(|moved| moved.succeeded()) {
                 self.client.discard(lease.etcd_lease);
-                let left = granted.saturating_sub(asked.elapsed());
+                let left = granted.saturating_sub(sent_at.elapsed());
                 return Ok(RenewOutcome::Extended { left });
             }
             self.client.discard(new);
@@ -117,7 +117,7 @@ impl Renewal<'_> {
         Err(contended())
     }
 
-    /// Returns the lease of each name as of one moment; `None` for a name that is not held.
+    /// Returns the lease of each name, all as of the same time; `None` for a name that is not held.
     async fn read_leases<'n>(
         &self,
         names: &[&'n LockName],
@@ -132,8 +132,8 @@ impl Renewal<'_> {
     }
 }
 
-/// Reads the key of a lease, and the one with the reason why its holder is to stop; `None` if there
-/// is no lease.
+/// Reads the key of a lease, and the key with the reason why its holder must stop. Returns `None`
+/// if there is no lease.
 fn state(pair: Option<&[TxnOpResponse]>) -> Option<Result<LeaseState>> {
     let first = |answer: Option<&TxnOpResponse>| match answer {
         Some(TxnOpResponse::Get(got)) => got.kvs().first().cloned(),

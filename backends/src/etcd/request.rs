@@ -1,4 +1,4 @@
-//! Sends a request to one member, which is no longer preferred if it does not answer.
+//! Sends a request to one member. If the member does not answer, later requests go to another one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,12 @@ use super::error_codes::{self, RequestResult, SendState};
 use super::limits::DROPPED_CALL_STALL;
 use super::members::{Members, Target};
 
-/// A member may take this long to connect, which includes checking the password, before another one
-/// is asked.
+/// Connecting to a member, which includes checking the password, may take this long before another
+/// one is tried.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// Returns how long to wait before the request is repeated: zero until each other member was asked.
+/// Returns how long to wait before the request is repeated: zero until every other member was
+/// tried.
 pub(super) fn pause(tries: usize, others: usize) -> Duration {
     match tries.checked_sub(others) {
         None | Some(0) => Duration::ZERO,
@@ -76,7 +77,7 @@ where
     (target, answer)
 }
 
-/// A request that is under way at a member.
+/// A request to which a member has not replied yet.
 struct PendingRequest<'a> {
     members: &'a Arc<Members>,
     target: &'a Target,

@@ -1,10 +1,10 @@
-//! Recognises the versions of etcd that can end leases that are in force.
+//! Recognises versions of etcd that can end leases in force.
 
 /// The first versions in which a leader that stalled and was replaced does not revoke leases that
-/// were renewed since: one of the older series, and the one before which all others are too old.
+/// were renewed in the meantime: one for the 3.4 series, and one for all others.
 const MIN_VERSIONS: [[u32; 3]; 2] = [[3, 4, 31], [3, 5, 13]];
 
-/// Logs a warning for each member whose version can end a lease that is in force.
+/// Logs a warning for each member whose version can end a lease in force.
 pub(super) fn warn_of_old<'a>(label: &str, members: impl IntoIterator<Item = (&'a str, &'a str)>) {
     for (member, version) in members {
         if is_too_old(version) {

@@ -20,7 +20,7 @@ pub type EtcdStore = Store<Etcd>;
 impl Store<Etcd> {
     /// Connects to the members that the URL names.
     ///
-    /// [`OpenOptions::schema`] changes nothing: etcd has no schema.
+    /// [`OpenOptions::schema`] has no effect: etcd has no schema.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for a URL that is not one of etcd;
@@ -28,7 +28,7 @@ impl Store<Etcd> {
     /// [`Unavailable`](crate::ErrorKind::Unavailable) when no member answers.
     ///
     /// # Cancel safety
-    /// Nothing is left of a dropped call.
+    /// A dropped call has no effect.
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
         let url = EtcdUrl::from_url(url)?;
         let open = async {
@@ -40,19 +40,19 @@ impl Store<Etcd> {
 
     /// Builds the store on a client that the application already has.
     ///
-    /// Its settings are left as they are. For the store to recover from cut connections by itself,
-    /// give it `with_keep_alive` and, with a user, `with_auto_token_refresh`; and
-    /// `with_require_leader`, so that a watch notices a member without a leader.
+    /// Its settings are not changed. Build it with `with_keep_alive`, so that the store recovers
+    /// from cut connections, with `with_require_leader`, so that a watch notices a member without a
+    /// leader, and if it has a user, with `with_auto_token_refresh`.
     ///
-    /// Heartbeats depend on the runtime in which that client was created, since it serves its
-    /// connections there: while all threads of that runtime compute or block, no lease is renewed.
-    /// A store from [`connect`](Self::connect) has no such limit.
+    /// Heartbeats depend on the runtime in which that client was created, which serves the
+    /// client's connections: while all threads of that runtime compute or block, no lease is
+    /// renewed. A store from [`connect`](Self::connect) has no such limit.
     ///
     /// # Errors
     /// This fails for the same reasons as [`connect`](Self::connect).
     ///
     /// # Cancel safety
-    /// Nothing is left of a dropped call.
+    /// A dropped call has no effect.
     pub async fn from_client(client: Client, options: &OpenOptions) -> Result<Self> {
         Self::build(Members::of_application(client), "", "etcd".to_owned(), options)
             .await
@@ -73,7 +73,8 @@ impl Store<Etcd> {
         let (call, members) = (client.call(), client.members());
         let (found, statuses) = tokio::join!(call.read_txn(read), members.locate());
         found?;
-        let versions = statuses.iter().map(|said| (members.address(said), said.version.as_str()));
+        let versions =
+            statuses.iter().map(|status| (members.address(status), status.version.as_str()));
         server_version::warn_of_old(&label, versions);
         Ok(Self::new(Etcd::new(label, keys, client)))
     }
@@ -81,7 +82,7 @@ impl Store<Etcd> {
     /// Returns an empty text: etcd needs no schema.
     ///
     /// # Errors
-    /// None.
+    /// This never fails.
     pub fn schema(_: &Namespace) -> Result<String> {
         Ok(String::new())
     }

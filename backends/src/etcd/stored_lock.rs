@@ -1,4 +1,4 @@
-//! What is stored of one name, collected from the keys of all families.
+//! The stored state of one name, collected from the keys of all families.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::{
     Result,
 };
 
-/// Everything that is stored of one name, without the time that is left of its lease.
+/// The stored state of one name, without the remaining time of its lease.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StoredLock {
     pub(super) lease: Option<StoredLease>,
@@ -21,7 +21,7 @@ pub(super) struct StoredLock {
     ending: Option<Reason>,
     token: Option<FencingToken>,
     pub(super) disabled: Option<Disablement>,
-    /// Says what cannot be read.
+    /// The error of the first key that cannot be read.
     corrupt: Option<Error>,
 }
 
@@ -40,10 +40,10 @@ impl StoredLock {
         }
     }
 
-    /// Returns the record of the name, and asks etcd for what is left of its lease. That is the
-    /// least that may be left if the lease is the one that asks, and else the most.
+    /// Returns the record of the name, with the remaining time of its lease, which is requested
+    /// from etcd. It is the minimum for the lease `asker` itself, and the maximum for any other.
     ///
-    /// The inner error says that the record cannot be read.
+    /// The inner error means that the record cannot be read.
     pub(super) async fn into_record(
         self,
         call: &BoundedCall,
@@ -75,8 +75,7 @@ impl StoredLock {
     }
 }
 
-/// Collects by name what ranges or single keys of all families returned. Keys that contain no valid
-/// name are skipped.
+/// Collects the keys in a response by name. Keys that contain no valid name are skipped.
 pub(super) fn stored_locks(keys: &Keys, response: &TxnResponse) -> BTreeMap<LockName, StoredLock> {
     let mut stored_locks = BTreeMap::<LockName, StoredLock>::new();
     for answer in response.op_responses() {
@@ -90,7 +89,7 @@ pub(super) fn stored_locks(keys: &Keys, response: &TxnResponse) -> BTreeMap<Lock
     stored_locks
 }
 
-/// Returns what is stored of the name, all of which must be readable.
+/// Returns the stored state of the name. Every key of it must be readable.
 pub(super) fn readable(keys: &Keys, response: &TxnResponse, name: &LockName) -> Result<StoredLock> {
     let stored_lock = stored_locks(keys, response).remove(name).unwrap_or_default();
     stored_lock.corrupt.clone().map_or(Ok(stored_lock), Err)

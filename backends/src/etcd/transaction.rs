@@ -17,8 +17,8 @@ fn reads(keys: &Keys, name: &LockName, families: &[Family]) -> Vec<TxnOp> {
     families.iter().map(|family| TxnOp::get(keys.key(*family, name), None)).collect()
 }
 
-/// Puts the keys of a lock, attached to an etcd lease, unless the name is held or disabled. Then
-/// all keys of the name are read instead.
+/// Puts the keys of a lock, attached to an etcd lease. If the name is held or disabled, all keys of
+/// the name are read instead.
 pub(super) fn grant(
     keys: &Keys,
     name: &LockName,
@@ -37,7 +37,7 @@ pub(super) fn grant(
         .or_else(reads(keys, name, &Family::ALL))
 }
 
-/// Reads the key of a lease, and deletes the keys that are attached with it, if it is in force.
+/// If a lease is in force, reads its key, and deletes the keys that are attached to its etcd lease.
 pub(super) fn release(keys: &Keys, name: &LockName, lease: LeaseId) -> Txn {
     let key = |family| keys.key(family, name);
     Txn::new()
@@ -50,13 +50,13 @@ pub(super) fn release(keys: &Keys, name: &LockName, lease: LeaseId) -> Txn {
         ])
 }
 
-/// Reads what [`disable`] depends on.
+/// Reads the keys on which [`disable`] depends.
 pub(super) fn read_before_disable(keys: &Keys, name: &LockName) -> Txn {
     Txn::new().and_then(reads(keys, name, &[Family::Disabled, Family::Lease]))
 }
 
-/// Disables a name and tells the holder of its lease to stop, unless the name is disabled already
-/// or its lease is another one. Then both keys are read instead.
+/// Disables a name and tells the holder of its lease to stop. If the name is already disabled, or
+/// its lease is another one, both keys are read instead.
 pub(super) fn disable(
     keys: &Keys,
     name: &LockName,
@@ -87,7 +87,7 @@ pub(super) fn enable(keys: &Keys, name: &LockName) -> Txn {
         .and_then([TxnOp::delete(key, None)])
 }
 
-/// Reads the lease of each name, and whether its holder is to stop: two keys for each.
+/// Reads two keys for each name: its lease, and whether the holder must stop.
 pub(super) fn read_leases(keys: &Keys, names: &[&LockName]) -> Txn {
     // Exactly the keys of each name are read, so that keys of other names do not make the answer
     // longer.
@@ -96,8 +96,7 @@ pub(super) fn read_leases(keys: &Keys, names: &[&LockName]) -> Txn {
     Txn::new().and_then(operations)
 }
 
-/// Attaches the keys of a lease to another etcd lease, unless they changed or its holder is to
-/// stop.
+/// Attaches the keys of a lease to another etcd lease, unless they changed or the holder must stop.
 pub(super) fn move_lease(keys: &Keys, name: &LockName, lease: StoredLease, to: i64) -> Txn {
     let key = |family| keys.key(family, name);
     let attached = || Some(PutOptions::new().with_lease(to).with_ignore_value());
@@ -126,7 +125,7 @@ pub(super) fn count_uses<'n>(keys: &Keys, names: impl Iterator<Item = &'n LockNa
     Txn::new().and_then(counts)
 }
 
-/// Removes what is stored of an unused name, unless it was granted or disabled since that revision.
+/// Removes the key of an unused name, unless the name was granted or disabled since that revision.
 pub(super) fn prune(keys: &Keys, name: &LockName, revision: i64) -> Txn {
     let key = |family| keys.key(family, name);
     Txn::new()

@@ -1,4 +1,4 @@
-//! Reads the URL of etcd: its members, and how to connect to them.
+//! Reads a URL of etcd: the members, and how to connect to them.
 
 use std::fs;
 use std::time::Duration;
@@ -17,27 +17,27 @@ const PORT: &str = "2379";
 
 const OPTIONS: &[&str] = &["tls", "ca", "cert", "key", "domain"];
 
-/// A connection must be open after this time.
+/// Opening a connection may take this long.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// An idle connection is pinged this often; etcd refuses pings more often than every 5 s.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a URL names.
+/// The parts of a URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct EtcdUrl {
     /// The members, each with its port.
     endpoints: Vec<String>,
     user: Option<(String, Password)>,
-    /// Empty, or starting with a slash and not ending with one.
+    /// The path is empty, or starts with a slash and does not end with one.
     pub(super) path: String,
     tls: bool,
-    /// Files in PEM.
+    /// The names of PEM files.
     ca: Option<String>,
     cert: Option<String>,
     key: Option<String>,
-    /// The name in the members' certificates, where it is not the host's.
+    /// The name in the members' certificates, if it differs from the host.
     domain: Option<String>,
 }
 
@@ -84,7 +84,7 @@ impl EtcdUrl {
                 "cert" => location.cert = Some(value),
                 "key" => location.key = Some(value),
                 "domain" => location.domain = Some(value),
-                "tls" => return Err(wrong("an invalid value for tls (only true)")),
+                "tls" => return Err(wrong("an invalid value for tls (use true)")),
                 _ => return Err(url_options::unknown(name, OPTIONS)),
             }
         }
@@ -205,10 +205,10 @@ mod tests {
     fn an_unknown_option_is_refused_with_the_nearest_name() {
         for (option, nearest) in [("tsl", "tls"), ("domian", "domain"), ("certs", "cert")] {
             let error = EtcdUrl::from_url(&format!("etcd://h?{option}=secret")).unwrap_err();
-            let said = error.to_string();
-            assert!(error.is_invalid() && said.contains(&format!("{option:?}")), "{said}");
-            assert!(said.contains(&format!("did you mean {nearest:?}")), "{said}");
-            assert!(!said.contains("secret"), "{said}");
+            let message = error.to_string();
+            assert!(error.is_invalid() && message.contains(&format!("{option:?}")), "{message}");
+            assert!(message.contains(&format!("did you mean {nearest:?}")), "{message}");
+            assert!(!message.contains("secret"), "{message}");
         }
         let error = EtcdUrl::from_url("etcd://h?colour=red").unwrap_err();
         assert!(error.to_string().contains("tls, ca, cert, key, domain"), "{error}");

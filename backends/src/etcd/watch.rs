@@ -1,4 +1,4 @@
-//! Reports hints from etcd's own watch.
+//! Reports hints from a watch of etcd.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::common::timeout::CALL_LIMIT;
 use crate::shell::Hints;
 use crate::{Error, ErrorKind, Hint, LockName, Result};
 
-/// After a watch was silent for this long, the server is asked for its progress, and has as long
-/// to answer.
+/// After a watch was silent for this long, the server is asked for its progress, and has the same
+/// time to answer.
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A member has at most this long to open a watch.
 const OPEN_LIMIT: Duration = Duration::from_secs(4);
 
-/// All members together have this long, a little less than a call may take.
+/// All members together have this long, which is a little less than a call may take.
 const OPEN_ALL_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(1));
 
 /// Opens the watch and reports changes until it breaks.
@@ -45,7 +45,7 @@ async fn open_somewhere(client: &EtcdClient, keys: &Keys) -> Result<OpenWatch> {
     open(client, keys, limit).await
 }
 
-/// Returns how long each of so many members has to open a watch.
+/// Returns how long each of that many members has to open a watch.
 fn limit_each(members: usize) -> Duration {
     let members = u32::try_from(members).unwrap_or(u32::MAX).max(1);
     (OPEN_ALL_LIMIT / members).min(OPEN_LIMIT)
@@ -57,8 +57,8 @@ struct OpenWatch {
     member: usize,
 }
 
-/// Opens both watches: one for leases that end, one for names that are disabled or enabled. If the
-/// member does not serve them, another one is asked from now on.
+/// Opens two watches: one for leases that end, one for names that are disabled or enabled. If the
+/// member does not serve them, another one is used from now on.
 async fn open(client: &EtcdClient, keys: &Keys, limit: Duration) -> Result<OpenWatch> {
     let members = client.members();
     let target = members.target(members.chosen());
@@ -114,16 +114,17 @@ fn canceled(reason: &str) -> Error {
     Error::new(kind, format!("etcd refused the watch: {reason}"))
 }
 
-/// Reports what the stream delivers, until it breaks. It is read without a pause: what etcd sends
-/// to a stream that nobody reads would fill the window of the connection that all calls share.
+/// Reports the events of the stream until it breaks. The stream is always read: otherwise the
+/// events that etcd sends would fill the flow-control window of the connection, which all calls
+/// share.
 async fn follow(mut watching: WatchStream, keys: &Keys, hints: &Hints) -> Result<()> {
-    let mut asked = false;
+    let mut progress_requested = false;
     loop {
         let Ok(message) = timeout(PROGRESS_TIMEOUT, watching.message()).await else {
-            if asked {
+            if progress_requested {
                 return Err(ended("the watch does not respond"));
             }
-            asked = true;
+            progress_requested = true;
             watching.request_progress().await.map_err(error_codes::reading)?;
             continue;
         };
@@ -132,12 +133,12 @@ async fn follow(mut watching: WatchStream, keys: &Keys, hints: &Hints) -> Result
         if message.canceled() {
             return Err(canceled(message.cancel_reason()));
         }
-        asked = false;
+        progress_requested = false;
         message.events().iter().filter_map(|event| hint(keys, event)).for_each(|it| hints.send(it));
     }
 }
 
-/// Returns the hint that an event gives to waiters; `None` for a grant.
+/// Returns the hint of an event for waiters; `None` for a grant.
 fn hint(keys: &Keys, event: &Event) -> Option<Hint> {
     match keys.parse(event.kv()?.key()) {
         Some((Family::Lease, _)) if event.event_type() == EventType::Put => None,

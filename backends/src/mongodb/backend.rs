@@ -1,4 +1,4 @@
-//! The operations, each of which is one command on one document.
+//! The operations. Each is one command on one document.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ use crate::{
 };
 
 impl Mongo {
-    /// Returns the decision on an attempt that the record was read for. The attempt must be sent
-    /// if the name is free or the lease has it already: a read may show what no majority has, and
-    /// a grant is reported only after a majority acknowledged it.
+    /// Returns the decision on an attempt for which the record was read. If the name is free, or
+    /// the attempt's own lease holds it, the attempt must be sent: a read may show a write that no
+    /// majority has, and a grant is reported only after a majority acknowledged it.
     fn refused(&self, record: LockRecord, lease: LeaseId) -> Result<Decision<Grant>> {
         let outcome = acquire_outcome(record.clone(), lease)?;
         Ok(match outcome {
@@ -100,7 +100,7 @@ impl Backend for Mongo {
             LockRecord { token: Some(token), lease: Some(lease), .. } => {
                 self.granted(name, Grant { token, left: lease.left })
             }
-            // The lease expired a moment after the attempt was decided.
+            // The lease expired just after the attempt was decided.
             _ => Decision::Changed,
         })
     }

@@ -1,4 +1,4 @@
-//! What a watch looks at: a change stream, or what was signalled lately.
+//! Reads changes from a change stream, or by polling for recent signals.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::{error_codes, pipeline, record};
 use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::{Error, ErrorKind, Hint, LockName, Result};
 
-/// A poll reads what was signalled within so many milliseconds: later than any write becomes
-/// visible whose time was read before that of another.
+/// A poll reads the signals of this many milliseconds. A write may become visible after another
+/// whose time is later, but never later than this.
 const WINDOW: i64 = 15_000;
 
-/// The most names whose latest signal is remembered.
+/// At most this many names have their latest signal remembered.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// How long a server waits for a change before it says that there is none.
+/// A server waits this long for a change before it replies that there is none.
 pub(super) const MAX_AWAIT_TIME: Duration = Duration::from_secs(1);
 
 pub(super) enum ChangeSource {
@@ -30,7 +30,7 @@ pub(super) enum ChangeSource {
 }
 
 impl ChangeSource {
-    /// Begins to look, as far back as now.
+    /// Starts to read changes that happen from now on.
     pub(super) async fn open(store: &Mongo) -> Result<Self> {
         if store.push {
             let opening = store.run(None, |at| async move {
@@ -45,7 +45,7 @@ impl ChangeSource {
                 Err(cause) if error_codes::is_unauthorized(&cause) => {
                     tracing::warn!(
                         collection = store.locks(),
-                        "the right changeStream is missing, so the watch polls"
+                        "the user lacks the changeStream permission, so the watch polls"
                     );
                 }
                 Err(cause) => return Err(error_codes::reading(cause)),
@@ -59,7 +59,7 @@ impl ChangeSource {
         matches!(self, Self::Poll(_))
     }
 
-    /// What changed since; perhaps nothing. An error is a gap.
+    /// Returns the changes since the last call, if any. After an error, changes may be missing.
     pub(super) async fn next_changes(&mut self, store: &Mongo) -> Result<Vec<Hint>> {
         match self {
             Self::Stream(pushed) => pushed.next_changes().await,
@@ -70,7 +70,8 @@ impl ChangeSource {
 
 pub(super) struct Stream {
     stream: ChangeStream<Document>,
-    /// By name: a grant may be written as a whole new document, with the signal of before.
+    /// The latest signal by name. A grant may be written as a whole new document with an unchanged
+    /// signal, which is not a change for waiters.
     signals: HashMap<String, i64>,
 }
 
@@ -136,11 +137,11 @@ impl Poll {
     }
 }
 
-/// What was signalled within the window.
+/// Returns the signals within the window.
 async fn latest(store: &Mongo) -> Result<HashMap<LockName, i64>> {
     let found = store.read_locks(PermitKind::Other, pipeline::signals(WINDOW), 1_000).await?;
     let signal = |document: &Document| {
-        // A damaged document is reported to the callers that use it.
+        // A corrupt document is reported to the callers that use it.
         let name = record::name(document, store.locks()).ok()?;
         Some((name, document.get_i64("signal").ok()?))
     };

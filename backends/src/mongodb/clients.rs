@@ -2,11 +2,11 @@
 //!
 //! The driver serves its connections by tasks of the runtime in which the client was created, so a
 //! call from another runtime would wait while the threads of the first compute or block. Heartbeats
-//! come from a runtime of their own.
+//! come from a separate runtime.
 //!
-//! If a command is unanswered for some time, the next one is sent by a new client, whose connections
-//! are new: the network may have dropped the old ones without telling. If an answer comes to the old
-//! client after all, that one is used again.
+//! If a command is unanswered for some time, the next one is sent by a new client, whose
+//! connections are new: the network may have dropped the old ones silently. If the old client gets
+//! an answer after all, it is used again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ const UNUSED_LIMIT: Duration = Duration::from_secs(60);
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// This limit grows up to the following one if answers take long, so that a slow server is not
-/// mistaken for a connection that is gone.
+/// mistaken for a dead connection.
 const MAX_SILENCE: Duration = Duration::from_secs(8);
 
 /// The names of the two collections of a store.
@@ -40,15 +40,15 @@ pub(super) struct CollectionNames {
     pub(super) instances: String,
 }
 
-/// A client, by what is used of it.
+/// The parts of a client that the store uses.
 #[derive(Debug)]
 pub(super) struct Handles {
     pub(super) database: Database,
-    /// The collections have concerns of their own: what the application chose for its client is for
-    /// its data.
+    /// The collections have their own read and write concerns. The application chose those of its
+    /// client for its own data.
     pub(super) locks: Collection<Document>,
     pub(super) instances: Collection<Document>,
-    /// The permits of the runtime. Another runtime, which may stand still, must not keep them.
+    /// The permits of the runtime. They are not shared with other runtimes, which may be blocked.
     pub(super) permits: Arc<Permits>,
 }
 
@@ -105,7 +105,7 @@ impl Clients {
         Self { names, source }
     }
 
-    /// Creates clients with these options, each when it is needed.
+    /// Keeps the options with which clients are created when they are needed.
     pub(super) fn new(
         options: ClientOptions,
         sizes: Sizes,
@@ -174,8 +174,8 @@ impl Clients {
     }
 
     /// Notes that a command of this client, which was sent at `begun`, is unanswered for too long.
-    /// Returns whether the next command is sent by a new client: not if another command was answered
-    /// since then, nor if it is the application's client.
+    /// Returns whether the next command is sent by a new client: not if another command was
+    /// answered since then, nor if it is the application's client.
     pub(super) fn mark_suspect(&self, handles: &Arc<Handles>, begun: Instant) -> bool {
         let suspect = |runtime_client: &mut RuntimeClient| {
             if runtime_client.answered.is_some_and(|answered| answered >= begun) {
@@ -199,7 +199,8 @@ impl Clients {
             let Some(runtime_client) = runtime_clients.iter_mut().find(|it| it.of == of) else {
                 return;
             };
-            // It falls slowly, since commands differ in what they need: a write waits for a majority.
+            // It decreases slowly: commands take different times, since a write waits for a
+            // majority.
             let slowly = runtime_client.silence - runtime_client.silence / 16;
             runtime_client.silence = (after * 2).max(slowly).clamp(SILENCE, MAX_SILENCE);
             runtime_client.answered = Some(Instant::now());
@@ -209,7 +210,7 @@ impl Clients {
         drop(replaced);
     }
 
-    /// Applies `with` to the entry of the runtime that uses this client, if one still does.
+    /// Applies `with` to the entry of the runtime that uses this client, if there still is one.
     fn client_for<T>(
         &self,
         handles: &Arc<Handles>,
@@ -230,7 +231,7 @@ mod tests {
     use super::*;
 
     async fn clients() -> Clients {
-        // Nobody listens there, and nothing is sent.
+        // No server listens on this port, and nothing is sent.
         let options = ClientOptions::parse("mongodb://127.0.0.1:1/app").await.unwrap();
         let names =
             CollectionNames { locks: "locks".to_owned(), instances: "instances".to_owned() };
@@ -269,7 +270,7 @@ mod tests {
         assert!(!is_same(&first, &second));
         assert!(Arc::ptr_eq(&first.permits, &second.permits));
         assert!(!clients.mark_suspect(&first, begun));
-        assert!(is_same(&second, &clients.handles().unwrap()), "the first is out of use already");
+        assert!(is_same(&second, &clients.handles().unwrap()), "the first is no longer used");
         clients.record_reply(&first, Duration::from_millis(1_600));
         assert!(is_same(&first, &clients.handles().unwrap()), "the first answered after all");
         assert_eq!(clients.silence(&first), Duration::from_millis(3_200));

@@ -1,4 +1,5 @@
-//! The collection of locks, and that of instances: nothing to create, since the first write does, but much to refuse.
+//! The collections of locks and of instances. The first write creates them; a collection that
+//! cannot be used is refused.
 
 use std::time::Duration;
 
@@ -15,16 +16,16 @@ use crate::{Error, ErrorKind, Namespace, Result};
 /// The server may take this long for one command, a little less than a call may take.
 pub(super) const COMMAND_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(2));
 
-/// An upsert that conflicts with others is tried this often.
+/// An upsert that conflicts with others is tried this many times.
 pub(super) const UPSERT_TRIES: u64 = 10;
 
-const FIX: &str = "take another namespace, or remove it";
+const FIX: &str = "use another namespace, or remove it";
 
 pub(super) fn name(namespace: &Namespace) -> String {
     format!("{namespace}_locks")
 }
 
-/// Where instances make themselves known.
+/// Returns the name of the collection of instances.
 pub(super) fn of_instances(namespace: &Namespace) -> String {
     format!("{namespace}_instances")
 }
@@ -33,8 +34,8 @@ pub(super) fn of_instances(namespace: &Namespace) -> String {
 pub(super) fn handle(database: &Database, name: &str) -> Collection<Document> {
     let options = CollectionOptions::builder()
         .write_concern(write_concern())
-        // Reads return the latest state, which only the primary has. That may include writes that no
-        // majority has, so a read can refuse an attempt, but no grant is ever reported from one.
+        // Reads return the latest state, which only the primary has. It may include writes that no
+        // majority has, so a read may refuse an attempt, but a grant is never reported from a read.
         .read_concern(ReadConcern::local())
         .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
         .build();
@@ -85,10 +86,10 @@ fn check_options(collection: &str, answer: &Document) -> Result<()> {
     }
     let Ok(options) = found.get_document("options") else { return Ok(()) };
     if options.contains_key("collation") {
-        return Err(foreign(collection, "has a collation, and would confuse names"));
+        return Err(foreign(collection, "has a collation, and could confuse names"));
     }
     if options.get_bool("capped").unwrap_or(false) {
-        return Err(foreign(collection, "is capped, and would forget locks"));
+        return Err(foreign(collection, "is capped, which can delete locks"));
     }
     Ok(())
 }

@@ -47,11 +47,11 @@ impl Mongo {
         &self.clients.names().locks
     }
 
-    /// Runs one command with the client of this runtime, after it got its permit.
+    /// Runs one command with the client of this runtime, after it got a permit.
     ///
-    /// A holder's command that is unanswered for too long returns its permit, since its repetition is
-    /// sent over another connection. The limit grows with each such command, so that a server that
-    /// hangs does not get many of them.
+    /// A holder's command that is unanswered for too long returns its permit, since it is repeated
+    /// over another connection. The limit grows with each such command, so that a server that hangs
+    /// does not get many of them.
     pub(super) async fn run<T, F>(
         &self,
         purpose: Option<PermitKind>,
@@ -65,7 +65,7 @@ impl Mongo {
             Some(purpose) => Some(permits.get(purpose).await?),
             None => None,
         };
-        // The client may have been replaced since.
+        // The client may have been replaced while the permit was awaited.
         let at = self.clients.handles()?;
         let begun = Instant::now();
         let mut command = pin!(command(Arc::clone(&at)));
@@ -83,7 +83,7 @@ impl Mongo {
         Ok(answer)
     }
 
-    /// Changes the one document that the filter finds, for a holder, and returns the changed
+    /// Changes the document that the filter finds, as a holder's command, and returns the changed
     /// document.
     pub(super) async fn update(
         &self,
@@ -93,8 +93,8 @@ impl Mongo {
         self.modify(PermitKind::Holder, filter, change, false).await?.map_err(error_codes::writing)
     }
 
-    /// Fails if a later version of this library wrote the document of that name, which is the reason
-    /// why a change did not find it.
+    /// Fails if a later version of this library wrote the document of that name, so that a change
+    /// did not find it.
     pub(super) async fn check_version(&self, name: &LockName) -> Result<()> {
         let found = self.find(PermitKind::Holder, name).await?;
         found
@@ -103,9 +103,9 @@ impl Mongo {
             .map_err(|damage| damage.in_collection(self.locks()).for_lock(name))
     }
 
-    /// Changes the document of that name, or creates it, and gives it as it is after that.
+    /// Changes the document of that name, or creates it, and returns it as it is after the change.
     ///
-    /// It is never given as it was before: whether this very call changed it stands in it.
+    /// The document itself contains whether this call changed it.
     pub(super) async fn upsert(
         &self,
         purpose: PermitKind,
@@ -115,7 +115,7 @@ impl Mongo {
         for tries in 1..=UPSERT_TRIES {
             match self.modify(purpose, pipeline::named(name), change.clone(), true).await? {
                 Ok(Some(document)) => return Ok(document),
-                // Two upserts at once: the other's document is there now.
+                // Another upsert created the document in the meantime.
                 Ok(None) => {}
                 Err(cause) if error_codes::is_conflict(&cause) && tries < UPSERT_TRIES => {}
                 Err(cause) => return Err(error_codes::writing(cause)),
@@ -175,7 +175,7 @@ impl Mongo {
         self.aggregate(purpose, |at| &at.locks, stages, limit).await
     }
 
-    /// Does the same for instances.
+    /// Does the same as [`read_locks`](Self::read_locks), for instances.
     pub(super) async fn read_instances(
         &self,
         stages: Vec<Document>,
@@ -209,7 +209,7 @@ impl Mongo {
         Ok(self.read_locks(purpose, stages, 1).await?.pop())
     }
 
-    /// Returns what a document shows that was read with the server's time.
+    /// Returns the entry of a document that was read with the server's time.
     pub(super) fn entry(&self, document: &Document) -> Entry {
         match self.with_time(document) {
             Ok(record) => Entry::Record(record),
@@ -217,13 +217,13 @@ impl Mongo {
         }
     }
 
-    /// A document that was read with the server's time.
+    /// Parses a document that was read with the server's time.
     pub(super) fn with_time(&self, document: &Document) -> Result<LockRecord> {
         record::record(document, self.locks(), record::now(document)?)
     }
 
-    /// What a document says as of now: the state is that of its writing, what is left is a moment
-    /// newer, hence never too long.
+    /// Parses a document that was returned by a write, with the server's time of a moment later.
+    /// The remaining time of its lease is therefore never too long.
     pub(super) async fn as_of_now(
         &self,
         purpose: PermitKind,
@@ -240,7 +240,7 @@ impl Mongo {
         record::record(document, self.locks(), now.timestamp_millis())
     }
 
-    /// The server found the document to be one way, and this code another.
+    /// Returns the error for a document about which the server and this code disagree.
     pub(super) fn contradiction(&self) -> Error {
         record::CorruptDocument::new("the record contradicts itself").in_collection(self.locks())
     }

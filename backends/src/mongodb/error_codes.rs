@@ -1,10 +1,10 @@
-//! What the driver's errors mean to a caller.
+//! Translates the driver's errors into errors of the store.
 
 use mongodb::error::{Error as Cause, ErrorKind as CauseKind, WriteFailure};
 
 use crate::{Error, ErrorKind};
 
-/// These are error codes of servers, see
+/// The error codes of servers, see
 /// <https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml>.
 mod code {
     pub(super) const UNAUTHORIZED: i32 = 13;
@@ -17,7 +17,7 @@ mod code {
     pub(super) const NOT_SUPPORTED_ON_VIEW: i32 = 166;
     pub(super) const UNKNOWN_STAGE: i32 = 40324;
     pub(super) const DUPLICATE_KEY: i32 = 11000;
-    /// Said before anything is done: not writable primary, and its older forms.
+    /// Errors of a server that did nothing because it is not the primary, and their older forms.
     pub(super) const NOT_PRIMARY: [i32; 3] = [10107, 13435, 10058];
     /// Errors after which the outcome may be unknown: shutdown, stepped down, recovering, a network
     /// failure, a write concern that is not met.
@@ -25,20 +25,20 @@ mod code {
         [6, 7, 24, 64, 79, 89, 91, 100, 189, 202, 262, 9001, 11600, 11602, 13436];
 }
 
-/// The label of a write that was retried and did not happen at any try.
+/// The label of a write that was retried and had no effect at any try.
 const NO_WRITES: &str = "NoWritesPerformed";
 
 /// The label of a write that the driver retries once, and has retried before it returns this error.
 const RETRYABLE_WRITE_ERROR: &str = "RetryableWriteError";
 
-/// An error of a call that changes nothing.
+/// Describes the error of a call that changes nothing.
 pub(super) fn reading(cause: Cause) -> Error {
     let (kind, message, fix) = classify(&cause);
     let kind = if kind == ErrorKind::OutcomeUnknown { ErrorKind::Unavailable } else { kind };
     described(kind, message, fix, cause)
 }
 
-/// An error of a call that writes.
+/// Describes the error of a call that writes.
 pub(super) fn writing(cause: Cause) -> Error {
     let (kind, message, fix) = classify(&cause);
     let not_primary = code_of(&cause).is_some_and(|code| code::NOT_PRIMARY.contains(&code));
@@ -57,21 +57,24 @@ fn of_write(kind: ErrorKind, may_be_second: bool, no_writes: bool) -> ErrorKind 
     }
 }
 
-/// Another call was at the same document at the same time: nothing was written.
+/// Returns whether another call changed the same document at the same time: nothing was written.
 pub(super) fn is_conflict(cause: &Cause) -> bool {
     matches!(code_of(cause), Some(code::DUPLICATE_KEY | code::WRITE_CONFLICT))
 }
 
-/// A right is missing, which the call can do without.
+/// Returns whether the user lacks a permission.
 pub(super) fn is_unauthorized(cause: &Cause) -> bool {
     code_of(cause) == Some(code::UNAUTHORIZED)
 }
 
-/// The server did part of what a command asked for.
-pub(super) fn partial_failure(code: i32, said: &str) -> Error {
+/// Returns the error for a command that the server executed only in part.
+pub(super) fn partial_failure(code: i32, message: &str) -> Error {
     let refused = code == code::UNAUTHORIZED;
     let kind = if refused { ErrorKind::Denied } else { ErrorKind::OutcomeUnknown };
-    Error::new(kind, format!("the server applied only part of the write: {said:?} (code {code})"))
+    Error::new(
+        kind,
+        format!("the server applied only part of the write: {message:?} (code {code})"),
+    )
 }
 
 fn described(kind: ErrorKind, message: String, fix: &str, cause: Cause) -> Error {
@@ -95,7 +98,7 @@ fn classify(cause: &Cause) -> (ErrorKind, String, &'static str) {
     let (kind, message, fix) = match &*cause.kind {
         CauseKind::ServerSelection { .. } => (
             Unavailable,
-            "no MongoDB server that takes writes answered in time",
+            "no MongoDB server that accepts writes answered in time",
             "is it up and reachable, is it MongoDB, does the URL enable TLS (tls=true, tlsCAFile) \
              if needed, and does its replica set have a primary?",
         ),
@@ -123,7 +126,7 @@ fn classify(cause: &Cause) -> (ErrorKind, String, &'static str) {
         }
         CauseKind::Shutdown => (Unavailable, "the client has been shut down", ""),
         CauseKind::BsonSerialization(_) => (Invalid, "cannot encode the request as BSON", ""),
-        // The request may be out: also when the pool was cleared, which interrupts calls.
+        // The request may have been sent, also when the pool was cleared, which interrupts calls.
         _ => (
             OutcomeUnknown,
             "the connection to the server failed",
@@ -158,16 +161,16 @@ fn of_code(cause: &Cause, code: i32) -> (ErrorKind, String, &'static str) {
         code::DOCUMENT_VALIDATION_FAILURE | code::NOT_SUPPORTED_ON_VIEW => (
             Corrupt,
             "the collection is not one of leasehold's: it has a validator or is a view",
-            "take another namespace, or remove it",
+            "use another namespace, or remove it",
         ),
         code::COMMAND_NOT_FOUND | code::COMMAND_NOT_SUPPORTED | code::UNKNOWN_STAGE => (
             Unsupported,
-            "the server lacks something that leasehold uses",
+            "the server does not support a command or stage that leasehold uses",
             "use MongoDB 4.4 or later",
         ),
         _ if code::NOT_PRIMARY.contains(&code) => (
             Unavailable,
-            "this server is not the primary, and takes no writes",
+            "this server is not the primary and refuses writes",
             "if this persists, name the replica set in the URL, without directConnection",
         ),
         _ if code::INTERRUPTED.contains(&code) || cause.contains_label(RETRYABLE_WRITE_ERROR) => (

@@ -1,11 +1,11 @@
-//! The readers of this module, for the fuzzer.
+//! Gives the fuzzer access to the readers of this module.
 
 use mongodb::bson::Document;
 
 use super::record;
 use crate::{LockRecord, Result};
 
-/// A document that was read with the server's time.
+/// Parses a document that was read with the server's time.
 pub fn record(document: &Document) -> Result<LockRecord> {
     record::record(document, "leasehold_locks", record::now(document)?)
 }

@@ -1,4 +1,4 @@
-//! Instances that make themselves known: a document each, in a collection beside the locks'.
+//! The records of instances: each is a document, in a separate collection.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{error_codes, pipeline, record};
 use crate::Result;
 use crate::shell::StoredInstance;
 
-/// How many documents come in one answer, if they fit.
+/// One reply contains this many documents, if they fit.
 const BATCH: usize = 1_000;
 
 impl Mongo {
@@ -29,7 +29,7 @@ impl Mongo {
         if self.put(instance, text, millis(ttl)).await? {
             // The instance is announced, so this may fail. The next new instance tries again.
             if let Err(error) = self.delete_expired().await {
-                tracing::debug!(%error, store = self.label, "expired instances stay on record");
+                tracing::debug!(%error, store = self.label, "cannot delete expired instances");
             }
         }
         Ok(())
@@ -53,7 +53,7 @@ impl Mongo {
             let before = before.await?;
             match before {
                 Ok(before) => return Ok(before.is_none()),
-                // Two upserts at once: the other's document is there now.
+                // Another upsert created the document in the meantime.
                 Err(cause) if error_codes::is_conflict(&cause) && tries < UPSERT_TRIES => {}
                 Err(cause) => return Err(error_codes::writing(cause)),
             }

@@ -1,8 +1,8 @@
-//! Limits how many commands of one store are under way at once.
+//! Limits how many commands of one store run at the same time.
 //!
 //! Further commands wait here and not for one of the driver's connections: the driver's queue keeps
 //! the positions of dropped calls and serves one position per event, so that a few hundred dropped
-//! calls would delay the next ones for a minute. Holders' commands have permits of their own, so
+//! calls would delay the next ones for a minute. Holders' commands have their own permits, so
 //! that no number of waiters delays a heartbeat.
 
 use std::num::NonZeroU32;
@@ -21,7 +21,7 @@ const PERMIT_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(6))
 /// watch.
 const MIN_CONNECTIONS: u32 = 3;
 
-/// The purpose of a command.
+/// The kind of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PermitKind {
     /// The command keeps, ends or stops a lease, or announces an instance: renewals, releases,
@@ -31,7 +31,7 @@ pub(super) enum PermitKind {
     Other,
 }
 
-/// How many commands of each purpose may be under way, and how many connections they need.
+/// How many commands of each kind may run at the same time, and how many connections they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sizes {
     pub(super) holders: u32,
@@ -87,7 +87,7 @@ impl Permits {
         Self { holders: semaphore(sizes.holders), others: semaphore(sizes.others) }
     }
 
-    /// Waits until a command of that purpose may be sent.
+    /// Waits until a command of that kind may be sent.
     pub(super) async fn get(&self, purpose: PermitKind) -> Result<SemaphorePermit<'_>> {
         let semaphore = match purpose {
             PermitKind::Holder => &self.holders,

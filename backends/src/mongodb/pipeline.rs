@@ -1,8 +1,8 @@
-//! The filters and update pipelines: what is decided on the server.
+//! Builds the filters and update pipelines, by which the server decides.
 //!
-//! Values of callers go in as `$literal`, since a pipeline reads `$` and `.` in strings. A condition
-//! names the type of each field that it compares: what Leasehold did not write is neither in force
-//! nor free, and stays as it is to be reported.
+//! Values of callers are passed as `$literal`, since a pipeline interprets `$` and `.` in strings.
+//! A condition names the type of each field that it compares: a field that Leasehold did not write
+//! is neither in force nor free, and is left unchanged so that it is reported.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::record::VERSION;
 use crate::{DisableOptions, LeaseId, LockName};
 
-/// The server's clock at the start of the command, in milliseconds since 1970.
+/// Returns the server's time at the start of the command, in milliseconds since 1970.
 fn now() -> Document {
     doc! { "$toLong": "$$NOW" }
 }
@@ -25,13 +25,13 @@ fn is(field: &str, kind: &str) -> Document {
     doc! { "$eq": [{ "$type": format!("${field}") }, kind] }
 }
 
-/// A number of the same field that is larger than before, and follows the clock in microseconds.
+/// Returns the next value of a field: larger than before, and at least the time in microseconds.
 fn next(field: &str) -> Document {
     let previous = format!("${field}");
     doc! { "$max": [{ "$add": [previous, 1_i64] }, { "$multiply": [now(), 1000_i64] }] }
 }
 
-/// What an upsert starts from.
+/// Returns whether an upsert is creating the document.
 fn is_new(name: &LockName) -> Document {
     doc! { "$eq": ["$$ROOT", { "_id": literal(name.as_str()) }] }
 }
@@ -40,7 +40,8 @@ fn is_ours() -> Document {
     doc! { "$and": [is("token", "long"), is("signal", "long"), is_of_our_version()] }
 }
 
-/// A document of a later version may have another meaning; it is left unchanged and reported.
+/// Excludes a document of a later version, which may have another meaning. It is left unchanged and
+/// reported.
 fn is_of_our_version() -> Document {
     doc! { "$lte": [{ "$ifNull": ["$version", VERSION] }, VERSION] }
 }
@@ -60,12 +61,12 @@ fn is_free() -> Document {
     doc! { "$or": [never, { "$and": [is("expires", "long"), in_time] }] }
 }
 
-/// The name, whatever its state.
+/// Matches the name in any state.
 pub(super) fn named(name: &LockName) -> Document {
     doc! { "_id": name.as_str() }
 }
 
-/// The lease of that id, in force.
+/// Matches the lease of that id, if it is in force.
 pub(super) fn held_by(name: &LockName, lease: LeaseId) -> Document {
     doc! {
         "_id": name.as_str(),
@@ -75,14 +76,14 @@ pub(super) fn held_by(name: &LockName, lease: LeaseId) -> Document {
     }
 }
 
-/// The lease of that id, in force and not told to end.
+/// Matches the lease of that id, if it is in force and not told to end.
 pub(super) fn renewable(name: &LockName, lease: LeaseId) -> Document {
     let mut filter = held_by(name, lease);
     filter.insert("ending", doc! { "$exists": false });
     filter
 }
 
-/// The name, if it is disabled.
+/// Matches the name, if it is disabled.
 pub(super) fn disabled(name: &LockName) -> Document {
     doc! {
         "_id": name.as_str(),
@@ -93,12 +94,12 @@ pub(super) fn disabled(name: &LockName) -> Document {
     }
 }
 
-/// The marks by which an answer to [`acquire`] tells what the call did.
+/// The marks that show in the reply to [`acquire`] what the call did.
 pub(super) struct AcquireMarks {
     /// This call granted the name.
     pub(super) granted: String,
-    /// An earlier call granted it to the same lease. The mark is written, so that the answer waits
-    /// for a majority to have that grant as well.
+    /// An earlier call granted it to the same lease. The mark is written so that the reply waits
+    /// until a majority has that grant.
     pub(super) repeated: String,
 }
 
@@ -127,7 +128,7 @@ pub(super) fn acquire(
     let mine = doc! { "$and": [is_enabled(), is_ours(), is_held(), is_mine] };
     let repeated = doc! { "$mergeObjects": ["$$ROOT", { "call": literal(&marks.repeated) }] };
     let otherwise = doc! { "$cond": [mine, repeated, "$$ROOT"] };
-    // The mark of a disable belongs to the lease before.
+    // An earlier disable set the mark for the previous lease.
     let is_granted = doc! { "$eq": ["$call", literal(&marks.granted)] };
     let ending = doc! { "$cond": [is_granted, "$$REMOVE", "$ending"] };
     vec![
@@ -149,7 +150,7 @@ pub(super) fn release() -> Vec<Document> {
     ]
 }
 
-/// Disables the name, or leaves it as it is. `call` tells this call's from an earlier one.
+/// Disables the name, or leaves it as it is. `call` distinguishes this call from an earlier one.
 pub(super) fn disable(name: &LockName, options: &DisableOptions, call: &str) -> Vec<Document> {
     let reason = literal(options.reason.as_str());
     let mut disabled = doc! { "reason": reason.clone(), "at": now(), "call": literal(call) };
@@ -193,8 +194,8 @@ pub(super) fn list(from: &str, after: Option<&str>, limit: i64) -> Vec<Document>
     stages
 }
 
-/// Matches names that are enabled and not held, and whose latest grant is that long ago. The token
-/// tells its time, since tokens follow the clock.
+/// Matches names that are enabled and not held, and whose latest grant is that long ago. Tokens
+/// follow the clock, so the token shows the time of the grant.
 fn unused_for(unused_for: Duration) -> Document {
     /// A century is longer than the age of any record, and no number overflows.
     const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
@@ -226,7 +227,7 @@ pub(super) fn unused(after: Option<&str>, since: Duration, limit: usize) -> Vec<
     ]
 }
 
-/// Reads names and signals of the last so many milliseconds.
+/// Reads the names and signals of the last `window` milliseconds.
 pub(super) fn signals(window: i64) -> Vec<Document> {
     let since = doc! { "$multiply": [{ "$subtract": [now(), window] }, 1000_i64] };
     vec![
@@ -235,27 +236,27 @@ pub(super) fn signals(window: i64) -> Vec<Document> {
     ]
 }
 
-/// What that instance said, whatever it is.
+/// Matches the record of that instance.
 pub(super) fn instance(instance: Uuid) -> Document {
     doc! { "_id": instance.to_string() }
 }
 
-/// Keeps what an instance says, in place of anything that was there.
-pub(super) fn announce(said: &str, ttl: i64) -> Vec<Document> {
+/// Stores the text of an instance, and replaces the whole document.
+pub(super) fn announce(text: &str, ttl: i64) -> Vec<Document> {
     let kept = doc! {
         "_id": "$_id",
-        "presence": literal(said),
+        "presence": literal(text),
         "expires": { "$add": [now(), ttl] },
     };
     vec![doc! { "$replaceWith": kept }]
 }
 
-/// Instances that said nothing more in time.
+/// Matches the records of instances that have expired.
 pub(super) fn is_expired() -> Document {
     doc! { "expires": { "$type": "long" }, "$expr": { "$lte": ["$expires", now()] } }
 }
 
-/// Reads the others, with the server's time in the field `now`.
+/// Reads the records that have not expired, with the server's time in the field `now`.
 pub(super) fn known_instances() -> Vec<Document> {
     read(doc! { "$nor": [is_expired()] })
 }

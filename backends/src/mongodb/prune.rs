@@ -1,8 +1,8 @@
 //! Removes the documents of unused names.
 //!
-//! The token of a grant is at least the server's time of the grant, so it tells how long ago that
-//! was. A document is removed only while its token is below the server's time: the next grant,
-//! whose token is at least that time, then has a larger one.
+//! The token of a grant is at least the server's time of the grant, so it shows the age of the
+//! grant. A document is removed only while its token is below the server's time: the token of the
+//! next grant is at least that time, and so is larger.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::{LockName, Result};
 /// The token of a grant in the current millisecond is not yet below the server's time.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// The most names that are checked together.
+/// At most this many names are checked together.
 const PAGE: usize = 500;
 
 impl Mongo {
@@ -38,7 +38,7 @@ impl Mongo {
         let found = read_timeout(self.read_locks(PermitKind::Other, stages, limit)).await?;
         let mut entries = Vec::new();
         for document in &found {
-            // A document without a valid name is left alone.
+            // A document without a valid name is left unchanged.
             let Ok(name) = record::name(document, self.locks()) else { continue };
             if dry_run || write_timeout(self.remove(&name, unused_for)).await? {
                 entries.push(name);
@@ -49,7 +49,7 @@ impl Mongo {
         Ok(Found { entries, next: next.map(|name| name.as_bytes().to_vec()) })
     }
 
-    /// Removes the name if it is still unused, and returns whether it did.
+    /// Removes the name if it is still unused, and returns whether it was removed.
     async fn remove(&self, name: &LockName, unused_for: Duration) -> Result<bool> {
         let filter = pipeline::if_unused(name, unused_for);
         let removed = self.run(Some(PermitKind::Other), |at| async move {

@@ -1,5 +1,5 @@
-//! Reads documents strictly: anything that Leasehold did not write is an error, never guessed at.
-//! Unknown fields are ignored, unless the document says that a later version wrote it.
+//! Reads documents strictly: a value that Leasehold did not write is an error. Unknown fields are
+//! ignored, unless the document states that a later version wrote it.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ use crate::{
 /// The version of the documents that are written here. A document of version 1 does not state it.
 pub(super) const VERSION: i64 = 1;
 
-/// The name that the document is of.
+/// Returns the name in the document.
 pub(super) fn name(document: &Document, collection: &str) -> Result<LockName> {
     let name = text(document, "_id").and_then(|name: Option<LockName>| {
         name.ok_or_else(|| CorruptDocument::new("_id is missing"))
@@ -24,7 +24,7 @@ pub(super) fn name(document: &Document, collection: &str) -> Result<LockName> {
     name.map_err(|damage| damage.in_collection(collection))
 }
 
-/// The whole document, as of `now`, a server's time in milliseconds.
+/// Parses the whole document, as of `now`, a server's time in milliseconds.
 pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<LockRecord> {
     let name = name(document, collection)?;
     let parse = || {
@@ -44,7 +44,7 @@ pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<
     parse().map_err(|damage: CorruptDocument| damage.in_collection(collection).for_lock(&name))
 }
 
-/// Returns what is stored of an instance, as of the server's time that was read with it.
+/// Parses the record of an instance, as of the server's time that was read with it.
 pub(super) fn instance(document: &Document, collection: &str) -> StoredInstance {
     let parse = || -> Result<_, CorruptDocument> {
         check_version(document)?;
@@ -67,7 +67,7 @@ pub(super) fn instance(document: &Document, collection: &str) -> StoredInstance 
     StoredInstance { key: id.as_str().map_or_else(|| id.to_string(), str::to_owned), text, left }
 }
 
-/// The server's time that was read with the document.
+/// Returns the server's time that was read with the document.
 pub(super) fn now(document: &Document) -> Result<i64> {
     document.get_i64("now").map_err(|source| {
         Error::new(ErrorKind::Corrupt, "the server did not return its time").with_source(source)
@@ -86,12 +86,11 @@ pub(super) fn check_version(document: &Document) -> Result<(), CorruptDocument> 
         return Ok(());
     }
     let message = format!(
-        "a later version of leasehold wrote it: it is of version {version}, this one reads \
+        "a later version of leasehold wrote it with version {version}; this program reads \
          {VERSION}"
     );
     Err(CorruptDocument(
-        Error::new(ErrorKind::Corrupt, message)
-            .with_fix("use the later version of leasehold here, too"),
+        Error::new(ErrorKind::Corrupt, message).with_fix("update leasehold in this program, too"),
     ))
 }
 
@@ -153,7 +152,7 @@ pub(super) fn duration(millis: i64) -> Duration {
     Duration::from_millis(millis.unsigned_abs())
 }
 
-/// Zero, where the clock was set back in between.
+/// Returns the time between two times, or zero if the clock was set back in between.
 fn millis_between(from: i64, to: i64) -> Duration {
     Duration::from_millis(u64::try_from(to.saturating_sub(from)).unwrap_or(0))
 }
@@ -180,7 +179,7 @@ fn text<T: FromStr<Err: Display>>(
     }
 }
 
-/// What is wrong with a document, before the collection is named.
+/// The error of a document, before the name of the collection is added.
 pub(super) struct CorruptDocument(Error);
 
 impl CorruptDocument {

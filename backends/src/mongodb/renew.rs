@@ -17,7 +17,7 @@ impl Mongo {
         let millis = millis(*ttl);
         let filter = pipeline::renewable(name, *lease);
         if let Some(extended) = self.update(filter, pipeline::renew(millis)).await? {
-            // The server's time of the renewal.
+            // The new expiry minus the ttl is the server's time of the renewal.
             let expires = extended.get_i64("expires").unwrap_or_default();
             record::record(&extended, self.locks(), expires.saturating_sub(millis))?;
             return Ok(RenewOutcome::Extended { left: duration(millis) });

@@ -16,17 +16,18 @@ use crate::{Namespace, OpenOptions, Result};
 pub type MongoStore = Store<Mongo>;
 
 impl MongoStore {
-    /// Opens the database that the URL names, with a client of its own.
+    /// Connects to the database that the URL names, with a separate client.
     ///
-    /// The URL is one of MongoDB's, with the options that their driver knows. Its path names the database, which
-    /// also is where its user is looked up, unless `authSource` names another.
+    /// The URL is a MongoDB connection string, with the options that the driver knows. Its path
+    /// names the database, in which the user is also looked up unless `authSource` names another
+    /// one.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid URL, or one that names no database;
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) when no server that takes writes answers;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when no server that accepts writes answers;
     /// [`Denied`](crate::ErrorKind::Denied) for a wrong password or a missing right;
     /// [`Corrupt`](crate::ErrorKind::Corrupt) for a collection that is not Leasehold's, which is left
-    /// as it is.
+    /// unchanged.
     ///
     /// # Cancel safety
     /// Opening writes nothing.
@@ -43,13 +44,13 @@ impl MongoStore {
 
     /// Builds the store on a database of a client that the application already has.
     ///
-    /// Read and write concerns and the read preference of that client do not matter. Its server
-    /// selection and connection timeouts do: a call that waits for them longer than 10 s reports
-    /// an unknown outcome, though nothing was sent.
+    /// Read and write concerns and the read preference of that client have no effect. Its server
+    /// selection and connection timeouts have one: a call that waits for them longer than 10 s
+    /// reports an unknown outcome, although nothing was sent.
     ///
-    /// Heartbeats depend on the runtime in which that client was created, since the driver serves its
-    /// connections there: while all threads of that runtime compute or block, no lease is renewed. A
-    /// store from [`connect`](Self::connect) has no such limit.
+    /// Heartbeats depend on the runtime in which that client was created, since the driver serves
+    /// its connections there: while all threads of that runtime compute or block, no lease is
+    /// renewed. A store from [`connect`](Self::connect) has no such limit.
     ///
     /// # Errors
     /// This fails for the same reasons as [`connect`](Self::connect).
@@ -64,23 +65,22 @@ impl MongoStore {
         read_timeout(opening).await.map_err(with_context)
     }
 
-    /// Nothing is created here, whatever the options allow: the first write creates the collection,
-    /// which takes no more than the right to write to it.
+    /// Creates nothing, whatever the options allow: the first write creates the collection, and
+    /// needs only the permission to write to it.
     async fn build(clients: Clients, label: String) -> Result<Self> {
         let at = clients.handles()?;
         let push = collection::check(&at.database, &clients.names().locks).await?;
         Ok(Self::new(Mongo::new(label, clients, push)))
     }
 
-    /// The statements that create the schema of that namespace: none, since MongoDB creates a
-    /// collection with its first document.
+    /// Returns an empty text: MongoDB creates a collection with its first document.
     #[must_use]
     pub fn schema(_namespace: &Namespace) -> String {
         String::new()
     }
 
-    /// The collection of locks. An application may read the fields `_id`, which is the lock's name,
-    /// and `token`, which stay.
+    /// Returns the name of the collection of locks. An application may read the fields `_id`, which
+    /// is the lock's name, and `token`. Later versions keep these two.
     #[must_use]
     pub fn collection(&self) -> &str {
         self.backend().locks()

@@ -1,4 +1,4 @@
-//! From a URL to the client that a store opens for itself.
+//! Reads a URL into the options of the client that a store opens.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,11 +11,12 @@ use crate::common::url::check_login;
 use crate::common::url_options;
 use crate::{Error, Result};
 
-/// How long a call waits for a server that takes writes, or for a connection, unless the URL says
-/// otherwise. Less than a call may take, so that what was not sent is known not to be.
+/// A call waits this long for a server that accepts writes, or for a connection, unless the URL
+/// sets another limit. This is less than a call may take, so that a request without a connection
+/// was certainly not sent.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The options that the driver, with the features it has here, reads from a URL.
+/// The options that the driver reads from a URL with the features that are enabled here.
 const OPTIONS: &[&str] = &[
     "appName",
     "authMechanism",
@@ -57,10 +58,10 @@ const OPTIONS: &[&str] = &[
     "wtimeoutMS",
 ];
 
-/// An idle connection is kept this long, unless the URL says otherwise.
+/// An idle connection is kept this long, unless the URL sets another limit.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(20);
 
-/// What the clients of one store are created with.
+/// The options with which the clients of one store are created.
 pub(super) struct OpenedUrl {
     pub(super) options: ClientOptions,
     pub(super) database: String,
@@ -88,7 +89,7 @@ pub(super) async fn open(url: &str, max_connections: Option<NonZeroU32>) -> Resu
     Ok(OpenedUrl { options, database, label, sizes })
 }
 
-/// What the URL says, completed, and the database that it names.
+/// Returns the options of the URL, with defaults for the others, and the database that it names.
 async fn read(url: &str) -> Result<(ClientOptions, String)> {
     check_login(url)?;
     let url = &as_driver_reads(url)?;
@@ -114,7 +115,7 @@ async fn read(url: &str) -> Result<(ClientOptions, String)> {
     match options.default_database.clone() {
         Some(database) => Ok((options, database)),
         None => Err(Error::invalid("the URL names no database").with_fix(
-            "write mongodb://HOST/DATABASE; a user of another database needs ?authSource=THAT",
+            "write mongodb://HOST/DATABASE; a user of another database needs ?authSource=OTHER",
         )),
     }
 }
@@ -130,8 +131,8 @@ fn check_options(url: &str) -> Result<()> {
     }
 }
 
-/// The driver takes a scheme in lower case alone, and panics at a `%` close before a character that
-/// is not ASCII.
+/// Returns the URL in a form that the driver accepts: it requires a scheme in lower case, and
+/// panics at a `%` that is followed too closely by a character that is not ASCII.
 fn as_driver_reads(url: &str) -> Result<String> {
     if url.split('%').skip(1).any(|code| !code.is_char_boundary(code.len().min(2))) {
         return Err(unreadable());
@@ -146,7 +147,7 @@ fn label(options: &ClientOptions, database: &str) -> String {
     format!("mongodb://{}/{database}", hosts.join(","))
 }
 
-/// The name of that URL's store; of one whose servers DNS would have to name, nothing.
+/// Returns the label of the URL's store, or an empty text if only DNS can name its servers.
 #[cfg(fuzzing)]
 pub(super) fn label_of(url: &str) -> Result<String> {
     use futures_util::FutureExt as _;
@@ -167,14 +168,15 @@ fn unreadable() -> Error {
     )
 }
 
-/// The driver's message repeats parts of the URL, which must not be those of a password.
+/// Returns the error for a bad URL. The driver's message repeats parts of the URL, so it is dropped
+/// if these may be parts of a password.
 fn bad_url(url: &str, cause: mongodb::error::Error) -> Error {
     let Some((before, rest)) = url.rsplit_once('@') else {
         return unreadable().with_source(cause);
     };
     let scheme = before.split_once("://").map_or("mongodb", |(scheme, _)| scheme);
     match ConnectionString::parse(format!("{scheme}://{rest}")) {
-        // Without user and password it would be right.
+        // Without user and password, the URL is valid.
         Ok(_) => unreadable(),
         Err(cause) => unreadable().with_source(cause),
     }
@@ -203,11 +205,11 @@ mod tests {
         ] {
             let Err(error) = open(url, None).await else { panic!("{url} is accepted") };
             assert!(error.is_invalid(), "{url}: {error}");
-            let mut said = error.to_string();
+            let mut message = error.to_string();
             if let Some(source) = error.source() {
-                said += &source.to_string();
+                message += &source.to_string();
             }
-            assert!(!said.contains("cret"), "{said}");
+            assert!(!message.contains("cret"), "{message}");
         }
     }
 
@@ -229,10 +231,10 @@ mod tests {
         ] {
             let url = format!("mongodb://user:pw@host/app?{option}=secret");
             let Err(error) = open(&url, None).await else { panic!("{url} is accepted") };
-            let said = error.to_string();
-            assert!(error.is_invalid() && said.contains(&format!("{option:?}")), "{said}");
-            assert!(said.contains(&format!("did you mean {nearest:?}")), "{said}");
-            assert!(!said.contains("secret"), "{said}");
+            let message = error.to_string();
+            assert!(error.is_invalid() && message.contains(&format!("{option:?}")), "{message}");
+            assert!(message.contains(&format!("did you mean {nearest:?}")), "{message}");
+            assert!(!message.contains("secret"), "{message}");
         }
     }
 

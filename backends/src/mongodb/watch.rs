@@ -11,11 +11,11 @@ use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::shell::Hints;
 use crate::{ErrorKind, Hint, Result};
 
-/// A hint takes at most this long where the server does not push.
+/// A hint takes at most this long if the server does not push.
 pub(super) const INTERVAL: Duration = Duration::from_millis(250);
 
-/// A read takes this long only where something is wrong: servers answer within
-/// [`MAX_AWAIT_TIME`], even if nothing changed.
+/// A read takes this long only if something is wrong: servers answer within [`MAX_AWAIT_TIME`],
+/// even if nothing changed.
 const SLOW_READ: Duration = MAX_AWAIT_TIME.saturating_mul(2);
 
 /// Reports changes until they can no longer be read.
@@ -32,10 +32,9 @@ pub(super) async fn watch_once(store: &Mongo, hints: &Hints) -> Result<()> {
     }
 }
 
-/// Reads once, and has waiters look for themselves while that takes too long.
+/// Reads once, and makes waiters poll while that takes too long.
 ///
-/// The driver silently resumes a change stream that broke, which takes as long as it takes the
-/// server to come back.
+/// The driver silently resumes a change stream that broke. That takes until the server is up again.
 async fn next_changes(
     store: &Mongo,
     changes: &mut ChangeSource,

@@ -67,13 +67,13 @@ impl Redis {
         self.runner.runtimes.here()
     }
 
-    /// Releases a grant that too few replicas have.
+    /// Releases a grant that too few replicas confirmed.
     async fn release_unreplicated(&self, name: &LockName, lease: LeaseId, missing: Error) -> Error {
         match self.release(name, lease).await {
             Ok(_) => missing,
             Err(cause) => Error::new(
                 ErrorKind::OutcomeUnknown,
-                "too few replicas have the grant, and releasing it failed",
+                "too few replicas confirmed the grant, and releasing it failed",
             )
             .with_source(cause),
         }
@@ -159,10 +159,10 @@ impl Backend for Redis {
             None => Ok(decision),
             Some(missing) => Err(Error::new(
                 ErrorKind::OutcomeUnknown,
-                "the lock is disabled, but too few replicas have it: a failover could lose it",
+                "the lock is disabled, but too few replicas confirmed it: a failover could lose it",
             )
             .with_source(missing)
-            .with_fix("repeat it once the replicas are connected (INFO replication)")),
+            .with_fix("disable it again once the replicas are connected (INFO replication)")),
         }
     }
 
@@ -229,7 +229,7 @@ fn refused<T>(reply: &ScriptReply, name: &LockName) -> Result<Decision<T>> {
     if refuses { Ok(Decision::Refused(record)) } else { Err(unexpected_reply()) }
 }
 
-/// Reads what is stored of a name.
+/// Reads the record of a name from a reply.
 fn entry(name: &LockName, answer: Result<Value>) -> Result<Option<Entry>> {
     let reply = answer.and_then(|answer| ScriptReply::for_lock(name, answer));
     let record = reply.and_then(|reply| match &*reply.word {

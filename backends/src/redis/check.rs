@@ -55,26 +55,26 @@ pub(super) async fn check(connections: &Connections, keys: &str, channel: &str) 
         match error.kind() {
             ErrorKind::Unsupported => return Err(error),
             ErrorKind::Denied => refused.push(command.to_owned()),
-            // Other problems with a server show when it is used.
+            // Any other problem with a server is reported when the server is used.
             _ => tracing::debug!(%error, "a server was not checked"),
         }
     }
     for command in refused {
-        let then = match command.as_str() {
+        let effect = match command.as_str() {
             "PUBLISH" => "waiters poll",
             "SCAN" => "locks cannot be listed",
             _ => "locks can be read but not acquired, renewed or disabled",
         };
         tracing::warn!(
             missing = format!("+{}", command.to_lowercase()),
-            "the user of the Redis store lacks a right: {then}"
+            "the user of the Redis store lacks a permission: {effect}"
         );
     }
     Ok(())
 }
 
-/// Runs the script that tries the commands, on several nodes of a cluster, and returns the answers
-/// of those that can be reached.
+/// Runs the script that tries the commands, and returns its replies. In a cluster it runs on
+/// several nodes, and those that cannot be reached are omitted.
 async fn check_scripts(servers: &Servers, keys: &str, channel: &str) -> Result<Vec<ScriptReply>> {
     let request = |key: String| {
         let arguments = vec![channel.into()];
@@ -99,7 +99,7 @@ async fn check_scripts(servers: &Servers, keys: &str, channel: &str) -> Result<V
     }
 }
 
-/// Scans one step at one server: in a cluster, at the first that can be reached.
+/// Runs one step of a scan at one server; in a cluster, at the first that can be reached.
 async fn scan_once(servers: &Servers, keys: &str) -> Result<()> {
     let mut last = Ok(());
     for primary in servers.primaries().await? {
@@ -113,7 +113,7 @@ async fn scan_once(servers: &Servers, keys: &str) -> Result<()> {
     last
 }
 
-/// Waits for no replica.
+/// Runs WAIT for zero replicas, which returns at once.
 async fn wait_once(servers: &Servers, keys: &str) -> Result<()> {
     let mut command = ::redis::cmd("WAIT");
     command.arg(0).arg(1);

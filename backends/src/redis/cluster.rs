@@ -28,8 +28,8 @@ use crate::{Error, Result};
 const MAX_REDIRECTS: u32 = 10;
 const REDIRECT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The slots are read at most this often.
-const RECENT: Duration = Duration::from_millis(200);
+/// The slots are not read again within this time.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) struct Cluster {
     /// The nodes that the URL names.
@@ -84,36 +84,36 @@ impl Cluster {
         let mut by_node = BTreeMap::<Address, (Vec<usize>, Vec<Request>)>::new();
         for (at, request) in requests.into_iter().enumerate() {
             if let Some(owner) = slots.owner(slots::slot(request.key())) {
-                let (places, requests) = by_node.entry(owner.clone()).or_default();
-                places.push(at);
+                let (indexes, requests) = by_node.entry(owner.clone()).or_default();
+                indexes.push(at);
                 requests.push(request);
             }
         }
-        let asked = by_node.into_iter().map(|(owner, (places, requests))| {
+        let batches = by_node.into_iter().map(|(owner, (indexes, requests))| {
             let limit = limit(
                 self.connection(&owner).map_or(Duration::ZERO, |connection| connection.latency()),
             );
             let this = Arc::clone(self);
             async move {
                 let node = owner.clone();
-                // This runs in a task of its own, so that the latency of a slow node is measured
+                // This runs in a separate task, so that the latency of a slow node is measured
                 // even after the limit.
                 let task = tokio::spawn(async move { this.at_node(&node, &requests).await });
                 let answers = match timeout(limit, task).await {
                     Ok(Ok(answers)) => answers,
                     Ok(Err(_)) | Err(_) => {
-                        // Another node may have been promoted in its place.
+                        // Another node may have been promoted to replace it.
                         self.plan_refresh();
                         let error = missing_reply(&owner, BatchFailure::Unanswered(limit));
-                        vec![Err(error); places.len()]
+                        vec![Err(error); indexes.len()]
                     }
                 };
-                (places, answers)
+                (indexes, answers)
             }
         });
         let mut all: Vec<_> = (0..count).map(|_| None).collect();
-        for (places, answers) in join_all(asked).await {
-            for (at, answer) in places.into_iter().zip(answers) {
+        for (indexes, answers) in join_all(batches).await {
+            for (at, answer) in indexes.into_iter().zip(answers) {
                 all[at] = Some(answer);
             }
         }
@@ -152,8 +152,7 @@ impl Cluster {
         }
     }
 
-    /// Follows a slot that moved, or is moving, to another node. The request was not done at this
-    /// one.
+    /// Follows a slot that moved, or is moving, to another node. This node did not run the request.
     async fn follow(
         self: &Arc<Self>,
         mut node: Address,
@@ -221,7 +220,7 @@ impl Cluster {
         if slots.is_empty() { self.refreshed().await } else { Ok(slots) }
     }
 
-    /// Reads the slots soon, in a task of its own.
+    /// Reads the slots soon, in a separate task.
     fn plan_refresh(self: &Arc<Self>) {
         if self.refresh_planned.swap(true, Ordering::SeqCst) {
             return;
@@ -239,7 +238,7 @@ impl Cluster {
         let mut latest = self.refreshing.lock().await;
         if let Some(at) = *latest {
             let slots = Arc::clone(&self.state().slots);
-            if !slots.is_empty() && at.elapsed() < RECENT {
+            if !slots.is_empty() && at.elapsed() < MIN_REFRESH_INTERVAL {
                 return Ok(slots);
             }
         }

@@ -12,7 +12,7 @@ use super::liveness::{Activity, ReplacedConnections};
 use super::topology::PrimaryConnection;
 use crate::Result;
 
-/// Resolves to the connection for all calls that wait for it.
+/// Resolves to a connection, for all calls that wait until it is open.
 pub(super) type ConnectFuture = Shared<BoxFuture<'static, Result<OpenConnection>>>;
 
 /// An open connection.
@@ -52,7 +52,7 @@ impl ConnectionSlot {
         }
     }
 
-    /// Uses a silent connection again that has answered, unless the one in its place is open.
+    /// Uses a silent connection again that has answered, unless its replacement is already open.
     fn restore(&mut self, connection: &OpenConnection) {
         let is_open = self.opening.as_ref().is_some_and(|opening| opening.peek().is_some());
         if self.slow == Some(connection.generation) && !is_open {
@@ -91,7 +91,7 @@ impl ConnectionState {
         (generation, current.opening.get_or_insert_with(|| open(generation)).clone())
     }
 
-    /// Leaves that connection to the calls that wait on it already.
+    /// Gives that connection to no further call. Calls that already wait on it keep it.
     pub(super) fn discard(&self, generation: u64) {
         let mut current = self.current();
         if current.slow == Some(generation) {

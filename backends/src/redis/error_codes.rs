@@ -1,4 +1,4 @@
-//! What the driver's errors mean to a caller.
+//! Translates the driver's errors into errors of the store.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use ::redis::{ErrorKind as CauseKind, RedisError, ServerErrorKind};
 
 use crate::{Error, ErrorKind};
 
-/// An error of connecting: nothing of the call was sent.
+/// Describes an error of connecting: no part of the call was sent.
 pub(super) fn connecting(cause: RedisError) -> Error {
     described(cause, ErrorKind::Unavailable)
 }
 
-/// An error of a call that was sent.
+/// Describes an error of a call that was sent.
 pub(super) fn calling(cause: RedisError) -> Error {
     described(cause, ErrorKind::OutcomeUnknown)
 }
@@ -41,7 +41,7 @@ pub(super) fn of_node(node: impl Display, cause: Error) -> Error {
         .with_source(cause)
 }
 
-/// The server has forgotten the script, or never had it.
+/// Returns whether the server does not have the script.
 pub(super) fn is_no_script(cause: &RedisError) -> bool {
     cause.kind() == CauseKind::Server(ServerErrorKind::NoScript)
 }
@@ -51,22 +51,23 @@ pub(super) fn is_no_script(cause: &RedisError) -> bool {
 const OF_CONNECTION: &[&str] =
     &["READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "NOREPLICAS", "MISCONF", "UNBLOCKED"];
 
-/// Another connection may have a better answer: of the primary, after a failover.
+/// Returns whether another connection may succeed, such as one to the new primary after a failover.
 pub(super) fn is_of_connection(cause: &RedisError) -> bool {
     !matches!(cause.kind(), CauseKind::Server(_) | CauseKind::Extension)
         || OF_CONNECTION.contains(&code(cause))
 }
 
-/// The user lacks the right to ask, or what answers does not know the command.
+/// Returns whether the user may not run the command, or the server does not know it.
 pub(super) fn may_not_ask(cause: &RedisError) -> bool {
     let detail = cause.detail().unwrap_or_default();
     cause.code() == Some("NOPERM") || detail.contains("unknown command")
 }
 
-/// The driver passes on what rustls says as text.
+/// Returns whether TLS failed because of a certificate. The driver passes errors of rustls on as
+/// text.
 fn is_certificate_error(cause: &RedisError) -> bool {
-    let said = cause.to_string().to_ascii_lowercase();
-    said.contains("certificate") || said.contains("received fatal alert")
+    let message = cause.to_string().to_ascii_lowercase();
+    message.contains("certificate") || message.contains("received fatal alert")
 }
 
 /// Returns the command that the server reports as unknown.
@@ -100,16 +101,16 @@ pub(super) fn replica() -> Error {
 }
 
 pub(super) fn sentinel() -> Error {
-    Error::new(ErrorKind::Unavailable, "this is a sentinel, which keeps no data")
+    Error::new(ErrorKind::Unavailable, "this server is a sentinel, which stores no data")
         .with_fix("write redis+sentinel://HOST:PORT,HOST:PORT/SERVICE")
 }
 
-/// The text of the driver's error within.
+/// Returns the text of the driver's error.
 pub(super) fn cause_of(error: &Error) -> Option<String> {
     std::error::Error::source(error).map(ToString::to_string)
 }
 
-/// The server's word for what is wrong. Redis 6 puts it behind that of scripts.
+/// Returns the server's error code. For an error in a script, Redis 6 puts it into the message.
 fn code(cause: &RedisError) -> &str {
     let code = cause.code().unwrap_or_default();
     let detail = cause.detail().unwrap_or_default();
@@ -148,28 +149,28 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
              network",
         ),
         "WRONGTYPE" => {
-            (Corrupt, "a lock's key holds a foreign value", "take another namespace, or remove it")
+            (Corrupt, "a lock's key holds a foreign value", "use another namespace, or delete it")
         }
         "LOADING" => (Unavailable, "the server is loading its data", "retry later"),
         "CLUSTERDOWN" | "TRYAGAIN" | "MASTERDOWN" | "MOVED" | "ASK" => (
             Unavailable,
             "the part of the cluster that has this lock is not available",
-            "are its nodes up? (CLUSTER INFO); a cluster wants a redis+cluster:// URL",
+            "are its nodes up? (CLUSTER INFO); a cluster needs a redis+cluster:// URL",
         ),
         "BUSY" => (Unavailable, "the server is busy with a script", "see SCRIPT KILL"),
         "OOM" => (
             Unavailable,
             "the server is out of memory",
-            "free some, or raise maxmemory; locks need little",
+            "free memory, or raise maxmemory; locks need little",
         ),
         "MISCONF" => (
             Unavailable,
-            "the server cannot save its data, and takes no writes",
+            "the server cannot save its data and refuses writes",
             "check its log; is its disk full?",
         ),
         "NOREPLICAS" => (
             Unavailable,
-            "the server has fewer replicas than min-replicas-to-write asks for",
+            "the server has fewer replicas than min-replicas-to-write requires",
             "are they up and connected? (INFO replication)",
         ),
         "NOSCRIPT" => (Unavailable, "the server keeps losing a script", ""),
@@ -185,7 +186,7 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
         _ if detail.contains("DB index") || detail.contains("SELECT is not allowed") => (
             Invalid,
             "the database number in the URL does not exist",
-            "take one below its `databases`; a cluster has number 0 alone",
+            "use a number below the server's `databases`; a cluster has only number 0",
         ),
         _ if detail.contains("Unknown") && detail.contains("called from script") => (
             Unsupported,
@@ -208,7 +209,8 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             CauseKind::Io if is_certificate_error(&cause) => (
                 Denied,
                 "this client and the server do not trust each other's certificates",
-                "name the authority's in the URL, and this client's own if the server wants one: \
+                "name the authority's certificate in the URL, and this client's own if the server \
+                requires one: \
                  ?ca=FILE&cert=FILE&key=FILE",
             ),
             CauseKind::Io if broken == Unavailable => (

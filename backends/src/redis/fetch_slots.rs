@@ -1,4 +1,4 @@
-//! Reads from the nodes of a cluster which of them has which slots.
+//! Reads which node of a cluster owns which slots.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::slots::SlotMap;
 use crate::{Error, ErrorKind, Result};
 
 /// If a node does not return the slots within this time, the next one is asked too.
-const HEDGE: Duration = Duration::from_millis(100);
+const HEDGE_DELAY: Duration = Duration::from_millis(100);
 
 /// Asks one node after the other, without waiting for slow ones; the first answer counts.
 ///
@@ -29,10 +29,10 @@ pub(super) async fn fetch_slots(seeds: &[Client], last: &SlotMap) -> Result<Slot
     let known = nodes.len();
     nodes.extend(seeds.iter().cloned());
     fastrand::shuffle(&mut nodes[known..]);
-    let mut asked: FuturesUnordered<_> = (0..)
+    let mut queries: FuturesUnordered<_> = (0..)
         .zip(&nodes)
         .map(|(at, node)| async move {
-            sleep(HEDGE * at).await;
+            sleep(HEDGE_DELAY * at).await;
             timeout(NODE_CONNECT_TIMEOUT, fetch_slots_from(node)).await.unwrap_or_else(|_| {
                 let address = node.get_connection_info().addr();
                 let cause = error_codes::unanswered(ErrorKind::Unavailable, NODE_CONNECT_TIMEOUT);
@@ -41,7 +41,7 @@ pub(super) async fn fetch_slots(seeds: &[Client], last: &SlotMap) -> Result<Slot
         })
         .collect();
     let mut failed = no_seeds();
-    while let Some(answer) = asked.next().await {
+    while let Some(answer) = queries.next().await {
         match answer {
             Ok(slots) if slots.is_empty() => failed = not_covered(),
             Ok(slots) => return Ok(slots),
@@ -52,7 +52,7 @@ pub(super) async fn fetch_slots(seeds: &[Client], last: &SlotMap) -> Result<Slot
 }
 
 async fn fetch_slots_from(node: &Client) -> Result<SlotMap> {
-    let asked = match node.get_connection_info().addr() {
+    let host = match node.get_connection_info().addr() {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
         _ => "",
     };
@@ -60,7 +60,7 @@ async fn fetch_slots_from(node: &Client) -> Result<SlotMap> {
     let mut command = ::redis::cmd("CLUSTER");
     command.arg("SLOTS");
     let answer = connection.req_packed_command(&command).await.and_then(Value::extract_error);
-    SlotMap::parse(answer.map_err(error_codes::connecting)?, asked)
+    SlotMap::parse(answer.map_err(error_codes::connecting)?, host)
 }
 
 pub(super) fn not_covered() -> Error {

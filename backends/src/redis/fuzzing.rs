@@ -1,4 +1,4 @@
-//! The readers of this module, for the fuzzer.
+//! Gives the fuzzer access to the readers of this module.
 
 use ::redis::Value;
 

@@ -8,11 +8,10 @@ use tokio::time::{Instant, sleep_until};
 use super::connection_state::{ConnectionState, OpenConnection};
 use super::liveness;
 
-/// A call that was dropped after this silence leaves its connection to those that wait on it
-/// already.
+/// If a call is dropped after this silence, later calls use another connection.
 const DROPPED_CALL_SILENCE: Duration = Duration::from_millis(500);
 
-/// A call that was sent. It decides what becomes of its connection when no answer comes.
+/// A call that was sent. If no answer comes, it decides whether its connection is still used.
 pub(super) struct InFlight<'a> {
     state: &'a ConnectionState,
     connection: &'a OpenConnection,
@@ -54,13 +53,13 @@ impl<'a> InFlight<'a> {
         self.since.elapsed()
     }
 
-    /// Leaves the connection to the calls that wait on it already.
+    /// Gives the connection to no further call. Calls that already wait on it keep it.
     pub(super) fn failed(mut self) {
         self.ended = true;
         self.state.discard(self.connection.generation);
     }
 
-    /// Returns when the connection is doubted if no answer to any call comes until then.
+    /// Returns when the connection counts as silent if no answer to any call comes until then.
     fn silent_at(&self, shortest: Duration) -> Instant {
         let silent_since = self.since.max(self.connection.activity.last_answer());
         silent_since + liveness::silence_limit(shortest, self.state.latency())

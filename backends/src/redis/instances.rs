@@ -1,4 +1,4 @@
-//! Instances that make themselves known: the server keeps a string for each until it expires.
+//! The records of instances: the server keeps a string for each until it expires.
 
 use std::time::Duration;
 
@@ -54,8 +54,8 @@ impl Instances {
         let keys: Vec<_> = scan::keys(servers, &self.keys, "").await?.into_iter().collect();
         let mut all = Vec::new();
         for keys in keys.chunks(BATCH) {
-            let asked = |key: &Vec<u8>| ["GET", "PTTL"].map(|name| Request::command(name, key));
-            let commands: Vec<_> = keys.iter().flat_map(asked).collect();
+            let requests = |key: &Vec<u8>| ["GET", "PTTL"].map(|name| Request::command(name, key));
+            let commands: Vec<_> = keys.iter().flat_map(requests).collect();
             let answers = servers.call_all(commands, servers::full_limit).await?;
             let mut answers = answers.into_iter();
             for key in keys {
@@ -73,7 +73,7 @@ impl Instances {
         Ok(all)
     }
 
-    /// Returns what is stored at a key, or `None` if it is gone since it was found.
+    /// Returns the record at a key, or `None` if the key no longer exists.
     fn read(
         &self,
         key: &[u8],
@@ -111,7 +111,7 @@ fn parse(
         _ => return Err(corrupt(key, "it is not a string")),
     };
     let left = match left? {
-        // The first is gone, the second never ends.
+        // Redis returns -2 for a key that does not exist, and -1 for a key that never expires.
         Value::Int(-2) => return Ok(None),
         Value::Int(-1) => return Err(corrupt(key, "it has no time to live")),
         Value::Int(left) => u64::try_from(left).ok(),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_are_read_or_reported_as_damaged() {
+    fn instances_are_read_or_reported_as_corrupt() {
         let instances = Instances::new(&Namespace::new("ns").unwrap());
         let id = Uuid::now_v7();
         let key = instances.key(id);
@@ -153,7 +153,7 @@ mod tests {
         let stored = read(Ok(bulk("text")), Ok(Value::Int(7))).unwrap().unwrap();
         assert_eq!((stored.key, stored.left), (id.to_string(), Duration::from_millis(7)));
         assert_eq!(stored.text.unwrap(), "text");
-        // It ended between two questions.
+        // The key expired between two commands.
         for text in [Value::Nil, bulk("text")] {
             assert!(read(Ok(text), Ok(Value::Int(-2))).unwrap().is_none());
         }

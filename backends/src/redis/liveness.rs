@@ -1,4 +1,4 @@
-//! Tells a connection that is dead from a server that is slow: a dead connection is silent.
+//! Distinguishes a dead connection from a slow server: a dead connection is silent.
 
 use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A connection on which a call waits is doubted after this silence, or after four times the usual
-/// latency, but not more than [`MAX_SILENCE`].
+/// A connection on which a call waits counts as silent after this time, or after four times the
+/// usual latency up to [`MAX_SILENCE`], whichever is longer.
 pub(super) const MIN_SILENCE: Duration = Duration::from_secs(1);
 const MAX_SILENCE: Duration = Duration::from_secs(3);
 
-/// Returns how long a connection may be silent that usually answers within `latency`.
+/// Returns how long a connection that usually answers within `latency` may be silent.
 pub(super) fn silence_limit(shortest: Duration, latency: Duration) -> Duration {
     shortest.max(latency.saturating_mul(4).min(MAX_SILENCE))
 }

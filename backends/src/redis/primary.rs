@@ -24,8 +24,8 @@ impl Primary {
     /// in less time than a call may take.
     pub(super) async fn read(&self, command: Cmd) -> Result<Value> {
         let limit = if self.node.is_some() { NODE_CONNECT_TIMEOUT } else { CALL_LIMIT };
-        let asked = self.connection.call(Request::Command { key: Vec::new(), command });
-        let answer = timeout(limit, asked).await;
+        let call = self.connection.call(Request::Command { key: Vec::new(), command });
+        let answer = timeout(limit, call).await;
         let answer =
             answer.unwrap_or_else(|_| Err(error_codes::unanswered(ErrorKind::Unavailable, limit)));
         answer.map_err(|cause| match &self.node {

@@ -1,4 +1,4 @@
-//! Reading records back, strictly: what Leasehold did not write is an error, never a guess.
+//! Reads records strictly: a value that Leasehold did not write is an error.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -29,7 +29,7 @@ const FIELDS: &[&str] = &[
     "disabled_at",
 ];
 
-/// The reply of a script: a word, and what belongs to it.
+/// The reply of a script: a word, and the values that follow it.
 #[derive(Debug)]
 pub(super) struct ScriptReply {
     pub(super) word: String,
@@ -45,7 +45,7 @@ impl ScriptReply {
         Ok(Self { word, rest: values.collect() })
     }
 
-    /// Reads the reply to a call for that name, which is an error if the record is damaged.
+    /// Reads the reply to a call for that name. A corrupt record is an error.
     pub(super) fn for_lock(name: &LockName, value: Value) -> Result<Self> {
         let reply = Self::new(value)?;
         if reply.word == "damaged" {
@@ -83,14 +83,14 @@ impl ScriptReply {
         parsed.map_err(|cause| corrupt(name, cause))
     }
 
-    /// Reads the first part as the reason for which the lease ends. It comes from the record, where
-    /// it may be damaged.
+    /// Reads the first value as the reason why the lease ends. It comes from the record, where it
+    /// may be corrupt.
     pub(super) fn reason(&self, name: &LockName) -> Result<Reason> {
         let reason = self.rest.first().ok_or_else(unexpected_reply)?;
         let reason = text(reason).ok_or_else(|| corrupt_reason("the reason is not UTF-8"));
         let reason = reason.and_then(|reason| {
             Reason::new(reason)
-                .map_err(|error| corrupt_reason(format!("the reason is wrong: {error}")))
+                .map_err(|error| corrupt_reason(format!("the reason is invalid: {error}")))
         });
         reason.map_err(|cause| corrupt(name, cause))
     }
@@ -129,7 +129,7 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
     if let Some(version) = fields.0.get("v").filter(|version| **version != VERSION) {
         let version: String = version.chars().take(20).collect();
         return Err(corrupt_reason(format!(
-            "its version is {version:?}, which a later version of leasehold wrote: update this one"
+            "a later version of leasehold wrote it with version {version:?}: update this program"
         )));
     }
     let token: u64 = fields.parsed("token")?.ok_or_else(|| corrupt_reason("token is missing"))?;

@@ -12,8 +12,8 @@ use crate::{Error, LockName, RenewOptions, RenewOutcome, Result};
 
 /// Sends a request for each lease, and returns an outcome for each.
 ///
-/// The failure of one server is that of its leases only. A renewal that too few replicas have is
-/// unknown, since a failover could lose it.
+/// The failure of one server concerns only the leases on it. The outcome of a renewal that too few
+/// replicas confirmed is unknown, since a failover could lose it.
 pub(super) async fn renew(
     connections: &Connections,
     leases: &[&RenewOptions],
@@ -38,8 +38,8 @@ pub(super) async fn renew(
 }
 
 /// Returns how long a node of a cluster may take for a batch of renewals: a small part of the
-/// shortest ttl, or more if the node is known to be slow. This way the answers of the other nodes
-/// come in time.
+/// shortest ttl, or more if the node is known to be slow. So a node that hangs does not delay the
+/// answers of the others for long.
 fn shard_limit(latency: Duration, ttl: Duration) -> Duration {
     let least = (ttl / 40).clamp(Duration::from_millis(20), Duration::from_secs(1));
     least.max(latency.saturating_mul(4).min(ttl / 4))
@@ -59,7 +59,7 @@ pub(super) fn renewed(name: &LockName, answer: Result<Value>) -> Result<RenewOut
     }
 }
 
-/// Makes an extension unknown if too few replicas have it.
+/// Makes the outcome of an extension unknown if too few replicas confirmed it.
 fn replicated(outcome: Result<RenewOutcome>, missing: Option<&Error>) -> Result<RenewOutcome> {
     match (outcome, missing) {
         (Ok(RenewOutcome::Extended { .. }), Some(missing)) => {
@@ -96,21 +96,21 @@ mod tests {
         }
         let unexpected = Value::Array(vec![bulk(b"what")]);
         assert_eq!(renewed(&name, Ok(unexpected)).unwrap_err().kind(), ErrorKind::Corrupt);
-        let told = ending(b"upkeep").unwrap();
+        let outcome = ending(b"upkeep").unwrap();
         assert!(
-            matches!(told, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
+            matches!(outcome, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
         );
     }
 
     #[test]
-    fn an_extension_that_too_few_replicas_have_is_unknown() {
+    fn an_extension_that_too_few_replicas_confirmed_is_unknown() {
         let extended = || RenewOutcome::Extended { left: Duration::from_secs(1) };
         let missing = Error::new(ErrorKind::Unavailable, "0 of 1 replicas")
             .with_source(std::io::Error::other("NOREPLICAS"));
         let outcome = replicated(Ok(extended()), Some(&missing)).unwrap();
         assert_eq!(outcome, RenewOutcome::Unknown { why: "0 of 1 replicas: NOREPLICAS".into() });
         assert_eq!(replicated(Ok(extended()), None).unwrap(), extended());
-        // A lost lease is reported without any replica.
+        // A lost lease needs no confirmation by replicas.
         let lost = replicated(Ok(RenewOutcome::Lost), Some(&missing)).unwrap();
         assert_eq!(lost, RenewOutcome::Lost);
     }

@@ -34,7 +34,7 @@ impl Request {
         }
     }
 
-    /// Returns whether sending the request twice does the same as sending it once.
+    /// Returns whether sending the request twice has the same effect as sending it once.
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
             Self::Script(call) => call.script.is_repeatable,

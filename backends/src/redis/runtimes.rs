@@ -1,8 +1,8 @@
 //! The connections of a store, separate for each runtime that calls it.
 //!
 //! A connection is driven by a task of the runtime that opened it, so it does not answer while the
-//! threads of that runtime compute or block. Heartbeats run in a runtime of their own, and must not
-//! wait for those of the application: nothing that a call waits for is shared between runtimes.
+//! threads of that runtime compute or block. Heartbeats run in a separate runtime and must not wait
+//! for those of the application: runtimes share nothing that a call waits for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +74,7 @@ impl Runtimes {
             opened.push(RuntimeConnections { runtime, used: Instant::now(), connections: kept });
             connections
         };
-        // What they drop may take locks of its own.
+        // Dropping these may lock other mutexes.
         drop(opened);
         drop(unused);
         connections

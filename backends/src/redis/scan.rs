@@ -119,7 +119,7 @@ fn bytes(name: &LockName) -> &[u8] {
     name.as_str().as_bytes()
 }
 
-/// Returns the names under that prefix of keys that begin with `wanted`.
+/// Returns the names that begin with `wanted`, of the keys that begin with `prefix`.
 async fn names(servers: &Servers, prefix: &str, wanted: &str) -> Result<BTreeSet<LockName>> {
     let found = keys(servers, prefix, wanted).await?;
     // Leasehold did not write other keys under its prefix.
@@ -130,7 +130,7 @@ async fn names(servers: &Servers, prefix: &str, wanted: &str) -> Result<BTreeSet
     Ok(names.collect())
 }
 
-/// Returns the keys under that prefix that go on with `wanted`.
+/// Returns the keys that begin with `prefix` followed by `wanted`.
 ///
 /// If one primary of a cluster fails, the keys of the others are still returned, and the log names
 /// the failed one.

@@ -53,8 +53,8 @@ impl ScriptRunner {
         ScriptReply::for_lock(name, self.runtimes.here().servers.call(request).await?)
     }
 
-    /// Does the same as [`run`](Self::run), and also returns why too few replicas have the write,
-    /// if so.
+    /// Does the same as [`run`](Self::run), and also returns an error if too few replicas
+    /// confirmed the write.
     pub(super) async fn run_on_replicas(
         &self,
         kind: WriteKind,

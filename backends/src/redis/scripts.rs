@@ -1,13 +1,13 @@
-//! The operations, one Lua script each, which the server runs with nothing else in between.
+//! The operations: each is a Lua script, which the server runs atomically.
 
 use std::sync::LazyLock;
 
-/// A script and what the server knows it by.
+/// A script, with the hash by which the server finds it.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) code: &'static str,
     pub(super) sha: String,
-    /// This is true if running it twice does the same as running it once.
+    /// This is true if running it twice has the same effect as running it once.
     pub(super) is_repeatable: bool,
 }
 

@@ -19,8 +19,8 @@ use super::votes::{Vote, VoteHistory};
 use super::{connect, error_codes};
 use crate::{Error, ErrorKind, Result};
 
-/// How long a sentinel may take, and after it the server that it names: together less than
-/// connecting may take.
+/// The limit for a sentinel, and then for the server that it names. Both together are less than
+/// the limit for connecting.
 const STEP: Duration = Duration::from_secs(2);
 
 /// Once most sentinels have answered, the others are waited for this long.
@@ -35,9 +35,9 @@ const NAME_SENTINELS: &str =
 pub(super) struct Sentinels {
     pub(super) sentinels: Vec<Sentinel>,
     pub(super) service: String,
-    /// How its servers are connected to, but for the address.
+    /// The settings for connections to its servers, apart from the address.
     pub(super) node: ConnectionInfo,
-    /// This is shared by all runtimes, so that none goes back to a server that was replaced.
+    /// All runtimes share this, so that none returns to a server that was replaced.
     history: Arc<Mutex<VoteHistory>>,
     monitor: Mutex<Option<JoinHandle<()>>>,
 }
@@ -55,7 +55,7 @@ pub(super) struct SentinelPrimary {
     pub(super) address: Address,
 }
 
-/// How far an attempt to find the primary got. The error of the last step is the most useful.
+/// The last step of an attempt to find the primary. The error of the last step is the most useful.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum SurveyStep {
     Reached,
@@ -72,7 +72,7 @@ impl Sentinels {
         Self { sentinels, service, node, history: Arc::default(), monitor: Mutex::default() }
     }
 
-    /// Returns the same sentinels with connections and a task of their own, for another runtime.
+    /// Returns the same sentinels with their own connections and task, for another runtime.
     pub(super) fn without_connections(&self) -> Self {
         let clients = self.sentinels.iter().map(|sentinel| sentinel.client.clone()).collect();
         let mut separate = Self::new(clients, self.service.clone(), self.node.clone());
@@ -113,13 +113,13 @@ impl Sentinels {
     /// Asks all sentinels, and waits for silent ones while too few have answered.
     async fn survey(&self) -> (Vec<Vote>, Option<SurveyFailure>) {
         let count = self.sentinels.len();
-        let mut asked: FuturesUnordered<_> =
+        let mut queries: FuturesUnordered<_> =
             self.sentinels.iter().map(|sentinel| sentinel.query(&self.service)).collect();
         let (mut votes, mut failed) = (Vec::new(), None);
         let mut end = Instant::now() + STEP;
         loop {
             tokio::select! {
-                answer = asked.next() => match answer {
+                answer = queries.next() => match answer {
                     Some(Ok(vote)) => {
                         votes.push(vote);
                         if votes.len() * 2 > count {
@@ -143,7 +143,7 @@ impl Sentinels {
     /// dropped.
     pub(super) fn start_monitor(self: &Arc<Self>) {
         let mut running = self.running();
-        // The task also ends when its runtime is gone.
+        // The task also ends when its runtime is shut down.
         if running.as_ref().is_none_or(JoinHandle::is_finished) {
             *running = Some(tokio::spawn(monitor(Arc::downgrade(self))));
         }
@@ -195,7 +195,7 @@ async fn monitor(sentinels: Weak<Sentinels>) {
 impl Sentinel {
     async fn query(&self, service: &str) -> std::result::Result<Vote, SurveyFailure> {
         let kept = self.open().take();
-        let asked = async {
+        let query = async {
             let mut connection = match kept {
                 Some(kept) => kept,
                 None => connect::plain(&self.client).await?,
@@ -210,7 +210,7 @@ impl Sentinel {
             *self.open() = Some(connection);
             answer
         };
-        match timeout(STEP, asked).await {
+        match timeout(STEP, query).await {
             Ok(Ok(Some(vote))) => Ok(vote),
             Ok(Ok(None)) => Err((SurveyStep::Asked, unknown())),
             Ok(Err(cause)) => {

@@ -43,7 +43,7 @@ impl Servers {
 
     /// Runs many requests in one round trip for each server, and returns an answer for each.
     ///
-    /// In a cluster, `limit` computes from a node's latency how long its answers are waited for.
+    /// In a cluster, `limit` computes from a node's latency how long to wait for its answers.
     ///
     /// # Errors
     /// This fails if there is no server to ask.

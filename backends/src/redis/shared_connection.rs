@@ -1,11 +1,11 @@
 //! One connection to one server that the calls of a runtime share, reopened when it breaks.
 //!
-//! A failure to connect is distinguished from a failure after sending, which the driver's own
-//! manager does not do: a request that was not sent had no effect. Only a script that the server
-//! does not have, and a request that changes nothing the second time, are sent twice.
+//! A request that was not sent had no effect, so a failure to connect is distinguished from a
+//! failure after sending. The driver's own connection manager does not do that. A request is sent
+//! again only if the server does not have its script, or if the second run changes nothing.
 //!
-//! A connection can die without a sign. One that was idle is tested before it is used, and one that
-//! is silent while calls wait on it is replaced for later calls.
+//! A connection can die unnoticed. An idle connection is tested before it is used, and a connection
+//! that is silent while calls wait on it is replaced for later calls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::topology::ServerLocator;
 use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
-/// A connection that was idle for so long is tested before a request that must not be sent twice.
+/// A connection that was idle for this long is tested before a request that must not be sent twice.
 const TEST_AFTER: Duration = Duration::from_secs(1);
 
 /// A request is sent again only within this time; after a longer wait it fails.
@@ -92,7 +92,7 @@ impl SharedConnection {
                 run(connection, requests, then).await
             })
             .await;
-        // The connection may have been dead for long, and idle.
+        // The connection may have been idle, and dead for a long time.
         let again = harmless && begun.elapsed() < REPEAT_LIMIT;
         if !matches!(first, Err(BatchFailure::Broken(_))) || !again {
             return first;
@@ -183,7 +183,7 @@ impl SharedConnection {
             }
             let limit = liveness::silence_limit(liveness::MIN_SILENCE, self.state.latency());
             let mut connection = live.opened.connection.clone();
-            // A call, so that a caller who does not wait for its end leaves the connection too.
+            // It counts as a call, so that the connection is discarded if the caller is dropped.
             let call = InFlight::new(&self.state, &live);
             let pinged = timeout(limit, exchange(&mut connection, [::redis::cmd("PING")])).await;
             if matches!(pinged, Ok(Ok(_))) {
@@ -214,7 +214,8 @@ impl SharedConnection {
     }
 }
 
-/// Opens in a task of its own, so that callers with little time do not start it over and over.
+/// Opens a connection in a separate task, so that it is not restarted by each caller that has
+/// little time.
 fn open(server: ServerLocator, connect_timeout: Duration, generation: u64) -> ConnectFuture {
     let task = tokio::spawn(async move {
         let connected = timeout(connect_timeout, server.connect()).await;

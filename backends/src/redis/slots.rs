@@ -42,7 +42,7 @@ pub(super) struct SlotMap {
 
 impl SlotMap {
     /// Reads the answer to `CLUSTER SLOTS`. A node may leave its own host out.
-    pub(super) fn parse(answer: Value, asked: &str) -> Result<Self> {
+    pub(super) fn parse(answer: Value, asked_host: &str) -> Result<Self> {
         let Value::Array(ranges) = answer else { return Err(unexpected_reply()) };
         let mut map = Self::default();
         for range in ranges {
@@ -54,9 +54,9 @@ impl SlotMap {
             let (Ok(first), Ok(last)) = (u16::try_from(*first), u16::try_from(*last)) else {
                 return Err(unexpected_reply());
             };
-            map.ranges.insert(last, (first, node(primary, asked)?));
+            map.ranges.insert(last, (first, node(primary, asked_host)?));
             for replica in replicas {
-                map.replicas.insert(node(replica, asked)?);
+                map.replicas.insert(node(replica, asked_host)?);
             }
         }
         Ok(map)
@@ -88,7 +88,7 @@ impl SlotMap {
 }
 
 /// Reads host and port; further elements are ignored.
-fn node(value: &Value, asked: &str) -> Result<Address> {
+fn node(value: &Value, asked_host: &str) -> Result<Address> {
     let Value::Array(parts) = value else { return Err(unexpected_reply()) };
     let host = match parts.first() {
         Some(Value::BulkString(host)) => str::from_utf8(host).map_err(|_| unexpected_reply())?,
@@ -97,20 +97,20 @@ fn node(value: &Value, asked: &str) -> Result<Address> {
     };
     let Some(Value::Int(port)) = parts.get(1) else { return Err(unexpected_reply()) };
     let port = u16::try_from(*port).map_err(|_| unexpected_reply())?;
-    Ok(Address { host: known(host, asked), port })
+    Ok(Address { host: known(host, asked_host), port })
 }
 
-/// Returns the host that a node names, or the one at which it was asked if it does not know its
+/// Returns the host that a node reports, or the one at which it was asked if it does not know its
 /// own.
-fn known(host: &str, asked: &str) -> String {
-    if matches!(host, "" | "?") { asked.to_owned() } else { host.to_owned() }
+fn known(host: &str, asked_host: &str) -> String {
+    if matches!(host, "" | "?") { asked_host.to_owned() } else { host.to_owned() }
 }
 
 /// Parses the node in the text of a redirection, `HOST:PORT`.
-pub(super) fn redirected(text: &str, asked: &str) -> Option<Address> {
+pub(super) fn redirected(text: &str, asked_host: &str) -> Option<Address> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.trim_matches(['[', ']']);
-    Some(Address { host: known(host, asked), port: port.parse().ok()? })
+    Some(Address { host: known(host, asked_host), port: port.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_those_of_the_specification() {
+    fn slots_match_the_specification() {
         assert_eq!(crc16(b"123456789"), 0x31c3);
         for (key, slot_of) in
             [("foo", 12182), ("bar", 5061), ("{foo}bar", 12182), ("a{foo}{bar}", 12182)]

@@ -12,12 +12,12 @@ use crate::{Error, Namespace, OpenOptions, Result};
 
 /// Locks in Redis or Valkey; see the [module](super) for what they guarantee.
 ///
-/// Clones share their connections, which are reopened when they break. Each runtime has connections
-/// of its own, so that heartbeats do not depend on the application's threads.
+/// Clones share their connections, which are reopened when they break. Each runtime has separate
+/// connections, so that heartbeats do not depend on the application's threads.
 pub type RedisStore = Store<Redis>;
 
 impl Store<Redis> {
-    /// Opens the server, the sentinels' primary or the cluster that the URL names.
+    /// Connects to the server, the sentinels' primary or the cluster that the URL names.
     ///
     /// The URL is one of `redis://USER:PASSWORD@HOST:PORT/DB`, `redis+unix:///PATH?db=N`,
     /// `redis+cluster://HOST:PORT,HOST:PORT` and `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`;
@@ -46,7 +46,7 @@ impl Store<Redis> {
 
     /// Builds the store on the server of a client that the application already has.
     ///
-    /// The store opens connections of its own with the client.
+    /// The store opens its own connections with the client.
     ///
     /// # Errors
     /// This fails for the same reasons as [`connect`](Self::connect).
@@ -87,7 +87,7 @@ impl Store<Redis> {
         Ok(Self::new(backend))
     }
 
-    /// Returns the statements that create the schema of that namespace: none, since Redis has none.
+    /// Returns an empty text: Redis needs no schema.
     #[must_use]
     pub fn schema(_namespace: &Namespace) -> String {
         String::new()

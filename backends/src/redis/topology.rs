@@ -136,7 +136,7 @@ impl ServerLocator {
         }
     }
 
-    /// Keeps asking the sentinels, if there are any.
+    /// Keeps asking the sentinels for the primary, if there are any.
     pub(super) fn monitor_sentinels(&self) {
         if let Self::Sentinels(sentinels) = self {
             sentinels.start_monitor();

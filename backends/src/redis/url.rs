@@ -162,7 +162,7 @@ impl<'a> UrlParts<'a> {
     fn sentinel(&self) -> Result<Topology> {
         let (service, database) = self.path.split_once('/').unwrap_or((self.path, ""));
         if service.is_empty() {
-            return Err(Error::invalid("the URL names no service of the sentinels")
+            return Err(Error::invalid("the URL names no sentinel service")
                 .with_fix("write redis+sentinel://HOST:PORT,HOST:PORT/SERVICE"));
         }
         // User and password of the URL are the server's; the sentinels have their own, or none.

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 const KNOWN: &[&str] =
     &["wait_replicas", "protocol", "ca", "cert", "key", "sentinel_username", "sentinel_password"];
 
-/// The options of the URL of a Unix socket, which has no other position for some of them.
+/// The options of the URL of a Unix socket, whose path cannot contain the database.
 const OF_SOCKETS: &[&str] = &["wait_replicas", "protocol", "db", "user", "pass"];
 
 /// The values of the options, with the contents of the files that they name.
@@ -45,7 +45,7 @@ impl UrlOptions {
                 "wait_replicas" => {
                     options.wait_replicas = value.parse().map_err(|_| {
                         Error::invalid("the URL option \"wait_replicas\" is not a number").with_fix(
-                            "write how many replicas a write is to reach, such as wait_replicas=1",
+                            "write how many replicas a write must reach, such as wait_replicas=1",
                         )
                     })?;
                 }
@@ -89,12 +89,12 @@ impl UrlOptions {
     }
 }
 
-/// Reads a file in PEM that must have such a part. Without this check, a file without certificates
-/// would look like a wrong authority.
+/// Reads a PEM file, which must contain the given part. Without this check, a file without
+/// certificates would be reported as a wrong authority.
 fn read(file: &str, part: &str) -> Result<Vec<u8>> {
     let text = fs::read(file).map_err(|source| {
         Error::invalid(format!("the file {file:?} cannot be read"))
-            .with_fix("check the file's name in the URL, and who may read it")
+            .with_fix("check the file's name in the URL, and its permissions")
             .with_source(source)
     })?;
     if text.windows(part.len()).any(|window| window == part.as_bytes()) {

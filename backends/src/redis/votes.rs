@@ -33,16 +33,16 @@ fn candidates(votes: &[Vote], sentinels: usize, before: Option<&Vote>) -> Vec<Vo
     named.into_iter().map(|(address, _)| Vote { address: address.clone(), epoch }).collect()
 }
 
-/// If most sentinels name another server with a lower epoch this often in a row, it counts. Right
-/// after a failover, sentinels that have not learnt of it do so for about two seconds.
+/// If most sentinels name another server with a lower epoch this often in a row, that server is
+/// used. Right after a failover, sentinels that have not learnt of it do so for about two seconds.
 const RENAMED: u32 = 10;
 
-/// The vote that decided last, and those that do not count any more.
+/// The latest vote that decided, and the votes that are now ignored.
 #[derive(Debug, Default)]
 pub(super) struct VoteHistory {
     pub(super) primary: Option<Vote>,
     /// The previous votes that most sentinels overruled with a lower epoch. A sentinel that still
-    /// has one of them does not count, unless most name that server again.
+    /// votes so is ignored, unless most name that server again.
     overruled: Vec<Vote>,
 }
 
@@ -57,7 +57,7 @@ impl VoteHistory {
 
     /// Remembers a primary to which a connection was opened, unless a later one is known.
     pub(super) fn connected_to(&mut self, primary: Vote) {
-        let is_later = self.primary.as_ref().is_none_or(|history| history.epoch <= primary.epoch);
+        let is_later = self.primary.as_ref().is_none_or(|known| known.epoch <= primary.epoch);
         if is_later && !self.overruled.contains(&primary) {
             self.primary = Some(primary);
         }

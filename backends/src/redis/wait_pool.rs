@@ -1,7 +1,7 @@
 //! Connections for writes that wait for replicas.
 //!
-//! A server answers nothing else on a connection that waits, so each write waits on a connection
-//! of its own, up to a limit. Renewals and disables have separate connections, so that they do not
+//! A server answers nothing else on a connection that waits, so each write waits on a separate
+//! connection, up to a limit. Renewals and disables have their own connections, so that they do not
 //! wait behind grants whose replicas hang.
 
 use std::time::Duration;
@@ -19,8 +19,8 @@ use super::shared_connection::SharedConnection;
 use super::topology::ServerLocator;
 use crate::{Error, ErrorKind, Result};
 
-/// A grant or a disable, and at most a renewal, waits this long for the replicas that the URL asks
-/// for.
+/// A grant or a disable waits this long for the replicas that the URL requires; a renewal waits at
+/// most this long.
 pub(super) const REPLICA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// At most this many grants, or renewals, wait at the same time.
@@ -33,7 +33,7 @@ const MAX_DISABLE_WAITS: usize = 2;
 /// which still waits then was certainly not sent.
 const QUEUE_LIMIT: Duration = Duration::from_secs(5);
 
-/// A connection that was idle for so long is closed.
+/// A connection that was idle for this long is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The replicas for which a write waits.
@@ -45,7 +45,7 @@ pub(super) struct ReplicaWaits {
     renewals: WaitPool,
 }
 
-/// The kind of a write, each of which has connections of its own.
+/// The kind of a write. Each kind has separate connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum WriteKind {
     Grant,
@@ -56,7 +56,7 @@ pub(super) enum WriteKind {
 #[derive(Debug)]
 pub(super) struct WaitReply {
     pub(super) answers: Vec<Result<Value>>,
-    /// Why too few replicas have the writes; `None` if enough have them.
+    /// The error if too few replicas confirmed the writes.
     pub(super) missing: Option<Error>,
 }
 
@@ -123,8 +123,8 @@ impl ReplicaWaits {
             format!("{reached} of {wanted} replicas (wait_replicas) confirmed the write in time"),
         )
         .with_fix(
-            "are they up and connected (INFO replication), and may this user WAIT? Or ask for \
-             fewer",
+            "are they up and connected (INFO replication), and may this user run WAIT? If there \
+            are fewer, lower wait_replicas",
         );
         Some(match cause {
             Some(cause) => error.with_source(cause),

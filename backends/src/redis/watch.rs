@@ -14,7 +14,7 @@ use crate::common::timeout::CALL_LIMIT;
 use crate::shell::Hints;
 use crate::{Error, ErrorKind, Hint, LockName, Result};
 
-/// A connection that was silent for so long is tested, since a dead connection is silent too.
+/// A connection that was silent for this long is tested, since a dead connection is silent too.
 const TEST_AFTER_SILENCE: Duration = Duration::from_secs(15);
 
 /// Reports hints until the connection fails, or the sentinels name another server.

@@ -1,4 +1,4 @@
-//! The attempts of one call, while others keep changing the record.
+//! Counts the attempts of a call that is repeated because others changed the record.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl Attempts {
         Self { next: Attempt { number: 1, deadline: Instant::now() + CALL_LIMIT } }
     }
 
-    /// Returns the next attempt, after a pause that is short at first and out of step with others.
+    /// Returns the next attempt. From the third on, a random pause comes first, which grows.
     ///
     /// # Errors
     /// [`Unavailable`](ErrorKind::Unavailable) when the call has taken too long.
@@ -41,8 +41,8 @@ impl Attempts {
             .with_fix("are too many clients contending for this lock?"));
         }
         if attempt.number > 2 {
-            let most = 1 << attempt.number.min(6);
-            sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
+            let max_millis = 1 << attempt.number.min(6);
+            sleep(Duration::from_millis(fastrand::u64(0..=max_millis))).await;
         }
         self.next.number += 1;
         Ok(attempt)

@@ -1,4 +1,4 @@
-//! What a datastore must be able to do for a store.
+//! The operations that a datastore must implement for a store.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::{
 
 /// The operations that differ between datastores.
 ///
-/// [`Store`](super::Store) adds the rest of the contract of [`LockStore`](crate::LockStore), whose
-/// promises each method here must keep: one atomic operation on the server decides, by the server's
-/// clock, and a dropped call leaves nothing half done. Every ttl that arrives here is one that
-/// [`check_ttl`](crate::check_ttl) accepts.
+/// [`Store`](super::Store) adds the rest of the contract of [`LockStore`](crate::LockStore). Each
+/// method here must keep its own part: one atomic operation on the server decides, by the server's
+/// clock, and a dropped call leaves nothing half done. Every ttl that a method gets has passed
+/// [`check_ttl`](crate::check_ttl).
 pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// Returns the name of the store in messages: a URL without its password.
     fn label(&self) -> &str;
@@ -26,9 +26,9 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// Returns what the store can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// Grants the name in one atomic operation, or tells what stands against that.
+    /// Grants the name in one atomic operation, or returns why it cannot be granted.
     ///
-    /// An attempt whose lease is in force already is not granted again: return
+    /// An attempt whose lease is already in force is not granted again: return
     /// [`Refused`](Decision::Refused) with the record, from which the store repeats the grant.
     fn acquire(
         &self,
@@ -39,8 +39,8 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
 
     /// Extends leases, with one result each in the same order.
     ///
-    /// The leases are never empty, and each is there once, in the order of names and ids. An error
-    /// of one lease concerns that lease only; see [`Store`](super::Store) for what becomes of it.
+    /// The list is never empty. It contains each lease once, in the order of names and ids. The
+    /// error of a lease concerns only that lease; [`Store`](super::Store) says how it is handled.
     fn renew(
         &self,
         leases: &[&RenewOptions],
@@ -53,7 +53,7 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
         lease: LeaseId,
     ) -> impl Future<Output = Result<ReleaseOutcome>> + Send;
 
-    /// Disables the name in one atomic operation, or tells that it is disabled already.
+    /// Disables the name in one atomic operation, or returns that it is disabled already.
     fn disable(
         &self,
         name: &LockName,
@@ -64,7 +64,7 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// Lets the name be granted again.
     fn enable(&self, name: &LockName) -> impl Future<Output = Result<EnableOutcome>> + Send;
 
-    /// Reads what is stored of a name; `None` if it was never granted or disabled.
+    /// Reads the record of a name; `None` if the name was never granted or disabled.
     fn read(&self, name: &LockName) -> impl Future<Output = Result<Option<Entry>>> + Send;
 
     /// Reads the next entries whose names start with the page's prefix, in the byte order of names.
@@ -79,11 +79,11 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
         dry_run: bool,
     ) -> impl Future<Output = Result<Found<LockName>>> + Send;
 
-    /// Keeps a text for an instance for that long, in place of the one before.
+    /// Stores a text for an instance for that long, and replaces its previous text.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) from a store that keeps no instances, which is what
-    /// a backend does that implements none of the three methods.
+    /// [`Unsupported`](ErrorKind::Unsupported) from a store that keeps no instances, as the default
+    /// implementations of the three methods return it.
     fn announce(
         &self,
         instance: Uuid,
@@ -94,7 +94,7 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
         async { Err(instances_unsupported()) }
     }
 
-    /// Removes the text of an instance, known or not.
+    /// Removes the text of an instance, if it has one.
     ///
     /// # Errors
     /// This fails for the same reasons as [`announce`](Self::announce).
@@ -114,15 +114,15 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// Subscribes to changes and reports them until the subscription breaks.
     ///
     /// It calls [`Hints::listening`] as soon as every later change will be reported, and
-    /// [`Hints::send`] for each. Then it goes on until the subscription breaks, which is an error,
-    /// or the store is closed for good, which is not. After an error it is called again, following
-    /// a pause. It runs in a task of its own and may be dropped at any time.
+    /// [`Hints::send`] for each. It returns an error when the subscription breaks, and `Ok` when
+    /// the store is closed permanently. After an error it is called again, following a pause. It
+    /// runs in a separate task and may be dropped at any time.
     fn watch_once(&self, hints: &Hints) -> impl Future<Output = Result<()>> + Send;
 
     /// Returns how long a call may take, or `None` if the backend itself limits that operation.
     ///
-    /// A backend that knows whether anything was sent limits it itself, since it can then tell a
-    /// write that surely did not happen from one whose outcome is unknown.
+    /// A backend that knows whether a request was sent limits the operation itself, since it can
+    /// then tell a write that certainly had no effect from one whose outcome is unknown.
     fn call_limit(&self, operation: Operation) -> Option<Duration> {
         let _ = operation;
         Some(CALL_LIMIT)
@@ -139,16 +139,16 @@ fn instances_unsupported() -> Error {
 pub enum Decision<T> {
     /// The attempt succeeded.
     Done(T),
-    /// The attempt failed, and this record shows why. It was true at a moment within the call.
+    /// The attempt failed, and this record shows why. It was current at some time in the call.
     ///
-    /// Where the record shows the lease that asks, the store takes the attempt for granted. A
-    /// backend whose reads may not be relied on for that returns [`Changed`](Self::Changed).
+    /// If the record shows the attempt's own lease, the store reports that the attempt was granted.
+    /// A backend whose reads are not sufficient for that returns [`Changed`](Self::Changed).
     Refused(LockRecord),
-    /// The attempt failed, but what stood against it is gone: the store tries again.
+    /// The attempt failed, but the reason no longer exists: the store tries again.
     Changed,
 }
 
-/// What is stored of one name.
+/// The stored state of one name.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "most entries are records")]
 pub enum Entry {
@@ -179,18 +179,18 @@ pub struct Page<'a> {
 pub struct Found<T> {
     /// The entries, in the byte order of names.
     pub entries: Vec<T>,
-    /// The last name that was looked at, as the store spells it, if there may be more.
+    /// The last name that was examined, as the store encodes it; `None` if no more names follow.
     pub next: Option<Vec<u8>>,
 }
 
-/// What is stored of one instance.
+/// The stored text of one instance.
 #[derive(Clone, Debug)]
 pub struct StoredInstance {
     /// The id under which it is stored.
     pub key: String,
     /// The text, or why it cannot be read.
     pub text: Result<String>,
-    /// For how much longer it is kept.
+    /// How much longer it is kept.
     pub left: Duration,
 }
 

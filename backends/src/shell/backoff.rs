@@ -7,8 +7,8 @@ const MAX: Duration = Duration::from_secs(5);
 
 /// Pauses that double from 100 ms to 5 s.
 ///
-/// Each is multiplied by a random factor between a half and one and a half, so that the clients of
-/// a server that comes back do not all connect at once.
+/// Each is multiplied by a random factor from 0.5 to 1.5, so that the clients of a server that
+/// recovers do not all connect at once.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
@@ -28,7 +28,7 @@ impl Backoff {
         pause.mul_f64(0.5 + fastrand::f64())
     }
 
-    /// Begins again with the shortest pause.
+    /// Starts again with the shortest pause.
     pub fn reset(&mut self) {
         self.next = MIN;
     }

@@ -1,22 +1,22 @@
-//! A batch of renewals, in which each lease is once.
+//! A batch of renewals that contains each lease once.
 
 use crate::{Error, ErrorKind, RenewOptions, RenewOutcome, Result};
 
 /// The leases of a batch, in the order of names and ids, so that batches lock rows in one order.
 pub(super) struct Batch<'a> {
     pub(super) leases: Vec<&'a RenewOptions>,
-    /// For each lease that was asked for, its index in `leases`.
+    /// For each requested lease, its index in `leases`.
     indexes: Vec<usize>,
 }
 
 impl<'a> Batch<'a> {
-    /// Merges duplicates: the last ttl counts, and each of them gets that outcome.
-    pub(super) fn new(asked: &'a [RenewOptions]) -> Self {
-        let mut order: Vec<usize> = (0..asked.len()).collect();
-        order.sort_by_key(|at| (&asked[*at].name, asked[*at].lease));
-        let (mut leases, mut indexes) = (Vec::<&RenewOptions>::new(), vec![0; asked.len()]);
+    /// Merges duplicates: the last ttl applies, and each duplicate gets the same outcome.
+    pub(super) fn new(requested: &'a [RenewOptions]) -> Self {
+        let mut order: Vec<usize> = (0..requested.len()).collect();
+        order.sort_by_key(|at| (&requested[*at].name, requested[*at].lease));
+        let (mut leases, mut indexes) = (Vec::<&RenewOptions>::new(), vec![0; requested.len()]);
         for at in order {
-            let next = &asked[at];
+            let next = &requested[at];
             match leases.last_mut() {
                 Some(last) if (&last.name, last.lease) == (&next.name, next.lease) => *last = next,
                 _ => leases.push(next),
@@ -26,10 +26,10 @@ impl<'a> Batch<'a> {
         Self { leases, indexes }
     }
 
-    /// Returns the outcome of each lease that was asked for.
+    /// Returns the outcome of each requested lease.
     ///
-    /// A lease with an error is [`Unknown`](RenewOutcome::Unknown). If all have one, and a failure
-    /// other than a corrupt record is among them, that is the error of the batch.
+    /// The outcome of a lease with an error is [`Unknown`](RenewOutcome::Unknown). If every lease
+    /// has an error, the batch fails with the first one that is not about a corrupt record.
     pub(super) fn outcomes(self, results: Vec<Result<RenewOutcome>>) -> Result<Vec<RenewOutcome>> {
         if results.len() != self.leases.len() {
             let message = format!("{} leases have {} outcomes", self.leases.len(), results.len());
@@ -85,13 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_is_asked_for_twice_is_renewed_once() {
+    fn a_lease_that_is_requested_twice_is_renewed_once() {
         let mut ids = [LeaseId::new(), LeaseId::new()];
         ids.sort_unstable();
         let [one, two] = ids;
-        let asked =
+        let requested =
             [lease("b", one, 1), lease("a", two, 2), lease("b", one, 3), lease("b", two, 4)];
-        let batch = Batch::new(&asked);
+        let batch = Batch::new(&requested);
         let ttls: Vec<_> = batch.leases.iter().map(|lease| lease.ttl.as_secs()).collect();
         assert_eq!(ttls, [2, 3, 4]);
         let outcomes = batch.outcomes(vec![extended(2), extended(3), extended(4)]).unwrap();
@@ -103,9 +103,9 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_concerns_its_own_lease() {
-        let asked = [lease("a", LeaseId::new(), 1), lease("b", LeaseId::new(), 1)];
-        let batch = || Batch::new(&asked);
+    fn a_failure_concerns_only_its_own_lease() {
+        let requested = [lease("a", LeaseId::new(), 1), lease("b", LeaseId::new(), 1)];
+        let batch = || Batch::new(&requested);
         let outcomes = batch().outcomes(vec![failed(ErrorKind::Unavailable), extended(1)]).unwrap();
         assert!(matches!(outcomes[0], RenewOutcome::Unknown { .. }));
         let both = |first, second| batch().outcomes(vec![failed(first), failed(second)]);

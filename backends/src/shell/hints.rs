@@ -14,13 +14,13 @@ const BUFFER: usize = 1024;
 pub struct Hints {
     sender: broadcast::Sender<Hint>,
     progress: watch::Sender<Progress>,
-    /// This is true if hints may have been missed since the last one.
+    /// This is true if hints may have been missed since the last one that was sent.
     gap: AtomicBool,
-    /// This is true if the present subscription is complete.
+    /// This is true if the current subscription is complete.
     listening: AtomicBool,
 }
 
-/// How far the first subscription has come.
+/// The progress of the first subscription.
 #[derive(Clone, Debug)]
 pub(super) enum Progress {
     Starting,
@@ -61,8 +61,8 @@ impl Hints {
         });
     }
 
-    /// Notes that the subscription broke, and returns whether it was complete. Waiters must look
-    /// for themselves until there is another one.
+    /// Notes that the subscription broke, and returns whether it was complete. Until there is
+    /// another one, waiters must poll.
     pub(super) fn interrupted(&self) -> bool {
         self.gap.store(true, Ordering::Relaxed);
         self.send(Hint::Anything);

@@ -1,14 +1,14 @@
 //! The part of a store that is the same for every datastore.
 //!
-//! A [`Backend`] says what differs: one atomic operation for each decision, and how hints arrive.
-//! [`Store`] makes a [`LockStore`](crate::LockStore) of it: it checks ttls, merges duplicates in a
-//! batch, repeats an attempt that was overtaken, turns records into outcomes, pages through lists,
-//! limits how long a call takes, adds the operation and the store to errors, and keeps one
-//! subscription to hints for all watches, which it reopens when it breaks.
+//! A [`Backend`] contains what differs: one atomic operation for each decision, and how hints
+//! arrive. [`Store`] makes a [`LockStore`](crate::LockStore) of it: it checks ttls, merges
+//! duplicates in a batch, repeats an attempt if the record changed in between, turns records into
+//! outcomes, pages through lists, limits how long a call takes, adds the operation and the store to
+//! errors, and keeps one subscription to hints for all watches, which it reopens when it breaks.
 //!
-//! All stores of this crate are built so. For another datastore, implement [`Backend`], return a
-//! `Store` of it from a function of your own, and run the suite of `leasehold-conformance` against
-//! that.
+//! All stores of this crate's features are built this way. For another datastore, implement
+//! [`Backend`], return a `Store` of it from a function of your own, and run the suite of
+//! `leasehold-conformance` against that store.
 
 mod attempts;
 mod backend;

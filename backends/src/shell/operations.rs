@@ -1,4 +1,4 @@
-//! The operations of a store, as far as they are the same for every datastore.
+//! The parts of the operations that are the same for every datastore.
 
 use std::time::Duration;
 

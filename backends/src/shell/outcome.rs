@@ -1,11 +1,11 @@
-//! Turns what a record shows into the outcome of a call.
+//! Derives the outcome of a call from a record.
 
 use crate::{
     AcquireOutcome, Error, ErrorKind, Grant, Held, LeaseId, LeaseRecord, LockRecord, RenewOutcome,
     Result,
 };
 
-/// Returns the outcome of an attempt that the record stands against; `None` if nothing does.
+/// Returns the outcome of an attempt that the record refuses; `None` if it refuses nothing.
 ///
 /// An attempt whose lease is in force has been granted.
 ///
@@ -27,7 +27,7 @@ pub fn acquire_outcome(record: LockRecord, lease: LeaseId) -> Result<Option<Acqu
     }))
 }
 
-/// Returns the outcome of a renewal after which the record was read.
+/// Returns the outcome of a renewal, as the record shows it that was read after the renewal.
 #[must_use]
 pub fn renew_outcome(record: LockRecord, lease: LeaseId) -> RenewOutcome {
     let disabled = record.disabled.map(|disabled| disabled.reason);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_says_what_becomes_of_an_attempt() {
+    fn a_record_determines_the_outcome_of_an_attempt() {
         let (own, other) = (LeaseId::new(), LeaseId::new());
         let unused = LockRecord::unused(LockName::new("a").unwrap());
         assert_eq!(acquire_outcome(unused, own).unwrap(), None);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_says_what_became_of_a_renewal() {
+    fn a_record_determines_the_outcome_of_a_renewal() {
         let (own, other) = (LeaseId::new(), LeaseId::new());
         assert_eq!(renew_outcome(held(own), own), RenewOutcome::Extended { left: LEFT });
         assert_eq!(renew_outcome(held(other), own), RenewOutcome::Lost);

@@ -1,20 +1,20 @@
-//! Encodes and strictly decodes the text that a store keeps of an instance.
+//! Encodes the text that a store keeps for an instance, and decodes it strictly.
 
 use super::backend::StoredInstance;
 use crate::{Error, ErrorKind, InstanceRecord, Presence, Result};
 
-/// Returns the text that a store keeps of an instance.
+/// Returns the text that a store keeps for an instance.
 pub(super) fn encode(presence: &Presence) -> Result<String> {
     serde_json::to_string(presence).map_err(|error| {
         Error::invalid("the presence cannot be encoded as JSON").with_source(error)
     })
 }
 
-/// Decodes what a store keeps of an instance.
+/// Decodes the text that a store keeps for an instance.
 fn decode(stored: StoredInstance) -> Result<InstanceRecord> {
     let StoredInstance { key, text, left } = stored;
     let presence: Presence = serde_json::from_str(&text?).map_err(|error| {
-        Error::new(ErrorKind::Corrupt, format!("the record of the instance {key:?} is damaged"))
+        Error::new(ErrorKind::Corrupt, format!("the record of the instance {key:?} is corrupt"))
             .with_source(error)
     })?;
     if presence.holder.instance.to_string() != key {
@@ -24,7 +24,7 @@ fn decode(stored: StoredInstance) -> Result<InstanceRecord> {
     Ok(InstanceRecord { presence, left })
 }
 
-/// Returns the instances that could be read, in the order of their ids. A damaged record must not
+/// Returns the instances that could be read, in the order of their ids. A corrupt record must not
 /// hide the others.
 pub(super) fn readable(stored: Vec<StoredInstance>, store: &str) -> Vec<InstanceRecord> {
     let mut records = Vec::with_capacity(stored.len());

@@ -29,7 +29,7 @@ impl RecentRefusals {
         names.get(name).is_some_and(|until| SystemClock.now() < *until)
     }
 
-    /// Notes what became of an attempt at the name.
+    /// Notes the outcome of an attempt at the name.
     pub(crate) fn note(&self, name: &LockName, outcome: &AcquireOutcome) {
         match outcome {
             AcquireOutcome::Granted(_) => self.remove(name),
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn at_most_so_many_names_are_remembered() {
+    fn the_number_of_remembered_names_is_limited() {
         let refused = RecentRefusals::default();
         for number in 0..=MAX_NAMES {
             let name = LockName::new(number.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! A backend that answers as it is told.
+//! A backend for tests, whose replies the test sets.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -21,7 +21,7 @@ pub(super) enum Step {
     Close,
 }
 
-/// Answers in the order of each queue. An empty queue means a call that is never answered.
+/// Replies in the order of each queue. With an empty queue, a call gets no reply.
 #[derive(Debug, Default)]
 pub(super) struct Scripted {
     pub(super) acquired: Queue<Result<Decision<Grant>>>,
@@ -31,8 +31,8 @@ pub(super) struct Scripted {
     pub(super) pages: Queue<Result<Found<Entry>>>,
     pub(super) pruned: Queue<Result<Found<LockName>>>,
     pub(super) instances: Queue<Result<Vec<StoredInstance>>>,
-    /// The leases of each renewal, and after which name each page was asked for.
-    pub(super) asked: Mutex<Vec<String>>,
+    /// The leases of each renewal, and the name after which each page was requested.
+    pub(super) calls: Mutex<Vec<String>>,
     pub(super) steps: tokio::sync::Mutex<Option<mpsc::UnboundedReceiver<Step>>>,
 }
 
@@ -61,7 +61,7 @@ impl<T> Queue<T> {
 
 impl Scripted {
     fn note(&self, what: String) {
-        self.asked.lock().unwrap().push(what);
+        self.calls.lock().unwrap().push(what);
     }
 }
 

@@ -20,9 +20,9 @@ use crate::{
 
 /// A store that keeps the contract of [`LockStore`] on top of a [`Backend`].
 ///
-/// In a batch of renewals the failure of one lease makes its outcome
-/// [`Unknown`](RenewOutcome::Unknown). Only when all leases fail, and not all since their records
-/// are corrupt, the batch fails.
+/// If the renewal of one lease in a batch fails, its outcome is
+/// [`Unknown`](RenewOutcome::Unknown). The batch fails only if all leases fail, at least one of
+/// them for a reason other than a corrupt record.
 ///
 /// Clones share the backend with its connections, and the subscription to hints.
 pub struct Store<B> {
@@ -42,7 +42,7 @@ impl<B: Backend> Store<B> {
         &self.backend
     }
 
-    /// Limits how long a call takes, and adds to its error what the call was about.
+    /// Limits how long a call takes, and adds the context of the call to its error.
     async fn call<T>(
         &self,
         operation: Operation,

@@ -1,4 +1,4 @@
-//! The one subscription to hints that all watches of a store share in each runtime.
+//! The subscription to hints that all watches of a store in one runtime share.
 
 use std::sync::{Arc, Weak};
 
@@ -21,7 +21,7 @@ use crate::{Error, ErrorKind, Hint, HintStream, Result};
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions(Mutex<Vec<(runtime::Id, Weak<Subscription>)>>);
 
-/// A task that subscribes for as long as a stream needs it.
+/// A task that keeps a subscription open for as long as a stream uses it.
 #[derive(Debug)]
 struct Subscription {
     /// New streams are copies of this receiver, from which nothing reads.
@@ -75,7 +75,7 @@ async fn next((mut hints, subscription): Stream) -> Option<(Hint, Stream)> {
     Some((hint, (hints, subscription)))
 }
 
-/// Subscribes again and again, until the store is closed or the first subscription fails.
+/// Subscribes repeatedly, until the store is closed or the first subscription fails.
 async fn run<B: Backend>(backend: Arc<B>, hints: Hints) {
     let (mut backoff, mut warned) = (Backoff::default(), false);
     loop {

@@ -42,7 +42,7 @@ fn invalid_values_in_leasehold_toml_are_explained() {
         (
             "store = 'postgers://u:secret@h'",
             "store in leasehold.toml: this is not a valid store URL: \
-             no store has URLs that start with \"postgers:\"; \
+             unknown store URL scheme \"postgers:\"; \
              use the URL of a store as text, such as sqlite:PATH or postgres://…"
                 .into(),
         ),

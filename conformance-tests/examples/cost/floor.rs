@@ -1,5 +1,5 @@
-//! Measures two bare conditional writes through each driver: the least that acquire and release can
-//! cost.
+//! Measures two bare conditional writes through each driver, which is the minimum cost of acquire
+//! and release.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use sqlx::{MySqlPool, PgPool, SqlitePool};
 
 use crate::median::{Result, median};
 
-/// Measures the median time of setting a value where it is unset, and unsetting it where it is set.
+/// Measures the median time of setting an unset value and unsetting it again, both conditionally.
 pub(crate) async fn two_writes(url: &str, warm_up: usize, rounds: usize) -> Result<Duration> {
     let scheme = url.split(':').next().unwrap_or_default();
     let mut floor = Floor::open(scheme, url).await?;
@@ -126,7 +126,7 @@ impl Floor {
                 u64::from(kv.txn(txn).await?.succeeded())
             }
         };
-        assert_eq!(done, 1, "a condition that must hold does not");
+        assert_eq!(done, 1, "the condition of the write does not hold");
         Ok(())
     }
 }

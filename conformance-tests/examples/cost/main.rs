@@ -1,4 +1,4 @@
-//! Measures what a lock costs and how soon it is handed over: `cargo xtask cost`.
+//! Measures the cost of a lock and the time of a handover: `cargo xtask cost`.
 //!
 //! Each server is started in a container unless `LEASEHOLD_TEST_<NAME>_URL` names one. For each it
 //! prints the median of acquire and release of one name, the median of two bare conditional writes
@@ -84,8 +84,7 @@ async fn lock_and_unlock(store: &Arc<dyn LockStore>) -> Result<Duration> {
     Ok(median(times))
 }
 
-/// Measures with two clients that have connections of their own, of which one waits while the other
-/// releases.
+/// Measures with two clients that have separate connections. One waits while the other releases.
 async fn hand_over(url: &str) -> Result<Duration> {
     let clients = [leasehold::connect(url).await?, leasehold::connect(url).await?];
     let lock = |client: &Client| client.lock("hand-over");
@@ -97,7 +96,7 @@ async fn hand_over(url: &str) -> Result<Duration> {
             let guard = waiter.acquire(Duration::from_secs(30)).await;
             (guard, Instant::now())
         });
-        // By then the other client waits.
+        // After this pause, the other client waits.
         tokio::time::sleep(Duration::from_millis(60)).await;
         let start = Instant::now();
         held.release().await?;

@@ -1,4 +1,4 @@
-//! This module has the median, which both kinds of measurement use.
+//! Computes the median, for both kinds of measurement.
 
 use std::time::Duration;
 

@@ -80,9 +80,9 @@ async fn a_thousand_leases_are_answered_in_order(ctx: Ctx) -> CaseResult {
     fastrand::shuffle(&mut mixed);
     assert_eq!(mixed.len(), 1000);
     for batch in mixed.chunks(ctx.capabilities().renew_batch.max(1)) {
-        let asked: Vec<_> = batch.iter().map(|t| renewal(&t.name, t.lease, ttl)).collect();
-        let outcomes = client.store().renew(&asked).await?;
-        assert_eq!(outcomes.len(), asked.len(), "one answer each");
+        let requested: Vec<_> = batch.iter().map(|t| renewal(&t.name, t.lease, ttl)).collect();
+        let outcomes = client.store().renew(&requested).await?;
+        assert_eq!(outcomes.len(), requested.len(), "one answer each");
         for (taken, outcome) in batch.iter().zip(&outcomes) {
             assert!(expected(taken, outcome), "{:?} answers {outcome:?}", taken.name);
         }

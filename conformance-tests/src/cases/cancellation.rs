@@ -28,7 +28,7 @@ crate::case::cases! {
 /// Each case drops this many calls.
 const DROPS: usize = 80;
 
-/// An idle server may work on a request for this long after its call was dropped.
+/// An idle server may process a request for this long after its call was dropped.
 const SETTLED: Duration = Duration::from_millis(500);
 
 /// Waits until the requests of dropped calls have ended at the server. The wait is many times as
@@ -36,9 +36,9 @@ const SETTLED: Duration = Duration::from_millis(500);
 async fn settled(ctx: &Ctx, client: &Client) -> CaseResult {
     let (name, mut slowest) = (ctx.name("settled"), Duration::ZERO);
     for _ in 0..5 {
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         client.give_back(&client.take(&name, ctx.long_ttl()).await?).await?;
-        slowest = slowest.max(asked.elapsed());
+        slowest = slowest.max(sent_at.elapsed());
     }
     sleep(SETTLED.max(slowest * 10)).await;
     Ok(())
@@ -68,7 +68,7 @@ fn numbered(ctx: &Ctx) -> Vec<LockName> {
     (0..DROPS).map(|number| ctx.name(&format!("job {number}"))).collect()
 }
 
-/// Asserts that the store does everything that it should for a name that nobody uses any longer.
+/// Asserts that a name which no client uses can be acquired, renewed and released.
 async fn assert_usable(ctx: &Ctx, client: &Client, name: &LockName) -> CaseResult {
     let taken = client.take(name, ctx.long_ttl()).await?;
     extended(client.renew(name, taken.lease, ctx.long_ttl()).await?);

@@ -125,7 +125,7 @@ async fn a_lease_that_was_told_to_end_ends_after_enable_too(ctx: Ctx) -> CaseRes
     assert_eq!(record.state(), LockState::Ending);
     assert_eq!(record.disabled, None);
     let outcome = operator.acquire(&name, LeaseId::new(), ttl).await?;
-    assert!(matches!(outcome, AcquireOutcome::Held(_)), "it is in force still: {outcome:?}");
+    assert!(matches!(outcome, AcquireOutcome::Held(_)), "it is still in force: {outcome:?}");
     Ok(())
 }
 
@@ -133,8 +133,8 @@ async fn a_new_lease_after_enable_is_renewed(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     for end in ["released", "expired"] {
-        let old = if end == "released" { ttl } else { ctx.short_ttl() };
-        let old = client.take(&name, old).await?;
+        let old_ttl = if end == "released" { ttl } else { ctx.short_ttl() };
+        let old = client.take(&name, old_ttl).await?;
         client.disable(&name, "upkeep").await?;
         client.enable(&name).await?;
         if end == "released" {
@@ -174,7 +174,7 @@ async fn a_second_disable_keeps_the_first_reason(ctx: Ctx) -> CaseResult {
 async fn one_of_16_disables_at_once_is_the_disable(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     for round in 0..6 {
-        // In the first round of each name it was never used, and in later rounds it was.
+        // Each name is unused in its first round, and used in the later ones.
         let name = ctx.name(if round % 2 == 0 { "job" } else { "other" });
         let outcomes = race((0..16).map(|copy| {
             let (client, name) = (clients[copy % 4].clone(), name.clone());
@@ -237,7 +237,7 @@ async fn a_name_never_used_can_be_disabled(ctx: Ctx) -> CaseResult {
     let record = second.get(&name).await?.expect("a disabled name is on record");
     assert_eq!((record.state(), record.token), (LockState::Disabled, None));
     refused(second.acquire(&name, LeaseId::new(), ctx.long_ttl()).await?);
-    assert_eq!(second.get(&name).await?.and_then(|r| r.token), None, "no grant, no number");
+    assert_eq!(second.get(&name).await?.and_then(|r| r.token), None, "a token without a grant");
     second.enable(&name).await?;
     first.take(&name, ctx.long_ttl()).await?;
     Ok(())

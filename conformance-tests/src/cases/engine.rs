@@ -1,5 +1,4 @@
-//! This module has helpers that the cases of the engine's promises share. It has no cases of its
-//! own.
+//! This module has helpers that the cases of the engine's promises share. It has no cases.
 
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ pub(super) fn settings(ctx: &Ctx) -> Settings {
     Settings::new().ttl(ttl(ctx))
 }
 
-/// Opens a client with a store of its own.
+/// Opens a client with a separate store.
 pub(super) async fn client(ctx: &Ctx) -> CaseResult<Client> {
     let store = ctx.backend().open(ctx.namespace()).await?;
     Ok(Client::builder(store).settings(settings(ctx)).build()?)

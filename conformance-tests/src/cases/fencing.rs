@@ -1,6 +1,5 @@
 //! Promise `tokens-grow`: the tokens of a name strictly increase from grant to grant, whatever
 //! happens in between.
-//! between.
 
 use leasehold_core::{AcquireOutcome, FencingToken, LeaseId};
 
@@ -74,7 +73,7 @@ async fn token_increases_after_the_record_is_deleted(ctx: Ctx) -> CaseResult {
     let name = ctx.name("job");
     let probes = ctx.backend().probes();
     let Some(probe) = probes.delete_record else {
-        return Err(Failure::new("the probe is gone"));
+        return Err(Failure::new("the backend lacks this probe"));
     };
     let mut tokens = Vec::new();
     for round in 0..6 {

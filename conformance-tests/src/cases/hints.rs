@@ -1,5 +1,5 @@
-//! Promise `hints-only`: a watch wakes waiters early. It gives hints only, and heartbeats cause
-//! none.
+//! Promise `hints-only`: a watch wakes waiters early. It gives hints only, and heartbeats cause no
+//! hints.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -219,8 +219,8 @@ async fn a_gap_is_followed_by_a_hint_or_the_end(ctx: Ctx) -> CaseResult {
                     }
                 }
             };
-            let told = timeout(limit, wait).await;
-            assert!(told.is_ok(), "the watcher was told nothing of a change that it missed");
+            let hint = timeout(limit, wait).await;
+            assert!(hint.is_ok(), "the watcher got no hint of a change that it missed");
             Ok(())
         }
     });

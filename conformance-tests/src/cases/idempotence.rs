@@ -56,10 +56,10 @@ async fn a_retry_after_a_renewal_keeps_the_renewed_lease(ctx: Ctx) -> CaseResult
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = client.take(&name, ttl).await?;
-    let asked = Instant::now();
+    let sent_at = Instant::now();
     let renewed = extended(client.renew(&name, taken.lease, ttl * 2).await?);
     let again = granted(client.acquire(&name, taken.lease, ttl).await?);
-    let least = renewed.saturating_sub(asked.elapsed() + CLOCK_TOLERANCE + ctx.coarseness());
+    let least = renewed.saturating_sub(sent_at.elapsed() + CLOCK_TOLERANCE + ctx.coarseness());
     assert_eq!(again.token, taken.token);
     assert!(again.left >= least, "{:?} left, {least:?} at least", again.left);
     Ok(())

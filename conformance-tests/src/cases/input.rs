@@ -79,10 +79,10 @@ async fn the_shortest_and_the_longest_ttl_are_granted(ctx: Ctx) -> CaseResult {
 async fn a_ttl_between_two_steps_is_rounded_up(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let uneven = ctx.long_ttl() + Duration::new(1, 123_456_789);
-    let asked = Instant::now();
+    let sent_at = Instant::now();
     let grant = granted(client.acquire(&ctx.name("job"), LeaseId::new(), uneven).await?);
     // Less time is left if the answer was lost and the request was repeated.
-    let passed = asked.elapsed() + Duration::from_millis(1);
+    let passed = sent_at.elapsed() + Duration::from_millis(1);
     let step = ctx.capabilities().ttl_step;
     assert!(
         grant.left <= uneven + step && grant.left + passed >= uneven,

@@ -1,4 +1,4 @@
-//! These cases stop, restart, freeze, slow down or cut off a server. They check the promises
+//! These cases stop, restart, freeze, slow down or disconnect a server. They check the promises
 //! `calls-end` and `trust-ends-first`: no call outlives its limit, no lease is trusted past its
 //! deadline, and the application need not be restarted.
 
@@ -28,7 +28,7 @@ crate::case::cases! {
 
 async fn server(ctx: &Ctx) -> CaseResult<Box<dyn Victim>> {
     let probes = ctx.backend().probes();
-    let probe = probes.own_server.ok_or_else(|| Failure::new("the probe is gone"))?;
+    let probe = probes.own_server.ok_or_else(|| Failure::new("the backend lacks this probe"))?;
     Ok(probe.start_server().await?)
 }
 
@@ -66,8 +66,8 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     let lost = take(&short_lease, "lost").await?;
     // The watch is polled all the time, as the engine does.
     let mut hints = short_lease.store().watch().await?;
-    let told = Arc::new(AtomicBool::new(false));
-    let (seen, name) = (Arc::clone(&told), ctx.name("lost"));
+    let hinted = Arc::new(AtomicBool::new(false));
+    let (seen, name) = (Arc::clone(&hinted), ctx.name("lost"));
     let _listening = spawn(async move {
         while let Some(hint) = hints.next().await {
             seen.fetch_or(hint == Hint::Name(name.clone()), Ordering::Relaxed);
@@ -75,12 +75,12 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
         Ok(())
     });
     server.stop().await?;
-    in_time("its loss is never reported", lost.lost()).await?;
+    in_time("the loss of the lock is never reported", lost.lost()).await?;
     assert!(!lost.is_held());
     assert!(kept.is_held(), "its lease lasts longer than the outage");
-    let asked =
+    let outcome =
         in_time("a call to a stopped server never ends", short_lease.status("kept")).await?;
-    let error = asked.expect_err("the server must be unreachable");
+    let error = outcome.expect_err("the server must be unreachable");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     server.start_again().await?;
     // The same clients continue, and so does the watch.
@@ -90,15 +90,15 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     // On a busy machine the release may take longer than such a short lease lasts.
     next.release_within(LIMIT).await?;
     let released = async {
-        while !told.load(Ordering::Relaxed) {
+        while !hinted.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(100)).await;
             take(&short_lease, "lost").await?.release_within(LIMIT).await?;
         }
         Ok::<_, Failure>(())
     };
     in_time("the watch gives no hint", released).await??;
-    // The remaining time may already be as much as a heartbeat ever gives, so the case compares
-    // ends.
+    // The remaining time may already be the maximum that a heartbeat gives, so the case compares
+    // the ends of the lease.
     let end = || Instant::now() + kept.remaining();
     let before = end();
     let renewed = async {
@@ -106,7 +106,7 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
             sleep(Duration::from_millis(100)).await;
         }
     };
-    in_time("its heartbeats do not continue", renewed).await?;
+    in_time("the heartbeats do not continue", renewed).await?;
     assert!(kept.is_held(), "the server forgot a lease that was in force");
     assert!(short_lease.lock("kept")?.try_acquire().await?.is_none());
     let token = kept.token();
@@ -138,7 +138,7 @@ async fn a_frozen_server_ends_calls_and_trust(ctx: Ctx) -> CaseResult {
         assert!(error.is_transient(), "{error:?}");
     }
     assert_eq!(read.expect_err("the server must be unreachable").kind(), ErrorKind::Unavailable);
-    in_time("its loss is never reported", guard.lost()).await?;
+    in_time("the loss of the lock is never reported", guard.lost()).await?;
     assert!(!guard.is_held());
     server.resume().await?;
     assert!(take(&holder, "job").await?.token() > guard.token());
@@ -157,8 +157,8 @@ async fn a_slow_server_is_waited_for(ctx: Ctx) -> CaseResult {
     // A link that is too slow makes the call time out.
     link.slow(LIMIT * 2).await;
     let options = client.options(LeaseId::new(), ctx.long_ttl());
-    let asked = client.store().acquire(&taken.name, &options);
-    let error = in_time("a call never ends", asked).await?.expect_err("it is too slow");
+    let call = client.store().acquire(&taken.name, &options);
+    let error = in_time("a call never ends", call).await?.expect_err("it is too slow");
     assert!(error.is_transient(), "{error:?}");
     Ok(())
 }
@@ -172,10 +172,10 @@ async fn whoever_follows_a_cut_off_holder_comes_after_its_trust(ctx: Ctx) -> Cas
     link.cut().await;
     let (name, long) = (ctx.name("job"), ctx.long_ttl());
     let next = near.take_when_free(&name, long);
-    let next = in_time("nobody ever takes over", next).await??;
-    assert!(!guard.is_held(), "two hold the lock");
+    let next = in_time("no client takes over", next).await??;
+    assert!(!guard.is_held(), "two clients hold the lock");
     assert!(next.token > guard.token());
-    in_time("its loss is never reported", guard.lost()).await?;
+    in_time("the loss of the lock is never reported", guard.lost()).await?;
     link.restore().await;
     near.give_back(&next).await?;
     assert!(take(&engine, "job").await?.token() > next.token);

@@ -14,7 +14,7 @@ crate::case::cases! {
 
 async fn on_own_pool(ctx: &Ctx) -> CaseResult<Pooled> {
     let probes = ctx.backend().probes();
-    let probe = probes.own_pool.ok_or_else(|| Failure::new("the probe is gone"))?;
+    let probe = probes.own_pool.ok_or_else(|| Failure::new("the backend lacks this probe"))?;
     Ok(probe.open_on_own_pool(ctx.namespace()).await?)
 }
 

@@ -1,4 +1,4 @@
-//! Instances announce themselves with one record each. Nothing is decided by these records.
+//! Instances announce themselves with one record each. No decision depends on these records.
 
 use std::time::{Duration, Instant};
 
@@ -59,14 +59,14 @@ async fn known(client: &Client) -> Result<Vec<InstanceRecord>> {
     retry_while_busy!(store.instances(), ErrorKind::Unavailable)
 }
 
-async fn said(client: &Client) -> Result<Vec<Presence>> {
+async fn presences(client: &Client) -> Result<Vec<Presence>> {
     Ok(known(client).await?.into_iter().map(|record| record.presence).collect())
 }
 
 async fn an_instance_is_known_to_all(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (here, ttl) = (presence(&["a", "b"]), ctx.long_ttl());
-    let asked = Instant::now();
+    let sent_at = Instant::now();
     announce(&first, &here, ttl).await?;
     for client in [&first, &second] {
         let known = known(client).await?;
@@ -74,7 +74,7 @@ async fn an_instance_is_known_to_all(ctx: Ctx) -> CaseResult {
         assert_eq!(known[0].presence, here);
         let most = ttl + ctx.coarseness();
         assert!(known[0].left <= most, "{:?} is left of {ttl:?}", known[0].left);
-        let least = ttl.saturating_sub(asked.elapsed() + Duration::from_secs(5));
+        let least = ttl.saturating_sub(sent_at.elapsed() + Duration::from_secs(5));
         assert!(known[0].left >= least, "{:?} is left of {ttl:?}", known[0].left);
     }
     Ok(())
@@ -98,16 +98,16 @@ async fn one_that_says_nothing_more_is_forgotten(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (silent, other, ttl) = (presence(&["a"]), presence(&["a"]), ctx.short_ttl());
     announce(&client, &other, ctx.long_ttl()).await?;
-    let asked = Instant::now();
+    let sent_at = Instant::now();
     announce(&client, &silent, ttl).await?;
-    while said(&client).await?.contains(&silent) {
-        let late = asked.elapsed() > ttl + ctx.end_noticed() + Duration::from_secs(90);
-        assert!(!late, "it is known though it says nothing");
+    while presences(&client).await?.contains(&silent) {
+        let late = sent_at.elapsed() > ttl + ctx.end_noticed() + Duration::from_secs(90);
+        assert!(!late, "an instance that no longer announces itself is still listed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(asked.elapsed() + ctx.coarseness() >= ttl, "it was forgotten early");
-    assert_eq!(said(&client).await?, [other]);
-    // The instance may come back, for instance after a pause.
+    assert!(sent_at.elapsed() + ctx.coarseness() >= ttl, "it was forgotten early");
+    assert_eq!(presences(&client).await?, [other]);
+    // The instance may announce itself again, for example after a pause.
     announce(&client, &silent, ctx.long_ttl()).await?;
     assert_eq!(known(&client).await?.len(), 2);
     Ok(())
@@ -120,10 +120,10 @@ async fn one_that_withdraws_is_forgotten_and_no_other(ctx: Ctx) -> CaseResult {
     announce(&second, &staying, ctx.long_ttl()).await?;
     for _ in 0..2 {
         withdraw(&second, leaving.holder.instance).await?;
-        assert_eq!(said(&first).await?, std::slice::from_ref(&staying));
+        assert_eq!(presences(&first).await?, std::slice::from_ref(&staying));
     }
     withdraw(&first, Uuid::now_v7()).await?;
-    assert_eq!(said(&first).await?, [staying]);
+    assert_eq!(presences(&first).await?, [staying]);
     Ok(())
 }
 
@@ -137,7 +137,7 @@ async fn the_most_that_can_be_said_comes_back(ctx: Ctx) -> CaseResult {
     let campaigns = names.collect::<Result<Vec<_>>>()?;
     let here = Presence { holder, campaigns, unlisted: usize::MAX >> 12 };
     announce(&client, &here, ctx.long_ttl()).await?;
-    assert_eq!(said(&client).await?, [here]);
+    assert_eq!(presences(&client).await?, [here]);
     Ok(())
 }
 
@@ -148,14 +148,14 @@ async fn instances_of_another_namespace_are_not_known(ctx: Ctx) -> CaseResult {
     announce(&here, &present, ctx.long_ttl()).await?;
     assert_eq!(known(&there).await?, []);
     withdraw(&there, present.holder.instance).await?;
-    assert_eq!(said(&here).await?, [present]);
+    assert_eq!(presences(&here).await?, [present]);
     Ok(())
 }
 
 async fn many_at_once_are_all_known(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(8).await?;
     announce(&clients[0], &presence(&["a"]), ctx.long_ttl()).await?;
-    withdraw(&clients[0], said(&clients[0]).await?[0].holder.instance).await?;
+    withdraw(&clients[0], presences(&clients[0]).await?[0].holder.instance).await?;
     let ttl = ctx.long_ttl();
     let announcing = (0..64).map(|number| {
         let client = clients[number % clients.len()].clone();
@@ -172,7 +172,8 @@ async fn many_at_once_are_all_known(ctx: Ctx) -> CaseResult {
         announced.push(announcing.await.unwrap()?);
     }
     announced.sort();
-    let known: Vec<_> = said(&clients[0]).await?.into_iter().map(|it| it.holder.instance).collect();
+    let known: Vec<_> =
+        presences(&clients[0]).await?.into_iter().map(|it| it.holder.instance).collect();
     assert_eq!(known, announced, "in the order of their ids");
     Ok(())
 }
@@ -197,7 +198,7 @@ async fn an_impossible_ttl_is_refused(ctx: Ctx) -> CaseResult {
     for ttl in [Duration::ZERO, MAX_TTL + Duration::from_nanos(1), Duration::MAX] {
         let error = client.store().announce(&here, ttl).await.expect_err("it is impossible");
         assert_eq!(error.kind(), ErrorKind::Invalid, "{ttl:?}: {error}");
-        assert_eq!(said(&client).await?, std::slice::from_ref(&here));
+        assert_eq!(presences(&client).await?, std::slice::from_ref(&here));
     }
     Ok(())
 }
@@ -216,24 +217,28 @@ async fn elections_make_their_instance_known(ctx: Ctx) -> CaseResult {
         Presence { holder: client.holder().clone(), campaigns, unlisted: 0 }
     };
     let both = [of(&leader, &["another", "job"]), of(&follower, &["job"])];
-    until(&observer, |said| both.iter().all(|one| said.contains(one))).await?;
+    until(&observer, |presences| both.iter().all(|one| presences.contains(one))).await?;
     other.shutdown().await;
-    until(&observer, |said| said.contains(&of(&leader, &["job"]))).await?;
+    until(&observer, |presences| presences.contains(&of(&leader, &["job"]))).await?;
     first.shutdown().await;
     // The withdrawal takes effect before the record expires.
-    until(&observer, |said| said.iter().all(|one| one.holder != *leader.holder())).await?;
+    until(&observer, |presences| presences.iter().all(|one| one.holder != *leader.holder()))
+        .await?;
     second.shutdown().await;
-    until(&observer, |said| said.iter().all(|one| one.holder != *follower.holder())).await
+    until(&observer, |presences| presences.iter().all(|one| one.holder != *follower.holder())).await
 }
 
 async fn until(client: &Client, holds: impl Fn(&[Presence]) -> bool) -> CaseResult {
     let begun = Instant::now();
     loop {
-        let said = said(client).await?;
-        if holds(&said) {
+        let presences = presences(client).await?;
+        if holds(&presences) {
             return Ok(());
         }
-        assert!(begun.elapsed() < Duration::from_secs(120), "after so long, known are {said:?}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(120),
+            "the known instances stay {presences:?}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

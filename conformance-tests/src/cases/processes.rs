@@ -66,12 +66,12 @@ async fn a_killed_holder_is_succeeded_when_its_lease_runs_out(ctx: Ctx) -> CaseR
         let name = ctx.name(&format!("job {round}"));
         let mut worker = Worker::start(&ctx, Role::Hold { name: name.clone(), ttl })?;
         let token: u64 = worker.line().await?.parse()?;
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         let outcome = client.acquire(&name, LeaseId::new(), ctx.long_ttl()).await?;
         let left = held(outcome).left;
         worker.kill().await?;
         let taken = client.take_when_free(&name, ctx.long_ttl()).await?;
-        let early = (asked + left).saturating_duration_since(taken.answered);
+        let early = (sent_at + left).saturating_duration_since(taken.answered);
         assert!(early <= CLOCK_TOLERANCE, "taken over {early:?} before the lease ended");
         assert!(taken.token.get() > token, "token {} after {token}", taken.token);
     }
@@ -80,20 +80,20 @@ async fn a_killed_holder_is_succeeded_when_its_lease_runs_out(ctx: Ctx) -> CaseR
 
 async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
-    let (doomed, survived) = (Notes::new(&ctx)?, ctx.name("job"));
+    let (notes, lock) = (Notes::new(&ctx)?, ctx.name("job"));
     // The ttl is short, because some workers are killed while they hold the name.
     let role = |rounds| Role::Contend {
-        name: survived.clone(),
+        name: lock.clone(),
         rounds,
         ttl: ctx.in_steps(ctx.short_ttl() * 4),
-        notes: doomed.0.clone(),
+        notes: notes.0.clone(),
     };
     for _ in 0..3 {
         let start = || Worker::start(&ctx, role(1_000_000));
         let mut workers = (0..2).map(|_| start()).collect::<CaseResult<Vec<_>>>()?;
         // The case waits until the workers have started.
-        let before = std::fs::metadata(&doomed.0)?.len();
-        while std::fs::metadata(&doomed.0)?.len() < before + 200 {
+        let before = std::fs::metadata(&notes.0)?.len();
+        while std::fs::metadata(&notes.0)?.len() < before + 200 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             // On a busy machine a process may find that its lease has expired, and end.
             for worker in &mut workers {
@@ -106,7 +106,7 @@ async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
             worker.kill().await?;
         }
         // A transaction that a dead client left open would block the name for longer.
-        let taken = client.take_when_free(&survived, ctx.long_ttl()).await?;
+        let taken = client.take_when_free(&lock, ctx.long_ttl()).await?;
         client.give_back(&taken).await?;
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! These cases test all promises about single calls together: whatever was called before, in any
-//! order and by any client, each answer is one that the model allows.
+//! These cases test all promises about single calls together: after any sequence of calls by any
+//! clients, the model allows each answer.
 
-use crate::sequences::play_many;
+use crate::sequences::run_many;
 use crate::{CaseResult, Ctx};
 
 crate::case::cases! {
@@ -12,9 +12,9 @@ crate::case::cases! {
 }
 
 async fn each_answer_in_a_sequence_is_the_models(ctx: Ctx) -> CaseResult {
-    play_many(ctx, false).await
+    run_many(ctx, false).await
 }
 
 async fn each_answer_is_the_models_though_others_get_lost(ctx: Ctx) -> CaseResult {
-    play_many(ctx, true).await
+    run_many(ctx, true).await
 }

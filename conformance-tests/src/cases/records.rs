@@ -1,4 +1,4 @@
-//! Reading the names that a store has: `get` and `list`.
+//! These cases read the names that a store has, with `get` and `list`.
 
 use std::collections::BTreeSet;
 

@@ -37,7 +37,7 @@ async fn anothers_lease_stays(ctx: Ctx) -> CaseResult {
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = first.take(&name, ttl).await?;
     assert_eq!(second.release(&name, LeaseId::new()).await?, ReleaseOutcome::NotHeld);
-    assert_eq!(first.holder_of(&name).await?, Some(taken.lease), "it is in force still");
+    assert_eq!(first.holder_of(&name).await?, Some(taken.lease), "it is still in force");
     held(second.acquire(&name, LeaseId::new(), ttl).await?);
     extended(first.renew(&name, taken.lease, ttl).await?);
     Ok(())

@@ -28,12 +28,12 @@ async fn a_renewal_extends_the_lease_from_now(ctx: Ctx) -> CaseResult {
     let taken = client.take(&name, ttl).await?;
     sleep(Duration::from_millis(50)).await;
     let doubled = ctx.in_steps(ttl * 2);
-    let asked = Instant::now();
+    let sent_at = Instant::now();
     let left = extended(client.renew(&name, taken.lease, doubled).await?);
     let tolerance = CLOCK_TOLERANCE + ctx.coarseness();
     assert!(left <= doubled && left + tolerance >= doubled, "{left:?} of {doubled:?} left");
     let lease = client.lease_of(&name).await?.expect("the lease is in force");
-    let least = doubled.saturating_sub(asked.elapsed() + CLOCK_TOLERANCE + ctx.coarseness());
+    let least = doubled.saturating_sub(sent_at.elapsed() + CLOCK_TOLERANCE + ctx.coarseness());
     assert_eq!(lease.id, taken.lease);
     assert!((least..=doubled).contains(&lease.left), "{:?} of {doubled:?} left", lease.left);
     Ok(())
@@ -45,12 +45,12 @@ async fn outlives_its_first_ttl(ctx: &Ctx, taken: &Taken, clients: &[Client]) ->
     let mut trusted_until = taken.trusted_until();
     while taken.answered.elapsed() < ttl * 2 {
         sleep(ttl / 6).await;
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         let outcome = clients[0].renew(name, taken.lease, ctx.in_steps(ttl)).await?;
         if Instant::now() > trusted_until {
             return Ok(false);
         }
-        trusted_until = asked + extended(outcome);
+        trusted_until = sent_at + extended(outcome);
         let outcome = clients[1].acquire(name, LeaseId::new(), ttl).await?;
         if Instant::now() > trusted_until {
             return Ok(false);
@@ -70,7 +70,7 @@ async fn a_renewed_lease_outlives_its_first_ttl(ctx: Ctx) -> CaseResult {
             return Ok(());
         }
     }
-    Err(Failure::new("this machine stalled for longer than a ttl, six times over"))
+    Err(Failure::new("this machine stalled for longer than a ttl six times"))
 }
 
 async fn an_expired_lease_is_lost(ctx: Ctx) -> CaseResult {
@@ -81,7 +81,7 @@ async fn an_expired_lease_is_lost(ctx: Ctx) -> CaseResult {
     for _ in 0..2 {
         let outcome = client.renew(&name, taken.lease, ctx.long_ttl()).await?;
         assert_eq!(outcome, RenewOutcome::Lost, "an expired lease is never revived");
-        assert_eq!(client.holder_of(&name).await?, None, "nor does it come to be in force");
+        assert_eq!(client.holder_of(&name).await?, None, "an expired lease is in force");
     }
     client.take(&name, ctx.long_ttl()).await?;
     Ok(())
@@ -147,7 +147,7 @@ async fn a_lease_of_another_name_is_lost(ctx: Ctx) -> CaseResult {
     assert_eq!(outcome, RenewOutcome::Lost);
     assert_eq!(client.get(&free).await?, None);
     let lease = client.lease_of(&held).await?.expect("the lease is in force");
-    assert!(lease.left <= ttl, "extended by way of another name, to {:?}", lease.left);
+    assert!(lease.left <= ttl, "extended through another name to {:?}", lease.left);
     Ok(())
 }
 
@@ -167,11 +167,11 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
                 if contender % 2 == 0 {
                     return Ok((None, client.try_take(&name, ttl).await?.ok()));
                 }
-                let asked = Instant::now();
+                let sent_at = Instant::now();
                 let outcome = client.renew(&name, old.lease, ttl).await?;
                 Ok((
                     match outcome {
-                        RenewOutcome::Extended { left } => Some(asked + left),
+                        RenewOutcome::Extended { left } => Some(sent_at + left),
                         _ => None,
                     },
                     None,

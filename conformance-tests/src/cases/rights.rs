@@ -94,13 +94,13 @@ async fn namespaces_are_apart(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-fn gone() -> Failure {
-    Failure::new("the probe is gone")
+fn no_probe() -> Failure {
+    Failure::new("the backend lacks this probe")
 }
 
 async fn a_printed_schema_serves_a_store_without_rights(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
-    let probe = probes.schema.ok_or_else(gone)?;
+    let probe = probes.schema.ok_or_else(no_probe)?;
     let namespace = ctx.another_namespace()?;
     probe.apply(&namespace, &probe.printed(&namespace)?).await?;
     let client = Client::new(probe.open_without_rights(&namespace).await?);
@@ -109,7 +109,7 @@ async fn a_printed_schema_serves_a_store_without_rights(ctx: Ctx) -> CaseResult 
 
 async fn a_printed_schema_can_be_applied_twice(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
-    let probe = probes.schema.ok_or_else(gone)?;
+    let probe = probes.schema.ok_or_else(no_probe)?;
     let namespace = ctx.another_namespace()?;
     let printed = probe.printed(&namespace)?;
     probe.apply(&namespace, &printed).await?;
@@ -122,7 +122,7 @@ async fn a_printed_schema_can_be_applied_twice(ctx: Ctx) -> CaseResult {
 
 async fn a_printed_schema_and_a_created_one_are_the_same(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
-    let probe = probes.schema.ok_or_else(gone)?;
+    let probe = probes.schema.ok_or_else(no_probe)?;
     // One client with full permissions creates the schema, and one without permission to change it
     // uses it.
     let creator = ctx.open().await?;

@@ -14,10 +14,11 @@ crate::case::cases! {
     ],
 }
 
-/// A batch may take this many: the budget of one call, and another one for what does not fit.
+/// A batch may take this many round trips: that of one call, and another one for data that does not
+/// fit.
 const BATCH_BUDGET: u64 = 2;
 
-/// Each call is measured this many times, and the least counts. A pool may do maintenance in
+/// Each call is measured this many times, and the minimum counts. A pool may do maintenance in
 /// between, and a busy machine may split one message into several.
 const TRIES: usize = 20;
 
@@ -32,15 +33,15 @@ async fn warm<'a>(ctx: &'a Ctx, probe: &'a dyn RoundTrips) -> CaseResult<Client>
     Ok(client)
 }
 
-fn gone() -> Failure {
-    Failure::new("the probe is gone")
+fn no_probe() -> Failure {
+    Failure::new("the backend lacks this probe")
 }
 
-/// Measures acquire, renew and release until all are within their budgets, and returns the least
-/// round trips of each.
+/// Measures acquire, renew and release until all are within their budgets, and returns the minimum
+/// number of round trips of each.
 async fn least(ctx: &Ctx) -> CaseResult<[u64; 3]> {
     let probes = ctx.backend().probes();
-    let probe = probes.round_trips.ok_or_else(gone)?;
+    let probe = probes.round_trips.ok_or_else(no_probe)?;
     let client = warm(ctx, probe).await?;
     let ttl = ctx.long_ttl();
     let budgets = [probe.acquire_budget(), probe.renew_budget(), 1];
@@ -70,7 +71,7 @@ async fn least(ctx: &Ctx) -> CaseResult<[u64; 3]> {
 
 async fn an_uncontended_acquire_stays_within_its_budget(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
-    let budget = probes.round_trips.ok_or_else(gone)?.acquire_budget();
+    let budget = probes.round_trips.ok_or_else(no_probe)?.acquire_budget();
     assert!((1..=2).contains(&budget), "a budget of {budget} is not allowed");
     let [acquire, _, _] = least(&ctx).await?;
     assert!(acquire <= budget, "an acquire took {acquire} round trips, its budget is {budget}");
@@ -79,7 +80,7 @@ async fn an_uncontended_acquire_stays_within_its_budget(ctx: Ctx) -> CaseResult 
 
 async fn a_renewal_stays_within_its_budget(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
-    let budget = probes.round_trips.ok_or_else(gone)?.renew_budget();
+    let budget = probes.round_trips.ok_or_else(no_probe)?.renew_budget();
     assert!((1..=2).contains(&budget), "a budget of {budget} is not allowed");
     let [_, renew, _] = least(&ctx).await?;
     assert!(renew <= budget, "a renewal took {renew} round trips, its budget is {budget}");
@@ -94,7 +95,7 @@ async fn a_release_takes_one(ctx: Ctx) -> CaseResult {
 
 async fn a_batch_takes_as_many_whatever_its_size(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
-    let probe = probes.round_trips.ok_or_else(gone)?;
+    let probe = probes.round_trips.ok_or_else(no_probe)?;
     let client = warm(&ctx, probe).await?;
     let ttl = ctx.long_ttl();
     let mut batch = Vec::new();

@@ -1,6 +1,5 @@
-//! Promise `server-time`: no wall clock of a client is used. Replies contain the time that is left
-//! by one clock.
-//! clock.
+//! Promise `server-time`: no wall clock of a client is used. Replies contain the remaining time, by
+//! one clock.
 
 use std::time::{Duration, Instant};
 
@@ -38,24 +37,24 @@ async fn what_is_left_never_exceeds_the_ttl(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// A reading is a time that was read, and the window in which the store decided it.
+/// A reading is a remaining time, and the window in which the store read its clock.
 struct Reading {
     left: Duration,
-    asked: Instant,
+    sent_at: Instant,
     answered: Instant,
 }
 
 async fn read(client: &Client, name: &leasehold_core::LockName) -> CaseResult<Reading> {
-    let asked = Instant::now();
+    let sent_at = Instant::now();
     let lease = client.lease_of(name).await?;
     let answered = Instant::now();
-    Ok(Reading { left: lease.expect("the lease is in force").left, asked, answered })
+    Ok(Reading { left: lease.expect("the lease is in force").left, sent_at, answered })
 }
 
 /// Asserts that the second is less than the first by the time between the two decisions.
 fn assert_consistent(first: &Reading, second: &Reading, tolerance: Duration) {
-    let least = second.asked.saturating_duration_since(first.answered);
-    let most = second.answered.saturating_duration_since(first.asked);
+    let least = second.sent_at.saturating_duration_since(first.answered);
+    let most = second.answered.saturating_duration_since(first.sent_at);
     let range =
         first.left.saturating_sub(most + tolerance)..=first.left.saturating_sub(least) + tolerance;
     assert!(
@@ -88,9 +87,9 @@ async fn all_clients_agree_about_what_is_left(ctx: Ctx) -> CaseResult {
         let first = read(&clients[holder], &name).await?;
         for client in &clients {
             assert_consistent(&first, &read(client, &name).await?, tolerance);
-            let asked = Instant::now();
+            let sent_at = Instant::now();
             let other = held(client.acquire(&name, LeaseId::new(), ctx.long_ttl()).await?);
-            let reading = Reading { left: other.left, asked, answered: Instant::now() };
+            let reading = Reading { left: other.left, sent_at, answered: Instant::now() };
             assert_consistent(&first, &reading, tolerance);
         }
     }

@@ -70,8 +70,8 @@ async fn the_machine_acts_by_what_it_is_told_alone(ctx: Ctx) -> CaseResult {
     ];
     let run = || {
         let mut machine = Machine::new(timing.clone(), at(0));
-        let told = history.iter().map(|(now, event)| machine.handle(event.clone(), at(*now)));
-        (told.collect::<Vec<_>>(), machine.standing())
+        let results = history.iter().map(|(now, event)| machine.handle(event.clone(), at(*now)));
+        (results.collect::<Vec<_>>(), machine.standing())
     };
     let first = run();
     // This is later on the real clock, but not for the machine.

@@ -27,7 +27,7 @@ fn works() -> JobBehaviour {
     JobBehaviour::Works(Duration::ZERO)
 }
 
-/// Leases and poll intervals outlast the case, so only a hint can wake the next leader.
+/// Leases and poll intervals are longer than the case, so only a hint can wake the next leader.
 async fn a_release_is_taken_over_without_waiting_for_the_lease(ctx: Ctx) -> CaseResult {
     let long_polls = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
     let log = JobLog::default();
@@ -51,10 +51,10 @@ async fn a_crash_is_taken_over_when_the_lease_runs_out(ctx: Ctx) -> CaseResult {
     // A poll would come too late.
     let rarely = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
     let log = JobLog::default();
-    let heir = campaign(client(&ctx).await?.election("job")?.settings(&rarely)?, &log, 1, works());
+    let next = campaign(client(&ctx).await?.election("job")?.settings(&rarely)?, &log, 1, works());
     log.wait_for_terms(1).await;
     assert!(Instant::now() >= taken.trusted_until(), "taken over from a lease in force");
-    heir.shutdown().await;
+    next.shutdown().await;
     Ok(())
 }
 
@@ -104,8 +104,8 @@ async fn many_candidates_have_one_leader_at_a_time(ctx: Ctx) -> CaseResult {
 async fn an_observer_sees_who_leads(ctx: Ctx) -> CaseResult {
     use futures_util::StreamExt;
 
-    let (member, onlooker) = (client(&ctx).await?, client(&ctx).await?);
-    let mut seen = onlooker.observe("job")?;
+    let (member, observer) = (client(&ctx).await?, client(&ctx).await?);
+    let mut seen = observer.observe("job")?;
     let first = seen.next().await.expect("it never ends")?;
     assert_eq!((first.leader, first.disabled), (None, None));
     let log = JobLog::default();
@@ -121,7 +121,7 @@ async fn an_observer_sees_who_leads(ctx: Ctx) -> CaseResult {
         handle.watch().wait_for(|s| s.token.is_some()).await.unwrap().token,
         Some(led.token)
     );
-    onlooker.disable("job", "upkeep").await?;
+    observer.disable("job", "upkeep").await?;
     loop {
         let now = seen.next().await.expect("it never ends")?;
         if now.leader.is_none() {

@@ -1,5 +1,5 @@
-//! Promise `trust-ends-first`: trust ends before the lease does, by the clock at the time of the
-//! question.
+//! Promise `trust-ends-first`: trust ends before the lease does, as compared with the clock at each
+//! call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -83,7 +83,7 @@ async fn lost_is_silent_while_the_lock_is_kept(ctx: Ctx) -> CaseResult {
     // This is twice as long as the lease would last without heartbeats.
     match tokio::time::timeout(ttl(&ctx) * 2, guard.lost()).await {
         Err(_) => assert!(guard.is_held()),
-        Ok(loss) => return Err(Failure::new(format!("lost while in order: {loss}"))),
+        Ok(loss) => return Err(Failure::new(format!("lost without a reason: {loss}"))),
     }
     Ok(guard.release().await?)
 }
@@ -94,7 +94,7 @@ async fn trust_ends_before_another_is_granted(ctx: Ctx) -> CaseResult {
     let guard = client.lock("job")?.acquire(ttl(&ctx)).await?;
     gate.shut();
     let taken = other.lock("job")?.acquire(ttl(&ctx) * 20).await?;
-    assert!(!guard.is_held(), "two trust their leases at once");
+    assert!(!guard.is_held(), "two clients trust their leases at the same time");
     assert_eq!(guard.lost().await, LossReason::Expired);
     assert!(taken.token() > guard.token());
     gate.open();
@@ -110,7 +110,7 @@ async fn a_disabled_lock_is_lost_but_trusted_to_the_end(ctx: Ctx) -> CaseResult 
         return Err(Failure::new(format!("lost for another reason: {loss}")));
     };
     assert_eq!(reason.as_str(), "upkeep");
-    // However busy the machine, the lock is never acquired again under the old lease.
+    // The lock is never acquired again under the old lease, even on a busy machine.
     guard.release().await?;
     assert!(client.lock("job")?.try_acquire().await?.is_none());
     Ok(())

@@ -91,7 +91,7 @@ const ARRIVAL: Duration = Duration::from_secs(3);
 /// Returns a client whose link can be cut.
 pub(super) async fn over_link(ctx: &Ctx) -> CaseResult<(Arc<dyn Link>, Client)> {
     let probes = ctx.backend().probes();
-    let probe = probes.outages.ok_or_else(|| Failure::new("the probe is gone"))?;
+    let probe = probes.outages.ok_or_else(|| Failure::new("the backend lacks this probe"))?;
     let link = probe.open_over_link(ctx.namespace()).await?;
     let client = Client::new(link.store());
     Ok((link, client))
@@ -144,7 +144,7 @@ async fn a_withheld_reply_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
             return Ok(());
         }
     }
-    Err(Failure::new("the client never asks on the connection that it has"))
+    Err(Failure::new("the client never sends a request on the connection that it has"))
 }
 
 /// Returns whether the withheld reply belongs to a request that could grant the name.

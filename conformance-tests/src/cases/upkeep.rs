@@ -31,7 +31,7 @@ crate::case::cases! {
 /// This is the default ttl, which all other default settings fit.
 const DEFAULT_TTL: Duration = Duration::from_secs(15);
 
-/// A firewall or a switch may forget its connections. New ones are served, so a retry on a new
+/// A firewall or a switch may drop its connection state. New connections work, so a retry on a new
 /// connection gets its reply long before the lease expires.
 async fn leases_are_kept_when_the_open_connections_go_silent(ctx: Ctx) -> CaseResult {
     let (link, far) = over_link(&ctx).await?;
@@ -41,7 +41,7 @@ async fn leases_are_kept_when_the_open_connections_go_silent(ctx: Ctx) -> CaseRe
     let works = JobBehaviour::Works(Duration::ZERO);
     let leader = campaign(engine.election("term")?, &log, 1, works);
     let leads = timeout(LIMIT, log.wait_for_terms(1)).await;
-    leads.map_err(|_| Failure::new("nobody leads"))?;
+    leads.map_err(|_| Failure::new("no instance leads"))?;
     let guard = engine.lock("job")?.acquire(LIMIT).await?;
     // The heartbeat connections are open once the first heartbeat was answered.
     let trusted_until = || Instant::now() + guard.remaining();

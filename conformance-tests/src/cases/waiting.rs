@@ -23,7 +23,7 @@ crate::case::cases! {
     ],
 }
 
-/// An unused lock may stay held for this long. It is much less than its lease would last.
+/// An unused lock may stay held for this long, which is much less than its lease lasts.
 const SOON: Duration = Duration::from_secs(60);
 
 async fn contenders_have_the_lock_one_at_a_time(ctx: Ctx) -> CaseResult {
@@ -59,7 +59,7 @@ async fn a_wait_that_is_over_says_who_holds_the_lock(ctx: Ctx) -> CaseResult {
     let (holder, waiter) = (client(&ctx).await?, client(&ctx).await?);
     let long = Settings::new().ttl(ctx.long_ttl());
     let guard = holder.lock("job")?.settings(&long)?.acquire(SOON).await?;
-    // To connect may take longer than the first wait below.
+    // Connecting may take longer than the first wait below.
     assert!(waiter.lock("job")?.try_acquire().await?.is_none());
     let (mut wait, who) = (Duration::from_millis(300), holder.holder().to_string());
     let text = loop {
@@ -92,8 +92,8 @@ async fn a_cancelled_acquire_leaves_nothing_held(ctx: Ctx) -> CaseResult {
     let lock = client.lock("job")?.settings(&Settings::new().ttl(ctx.long_ttl()))?;
     for round in 0..40 {
         // The call or its guard is dropped at any point.
-        let moment = Duration::from_micros(round * 50);
-        drop(timeout(moment, lock.acquire(SOON)).await);
+        let limit = Duration::from_micros(round * 50);
+        drop(timeout(limit, lock.acquire(SOON)).await);
     }
     let guard = lock.acquire(SOON).await?;
     assert!(guard.is_held());

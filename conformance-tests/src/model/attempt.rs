@@ -1,4 +1,4 @@
-//! This module defines the client that makes a call, and what it knows of the answer.
+//! This module defines the attempt that makes a call, and the reply to it.
 
 use leasehold_core::{Holder, LeaseId};
 

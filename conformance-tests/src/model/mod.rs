@@ -1,7 +1,7 @@
 //! This is a model of a store: the contract of [`LockStore`](leasehold_core::LockStore) as a
 //! program.
 //!
-//! The model is given each call, the time around it and the answer, and says whether the answer is
+//! The model gets each call, the time around it and the answer, and decides whether the answer is
 //! possible. It does not know the exact time of the store's decision, nor whether a request whose
 //! answer was lost arrived. So it keeps every state that a name may be in, and removes those that
 //! contradict an answer. An answer that leaves no state is wrong.
@@ -25,7 +25,7 @@ use attempt::Reply;
 use state::State;
 pub(crate) use window::{Precision, Window};
 
-/// This models one lock name, as far as the answers so far describe it.
+/// This models one lock name, as far as the previous answers describe it.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     possible: Vec<State>,
@@ -34,7 +34,7 @@ pub(crate) struct Model {
 /// This answer contradicts the contract.
 #[derive(Clone, Debug)]
 pub(crate) struct Wrong {
-    /// The name may have been in these states before, in words.
+    /// This text describes the states in which the name may have been before.
     pub(crate) possible: String,
 }
 

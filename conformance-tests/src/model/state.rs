@@ -32,7 +32,7 @@ struct Lease {
     ending: Option<Reason>,
 }
 
-/// This is a fencing token, as far as it is known. There is no token before the first grant.
+/// This is what is known of a fencing token. There is no token before the first grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     Is(Option<FencingToken>),
@@ -41,8 +41,8 @@ enum Token {
 }
 
 impl Token {
-    /// Returns whether the token may be the one that the store reported. From then on it is that
-    /// one.
+    /// Returns whether the token may be the one that the store reported. If so, it is known from
+    /// now on.
     fn is(&mut self, told: Option<FencingToken>) -> bool {
         let agrees = match *self {
             Self::Is(token) => told == token,

@@ -14,13 +14,13 @@ const TTL: Duration = Duration::from_millis(300);
 
 /// This model receives calls at times chosen by the test.
 #[derive(Clone)]
-struct Told {
+struct ScriptedModel {
     model: Model,
     start: Instant,
     attempts: Vec<Attempt>,
 }
 
-impl Told {
+impl ScriptedModel {
     fn new() -> Self {
         let attempt = |number| Attempt { number, id: LeaseId::new(), holder: Holder::current() };
         Self {
@@ -108,17 +108,17 @@ fn since(reason: &str) -> Disablement {
 }
 
 /// Returns a model of a name that the first attempt has held since the start, with token 5.
-fn held() -> Told {
-    let mut told = Told::new();
-    assert!(told.acquires(0, granted(5, 300), told.at(0)));
-    told
+fn held() -> ScriptedModel {
+    let mut model = ScriptedModel::new();
+    assert!(model.acquires(0, granted(5, 300), model.at(0)));
+    model
 }
 
-/// Asserts that each answer is rejected by a model of its own.
-fn none_can_be<T>(
-    before: impl Fn() -> Told,
+/// Asserts that each answer is rejected by a new model.
+fn assert_all_rejected<T>(
+    before: impl Fn() -> ScriptedModel,
     answers: impl IntoIterator<Item = T>,
-    accepts: impl Fn(&mut Told, T) -> bool,
+    accepts: impl Fn(&mut ScriptedModel, T) -> bool,
 ) {
     for (number, answer) in answers.into_iter().enumerate() {
         assert!(!accepts(&mut before(), answer), "wrong answer {number} is accepted");
@@ -127,167 +127,185 @@ fn none_can_be<T>(
 
 #[test]
 fn a_free_name_is_granted_for_its_ttl() {
-    let others = Told::new().held_by(1, 5, 100);
+    let others = ScriptedModel::new().held_by(1, 5, 100);
     let disabled = AcquireOutcome::Disabled(since("upkeep"));
     let wrong = [granted(5, 200), granted(5, 400), Some(others), Some(disabled)];
-    none_can_be(Told::new, wrong, |told, wrong| told.acquires(0, wrong, told.at(0)));
+    assert_all_rejected(ScriptedModel::new, wrong, |model, wrong| {
+        model.acquires(0, wrong, model.at(0))
+    });
 }
 
 #[test]
 fn a_held_name_answers_who_holds_it() {
-    let mut told = held();
-    let right = told.held_by(0, 5, 200);
-    assert!(told.acquires(1, Some(right), told.at(100)));
-    none_can_be(held, [granted(6, 300)], |told, wrong| told.acquires(1, wrong, told.at(100)));
+    let mut model = held();
+    let right = model.held_by(0, 5, 200);
+    assert!(model.acquires(1, Some(right), model.at(100)));
+    assert_all_rejected(held, [granted(6, 300)], |model, wrong| {
+        model.acquires(1, wrong, model.at(100))
+    });
     for (holder, token, left) in [(1, 5, 200), (0, 6, 200), (0, 5, 300), (0, 5, 100)] {
-        let mut told = held();
-        let wrong = told.held_by(holder, token, left);
-        assert!(!told.acquires(1, Some(wrong), told.at(100)), "{holder} {token} {left}");
+        let mut model = held();
+        let wrong = model.held_by(holder, token, left);
+        assert!(!model.acquires(1, Some(wrong), model.at(100)), "{holder} {token} {left}");
     }
 }
 
 #[test]
 fn a_retry_returns_the_same_grant() {
-    let mut told = held();
-    assert!(told.acquires(0, granted(5, 200), told.at(100)));
+    let mut model = held();
+    assert!(model.acquires(0, granted(5, 200), model.at(100)));
     let wrong = [granted(6, 200), granted(5, 300), granted(4, 200)];
-    none_can_be(held, wrong, |told, wrong| told.acquires(0, wrong, told.at(100)));
+    assert_all_rejected(held, wrong, |model, wrong| model.acquires(0, wrong, model.at(100)));
 }
 
 #[test]
 fn tokens_increase() {
     let released = || {
-        let mut told = held();
-        assert!(told.releases(0, Some(ReleaseOutcome::Released), told.at(10)));
-        told
+        let mut model = held();
+        assert!(model.releases(0, Some(ReleaseOutcome::Released), model.at(10)));
+        model
     };
-    none_can_be(released, [granted(5, 300), granted(1, 300)], |told, wrong| {
-        told.acquires(1, wrong, told.at(20))
+    assert_all_rejected(released, [granted(5, 300), granted(1, 300)], |model, wrong| {
+        model.acquires(1, wrong, model.at(20))
     });
     assert!(released().acquires(1, granted(6, 300), released().at(20)));
-    none_can_be(held, [granted(5, 300)], |told, wrong| told.acquires(0, wrong, told.at(400)));
+    assert_all_rejected(held, [granted(5, 300)], |model, wrong| {
+        model.acquires(0, wrong, model.at(400))
+    });
 }
 
 #[test]
 fn an_expired_lease_is_lost() {
-    let mut told = held();
-    assert!(told.renews(0, Some(RenewOutcome::Lost), told.at(400)));
-    none_can_be(held, [extended(300), told_to_end("upkeep", 0)], |told, wrong| {
-        told.renews(0, wrong, told.at(400))
+    let mut model = held();
+    assert!(model.renews(0, Some(RenewOutcome::Lost), model.at(400)));
+    assert_all_rejected(held, [extended(300), told_to_end("upkeep", 0)], |model, wrong| {
+        model.renews(0, wrong, model.at(400))
     });
-    none_can_be(held, [ReleaseOutcome::Released], |told, wrong| {
-        told.releases(0, Some(wrong), told.at(400))
+    assert_all_rejected(held, [ReleaseOutcome::Released], |model, wrong| {
+        model.releases(0, Some(wrong), model.at(400))
     });
-    none_can_be(held, [held().record(0, 1)], |told, wrong| told.sees(Some(&wrong), told.at(400)));
+    assert_all_rejected(held, [held().record(0, 1)], |model, wrong| {
+        model.sees(Some(&wrong), model.at(400))
+    });
 }
 
 #[test]
 fn a_lease_in_force_is_not_lost() {
-    none_can_be(held, [Some(RenewOutcome::Lost), extended(200), extended(500)], |told, wrong| {
-        told.renews(0, wrong, told.at(200))
-    });
-    none_can_be(held, [ReleaseOutcome::NotHeld], |told, wrong| {
-        told.releases(0, Some(wrong), told.at(200))
+    assert_all_rejected(
+        held,
+        [Some(RenewOutcome::Lost), extended(200), extended(500)],
+        |model, wrong| model.renews(0, wrong, model.at(200)),
+    );
+    assert_all_rejected(held, [ReleaseOutcome::NotHeld], |model, wrong| {
+        model.releases(0, Some(wrong), model.at(200))
     });
 }
 
 /// A store may extend leases in one statement and read the result in another one.
 #[test]
 fn a_renewal_that_took_longer_than_its_ttl_may_be_lost() {
-    let slow = |told: &Told| told.within(100, 500);
-    let mut told = held();
-    assert!(told.renews(0, Some(RenewOutcome::Lost), slow(&told)));
-    assert!(!told.clone().renews(0, extended(300), told.at(501)), "an expired lease is renewed");
-    assert!(told.acquires(1, granted(6, 300), told.at(501)));
+    let slow = |model: &ScriptedModel| model.within(100, 500);
+    let mut model = held();
+    assert!(model.renews(0, Some(RenewOutcome::Lost), slow(&model)));
+    assert!(!model.clone().renews(0, extended(300), model.at(501)), "an expired lease is renewed");
+    assert!(model.acquires(1, granted(6, 300), model.at(501)));
 }
 
 #[test]
 fn one_of_two_answers_is_accepted_around_the_end_of_a_lease() {
-    let mut told = held();
-    assert!(told.renews(0, extended(300), told.within(250, 350)));
-    assert!(!told.renews(0, Some(RenewOutcome::Lost), told.at(360)), "it was extended");
-    let mut told = held();
-    assert!(told.renews(0, Some(RenewOutcome::Lost), told.within(250, 350)));
-    assert!(!told.renews(0, extended(300), told.within(250, 350)), "an expired lease is renewed");
+    let mut model = held();
+    assert!(model.renews(0, extended(300), model.within(250, 350)));
+    assert!(!model.renews(0, Some(RenewOutcome::Lost), model.at(360)), "it was extended");
+    let mut model = held();
+    assert!(model.renews(0, Some(RenewOutcome::Lost), model.within(250, 350)));
+    assert!(!model.renews(0, extended(300), model.within(250, 350)), "an expired lease is renewed");
 }
 
 #[test]
 fn a_store_that_notices_late_may_do_so() {
-    let late = |told: &Told, ms| {
+    let late = |model: &ScriptedModel, ms| {
         let precision = Precision { step: Duration::ZERO, notices: Duration::from_millis(500) };
-        Window { precision, ..told.at(ms) }
+        Window { precision, ..model.at(ms) }
     };
-    let mut told = held();
-    assert!(told.renews(0, extended(300), late(&told, 700)));
-    let mut told = held();
-    assert!(!told.renews(0, extended(300), late(&told, 900)));
+    let mut model = held();
+    assert!(model.renews(0, extended(300), late(&model, 700)));
+    let mut model = held();
+    assert!(!model.renews(0, extended(300), late(&model, 900)));
 }
 
 #[test]
 fn another_id_renews_and_releases_nothing() {
-    none_can_be(held, [extended(300)], |told, wrong| told.renews(1, wrong, told.at(100)));
-    none_can_be(held, [ReleaseOutcome::Released], |told, wrong| {
-        told.releases(1, Some(wrong), told.at(100))
+    assert_all_rejected(held, [extended(300)], |model, wrong| {
+        model.renews(1, wrong, model.at(100))
+    });
+    assert_all_rejected(held, [ReleaseOutcome::Released], |model, wrong| {
+        model.releases(1, Some(wrong), model.at(100))
     });
 }
 
 #[test]
 fn a_disabled_name_is_granted_to_nobody_and_renewed_by_nobody() {
     let disabled = || {
-        let mut told = held();
-        assert!(told.disables("upkeep", Some(DisableOutcome::Disabled), told.at(10)));
-        told
+        let mut model = held();
+        assert!(model.disables("upkeep", Some(DisableOutcome::Disabled), model.at(10)));
+        model
     };
     let other = AcquireOutcome::Disabled(since("another reason"));
-    none_can_be(disabled, [granted(6, 300), Some(other)], |told, wrong| {
-        told.acquires(1, wrong, told.at(400))
+    assert_all_rejected(disabled, [granted(6, 300), Some(other)], |model, wrong| {
+        model.acquires(1, wrong, model.at(400))
     });
-    none_can_be(disabled, [granted(5, 200)], |told, wrong| told.acquires(0, wrong, told.at(100)));
+    assert_all_rejected(disabled, [granted(5, 200)], |model, wrong| {
+        model.acquires(0, wrong, model.at(100))
+    });
     let wrong = [extended(300), told_to_end("another reason", 200), told_to_end("upkeep", 300)];
-    none_can_be(disabled, wrong, |told, wrong| told.renews(0, wrong, told.at(100)));
-    none_can_be(disabled, [DisableOutcome::Disabled], |told, wrong| {
-        told.disables("again", Some(wrong), told.at(20))
+    assert_all_rejected(disabled, wrong, |model, wrong| model.renews(0, wrong, model.at(100)));
+    assert_all_rejected(disabled, [DisableOutcome::Disabled], |model, wrong| {
+        model.disables("again", Some(wrong), model.at(20))
     });
     let kept = DisableOutcome::AlreadyDisabled(since("again"));
-    none_can_be(disabled, [kept], |told, wrong| told.disables("again", Some(wrong), told.at(20)));
-    let mut told = disabled();
-    assert!(told.renews(0, told_to_end("upkeep", 200), told.at(100)));
+    assert_all_rejected(disabled, [kept], |model, wrong| {
+        model.disables("again", Some(wrong), model.at(20))
+    });
+    let mut model = disabled();
+    assert!(model.renews(0, told_to_end("upkeep", 200), model.at(100)));
 }
 
 #[test]
 fn a_lease_that_is_to_end_ends_after_enable_too() {
     let enabled = || {
-        let mut told = held();
-        assert!(told.disables("upkeep", Some(DisableOutcome::Disabled), told.at(10)));
-        assert!(told.enables(Some(EnableOutcome::Enabled), told.at(20)));
-        told
+        let mut model = held();
+        assert!(model.disables("upkeep", Some(DisableOutcome::Disabled), model.at(10)));
+        assert!(model.enables(Some(EnableOutcome::Enabled), model.at(20)));
+        model
     };
-    none_can_be(enabled, [extended(300)], |told, wrong| told.renews(0, wrong, told.at(100)));
-    none_can_be(enabled, [EnableOutcome::Enabled], |told, wrong| {
-        told.enables(Some(wrong), told.at(30))
+    assert_all_rejected(enabled, [extended(300)], |model, wrong| {
+        model.renews(0, wrong, model.at(100))
     });
-    none_can_be(enabled, [enabled().record(0, 290)], |told, wrong| {
-        told.sees(Some(&wrong), told.at(10))
+    assert_all_rejected(enabled, [EnableOutcome::Enabled], |model, wrong| {
+        model.enables(Some(wrong), model.at(30))
     });
-    let mut told = enabled();
-    assert!(told.renews(0, told_to_end("upkeep", 200), told.at(100)));
-    assert!(told.acquires(1, granted(6, 300), told.at(400)));
-    assert!(told.renews(1, extended(300), told.at(500)), "the next lease is a new one");
+    assert_all_rejected(enabled, [enabled().record(0, 290)], |model, wrong| {
+        model.sees(Some(&wrong), model.at(10))
+    });
+    let mut model = enabled();
+    assert!(model.renews(0, told_to_end("upkeep", 200), model.at(100)));
+    assert!(model.acquires(1, granted(6, 300), model.at(400)));
+    assert!(model.renews(1, extended(300), model.at(500)), "the next lease is a new one");
 }
 
 #[test]
 fn a_record_reflects_the_calls_made() {
-    let mut told = held();
-    let right = told.record(0, 200);
-    assert!(told.sees(Some(&right), told.at(100)));
+    let mut model = held();
+    let right = model.record(0, 200);
+    assert!(model.sees(Some(&right), model.at(100)));
     let lease = |record: &LockRecord| record.lease.clone().unwrap();
     let wrong = [
         unused(),
         LockRecord { token: None, ..right.clone() },
         LockRecord { token: FencingToken::new(6).ok(), ..right.clone() },
         LockRecord { disabled: Some(since("upkeep")), ..right.clone() },
-        LockRecord { lease: told.record(1, 200).lease, ..right.clone() },
-        LockRecord { lease: told.record(0, 300).lease, ..right.clone() },
+        LockRecord { lease: model.record(1, 200).lease, ..right.clone() },
+        LockRecord { lease: model.record(0, 300).lease, ..right.clone() },
         LockRecord {
             lease: Some(LeaseRecord { holder: Holder::current(), ..lease(&right) }),
             ..right.clone()
@@ -299,41 +317,41 @@ fn a_record_reflects_the_calls_made() {
         LockRecord { lease: None, ..right },
     ];
     for (number, wrong) in wrong.iter().enumerate() {
-        assert!(!told.clone().sees(Some(wrong), told.at(100)), "record {number} is accepted");
+        assert!(!model.clone().sees(Some(wrong), model.at(100)), "record {number} is accepted");
     }
-    assert!(!told.sees(None, told.at(100)));
+    assert!(!model.sees(None, model.at(100)));
 }
 
 #[test]
 fn a_name_that_was_never_used_has_no_record() {
-    let mut told = Told::new();
-    assert!(!told.sees(Some(&unused()), told.at(0)));
-    assert!(told.sees(None, told.at(0)));
+    let mut model = ScriptedModel::new();
+    assert!(!model.sees(Some(&unused()), model.at(0)));
+    assert!(model.sees(None, model.at(0)));
 }
 
 #[test]
 fn a_lost_call_may_or_may_not_have_had_an_effect() {
     let lost = || {
-        let mut told = Told::new();
-        assert!(told.acquires(0, None, told.at(0)));
-        told
+        let mut model = ScriptedModel::new();
+        assert!(model.acquires(0, None, model.at(0)));
+        model
     };
     // The lost call had no effect.
-    let mut told = lost();
-    assert!(told.sees(None, told.at(10)));
-    none_can_be(
-        || told.clone(),
+    let mut model = lost();
+    assert!(model.sees(None, model.at(10)));
+    assert_all_rejected(
+        || model.clone(),
         [lost().record(0, 280)],
-        |told, wrong| told.sees(Some(&wrong), told.at(20)),
+        |model, wrong| model.sees(Some(&wrong), model.at(20)),
     );
     // The lost call had an effect, with the token that the next answer reports.
-    let mut told = lost();
-    assert!(told.acquires(0, granted(5, 250), told.at(50)));
-    assert!(!told.clone().acquires(0, granted(6, 240), told.at(60)));
-    assert!(told.renews(0, extended(300), told.at(60)));
+    let mut model = lost();
+    assert!(model.acquires(0, granted(5, 250), model.at(50)));
+    assert!(!model.clone().acquires(0, granted(6, 240), model.at(60)));
+    assert!(model.renews(0, extended(300), model.at(60)));
     // The lost call may have had its effect at most once.
-    let mut told = held();
-    assert!(told.releases(0, None, told.at(10)));
-    assert!(told.acquires(1, granted(6, 300), told.at(20)));
-    assert!(!told.releases(0, Some(ReleaseOutcome::Released), told.at(30)));
+    let mut model = held();
+    assert!(model.releases(0, None, model.at(10)));
+    assert!(model.acquires(1, granted(6, 300), model.at(20)));
+    assert!(!model.releases(0, Some(ReleaseOutcome::Released), model.at(30)));
 }

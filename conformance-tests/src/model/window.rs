@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::CLOCK_TOLERANCE;
 
-/// A precision says how exactly a store keeps time.
+/// A precision states how exactly a store measures time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Precision {
     /// The store's clock has this step. The time that is left may be rounded up or down by this
@@ -34,8 +34,8 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Returns whether a lease with that ttl that was granted or renewed in the call may expire
-    /// within the call.
+    /// Returns whether a lease with that ttl, granted or renewed in the call, may expire within the
+    /// call.
     pub(super) fn outlasts(self, ttl: Duration) -> bool {
         let slack = self.precision.slack(ttl);
         self.after.duration_since(self.before) + slack >= ttl
@@ -50,7 +50,7 @@ pub(super) struct End {
 }
 
 impl End {
-    /// Returns the end of a lease of which the store reports now that this much time is left.
+    /// Returns the end of a lease for which the store reports now that this much time is left.
     pub(super) fn after(left: Duration, at: Window) -> Self {
         let slack = at.precision.slack(left);
         Self { earliest: at.before + left.saturating_sub(slack), latest: at.after + left + slack }
@@ -68,8 +68,8 @@ impl End {
 
     /// Returns whether the store may report that this much time is left.
     pub(super) fn is_in(self, left: Duration, at: Window) -> bool {
-        let told = Self::after(left, at);
-        told.latest >= self.earliest && told.earliest <= self.latest + at.precision.notices
+        let reported = Self::after(left, at);
+        reported.latest >= self.earliest && reported.earliest <= self.latest + at.precision.notices
     }
 
     /// Describes how much time is left.

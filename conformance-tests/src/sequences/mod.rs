@@ -1,10 +1,10 @@
-//! This module plays random sequences of calls on a store. Each answer is checked against the
+//! This module runs random sequences of calls on a store. Each answer is checked against the
 //! [model](crate::model), and a sequence with a wrong answer is shrunk to the steps that cause it.
 
-mod play;
+mod describe;
+mod runner;
 mod shrink;
 mod step;
-mod words;
 
 use std::time::Duration;
 
@@ -13,61 +13,61 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::{CaseResult, Ctx, Failure};
-use play::{Flaw, Played, Stage};
+use runner::{Completion, Runner, WrongAnswer};
 use step::{CLIENTS, LENGTHS, Move};
 
 /// This seed is used unless `LEASEHOLD_SEED` gives another one.
 const SEED: u64 = 7;
 
-/// This many sequences are played at the same time. The number is large because they mostly wait.
+/// This many sequences run at the same time. The number is large because they mostly wait.
 const AT_ONCE: usize = 24;
 
 /// A sequence is tried this many times until the store answers each of its calls.
 const TRIES: usize = 10;
 
-/// Plays many sequences. If `lossy` is set, some of their requests and answers are lost.
+/// Runs many sequences. If `lossy` is set, some of their requests and answers are lost.
 ///
 /// # Errors
 /// Returns the shortest sequence found with an answer that contradicts the contract.
-pub(crate) async fn play_many(ctx: Ctx, lossy: bool) -> CaseResult {
+pub(crate) async fn run_many(ctx: Ctx, lossy: bool) -> CaseResult {
     let seed = match std::env::var("LEASEHOLD_SEED") {
         Ok(seed) => seed.parse()?,
         Err(_) => SEED,
     };
-    // If a lease lasts at least seconds, so does each sequence.
+    // If the shortest lease lasts seconds, each sequence takes longer.
     let count = if ctx.short_ttl() < Duration::from_secs(1) { 72 } else { AT_ONCE };
-    let stage = Stage { clients: ctx.open_many(CLIENTS).await?, ctx };
-    let plays = (0..count).map(|number| play(&stage, seed, number, lossy));
-    let plays = stream::iter(plays).buffer_unordered(AT_ONCE);
-    let Err((number, flaw)) = plays.try_collect::<()>().await else { return Ok(()) };
-    let Some(flaw) = flaw else {
+    let runner = Runner { clients: ctx.open_many(CLIENTS).await?, ctx };
+    let runs = (0..count).map(|number| run(&runner, seed, number, lossy));
+    let runs = stream::iter(runs).buffer_unordered(AT_ONCE);
+    let Err((number, wrong_answer)) = runs.try_collect::<()>().await else { return Ok(()) };
+    let Some(wrong_answer) = wrong_answer else {
         return Err(Failure::new("the store lost an answer at every try of a sequence"));
     };
     let steps = draw(seed, number, lossy)?;
     let drawn = steps.len();
-    let (steps, Flaw { story, .. }) =
-        shrink::shrink(&stage, format!("{number}.shrunk"), steps, flaw).await;
+    let (steps, WrongAnswer { report, .. }) =
+        shrink::shrink(&runner, format!("{number}.shrunk"), steps, wrong_answer).await;
     Err(Failure::new(format!(
         "a wrong answer (LEASEHOLD_SEED={seed}, sequence {number}, shrunk from {drawn} steps to \
-         {}){story}",
+         {}){report}",
         steps.len()
     )))
 }
 
-/// Plays the sequence of that number until each call is answered.
-async fn play(
-    stage: &Stage,
+/// Runs the sequence of that number until each call is answered.
+async fn run(
+    runner: &Runner,
     seed: u64,
     number: usize,
     lossy: bool,
-) -> Result<(), (usize, Option<Flaw>)> {
+) -> Result<(), (usize, Option<WrongAnswer>)> {
     let steps = draw(seed, number, lossy).map_err(|_| (number, None))?;
     let sequence: Vec<Move> = steps.iter().map(ValueTree::current).collect();
     for attempt in 0..TRIES {
-        match stage.play(&format!("{number}.{attempt}/"), &sequence).await {
-            Ok(Played::ToItsEnd) => return Ok(()),
-            Ok(Played::UntilAnUnknownOutcome) => {}
-            Err(flaw) => return Err((number, Some(flaw))),
+        match runner.run(&format!("{number}.{attempt}/"), &sequence).await {
+            Ok(Completion::Complete) => return Ok(()),
+            Ok(Completion::UnknownOutcome) => {}
+            Err(wrong_answer) => return Err((number, Some(wrong_answer))),
         }
     }
     Err((number, None))

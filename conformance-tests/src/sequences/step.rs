@@ -11,8 +11,8 @@ pub(super) const CLIENTS: usize = 3;
 /// These are the names. Stores that ignore case would treat them as one.
 pub(super) const NAMES: [&str; 2] = ["job", "Job"];
 
-/// This many attempts exist. Each belongs to one name and one holder. What is known of an attempt
-/// stays true while a sequence is shrunk, so an attempt that was never made may be renewed.
+/// This many attempts exist. Each belongs to one name and one holder, and keeps them while a
+/// sequence is shrunk. So a step may renew an attempt that was never made.
 pub(super) const ATTEMPTS: usize = 6;
 
 /// Returns the name of an attempt, or with `elsewhere` the other name.
@@ -20,7 +20,7 @@ pub(super) fn name_of(attempt: usize, elsewhere: bool) -> usize {
     (attempt + usize::from(elsewhere)) % NAMES.len()
 }
 
-/// A move is one step, and what the network does to it.
+/// A move is one step with its delivery by the network.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Move {
     pub(super) step: Step,
@@ -91,7 +91,7 @@ pub(super) enum Ttl {
     Long,
 }
 
-/// The network does this to a call that writes.
+/// The network delivers a call that writes in one of these ways.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Delivery {
     Answered,
@@ -148,7 +148,7 @@ fn renewal() -> impl Strategy<Value = Renewal, Tree: ValueTree<Value = Renewal> 
         .prop_map(|(attempt, elsewhere, ttl)| Renewal { attempt, elsewhere, ttl })
 }
 
-/// A caller names each lease once in a batch.
+/// Removes duplicates, since a caller names each lease once in a batch.
 fn each_once(mut batch: Vec<Renewal>) -> Vec<Renewal> {
     let mut seen = [[false; 2]; ATTEMPTS];
     batch.retain(|renewal| {

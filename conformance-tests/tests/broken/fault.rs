@@ -59,7 +59,7 @@ pub(crate) enum Fault {
     TrimsNames,
     /// The prefix of a list is treated as a pattern.
     PrefixIsAPattern,
-    /// A list is in the order of creation and in no collation.
+    /// A list is in the order of creation instead of byte order.
     ListsInAnotherOrder,
     /// An acquire that is dropped before it ends leaves half of a grant.
     DroppedHalfway,

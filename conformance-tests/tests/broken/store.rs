@@ -1,5 +1,5 @@
-//! This module has the decisions of a small store that keeps every promise except the one that it
-//! is told to break.
+//! This module has the decisions of a small store that keeps every promise except the one that its
+//! fault breaks.
 
 mod calls;
 

@@ -1,5 +1,5 @@
 //! This case covers calls that are abandoned on connections that become silent, as when a server's
-//! host dies and the address moves to another: no packet arrives, and neither end is told.
+//! host dies and the address moves to another: no packet arrives, and neither end is notified.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 pub(crate) enum Outage {
     /// New connections are refused, because nothing listens.
     Refused,
-    /// New connections are accepted and closed, as by a proxy whose server is gone.
+    /// New connections are accepted and closed, as by a proxy whose server has ended.
     Closed,
 }
 

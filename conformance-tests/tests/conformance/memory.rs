@@ -8,7 +8,7 @@ use leasehold_conformance::Backend;
 use leasehold_core::{LockStore, MemoryStore, Namespace, Result};
 use parking_lot::Mutex;
 
-/// Each namespace is a store of its own, and each client is a clone of it.
+/// Each namespace is a separate store, and each client is a clone of it.
 #[derive(Default)]
 pub(crate) struct Memory {
     stores: Mutex<HashMap<Namespace, MemoryStore>>,

@@ -55,7 +55,7 @@ impl StoppedClock {
     }
 }
 
-/// Runs the task in a thread of its own, on a runtime whose clock is stopped unless the task lets
+/// Runs the task in a new thread, on a runtime whose clock is stopped unless the task lets
 /// it [go](StoppedClock::go_until). Thread and runtime end when the returned future is dropped.
 pub(crate) async fn on_stopped_clock<T, F>(
     run: impl FnOnce(StoppedClock) -> F + Send + 'static,
@@ -64,7 +64,7 @@ where
     T: Send + 'static,
     F: Future<Output = CaseResult<T>>,
 {
-    let (mut told, result) = oneshot::channel();
+    let (mut sender, result) = oneshot::channel();
     thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
         let Ok(runtime) = runtime else { return };
@@ -81,12 +81,12 @@ where
             });
             tokio::select! {
                 outcome = run(StoppedClock(clock)) => Some(outcome),
-                () = told.closed() => None,
+                () = sender.closed() => None,
             }
         });
         drop(ended);
         if let Some(outcome) = outcome {
-            _ = told.send(outcome);
+            _ = sender.send(outcome);
         }
     });
     result.await.unwrap_or_else(|_| Err(Failure::new("the runtime with a stopped clock panicked")))

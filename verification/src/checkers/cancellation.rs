@@ -23,7 +23,7 @@ pub(super) fn check(history: &History) -> Found {
                     half.insert(term, *now);
                 }
             }
-            Event::Crashed(gone) => half.retain(|(process, ..), _| process != gone),
+            Event::Crashed(crashed) => half.retain(|(process, ..), _| process != crashed),
             _ => {}
         }
     }
@@ -38,8 +38,8 @@ mod tests {
     fn stop_and_cancellation_come_together() {
         let cancelled = |at| (at, Event::Cancelled(1, 0, 10));
         let stopping = |at| (at, Event::Stopping(1, 0, 10, "resigned"));
-        let found = |facts: &[_]| {
-            check(&History::of(&[facts, &[(9.0, Event::MessageFault(1))]].concat()).unwrap())
+        let found = |events: &[_]| {
+            check(&History::of(&[events, &[(9.0, Event::MessageFault(1))]].concat()).unwrap())
         };
         assert!(found(&[cancelled(1.0), stopping(1.0)]).is_ok());
         assert!(found(&[stopping(1.0), cancelled(1.0)]).is_ok());

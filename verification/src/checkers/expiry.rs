@@ -1,5 +1,5 @@
 //! A lease that expires, for instance after a crash, is granted to another instance at once: the
-//! waiters were told how long that would take, and do not wait for a poll.
+//! waiters know when the lease expires, and do not wait for a poll.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use super::found::Found;
 use super::waiters::WaiterState;
 use crate::history::{Event, History, NameId};
 
-/// All waiters ask within this time, each at a time of its own. It includes two calls and the drift
-/// of a clock over a ttl, which take much less.
+/// All waiters retry within this time, each at a different time. It includes two calls and the
+/// drift of a clock over a ttl, which take much less.
 const TAKEOVER_LIMIT: Duration = Duration::from_millis(100 + 250);
 
 pub(super) fn check(history: &History) -> Found {
@@ -20,12 +20,12 @@ pub(super) fn check(history: &History) -> Found {
     let mut ends: HashMap<NameId, (u64, Duration)> = HashMap::new();
     for (now, event) in &history.events {
         for (name, (_, end)) in ends.extract_if(|_, (_, end)| *end < *now) {
-            waiting.is_free(name, end, rest, end + TAKEOVER_LIMIT);
+            waiting.set_free(name, end, rest, end + TAKEOVER_LIMIT);
         }
         waiting.overdue(*now)?;
         waiting.see(*now, event);
         match event {
-            // A retry is granted what is left of the same lease.
+            // A retry is granted the rest of the same lease.
             Event::Granted(_, name, token)
                 if ends.get(name).is_none_or(|(granted, _)| granted != token) =>
             {

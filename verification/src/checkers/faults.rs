@@ -1,11 +1,11 @@
-//! This module tracks the faults of each instance, which excuse no other instance.
+//! This module tracks the faults of each instance. They excuse only that instance.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::history::{Event, InstanceId};
 
-/// These are the instances that have faults, and since when the others have none.
+/// These are the instances that have faults, and the times since when the others have none.
 #[derive(Debug, Default)]
 pub(super) struct InstanceFaults {
     frozen: HashSet<InstanceId>,
@@ -15,7 +15,7 @@ pub(super) struct InstanceFaults {
 }
 
 impl InstanceFaults {
-    /// Adds an event. Returns the instance of which it begins or ends a fault, if it does so.
+    /// Adds an event. If a fault of an instance begins or ends with it, returns that instance.
     pub(super) fn see(&mut self, now: Duration, event: &Event) -> Option<InstanceId> {
         let process = match event {
             Event::Frozen(process) => {
@@ -42,7 +42,7 @@ impl InstanceFaults {
         Some(*process)
     }
 
-    /// Returns since when the instance has no faults, or `None` while it has one.
+    /// Returns the time since when the instance has no faults, or `None` while it has one.
     pub(super) fn over_since(&self, process: InstanceId) -> Option<Duration> {
         let now = self.frozen.contains(&process) || self.cut.contains(&process);
         (!now).then(|| self.last.get(&process).copied().unwrap_or_default())

@@ -23,7 +23,7 @@ pub(super) fn check(history: &History) -> Found {
         waiting.overdue(*now)?;
         waiting.see(*now, event);
         if let Event::Released(name, _) = event {
-            waiting.is_free(*name, *now, rest, *now + HANDOVER_LIMIT);
+            waiting.set_free(*name, *now, rest, *now + HANDOVER_LIMIT);
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Every heartbeat has a cause: one of its leases was last renewed an interval ago, there was a
-//! hint since, the instance had faults, or a released lease would have been due. The timer of a
-//! released lease is not cancelled and takes along the leases that may be renewed with it. So
+//! hint since then, the instance had faults, or a released lease would have been due. The timer of
+//! a released lease is not cancelled, and also renews the leases that may be renewed with it. So
 //! heartbeats are at most as frequent as the settings allow.
 
 use std::collections::HashMap;
@@ -80,7 +80,7 @@ mod tests {
         assert!(found(nothing.clone(), 43.0).is_ok());
         assert!(found(nothing.clone(), 42.9).is_err());
         assert!(found(nothing.clone(), 41.5).is_err());
-        assert!(found(nothing, 42.2).is_ok(), "a timer that was not called off");
+        assert!(found(nothing, 42.2).is_ok(), "a timer that was not cancelled");
         assert!(found(Event::Hinted(1, Some(1)), 41.5).is_err());
         for cause in [Event::Hinted(1, Some(0)), Event::Hinted(1, None), Event::MessageFault(1)] {
             assert!(found(cause, 41.5).is_ok());

@@ -1,6 +1,6 @@
-//! Heartbeats cost no more than they may. Within any interval an instance sends one call for all
-//! its leases for each try that the retries allow. For each lease that a hint or a grant just set
-//! off separately it may send as many more, until that lease has joined the others.
+//! The number of heartbeats is limited. Within any interval an instance sends one call for all its
+//! leases for each try that the retries allow. For each lease whose heartbeat was triggered by a
+//! hint or a grant, it may send the same number again, until that lease is renewed with the others.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) fn check(history: &History) -> Found {
         let (calls, causes) = recent.entry(process).or_default();
         match event {
             Event::Renewed(..) => calls.push_back(*now),
-            // After a freeze an instance sends what is due at once.
+            // After a freeze an instance sends all due heartbeats at once.
             Event::Hinted(..) | Event::Granted(..) | Event::Thawed(_) => causes.push_back(*now),
             _ => continue,
         }

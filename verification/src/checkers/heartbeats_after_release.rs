@@ -1,4 +1,4 @@
-//! No lease is renewed that is no longer needed: after its release was confirmed, its guard was
+//! No lease is renewed after it is no longer needed: after its release was confirmed, its guard was
 //! released or reported its loss, or its term was asked to stop.
 
 use std::collections::HashMap;

@@ -46,7 +46,7 @@ pub(super) fn check(history: &History) -> Found {
                 let its = terms.iter_mut().filter(|((process, ..), _)| process == frozen);
                 its.for_each(|(_, term)| term.frozen = true);
             }
-            Event::Crashed(gone) => terms.retain(|(process, ..), _| process != gone),
+            Event::Crashed(crashed) => terms.retain(|(process, ..), _| process != crashed),
             _ => {}
         }
     }

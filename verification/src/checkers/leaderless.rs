@@ -1,6 +1,6 @@
-//! A name has no leader for at most as long as a lease, a call that hangs and the pause after it,
-//! while some instance could lead it and nothing prevents it. A frozen instance counts as the
-//! leader as long as it trusts its lease.
+//! While some instance could lead a name and nothing prevents it, the name has no leader for at
+//! most the time of a lease, a call that hangs and the pause after it. A frozen instance counts as
+//! the leader as long as it trusts its lease.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -14,14 +14,15 @@ use crate::history::{Event, History, InstanceId, NameId};
 #[derive(Debug)]
 pub(super) struct NameStates {
     start_delay: Duration,
-    /// These are the instances that campaign, and from when on: after their start delay.
+    /// These are the instances that campaign, and the times when they begin: after their start
+    /// delay.
     running: HashMap<InstanceId, Duration>,
     cut: HashSet<InstanceId>,
     frozen: HashSet<InstanceId>,
     pub(super) led: HashMap<NameId, (InstanceId, u64)>,
-    /// These are the last leaders of the names, and until when they trust their leases.
+    /// These are the last leaders of the names, and the times until when they trust their leases.
     trusted: HashMap<NameId, (u64, Duration)>,
-    /// These are the names without a leader, and since when they have none.
+    /// These are the names without a leader, and the times since when they have none.
     vacant: HashMap<NameId, Duration>,
     pub(super) disabled: HashSet<NameId>,
     /// There are no faults since this time.
@@ -44,8 +45,8 @@ impl NameStates {
         }
     }
 
-    /// Returns the instances that have no faults of the link and are not frozen, and from when on
-    /// they campaign.
+    /// Returns the instances that have no faults of the link and are not frozen, and the times from
+    /// when they campaign.
     pub(super) fn able(&self) -> impl Iterator<Item = (InstanceId, Duration)> {
         let kept =
             |process: &InstanceId| self.cut.contains(process) || self.frozen.contains(process);
@@ -53,8 +54,8 @@ impl NameStates {
         running.filter(move |(process, _)| !kept(process))
     }
 
-    /// Returns since when the name has no leader. A leader that no longer trusts its lease does not
-    /// count.
+    /// Returns the time since when the name has no leader. A leader that no longer trusts its lease
+    /// does not count.
     fn vacant_since(&self, name: NameId, now: Duration) -> Option<Duration> {
         let Some((_, token)) = self.led.get(&name) else {
             return Some(self.vacant.get(&name).copied().unwrap_or_default());
@@ -72,12 +73,12 @@ impl NameStates {
                     return;
                 }
             }
-            Event::Crashed(gone) | Event::Leaving(gone) => {
-                self.running.remove(gone);
+            Event::Crashed(instance) | Event::Leaving(instance) => {
+                self.running.remove(instance);
                 if matches!(event, Event::Leaving(_)) {
                     return;
                 }
-                for (name, _) in self.led.extract_if(|_, (leader, _)| leader == gone) {
+                for (name, _) in self.led.extract_if(|_, (leader, _)| leader == instance) {
                     self.vacant.insert(name, now);
                 }
             }
@@ -127,8 +128,8 @@ impl NameStates {
 
 pub(super) fn check(history: &History) -> Found {
     let timing = &history.timing;
-    // The pause after a failure, or after a term of its own, is at most a poll interval with its
-    // jitter. The last tenth allows for drift and for the link to the store.
+    // The pause after a failure, or after the instance's own term, is at most a poll interval with
+    // its jitter. The last tenth allows for drift and for the link to the store.
     let longest = (timing.ttl + timing.call_limit() + timing.poll_interval * 3 / 2).mul_f64(1.1);
     let led_names = names_that_are_led(history);
     let mut states = NameStates::new(timing);
@@ -159,7 +160,7 @@ fn names_that_are_led(history: &History) -> HashSet<NameId> {
 mod tests {
     use super::*;
 
-    /// Returns the result for a history in which the leader is gone at 1 s. With default settings
+    /// Returns the result for a history in which the leader crashes at 1 s. With default settings
     /// another instance leads within 35 s.
     fn found(then: Event, until: f64) -> Found {
         let events = [

@@ -3,7 +3,7 @@
 //! prevents it.
 //!
 //! The effect of a call that timed out is unknown to the instance, which must then expect the
-//! grant. So this checker uses what the store did, and not what an instance was told.
+//! grant. So this checker uses the store's actions, and not the replies that an instance received.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::history::{Event, History, InstanceId, NameId};
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn check(history: &History) -> Found {
-    // Grants that no instance has relied on, and since when no fault explains that.
+    // Grants on which no instance has relied, and the time since when no fault explains that.
     let mut unused: HashMap<NameId, (InstanceId, u64, Duration)> = HashMap::new();
     let mut last_fault: HashMap<InstanceId, Duration> = HashMap::new();
     let (mut out, mut cut) = (HashSet::new(), HashSet::new());
-    // A retry is granted what is left of the same lease.
+    // A retry is granted the rest of the same lease.
     let mut seen = HashSet::new();
     let mut trusted: HashMap<(NameId, u64), Duration> = HashMap::new();
     // The leases of aborted jobs expire on their own.

@@ -1,6 +1,6 @@
-//! A guard reports that its lease is lost when it is, and not before: when trust has ended, when
-//! the store no longer has the lease, or when the name was disabled. It does so soon, unless the
-//! instance is frozen.
+//! A guard reports the loss of its lease soon after it is lost, and not before: when trust has
+//! ended, when the store no longer has the lease, or when the name was disabled. A frozen instance
+//! may report it later.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -37,13 +37,13 @@ pub(super) fn check(history: &History) -> Found {
     for (now, event) in &history.events {
         let late = held.iter().find(|((process, ..), guard)| {
             let faultless_since = faults.over_since(*process);
-            let told = guard
+            let disable_due = guard
                 .disabled
                 .zip(faultless_since)
                 .map(|(at, faultless_since)| at.max(faultless_since) + noticed_within);
             let thawed = faults.last_thaw(*process);
             let over = guard.until.max(thawed);
-            let due = told.map_or(over, |told| told.min(over));
+            let due = disable_due.map_or(over, |disable_due| disable_due.min(over));
             !faults.is_frozen(*process) && *now > due.saturating_add(REPORT_LIMIT)
         });
         if let Some((guard, HeldGuard { until, disabled })) = late {
@@ -82,7 +82,7 @@ pub(super) fn check(history: &History) -> Found {
             Event::GuardReleased(process, name, token) => {
                 held.remove(&(*process, *name, *token));
             }
-            Event::Crashed(gone) => held.retain(|(process, ..), _| process != gone),
+            Event::Crashed(crashed) => held.retain(|(process, ..), _| process != crashed),
             Event::GuardLost(process, name, token, why) => {
                 let guard = held.remove(&(*process, *name, *token));
                 let is_over = guard.as_ref().is_some_and(|guard| guard.until <= *now + ROUNDING);
@@ -143,7 +143,7 @@ mod tests {
         assert!(found(Event::Frozen(1), 12.0, "expired").is_ok());
         assert!(
             found(Event::GuardReleased(1, 0, 10), 10.0, "expired").is_err(),
-            "it is out of hand"
+            "the guard was already released"
         );
     }
 

@@ -13,7 +13,7 @@ use super::found::Found;
 use crate::history::{AttemptId, AttemptResult, Event, History, InstanceId, NameId};
 
 pub(super) fn check(history: &History) -> Found {
-    // These attempts may have been granted, as far as their waiters were told.
+    // These attempts may have been granted, as far as their waiters know.
     let mut open: HashMap<AttemptId, (InstanceId, NameId)> = HashMap::new();
     // The instances that wait for a lock. An instance waits if it had not given up when its request
     // was sent.
@@ -42,7 +42,7 @@ pub(super) fn check(history: &History) -> Found {
                 waiting.remove(&(*process, *name));
                 open.retain(|_, of| *of != (*process, *name));
             }
-            Event::Crashed(gone) => open.retain(|_, (process, _)| process != gone),
+            Event::Crashed(crashed) => open.retain(|_, (process, _)| process != crashed),
             // Both attempts belong to this wait. A request of an earlier one may still arrive.
             Event::RefusedBy(process, name, attempt, other)
                 if [attempt, other].iter().all(|it| open.get(it) == Some(&(*process, *name))) =>
@@ -93,10 +93,10 @@ mod tests {
         {
             assert!(found(faults).is_err(), "no fault is an excuse");
         }
-        assert!(found(Event::ReleaseSent(1, 0, 5)).is_err(), "that may get lost");
+        assert!(found(Event::ReleaseSent(1, 0, 5)).is_err(), "the release may get lost");
         assert!(
             found(Event::AcquireEnded(1, 0, 5, AttemptResult::Refused)).is_err(),
-            "of another request"
+            "it may be the answer to another request"
         );
         assert!(found(Event::WaitEnded(2, 0)).is_err());
         assert!(found(Event::WaitEnded(1, 1)).is_err());

@@ -5,8 +5,8 @@ use crate::history::{Event, History};
 
 pub(super) fn check(history: &History) -> Found {
     for (now, event) in &history.events {
-        if let Event::Panicked(words) = event {
-            return Err((*now, words.clone()));
+        if let Event::Panicked(message) = event {
+            return Err((*now, message.clone()));
         }
     }
     Ok(())

@@ -26,13 +26,14 @@ pub(super) fn check(history: &History) -> Found {
                     return Err((*now, what));
                 }
             }
-            Event::Crashed(gone) => terms.retain(|(process, _), _| process != gone),
-            Event::Left(gone) => {
-                let left = terms.iter().find(|((process, _), (_, over))| process == gone && !over);
+            Event::Crashed(crashed) => terms.retain(|(process, _), _| process != crashed),
+            Event::Left(instance) => {
+                let left =
+                    terms.iter().find(|((process, _), (_, over))| process == instance && !over);
                 if let Some(((_, name), (token, _))) = left {
                     return Err((
                         *now,
-                        format!("{gone} has left and never stopped {token} of {name}"),
+                        format!("{instance} has left and never stopped {token} of {name}"),
                     ));
                 }
             }
@@ -46,8 +47,8 @@ pub(super) fn check(history: &History) -> Found {
 mod tests {
     use super::*;
 
-    fn found(facts: &[Event]) -> Found {
-        let events: Vec<_> = facts.iter().map(|event| (1.0, event.clone())).collect();
+    fn found(events: &[Event]) -> Found {
+        let events: Vec<_> = events.iter().map(|event| (1.0, event.clone())).collect();
         check(&History::of(&events).unwrap())
     }
 

@@ -23,7 +23,7 @@ struct TermCauses {
     /// These are the leases whose trust was extended at least once.
     renewed: HashSet<(NameId, u64)>,
     /// These are the leases that the store was asked to renew.
-    asked: HashSet<(NameId, u64)>,
+    requested: HashSet<(NameId, u64)>,
     hinted: HashMap<InstanceId, Duration>,
     freed: HashSet<(NameId, u64)>,
     granted: HashMap<NameId, u64>,
@@ -39,7 +39,7 @@ pub(super) fn check(history: &History) -> Found {
     // The last try may be sent half an interval early, with another lease's renewal.
     let tries = (tries - timing.retry_interval() / 2).mul_f64(0.998);
     // Without retries the heartbeat itself is the last try. It is sent at most half an interval
-    // early, except the first one of a lease and one that a hint sets off, which may be sent at any
+    // early, except the first one of a lease and one that a hint triggers, which may be sent at any
     // time.
     let no_retry = (timing.heartbeat_interval / 2).mul_f64(0.998);
     let mut seen = TermCauses::default();
@@ -59,22 +59,24 @@ pub(super) fn check(history: &History) -> Found {
                 // was frozen.
                 "heartbeats failed" => {
                     let until = seen.trusted.get(&lease).copied().unwrap_or_default();
-                    let asked = until.saturating_sub(timing.ttl - timing.margin);
+                    let sent_at = until.saturating_sub(timing.ttl - timing.margin);
                     let faultless_since = seen.faults.over_since(*process);
                     let latest = until.saturating_sub(timing.stop_grace);
                     let latest = latest.max(seen.faults.last_thaw(*process)) + CAUSE_WINDOW;
                     let has_cause = faultless_since.is_none_or(|at| at + timing.ttl > *now);
                     // An instance that was frozen in the meantime need not have noticed it.
-                    let thawed = seen.faults.last_thaw(*process) >= asked;
-                    let was_tried = seen.asked.contains(&lease) || thawed;
+                    let thawed = seen.faults.last_thaw(*process) >= sent_at;
+                    let was_tried = seen.requested.contains(&lease) || thawed;
                     let tries = match timing.heartbeat_retries {
-                        0 if seen.renewed.contains(&lease) && !seen.is_hinted(*process, asked) => {
+                        0 if seen.renewed.contains(&lease)
+                            && !seen.is_hinted(*process, sent_at) =>
+                        {
                             no_retry
                         }
                         0 => Duration::ZERO,
                         _ => tries,
                     };
-                    has_cause && was_tried && asked + tries <= *now && *now <= latest
+                    has_cause && was_tried && sent_at + tries <= *now && *now <= latest
                 }
                 _ => false,
             };
@@ -116,7 +118,7 @@ impl TermCauses {
                 let before = self.trusted.insert((*name, *token), *until);
                 self.renewed.extend(before.map(|_| (*name, *token)));
             }
-            Event::Renewed(_, leases) => self.asked.extend(leases),
+            Event::Renewed(_, leases) => self.requested.extend(leases),
             Event::Hinted(process, _) => {
                 self.hinted.insert(*process, now);
             }
@@ -196,7 +198,7 @@ mod tests {
             history.timing.heartbeat_retries = 0;
             check(&history)
         };
-        assert!(found(Event::Left(2), 53.1).is_ok(), "the first may go out at any time");
+        assert!(found(Event::Left(2), 53.1).is_ok(), "the first may be sent at any time");
         let renewed = Event::TrustExtended(1, 0, 10, Duration::from_millis(66_250));
         assert!(found(renewed.clone(), 53.4).is_err());
         assert!(found(renewed, 53.6).is_ok());

@@ -49,8 +49,8 @@ pub(super) fn check(history: &History) -> Found {
             if let Event::Aborted(_, name, token) = event {
                 aborted.insert((*name, *token));
             }
-            if let Event::Leaving(gone) = event {
-                given_up.values_mut().for_each(|(_, waiters)| waiters.retain(|it| it != gone));
+            if let Event::Leaving(leaver) = event {
+                given_up.values_mut().for_each(|(_, waiters)| waiters.retain(|it| it != leaver));
                 given_up.retain(|_, (_, waiters)| !waiters.is_empty());
             }
             // Any fault in the meantime is an excuse.

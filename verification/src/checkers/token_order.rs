@@ -1,4 +1,4 @@
-//! The tokens of one name grow from grant to grant and from term to term.
+//! The tokens of one name increase from grant to grant and from term to term.
 
 use std::collections::HashMap;
 

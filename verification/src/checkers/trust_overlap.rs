@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::found::Found;
 use crate::history::{Event, History, InstanceId, NameId};
 
-/// These are the instances that trust a lease, with its token and until when.
+/// These are the instances that trust a lease, with its token and the time until when.
 type TrustInterval = HashMap<(InstanceId, NameId, u64), Duration>;
 
 pub(super) fn check(history: &History) -> Found {
@@ -31,7 +31,7 @@ pub(super) fn check(history: &History) -> Found {
             Event::TrustEnded(process, name, token) => {
                 trust.remove(&(*process, *name, *token));
             }
-            Event::Crashed(gone) => trust.retain(|(process, ..), _| process != gone),
+            Event::Crashed(crashed) => trust.retain(|(process, ..), _| process != crashed),
             _ => {}
         }
     }

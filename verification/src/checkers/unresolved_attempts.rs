@@ -22,8 +22,8 @@ struct OpenAttempt {
     name: NameId,
     /// A call of the attempt may have been granted, or may still be.
     in_doubt: bool,
-    /// This is the time since when the attempt must be resolved, and how soon, unless a call is
-    /// under way.
+    /// This is the time since when the attempt must be resolved, and the limit for that, unless a
+    /// call is in progress.
     due: Option<(Duration, Duration)>,
 }
 
@@ -65,11 +65,11 @@ pub(super) fn check(history: &History) -> Found {
             Event::ReleaseSent(_, _, attempt) => {
                 open.remove(attempt);
             }
-            // The attempt that was under way has become this term or guard.
+            // The attempt that was in progress has become this term or guard.
             Event::Started(process, name, _) | Event::GuardAcquired(process, name, _) => {
                 open.retain(|_, it| (it.process, it.name) != (*process, *name));
             }
-            Event::Crashed(gone) => open.retain(|_, it| it.process != *gone),
+            Event::Crashed(crashed) => open.retain(|_, it| it.process != *crashed),
             _ => {}
         }
     }

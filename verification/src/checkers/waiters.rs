@@ -59,9 +59,9 @@ impl WaiterState {
         }
     }
 
-    /// The name is free since then. One of the waiters that had no faults for `rest` must be
-    /// granted it in time.
-    pub(super) fn is_free(&mut self, name: NameId, since: Duration, rest: Duration, by: Duration) {
+    /// Notes that the name is free since that time. One of the waiters that had no faults for
+    /// `rest` must be granted it in time.
+    pub(super) fn set_free(&mut self, name: NameId, since: Duration, rest: Duration, by: Duration) {
         // An instance that has led lets others lead first for a poll interval.
         let own_rest = self.timing.poll_interval.mul_f64(1.2) + SETTLED;
         let switched = self.switched.get(&name).is_none_or(|at| *at + own_rest < since);

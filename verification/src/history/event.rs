@@ -1,4 +1,4 @@
-//! This module defines what can happen in a run.
+//! This module defines the events of a run.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub type AttemptId = usize;
 pub enum Event {
     /// An instance began to campaign for the names that are led.
     Booted(InstanceId),
-    /// An instance crashed: from one moment to the next it was gone.
+    /// An instance crashed: it ended at once, without cleaning up.
     Crashed(InstanceId),
     /// An instance was asked to leave, and stops in an orderly way.
     Leaving(InstanceId),
@@ -84,8 +84,8 @@ pub enum Event {
     Stopped(InstanceId, NameId, u64),
     /// `start` or `stop` was aborted, so that work that it began may continue.
     Aborted(InstanceId, NameId, u64),
-    /// Something was written under that token to what the lock protects, which refuses a token
-    /// smaller than one that it has seen.
+    /// An instance wrote under that token to the resource that the lock protects, which refuses a
+    /// token smaller than one that it has seen.
     Wrote(InstanceId, NameId, u64, WriteResult),
     /// An operator disabled the name.
     Disabled(NameId),

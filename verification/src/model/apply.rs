@@ -144,7 +144,7 @@ impl LeaseModel {
     fn fail(&self, state: &mut ModelState, message: &Message) {
         if let Some(to) = message.waiting {
             if message.call == ModelCall::Release {
-                // The instance can do nothing more to release it.
+                // The instance can no longer release it.
                 state.forget_lease(message.lease);
             }
             let event = self.event(state, message, None);

@@ -39,8 +39,8 @@ impl LeaseModel {
     /// Passes the event to the machine, and carries out its actions.
     pub(super) fn handle_event(&self, state: &mut ModelState, at: usize, event: Event) {
         if let Event::Lease(LeaseEvent::RenewReplied { reply: RenewReply::Lost, .. }) = &event {
-            // The attempt has had its term. A request of it that arrives after a whole ttl does not
-            // count.
+            // The attempt has become a term, which has ended. A request of it that arrives after a
+            // whole ttl does not count.
             let lease = state.instances[at].as_ref().and_then(|it| it.lease);
             lease.into_iter().for_each(|lease| state.forget_lease(lease));
         }
@@ -67,7 +67,8 @@ impl LeaseModel {
         }
     }
 
-    /// The caller of a lock drops its guard or gives up waiting, and then waits for the lock again.
+    /// Makes the caller of a lock drop its guard or give up waiting, and then wait for the lock
+    /// again.
     pub(super) fn wait_again(&self, state: &mut ModelState, at: usize) {
         drop_latest_attempt(state, at);
         let until_next_slip = state.instances[at].as_ref().map_or(0, |it| it.until_next_slip);
@@ -99,7 +100,7 @@ impl LeaseModel {
             }
             Action::Send(Request::Renew(window)) => {
                 // It replaces a renewal that was not sent yet, or the second oldest one if too many
-                // are under way.
+                // are in progress.
                 let most = (self.timing.heartbeat_retries as usize + 1).max(3);
                 if renewals(state, at) >= most {
                     ignore_second_oldest_renewal(state, at);
@@ -169,7 +170,7 @@ impl LeaseModel {
     }
 }
 
-/// Counts the renewals of an instance that are under way.
+/// Counts the renewals of an instance that are in progress.
 fn renewals(state: &ModelState, at: usize) -> usize {
     let its = |message: &&Message| message.waiting == Some(at) && message.call == ModelCall::Renew;
     state.network.iter().filter(its).count()
@@ -182,8 +183,7 @@ fn drop_latest_attempt(state: &mut ModelState, at: usize) {
     }
 }
 
-/// Does what the driver's attempt does when it is dropped: it releases its lease, unless the lease
-/// must expire.
+/// Drops an attempt as the driver does: it releases its lease, unless the lease must expire.
 fn drop_attempt(state: &mut ModelState, at: usize, lease: LeaseId) {
     if state.instances[at].as_ref().is_some_and(|it| it.expires) {
         return state.forget_lease(lease);
@@ -192,8 +192,8 @@ fn drop_attempt(state: &mut ModelState, at: usize, lease: LeaseId) {
     send(state, None, ModelCall::Release, lease, NOW);
 }
 
-/// An instance releases its lease. It must not do so after its job was aborted, because the job's
-/// work may continue.
+/// Notes that an instance releases its lease. It must not do so after its job was aborted, because
+/// the job's work may continue.
 fn begin_release(state: &mut ModelState, at: usize) {
     if state.instances[at].as_ref().is_some_and(|it| it.aborted && it.lease.is_some()) {
         state.broken = Some(Rule::ReleasedAfterAbort);

@@ -74,7 +74,7 @@ impl LeaseModel {
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { states, transitions, depth, took, .. } = self;
-        let extent = if self.is_complete { "all there are" } else { "no further" };
+        let extent = if self.is_complete { "complete" } else { "limited" };
         write!(
             f,
             "{states} states, {transitions} transitions, {depth} steps deep ({extent}), {took:.1?}"

@@ -55,7 +55,7 @@ impl LeaseModel {
         self.candidates + self.lockers
     }
 
-    /// Creates the participant at that place; the candidates come first.
+    /// Creates the participant at that position; the candidates come first.
     pub(super) fn participant(&self, at: usize) -> Participant {
         if at < self.candidates {
             Participant::candidate(&self.timing)
@@ -65,8 +65,8 @@ impl LeaseModel {
     }
 
     /// Returns for how many units a name may have no leader once nothing prevents one. The lease of
-    /// a participant that is gone expires, and every waiter knows when. Only after other faults may
-    /// an instance also wait for a call that was lost, and then pause after the failure.
+    /// a participant that has crashed expires, and every waiter knows when. Only after other faults
+    /// may an instance also wait for a call that was lost, and then pause after the failure.
     pub(super) fn takeover_limit(&self, state: &ModelState) -> u8 {
         let faults = self.timing.call_limit() + self.timing.poll_interval;
         let longest = self.timing.ttl + if state.had_faults { faults } else { Duration::ZERO };

@@ -8,8 +8,8 @@
 //! loses and delays messages, and the clocks. Time passes in whole units, and a state has times
 //! only relative to the present, so that states recur and a search ends.
 //!
-//! Nothing is late without a fault: a message arrives, a timer fires and a job ends within the unit
-//! of time in which it can, in any order, unless a fault is spent on it.
+//! Without a fault nothing is late: a message arrives, a timer fires and a job ends within the unit
+//! of time in which it is possible, in any order.
 
 mod apply;
 mod budget;

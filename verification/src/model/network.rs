@@ -30,13 +30,13 @@ pub(super) fn send_renewal(state: &mut ModelState, at: usize) {
     }
 }
 
-/// The store sends a hint to every instance that watches.
+/// Sends a hint from the store to every instance that watches.
 pub(super) fn hint(state: &mut ModelState) {
     state.instances.iter_mut().flatten().for_each(|instance| instance.hinted = true);
 }
 
-/// An instance stops waiting for replies, either to all calls or to one kind of call. Replies that
-/// nobody waits for are removed, and such requests are equal whenever they were sent.
+/// Makes an instance stop waiting for replies, either to all calls or to one kind of call. Replies
+/// without a waiter are removed, and requests without one are equal whenever they were sent.
 pub(super) fn ignore(state: &mut ModelState, at: usize, kind: Option<ModelCall>) {
     for message in &mut state.network {
         if message.waiting == Some(at) && kind.is_none_or(|kind| message.call == kind) {
@@ -46,14 +46,14 @@ pub(super) fn ignore(state: &mut ModelState, at: usize, kind: Option<ModelCall>)
     forget(state);
 }
 
-/// A participant is gone. The messages that it sent are still under way.
+/// Removes a participant. The messages that it sent are still in the network.
 pub(super) fn leave(state: &mut ModelState, at: usize) {
     ignore(state, at, None);
     state.instances[at] = None;
     state.forget_owner(at);
 }
 
-/// An instance stops waiting for the reply to its second oldest renewal.
+/// Makes an instance stop waiting for the reply to its second oldest renewal.
 pub(super) fn ignore_second_oldest_renewal(state: &mut ModelState, at: usize) {
     let its =
         |message: &&mut Message| message.waiting == Some(at) && message.call == ModelCall::Renew;

@@ -58,7 +58,7 @@ impl Machine {
     }
 }
 
-/// Returns what the caller of a lock and its guard do.
+/// Returns the actions of the caller of a lock and of its guard.
 fn of_lock(action: LeaseAction) -> Vec<Action> {
     match action {
         LeaseAction::Send(request) => vec![Action::Send(request)],
@@ -169,7 +169,7 @@ impl Participant {
         !self.machine.has_job() && self.job != JobState::None
     }
 
-    /// One unit of time passes.
+    /// Lets one unit of time pass.
     pub(super) fn pass(&mut self, unit: Duration) {
         self.machine = self.machine.shifted_back(unit);
         self.window = self.window.map(|window| window.shifted_back(unit));

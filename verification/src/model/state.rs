@@ -15,7 +15,7 @@ pub struct ModelState {
     pub store: ModelStore,
     /// These are the participants. `None` stands for one that has crashed or left.
     pub instances: Vec<Option<Participant>>,
-    /// These requests and replies are under way, in a fixed order.
+    /// These requests and replies are in the network, in a fixed order.
     pub network: Vec<Message>,
     /// These are the faults and commands that are left.
     pub left: Budget,
@@ -34,7 +34,7 @@ pub struct ModelState {
 pub enum Rule {
     /// A term began under a token that is not larger than all earlier ones.
     TokensGrow,
-    /// A job had something else than start, stop and end in this order.
+    /// A job had events other than start, stop and end in this order.
     StartStop,
     /// An instance was refused because of one of its own earlier attempts, which led to no term and
     /// which it has neither released nor tried to release.
@@ -144,18 +144,19 @@ impl ModelState {
         self.network.sort_unstable();
     }
 
-    /// The lease was released, or its instance can do nothing more to release it.
+    /// Makes a lease anonymous, because it was released, or its instance cannot release it any
+    /// longer.
     pub(super) fn forget_lease(&mut self, id: LeaseId) {
         if id.owner.is_none() {
             return;
         }
-        let ghost = LeaseId { owner: None, number: self.unused(None) };
+        let anonymous = LeaseId { owner: None, number: self.unused(None) };
         for known in self.lease_ids().filter(|known| **known == id) {
-            *known = ghost;
+            *known = anonymous;
         }
     }
 
-    /// This holds for every lease of an instance that is gone.
+    /// Makes every lease of an instance anonymous, because the instance has crashed or left.
     pub(super) fn forget_owner(&mut self, at: usize) {
         let own: Vec<_> =
             self.lease_ids().map(|id| *id).filter(|id| id.owner == Some(at)).collect();

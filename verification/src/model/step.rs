@@ -36,7 +36,7 @@ pub enum ModelStep {
     Delay(usize),
     /// An instance stops waiting for a reply.
     TimeOut(usize),
-    /// A message that nobody waits for is lost.
+    /// A message without a waiter is lost.
     ForgetMessage(usize),
     /// An instance pauses.
     Pause(usize),
@@ -44,7 +44,7 @@ pub enum ModelStep {
     Resume(usize),
     /// An instance crashes.
     Crash(usize),
-    /// An instance boots in the place of one that is gone.
+    /// An instance boots and replaces one that has crashed or left.
     Boot(usize),
     /// An operator disables the name.
     Disable,

@@ -6,8 +6,8 @@ use super::units::TTL;
 /// This is the id of an attempt, with its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId {
-    /// This instance made the attempt, and owns it until the lease was released, as far as
-    /// possible, or the instance is gone.
+    /// This instance made the attempt, and owns it until it has released the lease as far as it
+    /// can, or has crashed or left.
     pub owner: Option<usize>,
     /// This number distinguishes it from other ids that are still known.
     pub number: u8,

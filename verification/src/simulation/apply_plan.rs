@@ -106,31 +106,32 @@ impl SimulatedCluster {
     ) -> Result<()> {
         let now = self.simulation.recorder.now();
         match operation {
-            Operation::Crash(place) => {
+            Operation::Crash(position) => {
                 let next = self.next(plan)?;
-                std::mem::replace(&mut self.running[place], next).crash();
+                std::mem::replace(&mut self.running[position], next).crash();
             }
-            Operation::Replace(place) => {
+            Operation::Replace(position) => {
                 // A frozen instance cannot be asked.
-                if self.running[place].instance.gate.is_open() {
+                if self.running[position].instance.gate.is_open() {
                     let next = self.next(plan)?;
-                    tokio::spawn(std::mem::replace(&mut self.running[place], next).leave());
+                    tokio::spawn(std::mem::replace(&mut self.running[position], next).leave());
                 }
             }
-            Operation::Freeze(place, time) => {
-                let instance = &self.running[place].instance;
+            Operation::Freeze(position, time) => {
+                let instance = &self.running[position].instance;
                 if instance.gate.is_open() {
                     instance.gate.set_open(false);
                     self.note(Event::Frozen(instance.id));
                     self.pending.push((now + time, Undo::Thaw(instance.id)));
                 }
             }
-            Operation::SetFaults(place, profile, time) => {
-                self.degrade_link(place, profile, now + time);
+            Operation::SetFaults(position, profile, time) => {
+                self.degrade_link(position, profile, now + time);
             }
             Operation::Outage(time) => {
-                (0..self.running.len())
-                    .for_each(|place| self.degrade_link(place, FaultProfile::Refusing, now + time));
+                (0..self.running.len()).for_each(|position| {
+                    self.degrade_link(position, FaultProfile::Refusing, now + time)
+                });
             }
             Operation::Resign(name) => {
                 let leader = self.running.iter().find(|running| {
@@ -156,8 +157,8 @@ impl SimulatedCluster {
         Ok(())
     }
 
-    fn degrade_link(&mut self, place: usize, profile: FaultProfile, until: Duration) {
-        let instance = &self.running[place].instance;
+    fn degrade_link(&mut self, position: usize, profile: FaultProfile, until: Duration) {
+        let instance = &self.running[position].instance;
         let id = instance.id;
         instance.link.set(profile);
         self.note(Event::LinkDegraded(id));

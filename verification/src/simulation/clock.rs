@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::gate::FreezeGate;
 
-/// This is a clock that runs faster or slower than the time outside by some parts in a million.
+/// This is a clock that runs faster or slower than real time by some parts per million.
 #[derive(Clone, Debug)]
 pub(super) struct DriftingClock {
     begun: Instant,
@@ -29,7 +29,7 @@ impl DriftingClock {
         Self { begun, rate: 1.0 + f64::from(ppm) / 1e6, gate }
     }
 
-    /// Returns when this clock shows that time, by the time outside.
+    /// Returns the time of the simulation at which this clock shows that time.
     pub(super) fn outside(&self, moment: Moment) -> Duration {
         moment.since_origin().div_f64(self.rate)
     }

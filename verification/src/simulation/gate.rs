@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 
 /// The gate is open as long as the instance runs.
 ///
-/// The tasks that wait at the gate continue in the order in which they came. With tokio's `watch`
-/// they would continue in an order drawn at random. But after a freeze an instance gets either its
-/// timers or its messages first: the run decides which of the two tells it how long it was frozen.
+/// The tasks that wait at the gate continue in the order in which they arrived. With tokio's
+/// `watch` they would continue in a random order. After a freeze an instance gets either its timers
+/// or its messages first, as the run's seed decides.
 #[derive(Debug)]
 pub(super) struct FreezeGate {
     closed: AtomicBool,

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::history::{AttemptId, NameId};
 
-/// This is the store's knowledge of the leases of a run.
+/// This records the leases that the store granted in a run.
 #[derive(Debug, Default)]
 pub(super) struct GrantLog {
     entries: Mutex<Entries>,
@@ -18,7 +18,7 @@ struct Entries {
     attempts: HashMap<LeaseId, AttemptId>,
     tokens: HashMap<LeaseId, u64>,
     granted: HashMap<(NameId, u64), LeaseId>,
-    /// These are the ids under which attempts continue whose own id was forgotten.
+    /// These are the ids under which attempts with a forgotten id continue.
     renamed: HashMap<LeaseId, LeaseId>,
 }
 

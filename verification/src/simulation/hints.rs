@@ -21,7 +21,7 @@ impl SimulatedStore {
         self.note(Event::Hinted(self.0.process, name));
     }
 
-    /// Forwards hints as the fault profile says: late, in another order, twice or not at all.
+    /// Forwards hints with the faults of the profile: late, in another order, twice or not at all.
     pub(super) async fn forward(self, mut hints: HintStream, to: mpsc::UnboundedSender<Hint>) {
         let silent = self.0.recording_store.defect == Some(Defect::NeverHints);
         loop {

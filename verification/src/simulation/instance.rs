@@ -1,4 +1,4 @@
-//! This module has what an instance and its jobs share.
+//! This module defines the parts that an instance and its jobs share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,8 +43,8 @@ impl Instance {
         most.mul_f64(share)
     }
 
-    /// Writes to what the name protects, by an instance that was just told that the lease is held.
-    /// During the write the instance may freeze, and the answer may be lost.
+    /// Writes to the resource that the name protects, after the instance was told that the lease is
+    /// held. During the write the instance may freeze, and the reply may be lost.
     pub(super) async fn write(&self, name: NameId, token: u64) {
         self.note(Event::ToldHeld(self.id, name, token));
         self.clock.sleep(self.up_to(Duration::from_millis(50))).await;

@@ -138,7 +138,7 @@ fn word(reason: &StopReason) -> &'static str {
 }
 
 /// Records until when a term's lease is trusted, whenever that changes, and when the job is told
-/// that the term must end. This is not a part of the instance.
+/// that the term must end. This task observes the instance and is not a part of it.
 async fn record_trust(instance: Arc<Instance>, name: NameId, leadership: Leadership) {
     let token = leadership.token().get();
     let mut deadline = leadership.deadline();

@@ -21,7 +21,7 @@ use super::recording_store::RecordingStore;
 use super::{Defect, FaultProfile};
 use crate::history::{AttemptId, AttemptResult, Event, InstanceId, NameId};
 
-/// This is the store as one instance reaches it.
+/// This is the store as one instance accesses it.
 #[derive(Clone, Debug)]
 pub(super) struct SimulatedStore(pub(super) Arc<NetworkPath>);
 
@@ -133,7 +133,7 @@ impl SimulatedStore {
             let reply = this.0.recording_store.reply_to(this.0.process, request).await;
             tokio::time::sleep(faults.reply_delay).await;
             this.record_fault(profile);
-            // Perhaps nobody waits any longer.
+            // The waiter may have ended.
             let _ = match faults.reply {
                 Delivery::Arrives => send.send(reply),
                 Delivery::Lost => return,
@@ -185,10 +185,10 @@ impl Interceptor for SimulatedStore {
         let grants = &store.grants;
         match request {
             Request::Acquire(name, mut options) => {
-                let mut told = self.record_acquire(&name, options.lease);
+                let mut recorder = self.record_acquire(&name, options.lease);
                 options.lease = grants.renamed(options.lease);
                 let reply = self.pass(Request::Acquire(name, options)).await;
-                told.answer = match &reply {
+                recorder.answer = match &reply {
                     Ok(Reply::Acquire(AcquireOutcome::Granted(_))) => AttemptResult::Granted,
                     Ok(Reply::Acquire(AcquireOutcome::Held(_))) => AttemptResult::Refused,
                     Ok(Reply::Acquire(AcquireOutcome::Disabled(_))) => AttemptResult::Disabled,
@@ -197,10 +197,10 @@ impl Interceptor for SimulatedStore {
                 reply
             }
             Request::Renew(mut leases) => {
-                for asked in &mut leases {
-                    asked.lease = grants.renamed(asked.lease);
+                for renewal in &mut leases {
+                    renewal.lease = grants.renamed(renewal.lease);
                 }
-                let named = leases.iter().map(|asked| store.name_and_token(asked)).collect();
+                let named = leases.iter().map(|renewal| store.name_and_token(renewal)).collect();
                 self.note_own(Event::Renewed(self.0.process, named));
                 let reply = self.pass(Request::Renew(leases)).await;
                 self.0.answered.notify_waiters();
@@ -212,7 +212,7 @@ impl Interceptor for SimulatedStore {
                 self.note_own(Event::ReleaseSent(self.0.process, number, attempt));
                 self.pass(Request::Release(name, lease)).await
             }
-            // Nothing is decided by announcements, so the simulation has no messages for them.
+            // No decision depends on announcements, so the simulation has no messages for them.
             Request::Announce(..) | Request::Withdraw(_) | Request::Instances => {
                 Err(Error::new(ErrorKind::Unsupported, "the store keeps no instances"))
             }
@@ -228,13 +228,13 @@ impl Interceptor for SimulatedStore {
 impl SimulatedStore {
     /// Returns the hints as they reach the instance.
     fn forwarded(&self, hints: HintStream) -> HintStream {
-        let (to, handed_on) = mpsc::unbounded_channel();
+        let (to, forwarded) = mpsc::unbounded_channel();
         tokio::spawn(self.clone().forward(hints, to));
         // The engine wakes every waiter, because there were no hints before.
         self.note_hint(&Hint::Anything);
-        Box::pin(UnboundedReceiverStream::new(handed_on))
+        Box::pin(UnboundedReceiverStream::new(forwarded))
     }
 }
 
-/// A message may be under way for this long, whatever the faults.
+/// A message takes at most this long, whatever the faults.
 pub(super) const MAX_MESSAGE_DELAY: Duration = Duration::from_secs(12);

@@ -1,4 +1,4 @@
-//! Records panics, which would otherwise stay within the tasks that raise them.
+//! Records panics, which would otherwise only end the tasks that raise them.
 
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn panics_in_tasks_are_recorded_and_resume_unwind_is_not() {
-        let play = || {
+        let raise_panics = || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let _ = runtime.block_on(async {
                 let unwinds = async { std::panic::resume_unwind(Box::new("simulated failure")) };
@@ -47,7 +47,7 @@ mod tests {
                 tokio::spawn(panics).await
             });
         };
-        let ((), panics) = recorded_panics(play);
+        let ((), panics) = recorded_panics(raise_panics);
         assert!(panics.len() == 1 && panics[0].contains("arithmetic"), "{panics:?}");
         assert!(recorded_panics(|| ()).1.is_empty());
     }

@@ -13,7 +13,7 @@ use crate::history::NameId;
 pub struct SimulationPlan {
     /// All of the run is drawn from this seed.
     pub seed: u64,
-    /// This many instances run at a time. A new instance replaces one that is gone.
+    /// This many instances run at a time. A new instance replaces one that has crashed or left.
     pub instances: usize,
     /// This many names are led, each by one of the instances.
     pub led: usize,
@@ -28,9 +28,9 @@ pub struct SimulationPlan {
 /// An operation acts on a cluster. Instances are named by their position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// An instance crashes, and another boots in its place.
+    /// An instance crashes, and a new one replaces it.
     Crash(usize),
-    /// An instance leaves in an orderly way, and another boots in its place.
+    /// An instance leaves in an orderly way, and a new one replaces it.
     Replace(usize),
     /// The instance is frozen: no code of it runs for that long.
     Freeze(usize, Duration),
@@ -108,26 +108,26 @@ impl SimulationPlan {
                 break;
             }
             let long = Duration::from_millis(random.u64(0..25_000));
-            let place = random.usize(0..instances);
+            let position = random.usize(0..instances);
             let name = random.usize(0..led);
             operations.push((
                 at,
                 match random.u32(0..17) {
-                    0 | 1 => Operation::Replace(place),
+                    0 | 1 => Operation::Replace(position),
                     _ if without_faults => Operation::Resign(name),
-                    2 | 3 => Operation::Crash(place),
-                    4..7 => Operation::Freeze(place, long),
+                    2 | 3 => Operation::Crash(position),
+                    4..7 => Operation::Freeze(position, long),
                     7 => Operation::Outage(long / 2),
                     8..10 => Operation::Resign(name),
                     10 | 11 => Operation::Disable(random.usize(0..led + Self::LOCKED), long),
-                    12 => Operation::SetFaults(place, FaultProfile::Slow, long),
-                    13 => Operation::SetFaults(place, FaultProfile::Refusing, long),
-                    14 => Operation::SetFaults(place, FaultProfile::Silent, long),
+                    12 => Operation::SetFaults(position, FaultProfile::Slow, long),
+                    13 => Operation::SetFaults(position, FaultProfile::Refusing, long),
+                    14 => Operation::SetFaults(position, FaultProfile::Silent, long),
                     15 => {
-                        operations.extend(Self::wake_late(place, at, ttl, &mut random));
+                        operations.extend(Self::wake_late(position, at, ttl, &mut random));
                         continue;
                     }
-                    _ => Operation::SetFaults(place, FaultProfile::Rough, long),
+                    _ => Operation::SetFaults(position, FaultProfile::Rough, long),
                 },
             ));
         }
@@ -135,22 +135,21 @@ impl SimulationPlan {
         Self { seed, instances, led, settings, operations, defect: None }
     }
 
-    /// Makes an instance fail to renew its leases and freeze with a heartbeat under way, and
-    /// continue when its trust has ended or is about to end. At random this would hardly ever
-    /// happen.
+    /// Makes an instance fail to renew its leases, freeze during a heartbeat, and continue when its
+    /// trust has ended or is about to end. At random this would hardly ever happen.
     fn wake_late(
-        place: usize,
+        position: usize,
         at: Duration,
         ttl: Duration,
         random: &mut fastrand::Rng,
     ) -> [(Duration, Operation); 3] {
         let mut part = |from: f64, to: f64| ttl.mul_f64(from + (to - from) * random.f64());
         let (away, freeze, frozen) = (part(0.2, 0.5), part(0.0, 0.15), part(0.3, 0.8));
-        let rough = Operation::SetFaults(place, FaultProfile::Rough, freeze + frozen);
+        let rough = Operation::SetFaults(position, FaultProfile::Rough, freeze + frozen);
         [
-            (at, Operation::SetFaults(place, FaultProfile::Refusing, ttl)),
+            (at, Operation::SetFaults(position, FaultProfile::Refusing, ttl)),
             (at + away, rough),
-            (at + away + freeze, Operation::Freeze(place, frozen)),
+            (at + away + freeze, Operation::Freeze(position, frozen)),
         ]
     }
 

@@ -92,8 +92,7 @@ impl RunningInstance {
         Ok(Self { instance, elections, locker })
     }
 
-    /// Crashes the instance: from one moment to the next it is gone, and its code ends without
-    /// effect.
+    /// Crashes the instance: it ends at once, and its code has no further effect.
     pub(super) fn crash(self) {
         self.instance.note(Event::Crashed(self.instance.id));
         self.instance.alive.store(false, Ordering::SeqCst);

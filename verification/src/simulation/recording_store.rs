@@ -98,15 +98,15 @@ impl RecordingStore {
         }
         let mut outcomes = self.store.renew(leases).await?;
         if self.defect == Some(Defect::RenewsDisabled) {
-            for (outcome, asked) in outcomes.iter_mut().zip(leases) {
+            for (outcome, renewal) in outcomes.iter_mut().zip(leases) {
                 if matches!(outcome, RenewOutcome::Disabled { .. }) {
-                    *outcome = RenewOutcome::Extended { left: asked.ttl };
+                    *outcome = RenewOutcome::Extended { left: renewal.ttl };
                 }
             }
         }
-        for (outcome, asked) in outcomes.iter().zip(leases) {
+        for (outcome, renewal) in outcomes.iter().zip(leases) {
             if matches!(outcome, RenewOutcome::Extended { .. }) {
-                let (name, token) = self.name_and_token(asked);
+                let (name, token) = self.name_and_token(renewal);
                 self.recorder.record(Event::Extended(process, name, token));
             }
         }
@@ -133,7 +133,7 @@ impl RecordingStore {
         Err(Error::new(ErrorKind::Unavailable, "simulated store failure"))
     }
 
-    /// Returns the name and the token of a lease that is to be renewed.
+    /// Returns the name and the token of a lease that must be renewed.
     pub(super) fn name_and_token(&self, renewal: &RenewOptions) -> (NameId, u64) {
         (NameTable::number(&renewal.name), self.grants.token(renewal.lease))
     }

@@ -19,7 +19,7 @@ use super::{Defect, SimulationPlan, panics};
 use crate::checkers::{self, Violation};
 use crate::history::{Event, History, HistoryRecorder};
 
-/// To shut everything down may take this long.
+/// Shutting everything down may take this long.
 const MAX_LEAVE: Duration = Duration::from_secs(600);
 
 /// This is the result of a run.
@@ -38,12 +38,12 @@ pub struct RunResult {
 pub fn run(plan: &SimulationPlan) -> Result<RunResult> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| {
-        leasehold_core::Error::invalid("there is no runtime").with_source(error)
+        leasehold_core::Error::invalid("cannot create a runtime").with_source(error)
     })?;
     let (history, panics) = panics::recorded_panics(move || runtime.block_on(run_plan(plan)));
     let mut history = history?;
     let ended = history.events.last().map_or(Duration::ZERO, |(at, _)| *at);
-    history.events.extend(panics.into_iter().map(|words| (ended, Event::Panicked(words))));
+    history.events.extend(panics.into_iter().map(|message| (ended, Event::Panicked(message))));
     let violations = checkers::check(&history).err().unwrap_or_default();
     Ok(RunResult { history, violations })
 }
@@ -76,7 +76,7 @@ async fn run_plan(plan: &SimulationPlan) -> Result<History> {
     let leaving = join_all(running.into_iter().map(RunningInstance::leave));
     // A task that does not end is found among the tasks that are left.
     let _ = tokio::time::timeout(MAX_LEAVE, leaving).await;
-    // Messages under way arrive, and watches notice that nobody listens.
+    // Messages in the network arrive, and watches notice that no client listens.
     tokio::time::sleep(MAX_MESSAGE_DELAY + timing.ttl * 2).await;
     drop(simulation);
     let tasks = Handle::current().metrics().num_alive_tasks();

@@ -16,7 +16,7 @@ pub struct SearchResult {
     /// This is the number of histories that were run.
     pub runs: u64,
     /// This is the number of events in them.
-    pub facts: u64,
+    pub events: u64,
     /// This is the number of terms that began in them.
     pub terms: u64,
     /// This is the failure of the smallest seed that failed, after shrinking.
@@ -34,7 +34,7 @@ pub struct FailingRun {
 }
 
 /// This many events of a failure are shown.
-const FACTS_SHOWN: usize = 40;
+const EVENTS_SHOWN: usize = 40;
 
 /// This many runs are spent on shrinking a failure.
 const SHRINKING: usize = 200;
@@ -63,7 +63,7 @@ fn search_in(
             let mut found = found.lock();
             if let Ok(outcome) = &outcome {
                 found.runs += 1;
-                found.facts += outcome.history.events.len() as u64;
+                found.events += outcome.history.events.len() as u64;
                 found.terms += outcome.history.terms() as u64;
                 if outcome.violations.is_empty() {
                     continue;
@@ -97,12 +97,12 @@ impl fmt::Display for SearchResult {
         }
         if let Some(FailingRun { plan, outcome: Ok(outcome) }) = &self.failure {
             let at = outcome.violations.first().map_or(Duration::MAX, |violation| violation.at);
-            writeln!(f, "{plan}\n{}", outcome.history.up_to(at, FACTS_SHOWN))?;
+            writeln!(f, "{plan}\n{}", outcome.history.up_to(at, EVENTS_SHOWN))?;
             outcome.violations.iter().try_for_each(|violation| writeln!(f, "{violation}"))?;
             writeln!(f, "again, the whole plan: cargo xtask sim --seed {} --trace", plan.seed)?;
         }
-        let Self { runs, facts, terms, .. } = self;
-        write!(f, "{runs} histories, {facts} events, {terms} terms")
+        let Self { runs, events, terms, .. } = self;
+        write!(f, "{runs} histories, {events} events, {terms} terms")
     }
 }
 

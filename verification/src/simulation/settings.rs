@@ -1,5 +1,5 @@
-//! This module defines the settings of a run's instances, drawn from its seed: every setting, as
-//! far as they fit together.
+//! This module draws the settings of a run's instances from its seed. Every setting varies, but
+//! they do not contradict each other.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use leasehold_core::{LockStore, MemoryStore, Settings, Timing};
 /// kept.
 const MIN_TRY: Duration = Duration::from_millis(100);
 
-/// Settings that contradict each other are drawn again this often. After that only the ttl is set.
+/// Settings that contradict each other are drawn again this many times. After that only the ttl is
+/// set.
 const TRIES: u32 = 100;
 
 /// Draws settings. A third of them are the defaults.

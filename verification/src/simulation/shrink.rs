@@ -1,4 +1,4 @@
-//! Removes from a plan what its failure does not need.
+//! Removes from a plan the operations that its failure does not need.
 
 use super::{SimulationPlan, run};
 

@@ -18,7 +18,7 @@ const ELECTIONS: u64 = 60;
 const CLIENTS: usize = 4;
 const TTL: Duration = Duration::from_secs(6);
 
-/// A leak is planted to show that a soak notices it.
+/// A leak is caused on purpose to show that a soak notices it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leak {
     /// A task that never ends leaks with every lock.
@@ -79,7 +79,7 @@ impl Churn {
 }
 
 async fn until(ending: CancellationToken, work: impl Future<Output = ()>) {
-    // The work is dropped wherever it is, which is one of the ways to end.
+    // The work is dropped at any point, which is one of the ways to end.
     ending.run_until_cancelled_owned(work).await;
 }
 

@@ -1,6 +1,6 @@
 //! Thousands of locks and elections begin and end for minutes while the resources of the process
-//! are watched: memory, tasks, files and connections must not grow. Names recur, because a store
-//! keeps a record of each name for its tokens.
+//! are measured: memory, tasks, files and connections must not grow. Names are reused, because a
+//! store keeps a record of each name for its tokens.
 
 mod churn;
 mod resources;

@@ -15,8 +15,8 @@ pub struct Growth {
     pub after: u64,
 }
 
-/// This is a measure: its name, how to read it, and the difference beyond a tenth that may occur by
-/// chance.
+/// This is a measure: its name, the function that reads it, and the growth beyond a tenth that may
+/// occur by chance.
 type Measure = (&'static str, fn(&Sample) -> u64, u64);
 
 const MEASURES: [Measure; 4] = [

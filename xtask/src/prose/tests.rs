@@ -66,12 +66,12 @@ fn doc_lines_that_begin_as_refused_are_found() {
 }
 
 #[test]
-fn doc_lines_that_go_on_pass() {
+fn continued_doc_lines_pass() {
     assert_eq!(lines("a.rs", "/// Returns\n/// Whether it is.\nfn a();"), [0; 0]);
 }
 
 #[test]
-fn messages_of_another_style_are_found() {
+fn messages_in_another_style_are_found() {
     assert_eq!(lines("a.rs", "bail!(\"it failed.\")"), [1]);
     assert_eq!(lines("a.rs", "Error::new(\n    Kind::Of,\n    \"It failed\")"), [3]);
     assert_eq!(lines("a.rs", "bail!(\"\\\"x\\\" is no \\\n    name\")"), [1]);

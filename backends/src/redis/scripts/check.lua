@@ -14,7 +14,7 @@ local function run(command, ...)
   end
 end
 
--- This is for commands that would change something; Redis 6 has no function to ask.
+-- Tests a command that would change something without running it. Redis 6 has no function for this.
 local function ask(command, ...)
   if not redis.acl_check_cmd then return end
   local known, allowed = pcall(redis.acl_check_cmd, command, ...)

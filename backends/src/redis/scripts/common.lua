@@ -1,4 +1,4 @@
--- Put before every operation: reads the record at KEYS[1], and the server's clock in microseconds.
+-- Precedes every operation: reads the record at KEYS[1], and the server's clock in microseconds.
 -- Numbers are exact below 2^53; `whole` writes them without an exponent.
 
 local function whole(number)
@@ -46,7 +46,7 @@ if exists then
     or (record.v and record.v ~= '1')
 end
 
--- What is left of the lease in force; nil if no lease is in force.
+-- The remaining time of the lease in force; nil if no lease is in force.
 local left = nil
 if not damaged and record.lease and number(record.expires_at) > now then
   left = number(record.expires_at) - now

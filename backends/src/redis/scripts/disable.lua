@@ -1,4 +1,4 @@
--- ARGV: channel, name, reason, and who disables, if they tell.
+-- ARGV: channel, name, reason, and optionally the name of the person who disables.
 if damaged then return answer('damaged') end
 need_no_memory()
 if record.disabled_reason then

@@ -1,4 +1,4 @@
--- ARGV: channel, name, the least time since its latest grant, and 'remove' except in a dry run.
+-- ARGV: channel, name, the minimum time since its latest grant, and 'remove' unless in a dry run.
 -- Tokens follow the clock: a token is about the time of its grant. If it is below the present time,
 -- the next grant has a larger one even after the record is removed.
 if not exists or damaged or left or record.disabled_reason then return { 'used' } end

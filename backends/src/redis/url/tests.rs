@@ -39,11 +39,11 @@ fn a_bad_url_is_refused_without_its_password() {
     ] {
         let Err(error) = parse(url) else { panic!("{url} is accepted") };
         assert!(error.is_invalid(), "{url}: {error}");
-        let mut said = error.to_string();
+        let mut message = error.to_string();
         if let Some(source) = error.source() {
-            said += &source.to_string();
+            message += &source.to_string();
         }
-        assert!(!said.contains("cret"), "{said}");
+        assert!(!message.contains("cret"), "{message}");
     }
 }
 
@@ -80,7 +80,7 @@ fn an_unknown_option_is_named_with_the_nearest() {
 }
 
 #[test]
-fn a_unix_socket_has_its_login_and_database() {
+fn the_url_of_a_unix_socket_sets_login_and_database() {
     for url in [
         "unix:///run/my%20redis.sock?user=me&pass=se%26cret&db=3",
         "redis+unix://me:se%26cret@/run/my%20redis.sock?db=3&protocol=resp3",
@@ -88,7 +88,7 @@ fn a_unix_socket_has_its_login_and_database() {
         let config = parse(url).unwrap();
         assert_eq!(config.label, "redis+unix:///run/my%20redis.sock");
         let Topology::Server(ServerLocator::Direct(client)) = config.topology else {
-            panic!("it is a server")
+            panic!("the URL names other servers")
         };
         let info = client.get_connection_info();
         let addr = ConnectionAddr::Unix(PathBuf::from("/run/my redis.sock"));

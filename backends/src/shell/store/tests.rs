@@ -35,12 +35,12 @@ fn store() -> Store<Scripted> {
     Store::new(Scripted::default())
 }
 
-fn asked(store: &Store<Scripted>) -> Vec<String> {
-    std::mem::take(&mut *store.backend().asked.lock().unwrap())
+fn calls(store: &Store<Scripted>) -> Vec<String> {
+    std::mem::take(&mut *store.backend().calls.lock().unwrap())
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_is_repeated_while_what_stood_against_it_is_gone() {
+async fn an_attempt_is_repeated_if_the_reason_for_its_failure_no_longer_exists() {
     let (store, attempt) = (store(), attempt());
     let acquired = &store.backend().acquired;
     acquired.push(Ok(Decision::Changed));
@@ -48,7 +48,7 @@ async fn an_attempt_is_repeated_while_what_stood_against_it_is_gone() {
     acquired.push(Ok(Decision::Done(Grant { token: token(9), left: SECOND })));
     let outcome = store.acquire(&name("a"), &attempt).await.unwrap();
     assert!(matches!(outcome, AcquireOutcome::Granted(grant) if grant.token == token(9)));
-    assert_eq!(asked(&store), ["acquire 1", "acquire 2", "acquire 3"]);
+    assert_eq!(calls(&store), ["acquire 1", "acquire 2", "acquire 3"]);
     acquired.push(Ok(Decision::Refused(held(LeaseId::new()))));
     let outcome = store.acquire(&name("a"), &attempt).await.unwrap();
     assert!(matches!(outcome, AcquireOutcome::Held(_)), "{outcome:?}");
@@ -62,21 +62,21 @@ async fn an_attempt_is_repeated_while_what_stood_against_it_is_gone() {
 async fn a_disabled_name_keeps_its_reason() {
     let store = store();
     let reason = Reason::new("first").unwrap();
-    let standing = Disablement { reason: reason.clone(), by: None, since: SECOND };
-    let record = LockRecord { disabled: Some(standing), ..LockRecord::unused(name("a")) };
+    let first = Disablement { reason: reason.clone(), by: None, since: SECOND };
+    let record = LockRecord { disabled: Some(first), ..LockRecord::unused(name("a")) };
     store.backend().disabled.push(Ok(Decision::Refused(LockRecord::unused(name("a")))));
     store.backend().disabled.push(Ok(Decision::Refused(record)));
     let options = DisableOptions { reason: Reason::new("second").unwrap(), by: None };
     let outcome = store.disable(&name("a"), &options).await.unwrap();
-    let DisableOutcome::AlreadyDisabled(standing) = outcome else { panic!("{outcome:?}") };
-    assert_eq!(standing.reason, reason);
+    let DisableOutcome::AlreadyDisabled(first) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(first.reason, reason);
     store.backend().disabled.push(Ok(Decision::Done(())));
     let outcome = store.disable(&name("a"), &options).await.unwrap();
     assert_eq!(outcome, DisableOutcome::Disabled);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_without_an_answer_ends_as_its_operation_must() {
+async fn an_unanswered_call_fails_with_the_kind_of_error_of_its_operation() {
     let store = store();
     let error = store.acquire(&name("a"), &attempt()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
@@ -103,11 +103,11 @@ async fn nothing_is_sent_with_a_ttl_out_of_bounds() {
     let presence = Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 };
     assert!(store.announce(&presence, Duration::MAX).await.unwrap_err().is_invalid());
     assert_eq!(store.renew(&[]).await.unwrap(), []);
-    assert_eq!(asked(&store), [""; 0]);
+    assert_eq!(calls(&store), [""; 0]);
 }
 
 #[tokio::test]
-async fn a_batch_names_each_lease_once_and_tells_of_each_failure() {
+async fn a_batch_contains_each_lease_once_and_reports_each_failure() {
     let store = store();
     let lease = |at: &str| RenewOptions { name: name(at), lease: LeaseId::new(), ttl: SECOND };
     let (a, b) = (lease("a"), lease("b"));
@@ -115,13 +115,13 @@ async fn a_batch_names_each_lease_once_and_tells_of_each_failure() {
     let results = vec![Err(failure(ErrorKind::Unavailable)), Ok(extended.clone())];
     store.backend().renewed.push(Ok(results));
     let outcomes = store.renew(&[b.clone(), a, b]).await.unwrap();
-    assert_eq!(asked(&store), ["a b"]);
+    assert_eq!(calls(&store), ["a b"]);
     assert_eq!([&outcomes[0], &outcomes[2]], [&extended, &extended]);
     assert!(matches!(outcomes[1], RenewOutcome::Unknown { .. }), "{outcomes:?}");
 }
 
 #[tokio::test]
-async fn a_list_fills_its_page_in_spite_of_unreadable_records() {
+async fn a_list_fills_its_page_although_some_records_are_unreadable() {
     let store = store();
     let record = |at: &str| Entry::Record(LockRecord::unused(name(at)));
     let corrupt = |name| Entry::Corrupt { name, error: failure(ErrorKind::Corrupt) };
@@ -134,18 +134,18 @@ async fn a_list_fills_its_page_in_spite_of_unreadable_records() {
     let names: Vec<_> = records.iter().map(|record| record.name.as_str()).collect();
     assert_eq!(names, ["a", "c", "d"]);
     assert_eq!(records[1].corrupt.as_deref(), Some("it failed"));
-    assert_eq!(asked(&store), ["3 after \"\"", "1 after \"c\""]);
+    assert_eq!(calls(&store), ["3 after \"\"", "1 after \"c\""]);
     for options in [
         ListOptions { limit: 0, ..ListOptions::default() },
         ListOptions { prefix: "a\0".to_owned(), ..ListOptions::default() },
     ] {
         assert_eq!(store.list(&options).await.unwrap(), []);
     }
-    assert_eq!(asked(&store), [""; 0]);
+    assert_eq!(calls(&store), [""; 0]);
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_shown_and_another_failure_is_not() {
+async fn an_unreadable_record_is_returned_and_another_failure_is_an_error() {
     let store = store();
     let error = failure(ErrorKind::Corrupt);
     store.backend().read.push(Ok(Some(Entry::Corrupt { name: None, error: error.clone() })));
@@ -165,7 +165,7 @@ async fn names_are_pruned_page_by_page() {
     pruned.push(Ok(Found { entries: vec![name("c")], next: Some(b"c".to_vec()) }));
     let options = PruneOptions { limit: 2, ..PruneOptions::default() };
     assert_eq!(store.prune(&options).await.unwrap(), [name("a"), name("c")]);
-    assert_eq!(asked(&store), ["2 after \"\"", "1 after \"b\""]);
+    assert_eq!(calls(&store), ["2 after \"\"", "1 after \"b\""]);
     let none = PruneOptions { limit: 0, ..options };
     assert_eq!(store.prune(&none).await.unwrap(), []);
 }

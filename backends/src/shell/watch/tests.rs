@@ -7,7 +7,7 @@ use super::super::scripted::{Scripted, Step};
 use super::*;
 use crate::LockName;
 
-/// A backend whose subscriptions do what is sent, and the subscriptions.
+/// Returns a backend whose subscriptions do the steps that are sent, and the subscriptions.
 fn scripted() -> (mpsc::UnboundedSender<Step>, Arc<Scripted>, Subscriptions) {
     let (sender, steps) = mpsc::unbounded_channel();
     let backend = Scripted { steps: Some(steps).into(), ..Scripted::default() };
@@ -33,7 +33,7 @@ async fn a_new_subscription_begins_with_the_first_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gap_is_told_and_hints_go_on() {
+async fn a_gap_is_reported_and_hints_continue() {
     let (steps, backend, subscriptions) = scripted();
     send(&steps, [Step::Listening]);
     let mut hints = subscriptions.watch(&backend).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_gap_is_told_and_hints_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_failure_is_the_callers() {
+async fn the_first_failure_is_returned_to_the_caller() {
     let (steps, backend, subscriptions) = scripted();
     send(&steps, [Step::Break]);
     let error = subscriptions.watch(&backend).await.err().unwrap();
@@ -67,19 +67,19 @@ async fn watches_share_a_subscription_that_ends_with_the_last() {
     send(&steps, [Step::Hint(hint("a"))]);
     assert_eq!(first.next().await, Some(hint("a")));
     drop(first);
-    // The task lets go of what the script is read from.
+    // The task ended and no longer locks the steps.
     drop(tokio::time::timeout(Duration::from_secs(5), backend.steps.lock()).await.unwrap());
     send(&steps, [Step::Listening, Step::Hint(hint("b"))]);
     let mut third = subscriptions.watch(&backend).await.unwrap();
     assert_eq!(third.next().await, Some(hint("b")));
-    // A dropped call leaves no task behind.
+    // A dropped call leaves no running task.
     drop(third);
     assert!(subscriptions.watch(&backend).now_or_never().is_none());
     drop(tokio::time::timeout(Duration::from_secs(5), backend.steps.lock()).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_lags_is_told_so_and_ends_when_the_store_is_closed() {
+async fn a_lagging_stream_gets_one_general_hint_and_ends_when_the_store_is_closed() {
     let (steps, backend, subscriptions) = scripted();
     send(&steps, [Step::Listening]);
     let mut hints = subscriptions.watch(&backend).await.unwrap();

@@ -150,6 +150,6 @@ async fn docker(arguments: &[&str]) -> Result<()> {
     if done.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    Err(broken(std::io::Error::other(format!("docker {}: {said}", arguments.join(" ")))))
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    Err(broken(std::io::Error::other(format!("docker {}: {stderr}", arguments.join(" ")))))
 }

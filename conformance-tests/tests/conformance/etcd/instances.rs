@@ -24,15 +24,15 @@ pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
     let mut raw = client(backend.address()).await.map_err(broken)?;
     let (good, here) = (presence(), presence());
     store.store().announce(&good, TTL).await?;
-    let (said, other) = (serde_json::to_string(&here)?, serde_json::to_string(&good)?);
+    let (text, other) = (serde_json::to_string(&here)?, serde_json::to_string(&good)?);
     let foreign = raw.lease_grant(1200, None).await.map_err(broken)?.id();
     let key = format!("/{namespace}/instance/{}", here.holder.instance);
-    let beside = format!("{key}/mine");
+    let nested = format!("{key}/mine");
     for (key, value, lease) in [
-        (&key, &said, 0),
+        (&key, &text, 0),
         (&key, &"mine".to_owned(), foreign),
         (&key, &other, foreign),
-        (&beside, &said, foreign),
+        (&nested, &text, foreign),
     ] {
         let attached = PutOptions::new().with_lease(lease);
         raw.put(key.as_str(), value.as_str(), Some(attached)).await.map_err(broken)?;
@@ -88,11 +88,11 @@ pub(super) async fn leases(_: Arc<Etcd>) -> CaseResult {
         other.store().announce(&here, ttl).await?;
         let begun = Instant::now();
         while granted(&mut raw).await? > 1 {
-            assert!(begun.elapsed() < LIMIT, "leases pile up");
+            assert!(begun.elapsed() < LIMIT, "leases accumulate");
             sleep(Duration::from_millis(50)).await;
         }
         let known = one.store().instances().await?;
-        assert_eq!(known.len(), 1, "it was ended with the lease before");
+        assert_eq!(known.len(), 1, "it ended with the previous lease");
         assert!(known[0].left <= ttl + Duration::from_secs(1), "{known:?}");
     }
     // An instance whose etcd lease was revoked by an operator is announced again, and so is one

@@ -216,8 +216,8 @@ async fn killed_leader(_: Arc<Etcd>) -> CaseResult {
     let (namespace, url) = (namespace()?, ETCD.url_at(&server.address()));
     let store = connect(&url, &namespace).await?;
     let held_before = store.take(&name("held"), TTL).await?;
-    let told = store.take(&name("told"), TTL).await?;
-    store.disable(&told.name, "upkeep").await?;
+    let disabled = store.take(&name("disabled"), TTL).await?;
+    store.disable(&disabled.name, "upkeep").await?;
     // Clients reach the cluster through the first member, so another one must lead.
     let members = raw.member_list().await.map_err(broken)?;
     let first = members.members().iter().find(|member| member.name() == "m1").expect("m1");
@@ -236,10 +236,10 @@ async fn killed_leader(_: Arc<Etcd>) -> CaseResult {
     let other = connect(&url, &namespace).await?;
     let outcome = other.acquire(&held_before.name, LeaseId::new(), TTL).await?;
     assert_eq!(held(outcome).token, held_before.token);
-    let outcome = store.renew(&told.name, told.lease, TTL).await?;
+    let outcome = store.renew(&disabled.name, disabled.lease, TTL).await?;
     assert!(matches!(outcome, RenewOutcome::Disabled { .. }), "{outcome:?}");
     store.give_back(&held_before).await?;
-    assert!(other.take(&held_before.name, TTL).await?.token > told.token);
+    assert!(other.take(&held_before.name, TTL).await?.token > disabled.token);
     assert_ne!(raw.status().await.map_err(broken)?.leader(), leader, "the leader was killed");
     Ok(())
 }
@@ -262,9 +262,9 @@ async fn few_streams(_: Arc<Etcd>) -> CaseResult {
         }
     }
     // A lease that has ended is reported as lost, and does not get the answer of another lease.
-    let gone = RenewOptions { lease: LeaseId::new(), ..leases[0].clone() };
+    let unknown = RenewOptions { lease: LeaseId::new(), ..leases[0].clone() };
     client.release(&leases[1].name, leases[1].lease).await?;
-    let outcomes = client.store().renew(&[gone, leases[1].clone(), leases[2].clone()]).await?;
+    let outcomes = client.store().renew(&[unknown, leases[1].clone(), leases[2].clone()]).await?;
     assert!(
         matches!(
             outcomes[..],

@@ -94,7 +94,7 @@ impl Endpoint {
     }
 
     pub(super) fn server(&self) -> Result<&Server> {
-        self.server.as_ref().ok_or_else(|| Error::invalid("the server is not ours to stop"))
+        self.server.as_ref().ok_or_else(|| Error::invalid("this test does not own the server"))
     }
 
     /// Returns the name and the version of the server.

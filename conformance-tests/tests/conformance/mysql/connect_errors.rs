@@ -77,7 +77,7 @@ pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<MySql>) -> CaseRe
         if what == "another's" {
             let query = AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
             let rows: i64 = sqlx::query_scalar(query).fetch_one(backend.admin()).await?;
-            assert_eq!(rows, 1, "it is as it was");
+            assert_eq!(rows, 1, "the table was not changed");
         }
         backend.clean(&namespace).await?;
     }
@@ -130,14 +130,14 @@ pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySq
         }
         // The primary became a replica while the store was open, and another server may become the
         // primary.
-        let asked = client.options(LeaseId::new(), LONG);
-        let asked = client.store().acquire(&name("other"), &asked).await;
-        let renewed = client.store().release(&taken.name, taken.lease).await;
-        for error in [asked.expect_err("no writes"), renewed.expect_err("no writes")] {
+        let request = client.options(LeaseId::new(), LONG);
+        let acquired = client.store().acquire(&name("other"), &request).await;
+        let released = client.store().release(&taken.name, taken.lease).await;
+        for error in [acquired.expect_err("no writes"), released.expect_err("no writes")] {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
             assert!(error.to_string().contains("primary"), "{error}");
         }
-        assert!(client.get(&taken.name).await?.is_some(), "what is there can be read");
+        assert!(client.get(&taken.name).await?.is_some(), "existing records can be read");
     }
     run("SET GLOBAL read_only = 0").await?;
     client.give_back(&taken).await?;
@@ -183,12 +183,12 @@ pub(super) async fn a_server_is_reached_over_its_socket_and_over_ipv6(
     let (_, database) = backend.url().rsplit_once('/').expect("it names a database");
     let login = backend.url().rsplit_once('@').map_or("mysql://root", |(login, _)| login);
     let tunnel = Tunnel::to(backend.address()).await?;
-    for place in [
+    for location in [
         format!("/{database}?socket={}", tunnel.socket().display()),
         format!("[::1]:{}/{database}", tunnel.port()),
     ] {
-        let client = backend.connect(&format!("{login}@{place}"), &namespace).await?;
-        client.take(&name(&place), LONG).await?;
+        let client = backend.connect(&format!("{login}@{location}"), &namespace).await?;
+        client.take(&name(&location), LONG).await?;
     }
     backend.clean(&namespace).await?;
     Ok(())

@@ -54,7 +54,7 @@ pub(super) async fn connections_to_other_databases_grant_a_name_once(
     let other = pool.acquire().await?;
     drop(one);
     held(client.acquire(&name("job"), LeaseId::new(), LONG).await?);
-    // Heartbeats have a connection of their own.
+    // Heartbeats have their own connection.
     extended(client.store().renew_one(&name("job"), lease, LONG).await?);
     drop(other);
     for (table, rows) in tables.iter().zip([0_i64, 1]) {

@@ -36,7 +36,7 @@ impl MySql {
     fn may_start_servers(&self) -> CaseResult {
         match self.image.given_url() {
             None => Ok(()),
-            Some(_) => Err(Failure::ignored("beside a server given by URL no other is started")),
+            Some(_) => Err(Failure::ignored("a server given by URL is not started or stopped")),
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<MySql>) -
         backend
             .execute(format!("UPDATE {namespace}_locks SET {damage} WHERE name = '{job}'"))
             .await?;
-        let error = client.acquire(&job, LeaseId::new(), LONG).await.expect_err("it is told");
+        let error = client.acquire(&job, LeaseId::new(), LONG).await.expect_err("it is corrupt");
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error:?}");
         assert!(error.to_string().contains(job.as_str()), "{damage}: {error}");
         let why = client.store().get(&job).await?.and_then(|record| record.corrupt);
@@ -64,7 +64,7 @@ pub(super) async fn a_wait_revives_no_lease(backend: Arc<MySql>) -> CaseResult {
             assert_eq!(released, ReleaseOutcome::NotHeld);
         } else {
             let renewed = client.renew(&job, taken.lease, LONG).await?;
-            assert_eq!(renewed, RenewOutcome::Lost, "it was in force when the wait began only");
+            assert_eq!(renewed, RenewOutcome::Lost, "it was in force only when the wait began");
         }
         locked.join().await?;
         backend.clean(&namespace).await?;
@@ -102,7 +102,7 @@ pub(super) async fn settings_of_the_session_do_no_harm(backend: Arc<MySql>) -> C
         assert!(left <= LONG, "{setting}");
         client.disable(&job, "größer 🚧").await?;
         let plain = backend.connect(backend.url(), &namespace).await?;
-        let record = plain.get(&job).await?.expect("it is there");
+        let record = plain.get(&job).await?.expect("it is on record");
         assert_eq!(
             record.disabled.map(|d| d.reason.as_str().to_owned()).as_deref(),
             Some("größer 🚧")

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 
-/// This is the limit for everything that has no time limit of its own.
+/// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseResult {
@@ -39,11 +39,11 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
             }
         };
         timeout(LIMIT, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
-        // Heartbeats have a connection of their own. A read notices that the one for calls is dead.
+        // Heartbeats have their own connection. A read notices that the one for calls is dead.
         client.store().get(&name("job")).await?;
         let changed = name(&format!("changed {round}"));
         client.disable(&changed, "upkeep").await?;
-        let told = async {
+        let hinted = async {
             while let Some(hint) = hints.next().await {
                 if hint == Hint::Name(changed.clone()) {
                     return;
@@ -51,7 +51,7 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
             }
             panic!("the watch ended");
         };
-        timeout(LIMIT, told).await.map_err(|_| Failure::new("the watch is dead"))?;
+        timeout(LIMIT, hinted).await.map_err(|_| Failure::new("the watch is dead"))?;
     }
     backend.clean(&namespace).await?;
     Ok(())
@@ -79,8 +79,8 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<MySql>) 
     sleep(Duration::from_secs(3)).await;
     let last = name("last");
     client.disable(&last, "upkeep").await?;
-    let told = async { while unread.next().await != Some(Hint::Name(last.clone())) {} };
-    timeout(LIMIT, told).await.map_err(|_| Failure::new("the watch is dead"))?;
+    let hinted = async { while unread.next().await != Some(Hint::Name(last.clone())) {} };
+    timeout(LIMIT, hinted).await.map_err(|_| Failure::new("the watch is dead"))?;
     backend.clean(&namespace).await?;
     Ok(())
 }
@@ -98,13 +98,13 @@ pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<MySql>) -> CaseRes
     let end = async { while hints.next().await.is_some() {} };
     timeout(LIMIT, end).await.map_err(|_| Failure::new("the watch continues"))?;
     // Its user-level lock is no longer held, although the store still exists.
-    let gone = async {
+    let all_ended = async {
         while !backend.sessions(&namespace).await?.is_empty() {
             sleep(Duration::from_millis(50)).await;
         }
         Ok::<_, Failure>(())
     };
-    timeout(LIMIT, gone).await.map_err(|_| Failure::new("a connection stays open"))??;
+    timeout(LIMIT, all_ended).await.map_err(|_| Failure::new("a connection stays open"))??;
     assert!(client.store().watch().await.is_err());
     let options = client.options(LeaseId::new(), LONG);
     let error = client.store().acquire(&name("job"), &options).await.expect_err("closed");

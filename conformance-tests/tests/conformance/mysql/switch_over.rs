@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{MySql, options, pool, start};
 
-/// This is the limit for everything that has no time limit of its own.
+/// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
@@ -91,13 +91,15 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
         let count = sqlx::query_scalar(AssertSqlSafe(query)).bind(namespace.as_str());
         Ok(count.fetch_one(&admin).await?)
     };
-    let gone = async {
+    let all_ended = async {
         while at_the_old_one().await? > 0 {
             sleep(Duration::from_millis(100)).await;
         }
         CaseResult::Ok(())
     };
-    timeout(LIMIT, gone).await.map_err(|_| Failure::new("a session stays with the old one"))??;
+    timeout(LIMIT, all_ended)
+        .await
+        .map_err(|_| Failure::new("a session stays on the old server"))??;
     drop(watches);
     backend.clean(&namespace).await?;
     Ok(())

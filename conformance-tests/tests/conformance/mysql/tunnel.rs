@@ -21,7 +21,7 @@ impl Tunnel {
         let socket = UnixListener::bind(folder.path().join("server.sock"))?;
         let ipv6 = TcpListener::bind("[::1]:0")
             .await
-            .map_err(|error| Failure::ignored(format!("there is no IPv6 here: {error}")))?;
+            .map_err(|error| Failure::ignored(format!("this machine has no IPv6: {error}")))?;
         let port = ipv6.local_addr()?.port();
         let to = address.clone();
         let passing = [

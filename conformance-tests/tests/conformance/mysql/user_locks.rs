@@ -1,5 +1,5 @@
-//! These cases cover user-level locks, which wake a waiter at once, and which do no harm when they
-//! do not.
+//! These cases cover user-level locks, which wake a waiter at once, and which do no harm if they
+//! do not wake it.
 //!
 //! While a user-level lock will announce a release, a watch reads by itself only every two seconds.
 //! If its clock is stopped, it does not read by itself, so that only the user-level lock can wake
@@ -41,15 +41,15 @@ pub(super) async fn a_bell_rings_after_the_release_and_not_before(
 pub(super) async fn without_a_bell_nobody_asks_all_the_time(backend: Arc<MySql>) -> CaseResult {
     let pair = Pair::open(&backend).await?;
     let job = name("job");
-    // The holder is gone, and so is its user-level lock.
+    // The holder has ended, and its user-level lock with it.
     pair.holder.take(&job, LONG).await?;
     let Pair { namespace, url, holder, waiter } = pair;
     drop(holder);
     sleep(SETTLED).await;
     let watching = Watching::begin(&waiter, &job).await?;
-    let asked = backend.commands_a_second(&namespace, Duration::from_secs(2)).await?;
+    let rate = backend.commands_a_second(&namespace, Duration::from_secs(2)).await?;
     // The watch reads twice a second, with a ping each.
-    assert!(asked < 30.0, "{asked} commands a second");
+    assert!(rate < 30.0, "{rate} commands a second");
     drop((watching, waiter, url));
     backend.clean(&namespace).await?;
     Ok(())
@@ -62,10 +62,10 @@ pub(super) async fn a_waiter_whom_a_bell_will_wake_asks_rarely(backend: Arc<MySq
     let watching = Watching::begin(&pair.waiter, &job).await?;
     // The first wait for the user-level lock is short.
     sleep(SETTLED * 3).await;
-    let asked = backend.commands_a_second(&pair.namespace, Duration::from_secs(6)).await?;
+    let rate = backend.commands_a_second(&pair.namespace, Duration::from_secs(6)).await?;
     // In six seconds the waiter reads up to four times, with a ping each, and waits twice for the
-    // user-level lock; the holder's maintenance comes on top.
-    assert!(asked < 2.5, "{asked} commands a second");
+    // user-level lock. The holder's maintenance adds some commands.
+    assert!(rate < 2.5, "{rate} commands a second");
     pair.holder.give_back(&taken).await?;
     watching.since(Instant::now()).await?;
     backend.clean(&pair.namespace).await?;
@@ -77,10 +77,10 @@ pub(super) async fn a_bell_whose_session_is_killed_is_hung_again(
 ) -> CaseResult {
     let pair = Pair::open(&backend).await?;
     pair.woken_after(1).await?;
-    let keepers = backend.keepers(&pair).await?;
-    let keeper =
-        *keepers.first().ok_or_else(|| Failure::new("no session has the user-level lock"))?;
-    backend.execute(format!("KILL {keeper}")).await?;
+    let owners = backend.owners(&pair).await?;
+    let owner =
+        *owners.first().ok_or_else(|| Failure::new("no session has the user-level lock"))?;
+    backend.execute(format!("KILL {owner}")).await?;
     // The holder notices at the first release that the connection is dead. The waiter does not
     // notice, and polls.
     pair.woken_after(1).await?;
@@ -155,23 +155,23 @@ pub(super) async fn connections_for_bells_are_few_and_go_away(backend: Arc<MySql
     }
     assert!((1..=3).contains(&most), "{most} connections wait for user-level locks");
     drop(following);
-    // First nobody waits any longer, and then the stores are gone.
-    let gone = |limit: usize, what: &'static str| {
+    // First the waiters end, and then the stores are dropped.
+    let until_at_most = |limit: usize, what: &'static str| {
         let (backend, user) = (Arc::clone(&backend), pair.namespace.clone());
         async move {
-            let gone = async {
+            let few_enough = async {
                 while backend.sessions(&user).await?.len() > limit {
                     sleep(Duration::from_millis(100)).await;
                 }
                 Ok(())
             };
-            timeout(LIMIT, gone).await.unwrap_or_else(|_| Err(Failure::new(what)))
+            timeout(LIMIT, few_enough).await.unwrap_or_else(|_| Err(Failure::new(what)))
         }
     };
     // The connections of the pools stay open.
-    gone(all - most, "connections for user-level locks stay open without waiters").await?;
+    until_at_most(all - most, "connections for user-level locks stay open without waiters").await?;
     drop((holders, pair.holder, pair.waiter));
-    gone(0, "connections stay though the stores are gone").await?;
+    until_at_most(0, "connections stay open although the stores were dropped").await?;
     backend.clean(&pair.namespace).await?;
     Ok(())
 }

@@ -17,7 +17,7 @@ use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 use crate::stopped_clock::on_stopped_clock;
 
-/// This is the limit for everything that has no time limit of its own.
+/// This is the limit for every step that has no other time limit.
 pub(super) const LIMIT: Duration = Duration::from_secs(100);
 
 /// A waiter must be woken by a user-level lock within this time, in which its clock advances by
@@ -64,7 +64,7 @@ impl Pair {
         Ok(Self { namespace, url, holder, waiter })
     }
 
-    /// Returns the time from a release to its hint for each round, which has a name of its own.
+    /// Returns the time from a release to its hint for each round, with a new name each.
     pub(super) async fn woken_after(&self, rounds: usize) -> CaseResult<Vec<Duration>> {
         let mut times = Vec::new();
         for round in 0..rounds {
@@ -91,7 +91,7 @@ impl Pair {
     async fn user_lock_wakes(&self, backend: &MySql, release: Release) -> CaseResult<bool> {
         let (first, second) = (fresh_name(), fresh_name());
         let held = [self.holder.take(&first, LONG).await?, self.holder.take(&second, LONG).await?];
-        let (asks, asked) = oneshot::channel();
+        let (ready, is_ready) = oneshot::channel();
         let (stops, stopped) = oneshot::channel();
         // The waiter is another user than the holder, and may also wait for its user-level lock.
         let (url, namespace) = (backend.url().to_owned(), self.namespace.clone());
@@ -106,7 +106,7 @@ impl Pair {
                 CaseResult::Ok((waiter, hints))
             };
             let (_waiter, mut hints) = clock.go_until(open).await?;
-            _ = asks.send(());
+            _ = ready.send(());
             // That hint may come from a read after an interval. The next such read is then late,
             // and the pause after this one is short.
             clock.jump_until(hint_of(&mut hints, &first)).await?;
@@ -118,7 +118,7 @@ impl Pair {
         });
         let releasing = async {
             let [first, second] = held;
-            asked.await.map_err(|_| Failure::new("the waiter cannot wait"))?;
+            is_ready.await.map_err(|_| Failure::new("the waiter cannot wait"))?;
             self.until_waiting(backend).await?;
             self.holder.give_back(&first).await?;
             stopped.await.map_err(|_| Failure::new("the waiter is never woken"))?;
@@ -247,22 +247,22 @@ impl MySql {
         let holder = pair.holder.holder().instance.simple().to_string();
         // The other part of the lock's name depends on the database, and any session that waits
         // shows it.
-        let mut keepers = Vec::new();
+        let mut owners = Vec::new();
         let watching = pair.waiter.watch().await?;
-        let job = name("who keeps it");
+        let job = name("owner");
         let taken = pair.holder.take(&job, LONG).await?;
         let waiting = Watching::begin(&pair.waiter, &job).await?;
         for (_, doing) in self.sessions(&pair.namespace).await? {
             let user_lock = doing.split('\'').find(|part| part.ends_with(&holder));
             if let Some(user_lock) = user_lock {
                 let query = "SELECT CAST(IS_USED_LOCK(?) AS SIGNED)";
-                let keeper: Option<i64> =
+                let owner: Option<i64> =
                     sqlx::query_scalar(query).bind(user_lock).fetch_one(self.admin()).await?;
-                keepers.extend(keeper);
+                owners.extend(owner);
             }
         }
         pair.holder.give_back(&taken).await?;
         drop((waiting, watching));
-        Ok(keepers)
+        Ok(owners)
     }
 }

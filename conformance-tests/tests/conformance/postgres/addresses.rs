@@ -47,10 +47,10 @@ pub(super) async fn a_unix_socket_serves(backend: Arc<Postgres>) -> CaseResult {
             tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
         }
     });
-    let place = folder.path().display();
+    let location = folder.path().display();
     for login in ["postgres:secret@", "postgres:secret@:5432"] {
-        let url = format!("postgres://{login}/postgres?host={place}");
-        assert_serves(&backend, &url, &format!("host={place}")).await?;
+        let url = format!("postgres://{login}/postgres?host={location}");
+        assert_serves(&backend, &url, &format!("host={location}")).await?;
     }
     Ok(())
 }

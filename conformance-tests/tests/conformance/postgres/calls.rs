@@ -17,7 +17,7 @@ use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 use crate::abandoned::{self, Outage};
 
-/// This is the limit for everything that has no time limit of its own.
+/// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// This is more than the sessions of a store, abandoned calls included, and much less than the
@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(40);
 const FEW: i64 = 14;
 
 /// Makes many calls that are abandoned, and returns the largest number of sessions.
-async fn give_calls_up(
+async fn abandon_calls(
     backend: &Postgres,
     namespace: &Namespace,
     client: &Client,
@@ -80,7 +80,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
                 Ok(client.store().acquire(&job, &options).await)
             }
         });
-        let most = give_calls_up(&backend, &namespace, &client, taken.lease).await?;
+        let most = abandon_calls(&backend, &namespace, &client, taken.lease).await?;
         assert!(most <= FEW, "{most} sessions, own pool: {own}");
         let error = waits.join().await?.expect_err("the table is locked");
         if own {
@@ -90,7 +90,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
             assert!(kinds.contains(&error.kind()), "{error:?}");
         } else {
             // The application's sessions continue to wait.
-            let told = async {
+            let hinted = async {
                 loop {
                     let error = client.store().get(&name("held")).await.expect_err("it is locked");
                     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
@@ -99,7 +99,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
                     }
                 }
             };
-            timeout(LIMIT, told)
+            timeout(LIMIT, hinted)
                 .await
                 .map_err(|_| Failure::new("abandoned calls continue to open connections"))?;
         }
@@ -110,9 +110,9 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
     Ok(())
 }
 
-/// Asks for many names at the same time, gives each call up after a while, and returns the largest
-/// number of sessions.
-async fn give_many_up(
+/// Asks for many names at the same time, abandons each call after some time, and returns the
+/// largest number of sessions.
+async fn abandon_many_calls(
     backend: &Postgres,
     namespace: &Namespace,
     client: &Client,
@@ -129,9 +129,9 @@ async fn give_many_up(
     });
     let calls: Vec<_> = calls.collect();
     let asking = spawn(async move { race(calls).await.map(drop) });
-    let mut asked = pin!(asking.join());
+    let mut joined = pin!(asking.join());
     let mut most = 0;
-    while timeout(Duration::from_millis(20), &mut asked).await.is_err() {
+    while timeout(Duration::from_millis(20), &mut joined).await.is_err() {
         most = most.max(backend.sessions(namespace).await?);
     }
     Ok(most)
@@ -150,7 +150,7 @@ pub(super) async fn calls_that_wait_for_a_connection_do_not_fill_the_server(
         let mut transaction = backend.admin().begin().await?;
         let lock = format!("LOCK TABLE {namespace}_locks IN ACCESS EXCLUSIVE MODE");
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
-        let most = give_many_up(&backend, &namespace, &client).await?;
+        let most = abandon_many_calls(&backend, &namespace, &client).await?;
         assert!(most <= FEW, "{most} sessions, own pool: {own}");
         transaction.rollback().await?;
         works_again(&client).await?;

@@ -131,7 +131,7 @@ pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<Postgres>) -> Cas
         if what == "another's" {
             let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
             let rows: i64 = sqlx::query_scalar(query).fetch_one(backend.admin()).await?;
-            assert_eq!(rows, 1, "it is as it was");
+            assert_eq!(rows, 1, "the table was not changed");
         }
         let kind = if what == "a view" { "VIEW" } else { "TABLE" };
         backend.execute(format!("DROP {kind} {table}")).await?;
@@ -169,7 +169,7 @@ pub(super) async fn another_encoding_is_refused(backend: Arc<Postgres>) -> CaseR
 pub(super) async fn the_search_path_says_where_the_table_is(backend: Arc<Postgres>) -> CaseResult {
     let (schema, namespace) = (fresh(), fresh());
     let url = backend.url_with(&format!("options=-c%20search_path%3D{schema}"));
-    let error = backend.connect(&url, &namespace).await.expect_err("no such schema");
+    let error = backend.connect(&url, &namespace).await.expect_err("the schema does not exist");
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
     assert!(error.to_string().contains("search_path"), "{error}");
     backend.execute(format!("CREATE SCHEMA {schema}")).await?;

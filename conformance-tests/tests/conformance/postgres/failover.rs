@@ -79,7 +79,7 @@ pub(super) async fn tokens_grow_though_a_failover_lost_the_last_grant(
     pair.primary.0.stop().await?;
     pair.on_standby("SELECT pg_promote()").await?;
     let standby = backend.connect(&pair.standby.1, &namespace).await?;
-    // The last grant is lost, and its holder is told. The earlier lease is in force again.
+    // The last grant is lost, and its holder learns that. The earlier lease is in force again.
     lost(standby.renew(&job, last.lease, LONG).await?);
     standby.give_back(&first).await?;
     let next = granted(standby.acquire(&job, LeaseId::new(), Duration::from_secs(5)).await?);
@@ -96,7 +96,7 @@ pub(super) async fn a_standby_is_told_from_a_primary(backend: Arc<Postgres>) -> 
     pair.caught_up().await?;
     for schema in [Schema::Create, Schema::Require] {
         let opened = PostgresStore::connect(&pair.standby.1, &options(&namespace, schema)).await;
-        let error = opened.expect_err("it takes no writes");
+        let error = opened.expect_err("it accepts no writes");
         assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
         assert!(error.to_string().contains("primary"), "{error}");
     }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
-/// This is the limit for everything that has no time limit of its own.
+/// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// The pool itself makes the session settings that make its connections suitable.
@@ -103,7 +103,7 @@ pub(super) async fn heartbeats_survive_the_runtime_that_opened_their_connection(
     let client = backend.connect(&backend.named_url(&namespace), &namespace).await?;
     let job = name("job");
     let taken = client.take(&job, LONG).await?;
-    // One runtime is gone, and another one is not driven.
+    // One runtime has ended, and the other one is not driven.
     for keep in [false, true] {
         let elsewhere = std::thread::spawn({
             let (client, job, lease) = (client.clone(), job.clone(), taken.lease);
@@ -114,11 +114,11 @@ pub(super) async fn heartbeats_survive_the_runtime_that_opened_their_connection(
                 Ok::<_, std::io::Error>(keep.then_some(runtime))
             }
         });
-        let standing = tokio::task::spawn_blocking(|| elsewhere.join()).await?;
-        let standing = standing.expect("it does not panic")?;
+        let kept_runtime = tokio::task::spawn_blocking(|| elsewhere.join()).await?;
+        let kept_runtime = kept_runtime.expect("it does not panic")?;
         // A call that waits for another runtime ends with an unknown outcome.
         let renewal = client.renew(&job, taken.lease, LONG).await;
-        if let Some(runtime) = standing {
+        if let Some(runtime) = kept_runtime {
             runtime.shutdown_background();
         }
         extended(renewal?);

@@ -71,7 +71,7 @@ impl Pooled {
         Ok(Client::new(Arc::new(self.open(namespace).await?)))
     }
 
-    /// Executes a statement with the simple protocol, as all statements here.
+    /// Executes a statement with the simple protocol, like all statements in this module.
     async fn execute(&self, sql: &str) -> sqlx::Result<()> {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.admin).await?;
         Ok(())
@@ -104,7 +104,7 @@ impl Pooled {
         }
         sessions.sort_unstable();
         sessions.dedup();
-        assert_eq!(sessions.len(), 4, "all of its sessions are looked at");
+        assert_eq!(sessions.len(), 4, "every session was examined");
         Ok(listening)
     }
 }
@@ -151,11 +151,11 @@ pub(super) async fn opening_runs_no_statement_of_other_clients(
                            -M extended -c 6 -t 300 -f /tmp/insert.sql postgres 2>&1";
             let (mut written, mut runs) = (0, 0);
             while !over.load(Ordering::Relaxed) || runs == 0 {
-                let said = pooled.server.run(&["sh", "-c", command]).await?;
-                let line = said.lines().find_map(|line| line.split_once("actually processed: "));
+                let output = pooled.server.run(&["sh", "-c", command]).await?;
+                let line = output.lines().find_map(|line| line.split_once("actually processed: "));
                 let count = line.and_then(|(_, counts)| counts.split('/').next());
                 let count: Option<i64> = count.and_then(|count| count.trim().parse().ok());
-                assert_eq!(count, Some(1800), "{said}");
+                assert_eq!(count, Some(1800), "{output}");
                 written += 1800;
                 runs += 1;
             }
@@ -198,8 +198,8 @@ pub(super) async fn a_watch_through_a_pooler_listens_on_no_shared_session(
     assert_eq!(pooled.listening().await?, 0);
     assert_eq!(pooled.calls("LISTEN%").await?, 0);
     // Waiters still get hints.
-    let told = timeout(LONG / 2, hints.next()).await;
-    told.map_err(|_| Failure::new("waiters get no hint"))?;
+    let hinted = timeout(LONG / 2, hints.next()).await;
+    hinted.map_err(|_| Failure::new("waiters get no hint"))?;
     Ok(())
 }
 
@@ -213,7 +213,7 @@ async fn polled(pooled: &Pooled, times: i64) -> CaseResult {
         }
         Ok(())
     };
-    timeout(LONG / 2, wait).await.map_err(|_| Failure::new("the watch does not ask"))?
+    timeout(LONG / 2, wait).await.map_err(|_| Failure::new("the watch does not poll"))?
 }
 
 pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
@@ -227,7 +227,7 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
     for job in 0..WAITERS {
         leases.push(holder.take(&name(&format!("job {job}")), LONG * 5).await?);
     }
-    // Without hints, waiters ask again after a hundred seconds.
+    // Without hints, waiters retry after a hundred seconds.
     let client = leasehold_core::Client::new(store.clone())?;
     let settings = Settings::new().ttl(LONG * 3);
     let waiting: Vec<_> = (0..WAITERS)
@@ -245,7 +245,7 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
         polled(&pooled, 2).await?;
     }
     polled(&pooled, 4).await?;
-    assert_eq!(acquires().await?, before, "waiters ask though nothing has changed");
+    assert_eq!(acquires().await?, before, "waiters retry although nothing has changed");
     // The hint about a change has the name, and only waiters for that name get it.
     holder.give_back(&leases[7]).await?;
     let mut waiting = waiting;
@@ -257,7 +257,7 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
     polled(&pooled, 4).await?;
     while hints.next().now_or_never().is_some() {}
     holder.disable(&name("job 3"), "upkeep").await?;
-    let told = async {
+    let hinted = async {
         while let Some(hint) = hints.next().await {
             assert!(
                 [name("job 3"), name("job 7")].map(Hint::Name).contains(&hint),
@@ -268,7 +268,7 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
             }
         }
     };
-    timeout(LONG / 2, told).await.map_err(|_| Failure::new("the change is not hinted at"))?;
+    timeout(LONG / 2, hinted).await.map_err(|_| Failure::new("the change causes no hint"))?;
     Ok(())
 }
 
@@ -348,7 +348,7 @@ pub(super) async fn a_pooler_of_sessions_passes_notifications(
     let taken = client.take(&name("job"), LONG).await?;
     held(client.acquire(&name("job"), LeaseId::new(), LONG).await?);
     client.give_back(&taken).await?;
-    let told = async { while hints.next().await != Some(Hint::Name(name("job"))) {} };
-    timeout(LONG / 2, told).await.map_err(|_| Failure::new("the release is not hinted at"))?;
+    let hinted = async { while hints.next().await != Some(Hint::Name(name("job"))) {} };
+    timeout(LONG / 2, hinted).await.map_err(|_| Failure::new("the release causes no hint"))?;
     Ok(())
 }

@@ -44,17 +44,17 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>
         let taken = client.take(&job, LONG).await?;
         let update = format!("UPDATE {namespace}_locks SET {damage} WHERE name = '{job}'");
         backend.execute(update.clone()).await?;
-        let told = client.store().get(&job).await?.and_then(|record| record.corrupt);
+        let reported = client.store().get(&job).await?.and_then(|record| record.corrupt);
         // If the end of a lease was overwritten, the lease counts as expired.
         let refused = match damage.contains("-9223372036854775808") {
             true => None,
             false => client.acquire(&job, LeaseId::new(), LONG).await.err(),
         };
-        assert!(told.is_some() || refused.is_some(), "{damage}: nobody is told");
+        assert!(reported.is_some() || refused.is_some(), "{damage}: no error is reported");
         if let Some(error) = &refused {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}: {error:?}");
         }
-        for why in [told, refused.map(|error| error.to_string())].into_iter().flatten() {
+        for why in [reported, refused.map(|error| error.to_string())].into_iter().flatten() {
             assert!(why.contains(job.as_str()), "{damage}: {why}");
         }
         let batch = [&taken, &sound].map(|taken| RenewOptions {
@@ -106,7 +106,7 @@ pub(super) async fn a_wait_that_is_rolled_back_revives_no_lease(
         let locked = lock_past_the_end(&backend, &namespace, commit).await?;
         let renewed = client.renew(&job, taken.lease, LONG).await?;
         locked.join().await?;
-        assert_eq!(renewed, RenewOutcome::Lost, "it was in force when the wait began only");
+        assert_eq!(renewed, RenewOutcome::Lost, "it was in force only when the wait began");
         let taken = client.take(&job, Duration::from_millis(1500)).await?;
         let locked = lock_past_the_end(&backend, &namespace, commit).await?;
         let released = client.release(&job, taken.lease).await?;
@@ -124,7 +124,7 @@ pub(super) async fn a_grant_counts_from_when_it_was_made(backend: Arc<Postgres>)
     let locked = lock_past_the_end(&backend, &namespace, false).await?;
     let taken = client.take(&job, LONG).await?;
     let waited_until = locked.join().await?;
-    // If the lease counted from the request, the wait would be subtracted from what is left.
+    // If the lease counted from the request, the wait would be subtracted from the remaining time.
     let lease = client.lease_of(&job).await?.expect("the lease is in force");
     let least = LONG.saturating_sub(waited_until.elapsed() + CLOCK_TOLERANCE);
     assert!(lease.left >= least, "{:?} is left, {least:?} at least", lease.left);

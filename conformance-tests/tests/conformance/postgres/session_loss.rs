@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
-/// This is the limit for everything that has no time limit of its own.
+/// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(100);
 
 pub(super) async fn a_terminated_session_is_replaced(backend: Arc<Postgres>) -> CaseResult {
@@ -62,8 +62,10 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres
             .await?;
     }
     client.give_back(&taken).await?;
-    let told = async { while unread.next().await != Some(leasehold_core::Hint::Anything) {} };
-    timeout(LIMIT, told).await.map_err(|_| Failure::new("what was missed is not told"))?;
+    let hinted = async { while unread.next().await != Some(leasehold_core::Hint::Anything) {} };
+    timeout(LIMIT, hinted)
+        .await
+        .map_err(|_| Failure::new("the missed changes are not reported"))?;
     let usage = async {
         loop {
             let used: f64 = sqlx::query_scalar("SELECT pg_notification_queue_usage()")
@@ -75,7 +77,9 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres
             sleep(Duration::from_millis(100)).await;
         }
     };
-    timeout(LIMIT, usage).await.map_err(|_| Failure::new("the server keeps them all"))??;
+    timeout(LIMIT, usage)
+        .await
+        .map_err(|_| Failure::new("the server keeps all notifications"))??;
     backend.clean(&namespace).await?;
     Ok(())
 }

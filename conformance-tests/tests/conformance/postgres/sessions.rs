@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
-/// This is the limit for everything that has no time limit of its own.
+/// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(40);
 
 pub(super) async fn sessions_that_end_while_idle_cost_no_call(
@@ -44,13 +44,13 @@ pub(super) async fn sessions_that_end_while_idle_cost_no_call(
             }))
             .await?;
             extended(client.renew(&job, taken.lease, LONG).await?);
-            let gone = async {
+            let all_ended = async {
                 while backend.sessions(&namespace).await? > 0 {
                     sleep(Duration::from_millis(50)).await;
                 }
                 Ok::<_, Failure>(())
             };
-            timeout(LIMIT, gone)
+            timeout(LIMIT, all_ended)
                 .await
                 .map_err(|_| Failure::new("the idle sessions do not end"))??;
             let store = client.store();

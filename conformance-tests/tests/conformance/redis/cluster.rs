@@ -19,8 +19,8 @@ use super::support::{LONG, fresh, name, open, presence};
 async fn reads(nodes: &Nodes) -> CaseResult<u64> {
     let mut sum = 0;
     for port in PORTS {
-        let said = nodes.ask(port, &["INFO", "stats"]).await?;
-        let reads = said.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+        let reply = nodes.ask(port, &["INFO", "stats"]).await?;
+        let reads = reply.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
         sum += reads.unwrap_or_default().trim().parse::<u64>()?;
     }
     Ok(sum)
@@ -105,9 +105,9 @@ pub(super) async fn instances_are_known_of_all_nodes(backend: Arc<Redis>) -> Cas
     }
     let line =
         |here: &Presence| format!("CLUSTER KEYSLOT {namespace}:instance:{}", here.holder.instance);
-    let said = nodes.ask_lines(7001, &announced.iter().map(line).collect::<Vec<_>>()).await?;
+    let reply = nodes.ask_lines(7001, &announced.iter().map(line).collect::<Vec<_>>()).await?;
     let slots: Result<BTreeSet<_>, _> =
-        said.iter().map(|slot| slot.parse::<u16>().map(|slot| slot / (16384 / 3))).collect();
+        reply.iter().map(|slot| slot.parse::<u16>().map(|slot| slot / (16384 / 3))).collect();
     let slots = slots?;
     assert!(slots.len() > 1, "they are all at one node");
     let known = client.store().instances().await?;

@@ -26,9 +26,9 @@ pub(super) async fn start_with(backend: &Arc<Redis>, node_timeout: Duration) -> 
     let mut create = vec!["--cluster", "create"];
     create.extend(hosts.iter().map(String::as_str));
     create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
-    let said = nodes.ask(7001, &create).await?;
-    if !said.contains("All 16384 slots covered") {
-        return Err(Failure::new(format!("there is no cluster: {said}")));
+    let reply = nodes.ask(7001, &create).await?;
+    if !reply.contains("All 16384 slots covered") {
+        return Err(Failure::new(format!("there is no cluster: {reply}")));
     }
     for part in ["cluster_state:ok", "cluster_known_nodes:6"] {
         nodes.until_all(&PORTS, "CLUSTER INFO", part).await?;
@@ -55,8 +55,8 @@ pub(super) async fn primaries(
     Ok(primaries_in(&nodes.ask(ask, &["CLUSTER", "NODES"]).await?, slot))
 }
 
-fn primaries_in(said: &str, slot: u16) -> Vec<(u16, String, bool)> {
-    let lines = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+fn primaries_in(reply: &str, slot: u16) -> Vec<(u16, String, bool)> {
+    let lines = reply.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let primary = |words: &Vec<&str>| words[2].contains("master") && !words[2].contains("fail");
     let one = |words: Vec<&str>| {
         let address = words[1].split('@').next()?;
@@ -78,8 +78,8 @@ pub(super) async fn slots_of(
     names: &[LockName],
 ) -> CaseResult<Vec<u16>> {
     let line = |name| format!("CLUSTER KEYSLOT \"{namespace}:lock:{name}\"");
-    let said = nodes.ask_lines(7001, &names.iter().map(line).collect::<Vec<_>>()).await?;
-    Ok(said.iter().map(|slot| slot.parse()).collect::<Result<_, _>>()?)
+    let reply = nodes.ask_lines(7001, &names.iter().map(line).collect::<Vec<_>>()).await?;
+    Ok(reply.iter().map(|slot| slot.parse()).collect::<Result<_, _>>()?)
 }
 
 pub(super) async fn slot_of(nodes: &Nodes, namespace: &Namespace, name: &str) -> CaseResult<u16> {

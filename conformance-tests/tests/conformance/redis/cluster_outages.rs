@@ -80,7 +80,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     renewed.await?.into_iter().for_each(|one| _ = extended(one));
     nodes.signal(failing, "KILL").await?;
     for _ in 0..3 {
-        check("it is gone").await?;
+        check("it has ended").await?;
     }
     assert_eq!(client.names("").await?, healthy);
     Ok(())
@@ -123,16 +123,16 @@ pub(super) async fn a_primary_that_hangs_is_left_once_another_is_promoted(
     let slot = slot_of(&nodes, &namespace, "job").await?;
     let before = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
     let failing = primary_of(&before, slot).expect("a node has it");
-    let asked = PORTS.into_iter().find(|port| *port != failing).expect("there are more");
+    let live_port = PORTS.into_iter().find(|port| *port != failing).expect("there are more");
     let key = format!("{namespace}:lock:job");
     let replica = async || {
-        let said = nodes.ask(asked, &["CLUSTER", "NODES"]).await?;
-        CaseResult::Ok(primary_of(&said, slot).filter(|primary| *primary != failing))
+        let reply = nodes.ask(live_port, &["CLUSTER", "NODES"]).await?;
+        CaseResult::Ok(primary_of(&reply, slot).filter(|primary| *primary != failing))
     };
     // The replica that is promoted has the lease.
     let write = format!("HSET {key} unknown field");
-    let said = nodes.ask_lines(failing, &[write, "WAIT 1 60000".to_owned()]).await?;
-    assert_eq!(said.last().map(String::as_str), Some("1"), "{said:?}");
+    let reply = nodes.ask_lines(failing, &[write, "WAIT 1 60000".to_owned()]).await?;
+    assert_eq!(reply.last().map(String::as_str), Some("1"), "{reply:?}");
     nodes.signal(failing, "STOP").await?;
     while replica().await?.is_none() {
         sleep(Duration::from_millis(100)).await;

@@ -63,8 +63,8 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
     let other_namespace = refusal(&url).await;
     endpoint.run(&["ACL", "SETUSER", "default", "resetpass", ">other"]).await?;
     let none = (refusal(endpoint.url()).await, refusal(&format!("{}/1", endpoint.url())).await);
-    for (error, said) in [refusal(&wrong).await, other_namespace, none.0, none.1] {
-        assert_eq!(error.kind(), ErrorKind::Denied, "{said}");
+    for (error, details) in [refusal(&wrong).await, other_namespace, none.0, none.1] {
+        assert_eq!(error.kind(), ErrorKind::Denied, "{details}");
     }
     Ok(())
 }
@@ -111,18 +111,18 @@ pub(super) async fn renamed_commands_are_named(backend: Arc<Redis>) -> CaseResul
     let commands = ["EVALSHA", "EVAL", "TIME", "HGETALL", "HSET", "HDEL", "PUBLISH", "SCAN"];
     for (port, command) in (7001..).zip(commands) {
         nodes.start(port, &format!("--rename-command {command} other")).await?;
-        let (error, said) = refusal(&nodes.url(port)).await;
-        assert_eq!(error.kind(), ErrorKind::Unsupported, "{command}: {said}");
+        let (error, details) = refusal(&nodes.url(port)).await;
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{command}: {details}");
         let expected = format!("does not know the command {command};");
-        assert!(error.to_string().contains(&expected), "{command}: {said}");
-        assert!(error.to_string().contains("rename-command"), "{command}: {said}");
+        assert!(error.to_string().contains(&expected), "{command}: {details}");
+        assert!(error.to_string().contains("rename-command"), "{command}: {details}");
     }
     // A store needs this command only if its writes wait for replicas.
     nodes.start(7010, "--rename-command WAIT other").await?;
     open(&nodes.url(7010), &fresh()).await?;
-    let (error, said) = refusal(&format!("{}?wait_replicas=1", nodes.url(7010))).await;
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "{said}");
-    assert!(error.to_string().contains("does not know the command WAIT;"), "{said}");
+    let (error, details) = refusal(&format!("{}?wait_replicas=1", nodes.url(7010))).await;
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{details}");
+    assert!(error.to_string().contains("does not know the command WAIT;"), "{details}");
     Ok(())
 }
 
@@ -154,27 +154,27 @@ pub(super) async fn a_unix_socket_is_connected_to(backend: Arc<Redis>) -> CaseRe
         assert_eq!(hint, Some(Hint::Name(name("job"))));
     }
     serving.abort();
-    let gone = format!("redis+unix://{}", folder.path().join("other.sock").display());
-    let (error, said) = refusal(&gone).await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
+    let missing = format!("redis+unix://{}", folder.path().join("other.sock").display());
+    let (error, details) = refusal(&missing).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{details}");
     Ok(())
 }
 
 pub(super) async fn a_database_that_there_is_not_is_named(backend: Arc<Redis>) -> CaseResult {
     let endpoint = backend.endpoint().await?;
-    let (error, said) = refusal(&format!("redis://{}/9999", endpoint.address())).await;
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{said}");
-    assert!(error.to_string().contains("database"), "{said}");
+    let (error, details) = refusal(&format!("redis://{}/9999", endpoint.address())).await;
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{details}");
+    assert!(error.to_string().contains("database"), "{details}");
     Ok(())
 }
 
 pub(super) async fn protected_mode_is_named(backend: Arc<Redis>) -> CaseResult {
     let nodes = Nodes::new(&backend).await?;
     nodes.start(7001, "--protected-mode yes").await?;
-    let (error, said) = refusal(&nodes.url(7001)).await;
+    let (error, details) = refusal(&nodes.url(7001)).await;
     // The server closes the connection after its reply, and the client may notice that first.
-    assert!(matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unavailable), "{said}");
-    assert!(error.to_string().contains("protected mode"), "{said}");
+    assert!(matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unavailable), "{details}");
+    assert!(error.to_string().contains("protected mode"), "{details}");
     Ok(())
 }
 
@@ -186,9 +186,9 @@ pub(super) async fn a_replica_is_refused(backend: Arc<Redis>) -> CaseResult {
     for writable in ["no", "yes"] {
         let read_only = if writable == "yes" { "no" } else { "yes" };
         nodes.ask(7002, &["CONFIG", "SET", "replica-read-only", read_only]).await?;
-        let (error, said) = refusal(&nodes.url(7002)).await;
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "writable: {writable}: {said}");
-        assert!(error.to_string().contains("use the primary"), "{said}");
+        let (error, details) = refusal(&nodes.url(7002)).await;
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "writable: {writable}: {details}");
+        assert!(error.to_string().contains("use the primary"), "{details}");
     }
     // The primary became a replica while the store was open.
     let namespace = fresh();
@@ -249,11 +249,11 @@ pub(super) async fn what_is_no_redis_server_is_named(_: Arc<Redis>) -> CaseResul
         let serving = tokio::spawn(serve(listener, server));
         let url = format!("redis://app:secret@{address}");
         let refused = timeout(LONG / 2, refusal(&url)).await;
-        let (error, said) = refused.map_err(|_| Failure::new("opening never ends"))?;
+        let (error, details) = refused.map_err(|_| Failure::new("opening never ends"))?;
         serving.abort();
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
-        assert!(error.to_string().contains(&address.to_string()), "{said}");
-        assert!(error.to_string().contains(part), "{said}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{details}");
+        assert!(error.to_string().contains(&address.to_string()), "{details}");
+        assert!(error.to_string().contains(part), "{details}");
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseR
     let good = client.take(&name("good"), LONG).await?;
     let key = |name: &str| format!("{namespace}:lock:{name}");
     let reasons = ["the record of this lock is corrupt", "holds a foreign value"];
-    let is_corrupt = |said: &str| reasons.iter().any(|reason| said.contains(reason));
+    let is_corrupt = |message: &str| reasons.iter().any(|reason| message.contains(reason));
     endpoint.run(&["SET", &key("text"), "mine"]).await?;
     endpoint.run(&["HSET", &key("hash"), "mine", "1"]).await?;
     endpoint.run(&["HSET", &key("half"), "token", "7", "lease", "x"]).await?;
@@ -114,9 +114,9 @@ pub(super) async fn a_listing_scans_the_keys_once(backend: Arc<Redis>) -> CaseRe
                 for i = 1, 95 do redis.call('HSET', ARGV[1] .. i, 'token', i) end";
     endpoint.run(&["EVAL", fill, "0", &format!("{namespace}:lock:job ")]).await?;
     let scans = async || {
-        let said = endpoint.run(&["INFO", "commandstats"]).await?;
-        let said = <String as redis::FromRedisValue>::from_redis_value(said)?;
-        let scans = said.lines().find_map(|line| line.strip_prefix("cmdstat_scan:calls="));
+        let reply = endpoint.run(&["INFO", "commandstats"]).await?;
+        let reply = <String as redis::FromRedisValue>::from_redis_value(reply)?;
+        let scans = reply.lines().find_map(|line| line.strip_prefix("cmdstat_scan:calls="));
         let scans = scans.and_then(|rest| rest.split(',').next()).unwrap_or("0");
         CaseResult::Ok(scans.parse::<u64>()?)
     };
@@ -151,15 +151,15 @@ pub(super) async fn a_damaged_instance_hides_no_other(backend: Arc<Redis>) -> Ca
     let (good, here) = (presence(), presence());
     client.store().announce(&good, LONG).await?;
     let key = format!("{namespace}:instance:{}", here.holder.instance);
-    let (said, other) = (serde_json::to_string(&here)?, serde_json::to_string(&good)?);
+    let (text, other) = (serde_json::to_string(&here)?, serde_json::to_string(&good)?);
     for damage in [
         // These have no time to live, are not JSON, are another instance's announcement, have
         // another type, or are not at an instance's key.
-        vec!["SET", &key, &said],
+        vec!["SET", &key, &text],
         vec!["SET", &key, "mine", "PX", "100000"],
         vec!["SET", &key, &other, "PX", "100000"],
         vec!["HSET", &key, "mine", "1"],
-        vec!["SET", &format!("{key}:mine"), &said, "PX", "100000"],
+        vec!["SET", &format!("{key}:mine"), &text, "PX", "100000"],
     ] {
         endpoint.run(&damage).await?;
         let before = endpoint.run(&["DUMP", damage[1]]).await?;

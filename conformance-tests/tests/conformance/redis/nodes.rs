@@ -69,8 +69,8 @@ impl Nodes {
     /// Returns the server's answer to each line, which is one line each.
     pub(super) async fn ask_lines(&self, port: u16, lines: &[String]) -> CaseResult<Vec<String>> {
         let (product, lines) = (self.product, lines.join("\n"));
-        let said = self.shell(&format!("{product}-cli -p {port} <<'END'\n{lines}\nEND")).await?;
-        Ok(said.lines().map(|line| line.trim().to_owned()).collect())
+        let output = self.shell(&format!("{product}-cli -p {port} <<'END'\n{lines}\nEND")).await?;
+        Ok(output.lines().map(|line| line.trim().to_owned()).collect())
     }
 
     /// Starts a sentinel with those lines in its file.

@@ -114,7 +114,7 @@ pub(super) async fn connections_that_the_server_closed_are_left(backend: Arc<Red
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
     for url in [nodes.url(7001), url] {
         let client = open(&url, &namespace).await?;
-        // If writes wait for replicas, each of these has a connection of its own.
+        // If writes wait for replicas, each of these has its own connection.
         let opened = (0..8).map(|_| {
             let client = client.clone();
             async move {
@@ -152,7 +152,7 @@ pub(super) async fn a_renewal_that_no_replica_has_is_unknown(backend: Arc<Redis>
     for _ in 0..2 {
         let renewed = client.store().renew(&batch).await?;
         assert!(why(&renewed[0]).contains("0 of 1 replicas"), "{renewed:?}");
-        // The loss of a lease is reported without any replica.
+        // The report that a lease is lost needs no confirmation by replicas.
         assert_eq!(renewed[1], RenewOutcome::Lost);
     }
     nodes.signal(7002, "CONT").await?;
@@ -215,8 +215,8 @@ pub(super) async fn without_replicas_a_grant_is_given_back(backend: Arc<Redis>) 
     assert!(error.to_string().contains("wait_replicas"), "{error:?}");
     let record = client.get(&name("job")).await?.expect("it was granted");
     assert!(record.lease.is_none(), "{record:?}");
-    let (error, said) = refusal("redis+cluster://127.0.0.1:1?wait_replicas=1").await;
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{said}");
-    assert!(said.contains("cluster"), "{said}");
+    let (error, details) = refusal("redis+cluster://127.0.0.1:1?wait_replicas=1").await;
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{details}");
+    assert!(details.contains("cluster"), "{details}");
     Ok(())
 }

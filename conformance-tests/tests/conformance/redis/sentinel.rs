@@ -69,7 +69,7 @@ pub(super) async fn a_failover_by_sentinels_is_survived(backend: Arc<Redis>) -> 
     let last = client.take(&name("lost"), LONG).await?;
     nodes.signal(7001, "KILL").await?;
     let store = client.store();
-    // The same client continues on its own, and the holder that lost a grant is told so.
+    // The same client continues on its own, and the holder that lost a grant learns that.
     lost(retry_while_transient(|| store.renew_one(&last.name, last.lease, LONG)).await?);
     extended(retry_while_transient(|| store.renew_one(&kept.name, kept.lease, LONG)).await?);
     let options = client.options(LeaseId::new(), LONG);
@@ -80,16 +80,16 @@ pub(super) async fn a_failover_by_sentinels_is_survived(backend: Arc<Redis>) -> 
     assert_eq!(store.instances().await?.len(), 1);
     store.withdraw(here.holder.instance).await?;
     assert_eq!(store.instances().await?, []);
-    hints_go_on(&client, hints).await
+    hints_continue(&client, hints).await
 }
 
-/// Checks that the hints tell of an interruption, and then of changes again.
-async fn hints_go_on(client: &Client, mut hints: HintStream) -> CaseResult {
-    let patience = Duration::from_secs(100);
-    let first = timeout(patience, hints.next()).await;
+/// Checks that the hints report an interruption, and then changes again.
+async fn hints_continue(client: &Client, mut hints: HintStream) -> CaseResult {
+    let limit = Duration::from_secs(100);
+    let first = timeout(limit, hints.next()).await;
     let first = first.map_err(|_| Failure::new("the watch was not interrupted"))?;
     assert_eq!(first, Some(Hint::Anything));
-    let (changed, end) = (name("changed"), Instant::now() + patience);
+    let (changed, end) = (name("changed"), Instant::now() + limit);
     while Instant::now() < end {
         client.disable(&changed, "upkeep").await?;
         client.enable(&changed).await?;
@@ -99,7 +99,7 @@ async fn hints_go_on(client: &Client, mut hints: HintStream) -> CaseResult {
             }
         }
     }
-    Err(Failure::new("the watch does not go on"))
+    Err(Failure::new("the watch does not continue"))
 }
 
 pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) -> CaseResult {
@@ -122,16 +122,16 @@ pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) 
     let store = idle.store();
     let refused = retry_while_transient(|| store.acquire(&contended, &options)).await?;
     assert_eq!(held(refused).token, next.token);
-    let (error, said) = refusal(&nodes.url(7001)).await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
-    assert!(said.contains("replica"), "{said}");
+    let (error, details) = refusal(&nodes.url(7001)).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{details}");
+    assert!(details.contains("replica"), "{details}");
     Ok(())
 }
 
 pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
     backend: Arc<Redis>,
 ) -> CaseResult {
-    // Replica and sentinels have a user of their own, which is then disabled.
+    // The replica and the sentinels have their own user, which is then disabled.
     let options = "--requirepass secret --masteruser peer --masterauth p \
                    --user peer on '>p' '~*' '&*' +@all";
     let lines = "sentinel auth-user main peer\nsentinel auth-pass main p";
@@ -158,7 +158,7 @@ pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
     let end = Instant::now() + LONG / 2;
     while ask(7002, &expires).await? == before {
         if Instant::now() > end {
-            return Err(Failure::new("the holder stays with the old primary"));
+            return Err(Failure::new("the holder stays on the old primary"));
         }
         extended(
             retry_while_transient(|| client.store().renew_one(&taken.name, taken.lease, LONG))
@@ -174,7 +174,7 @@ pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
     let options = other.options(LeaseId::new(), LONG);
     assert_eq!(held(other.store().acquire(&taken.name, &options).await?).token, taken.token);
     // The watch has moved too.
-    hints_go_on(&client, hints).await
+    hints_continue(&client, hints).await
 }
 
 pub(super) async fn of_sentinels_that_disagree_the_latest_failover_counts(
@@ -237,9 +237,9 @@ pub(super) async fn what_is_wrong_with_sentinels_is_named(backend: Arc<Redis>) -
         (at(7011, "main/99"), ErrorKind::Invalid, "does not exist"),
         (nodes.url(7011), ErrorKind::Unavailable, "redis+sentinel"),
     ] {
-        let (error, said) = refusal(&url).await;
-        assert_eq!(error.kind(), kind, "{url}: {said}");
-        assert!(error.to_string().contains(part), "{url}: {said}");
+        let (error, details) = refusal(&url).await;
+        assert_eq!(error.kind(), kind, "{url}: {details}");
+        assert!(error.to_string().contains(part), "{url}: {details}");
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ pub(super) async fn open(url: &str, namespace: &Namespace) -> Result<Client> {
 /// Returns the error when the store is opened, and all its text.
 pub(super) async fn refusal(url: &str) -> (Error, String) {
     let error = RedisStore::connect(url, &options(&fresh())).await.expect_err("it opens");
-    let said = format!("{error:?} {error}");
-    assert!(!said.contains("secret"), "{said}");
-    (error, said)
+    let details = format!("{error:?} {error}");
+    assert!(!details.contains("secret"), "{details}");
+    (error, details)
 }

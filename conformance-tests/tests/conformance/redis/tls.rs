@@ -21,7 +21,7 @@ impl Secured {
     /// Starts a server. `clients` is `yes` if clients need a certificate, and `no` otherwise.
     async fn start(backend: &Arc<Redis>, clients: &str) -> CaseResult<Self> {
         backend.needs_containers()?;
-        let (signed, strange) = (Certificates::new()?, Certificates::new()?);
+        let (signed, other) = (Certificates::new()?, Certificates::new()?);
         let options = [
             "--port",
             "0",
@@ -45,11 +45,11 @@ impl Secured {
         let files = TempDir::new()?;
         for (file, text) in [
             ("ca", &signed.authority),
-            ("strange_ca", &strange.authority),
+            ("other_ca", &other.authority),
             ("cert", &signed.client.certificate),
             ("key", &signed.client.key),
-            ("strange_cert", &strange.client.certificate),
-            ("strange_key", &strange.client.key),
+            ("other_cert", &other.client.certificate),
+            ("other_key", &other.client.key),
         ] {
             fs::write(files.path().join(file), text)?;
         }
@@ -74,15 +74,15 @@ pub(super) async fn a_private_authority_is_trusted(backend: Arc<Redis>) -> CaseR
     client.give_back(&taken).await?;
     for (url, kind, part) in [
         (secured.url("rediss", &[]), ErrorKind::Denied, "certificate"),
-        (secured.url("rediss", &[("ca", "strange_ca")]), ErrorKind::Denied, "certificate"),
+        (secured.url("rediss", &[("ca", "other_ca")]), ErrorKind::Denied, "certificate"),
         (secured.url("redis", &[]), ErrorKind::Unavailable, "TLS"),
         (secured.url("redis", &[("ca", "ca")]), ErrorKind::Invalid, "rediss://"),
         (secured.url("rediss", &[("ca", "none")]), ErrorKind::Invalid, "cannot be read"),
         (secured.url("rediss", &[("ca", "key")]), ErrorKind::Invalid, "no certificate"),
     ] {
-        let (error, said) = refusal(&url).await;
-        assert_eq!(error.kind(), kind, "{url}: {said}");
-        assert!(error.to_string().contains(part), "{url}: {said}");
+        let (error, details) = refusal(&url).await;
+        assert_eq!(error.kind(), kind, "{url}: {details}");
+        assert!(error.to_string().contains(part), "{url}: {details}");
     }
     Ok(())
 }
@@ -92,17 +92,17 @@ pub(super) async fn clients_have_certificates(backend: Arc<Redis>) -> CaseResult
     let good = secured.url("rediss", &[("ca", "ca"), ("cert", "cert"), ("key", "key")]);
     let client = until_ready(|| async { open(&good, &fresh()).await }).await?;
     client.take(&name("job"), LONG).await?;
-    let strange =
-        secured.url("rediss", &[("ca", "ca"), ("cert", "strange_cert"), ("key", "strange_key")]);
-    for url in [secured.url("rediss", &[("ca", "ca")]), strange] {
-        let (error, said) = refusal(&url).await;
-        assert_eq!(error.kind(), ErrorKind::Denied, "{url}: {said}");
-        assert!(error.to_string().contains("cert"), "{url}: {said}");
+    let other =
+        secured.url("rediss", &[("ca", "ca"), ("cert", "other_cert"), ("key", "other_key")]);
+    for url in [secured.url("rediss", &[("ca", "ca")]), other] {
+        let (error, details) = refusal(&url).await;
+        assert_eq!(error.kind(), ErrorKind::Denied, "{url}: {details}");
+        assert!(error.to_string().contains("cert"), "{url}: {details}");
     }
     let half = secured.url("rediss", &[("ca", "ca"), ("cert", "cert")]);
-    let (error, said) = refusal(&half).await;
+    let (error, details) = refusal(&half).await;
     if error.kind() != ErrorKind::Invalid {
-        return Err(Failure::new(said));
+        return Err(Failure::new(details));
     }
     Ok(())
 }

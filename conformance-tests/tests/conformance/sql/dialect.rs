@@ -17,7 +17,7 @@ pub(crate) trait Dialect: Send + Sync + Sized + 'static {
     /// Starts a server in a container, and returns it with its URL.
     async fn start(image: &'static Image) -> Result<(Server, String)>;
 
-    /// Sets up a server; `in_container` tells whether it was started here or given by URL.
+    /// Sets up a server; `in_container` states whether it was started here or given by URL.
     async fn prepare(pool: &Self::Pool, in_container: bool) -> Result<()>;
 
     /// Returns the server's product and version.

@@ -21,7 +21,7 @@ pub(crate) use dialect::Dialect;
 pub(crate) struct SqlBackend<D: Dialect> {
     pub(crate) image: &'static Image,
     running: OnceLock<Running<D>>,
-    /// A server given by URL has no container, and [`Backend::stop`] removes it.
+    /// [`Backend::stop`] removes this container. A server given by URL has none.
     pub(crate) container: Mutex<Option<Server>>,
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Sqlite {
 enum Folder {
     /// The folder belongs to this process, and is removed with this value.
     Own(TempDir),
-    Anothers(PathBuf),
+    OfAnotherProcess(PathBuf),
 }
 
 impl Sqlite {
@@ -41,7 +41,7 @@ impl Sqlite {
     fn folder(&self) -> &Path {
         match self.folder.get() {
             Some(Folder::Own(folder)) => folder.path(),
-            Some(Folder::Anothers(folder)) => folder,
+            Some(Folder::OfAnotherProcess(folder)) => folder,
             None => panic!("the suite starts a backend before it uses it"),
         }
     }
@@ -117,7 +117,7 @@ impl OtherProcesses for Sqlite {
     }
 
     async fn attach(&self, address: &str) -> Result<Arc<dyn Backend>> {
-        let folder = Folder::Anothers(address.into()).into();
+        let folder = Folder::OfAnotherProcess(address.into()).into();
         Ok(Arc::new(Self { folder, ..Self::default() }))
     }
 }

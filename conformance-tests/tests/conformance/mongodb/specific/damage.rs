@@ -11,7 +11,7 @@ use leasehold_core::{
 };
 use mongodb::bson::{Bson, Document, doc};
 
-use super::support::{TTL, locks, new_locks, new_namespace, said};
+use super::support::{TTL, full_message, locks, new_locks, new_namespace};
 use crate::mongodb::backend::{MongoDb, options};
 
 pub(super) async fn foreign_collections(this: Arc<MongoDb>) -> CaseResult {
@@ -58,8 +58,8 @@ pub(super) async fn a_foreign_document(this: Arc<MongoDb>) -> CaseResult {
         doc! { "_id": "job", "token": 1_i64 },
     ] {
         locks.replace_one(doc! { "_id": "job" }, foreign.clone()).upsert(true).await?;
-        let asked = client.options(lease, TTL);
-        let error = client.store().acquire(&name, &asked).await.expect_err("it is not ours");
+        let request = client.options(lease, TTL);
+        let error = client.store().acquire(&name, &request).await.expect_err("it is not ours");
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         assert!(error.to_string().contains("\"job\""), "{error}");
         let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
@@ -95,10 +95,10 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
         let taken = client.take(&name, TTL).await?;
         let damage = doc! { "$set": { field: value.clone() } };
         locks.update_one(doc! { "_id": "damaged" }, damage).await?;
-        let asked = client.options(LeaseId::new(), TTL);
-        let error = client.store().acquire(&name, &asked).await.err();
+        let request = client.options(LeaseId::new(), TTL);
+        let error = client.store().acquire(&name, &request).await.err();
         let error = error.unwrap_or_else(|| panic!("{field}: {value} was accepted"));
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{field}: {}", said(&error));
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{field}: {}", full_message(&error));
         assert!(error.to_string().contains("\"damaged\""), "{field}: {error}");
         // The document is read and listed as corrupt, and does not hide other names.
         let shown = client.store().get(&name).await?.map(|record| record.state());
@@ -134,15 +134,16 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
     let mut more = doc! { "_id": "added", "more": "anything" };
     more.extend(sound);
     locks.insert_one(more).await?;
-    let asked = client.options(LeaseId::new(), TTL);
+    let request = client.options(LeaseId::new(), TTL);
     let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
     for error in [
-        client.store().acquire(&later, &asked).await.err(),
+        client.store().acquire(&later, &request).await.err(),
         client.store().disable(&later, &disable).await.err(),
     ] {
         let error = error.expect("a later version wrote it");
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", said(&error));
-        assert!(said(&error).contains("a later version of leasehold"), "{}", said(&error));
+        let message = full_message(&error);
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{message}");
+        assert!(message.contains("a later version of leasehold"), "{message}");
     }
     // A lease and a disable of a later version are not changed either.
     let ours = client.take(&LockName::new("ours")?, TTL).await?;
@@ -163,7 +164,8 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
         client.store().enable(&ours.name).await.err(),
     ] {
         let error = error.expect("a later version wrote it");
-        assert!(said(&error).contains("a later version of leasehold"), "{}", said(&error));
+        let message = full_message(&error);
+        assert!(message.contains("a later version of leasehold"), "{message}");
     }
     assert_eq!(locks.find_one(doc! { "_id": "ours" }).await?, before);
     // A grant keeps the fields that a later version added, and removes the mark of an earlier

@@ -8,7 +8,7 @@ use leasehold_conformance::CaseResult;
 use leasehold_core::ErrorKind;
 use tokio::time::timeout;
 
-use super::support::said;
+use super::support::full_message;
 use crate::fake_server::{Conduct, FakeServer};
 
 /// No call takes as long as this, unless it hangs.
@@ -27,7 +27,7 @@ pub(super) async fn no_mongodb() -> CaseResult {
         let error = opened.expect_err("this is not MongoDB");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{conduct:?}: {error}");
         assert!(error.to_string().contains("MongoDB"), "{conduct:?}: {error}");
-        assert!(!said(&error).contains("secret"), "{error}");
+        assert!(!full_message(&error).contains("secret"), "{error}");
     }
     Ok(())
 }

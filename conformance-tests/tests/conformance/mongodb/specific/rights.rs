@@ -13,7 +13,7 @@ use mongodb::bson::{Document, doc};
 use tokio::time::timeout;
 
 use super::instances::presence;
-use super::support::{LIMIT, TTL, said};
+use super::support::{LIMIT, TTL, full_message};
 use crate::mongodb::endpoint::{Endpoint, GUARDED};
 use crate::mongodb::probes::application;
 
@@ -33,9 +33,9 @@ pub(super) async fn users_and_their_rights() -> CaseResult {
         let error = MongoStore::connect(&url, &options).await.expect_err("the password is wrong");
         assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
         assert!(error.to_string().contains("authSource"), "{error}");
-        assert!(!said(&error).contains("mistake"), "{}", said(&error));
+        assert!(!full_message(&error).contains("mistake"), "{}", full_message(&error));
     }
-    let error = MongoStore::connect(endpoint.url(), &options).await.expect_err("nobody logged in");
+    let error = MongoStore::connect(endpoint.url(), &options).await.expect_err("no user logged in");
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
 
     let full = MongoStore::connect(&endpoint.url_as("full", "secret"), &options).await?;
@@ -46,8 +46,8 @@ pub(super) async fn users_and_their_rights() -> CaseResult {
     let reader = MongoStore::connect(&endpoint.url_as("reader", "secret"), &options).await?;
     let reader = Client::new(Arc::new(reader));
     assert_eq!(reader.get(&name).await?, None);
-    let asked = reader.options(LeaseId::new(), TTL);
-    let error = reader.store().acquire(&name, &asked).await.expect_err("it may only read");
+    let request = reader.options(LeaseId::new(), TTL);
+    let error = reader.store().acquire(&name, &request).await.expect_err("it may only read");
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     assert!(error.to_string().contains("readWrite"), "{error}");
     let error = reader.store().renew_one(&name, LeaseId::new(), TTL).await;

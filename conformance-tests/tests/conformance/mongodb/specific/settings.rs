@@ -65,15 +65,15 @@ pub(super) async fn values(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     for text in ["$$NOW", "$$ROOT", "$_id", "$token", "$a.b", "{\"$gt\": \"\"}", "a.$[].b"] {
         let name = LockName::new(text)?;
-        let mut asked = client.options(LeaseId::new(), TTL);
-        asked.holder = asked.holder.with_label(text);
-        client.store().acquire(&name, &asked).await?;
+        let mut request = client.options(LeaseId::new(), TTL);
+        request.holder = request.holder.with_label(text);
+        client.store().acquire(&name, &request).await?;
         let by = Some(text.to_owned());
         let disable = DisableOptions { reason: Reason::new(text)?, by };
         client.store().disable(&name, &disable).await?;
         let record = client.get(&name).await?.expect("it is on record");
         let lease = record.lease.expect("the lease is in force");
-        assert_eq!((lease.id, &lease.holder), (asked.lease, &asked.holder));
+        assert_eq!((lease.id, &lease.holder), (request.lease, &request.holder));
         assert_eq!(lease.ending.as_ref().map(Reason::as_str), Some(text));
         let disabled = record.disabled.expect("it is disabled");
         assert_eq!((disabled.reason.as_str(), disabled.by.as_deref()), (text, Some(text)));

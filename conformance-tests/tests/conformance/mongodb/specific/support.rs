@@ -14,7 +14,7 @@ use crate::mongodb::endpoint::Endpoint;
 
 pub(super) const TTL: Duration = Duration::from_secs(400);
 
-/// This is much longer than anything takes that ends at all.
+/// Any call that does not hang takes much less time than this.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn new_namespace() -> Result<Namespace> {
@@ -40,12 +40,12 @@ pub(super) async fn new_locks(
 }
 
 /// Returns the error with all its causes.
-pub(super) fn said(error: &Error) -> String {
-    let mut said = error.to_string();
+pub(super) fn full_message(error: &Error) -> String {
+    let mut message = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        said.push_str(&format!(": {error}"));
+        message.push_str(&format!(": {error}"));
         cause = error.source();
     }
-    said
+    message
 }

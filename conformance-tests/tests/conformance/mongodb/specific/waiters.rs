@@ -52,8 +52,8 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
             tokio::spawn(async move {
                 while !ended.load(Ordering::SeqCst) {
                     // If the attempt was refused, or too many calls are waiting, it is repeated.
-                    let asked = client.options(LeaseId::new(), TTL);
-                    _ = client.store().acquire(&name, &asked).await;
+                    let request = client.options(LeaseId::new(), TTL);
+                    _ = client.store().acquire(&name, &request).await;
                 }
             })
         })
@@ -101,8 +101,8 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     let taken = other.take(&name, TTL).await?;
     other.disable(&job, "upkeep").await?;
     let ask = async |name: &LockName| {
-        let asked = client.options(LeaseId::new(), TTL);
-        client.store().acquire(name, &asked).await
+        let request = client.options(LeaseId::new(), TTL);
+        client.store().acquire(name, &request).await
     };
     held(ask(&name).await?);
     ask(&job).await?;
@@ -111,9 +111,9 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
         assert_eq!(held(ask(&name).await?).token, taken.token);
         ask(&job).await?;
     }
-    let asked = commands.lock().clone();
-    assert_eq!(asked, HashMap::from([("aggregate".to_owned(), 20)]));
-    // Nothing is decided by the remembered names.
+    let counts = commands.lock().clone();
+    assert_eq!(counts, HashMap::from([("aggregate".to_owned(), 20)]));
+    // No decision depends on the remembered names.
     other.give_back(&taken).await?;
     other.enable(&job).await?;
     assert!(granted(ask(&name).await?).token > taken.token);
@@ -145,12 +145,12 @@ pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
         Client::new(Arc::new(MongoStore::from_database(database, &options(&namespace)).await?));
     let (name, lease) = (LockName::new("job")?, LeaseId::new());
     let taken = other.take(&name, TTL).await?;
-    let asked = client.options(lease, TTL);
-    held(client.store().acquire(&name, &asked).await?);
+    let request = client.options(lease, TTL);
+    held(client.store().acquire(&name, &request).await?);
     other.give_back(&taken).await?;
-    let first = granted(other.store().acquire(&name, &asked).await?);
+    let first = granted(other.store().acquire(&name, &request).await?);
     concerns.lock().clear();
-    let again = granted(client.store().acquire(&name, &asked).await?);
+    let again = granted(client.store().acquire(&name, &request).await?);
     assert_eq!(again.token, first.token);
     assert!(again.left <= TTL);
     let sent = concerns.lock().clone();
@@ -192,9 +192,9 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
     assert!(before > 0, "the table is not that of the server");
     let namespace = new_namespace()?;
     let url = format!("{}&maxIdleTimeMS=500", endpoint.url());
-    let asked = OpenOptions { max_connections: "1".parse().ok(), ..options(&namespace) };
-    for (asked, most) in [(asked, 3), (options(&namespace), 16)] {
-        let store = MongoStore::connect(&url, &asked).await?;
+    let limited = OpenOptions { max_connections: "1".parse().ok(), ..options(&namespace) };
+    for (open_options, most) in [(limited, 3), (options(&namespace), 16)] {
+        let store = MongoStore::connect(&url, &open_options).await?;
         let client = Client::new(Arc::new(store));
         let hints = client.watch().await?;
         let names: Vec<_> = (0..40)
@@ -220,7 +220,7 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
             sleep(Duration::from_millis(100)).await;
         }
         drop(hints);
-        // Heartbeats have a client of their own, which also has a watch.
+        // Heartbeats have their own client, which also has a watch.
         let kept = Kept::start(Arc::clone(client.store()), Settings::new()).await?;
         let begun = Instant::now();
         loop {

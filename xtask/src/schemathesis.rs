@@ -1,4 +1,5 @@
-//! The HTTP API against its own description: schemathesis asks a running server all sorts of things.
+//! Checks the HTTP API against its own description: schemathesis sends many kinds of requests to a
+//! running server.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -12,15 +13,15 @@ const SCHEMATHESIS: &str = "4.32.5";
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// Builds the server, with no other store than memory, and checks it.
-pub(crate) fn api() -> Result<()> {
+/// Builds the server with only the memory store, and checks it.
+pub(crate) fn build_and_check() -> Result<()> {
     let package = ["build", "--package", "leasehold-cli", "--no-default-features"];
     cargo(&[&package[..], &["--features", "http"]].concat(), &[])?;
     check()
 }
 
-/// Checks the whole description but the stream of changes, whose answer has no end. The server is
-/// the one that was built last: the tests of the command line build it too.
+/// Checks the whole description except the stream of changes, whose response has no end. The server
+/// is the one that was built last: the tests of the command line build it too.
 pub(crate) fn check() -> Result<()> {
     let schemathesis = tools::install("schemathesis", "schemathesis", SCHEMATHESIS)?;
     let server = Server::start()?;
@@ -29,19 +30,19 @@ pub(crate) fn check() -> Result<()> {
         .args(["run", &format!("{}/openapi.json", server.url), "--url", &server.url])
         .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
         .args(["--exclude-path", "/v1/events", "--phases", "examples,coverage,fuzzing"])
-        // Lengths are in bytes here, and in characters there.
+        // The server limits lengths in bytes, and the description in characters.
         .args(["--generation-codec", "ascii"])
         .args(["--max-examples", "200", "--seed", "1", "--continue-on-failure"])
         .current_dir(target()?)
         .status()
         .context("cannot run schemathesis")?;
     if !status.success() {
-        bail!("the API is not what its description says ({status})");
+        bail!("the API differs from its description ({status})");
     }
     Ok(())
 }
 
-/// `leasehold serve`, ended when dropped.
+/// A process of `leasehold serve`, which ends when this is dropped.
 struct Server {
     child: Child,
     url: String,
@@ -57,14 +58,14 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot run leasehold serve")?;
-        let mut said = String::new();
+        let mut printed = String::new();
         let stdout = child.stdout.take();
         let mut server = Self { child, url: String::new() };
         if let Some(stdout) = stdout {
-            BufReader::new(stdout).read_line(&mut said)?;
+            BufReader::new(stdout).read_line(&mut printed)?;
         }
-        let url = said.trim().strip_prefix("listening on ");
-        server.url = url.with_context(|| format!("serve said {said:?}"))?.to_owned();
+        let url = printed.trim().strip_prefix("listening on ");
+        server.url = url.with_context(|| format!("serve printed {printed:?}"))?.to_owned();
         Ok(server)
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn enabled(outcome: &EnableOutcome) -> String {
     }
 }
 
-/// Describes a record. `of` says whose lease it is.
+/// Describes a record. `of` returns the attempt that has a lease.
 pub(super) fn record(record: Option<&LockRecord>, of: impl Fn(LeaseId) -> String) -> String {
     let Some(record) = record else { return "no record".to_owned() };
     let mut words = match &record.lease {

@@ -1,4 +1,4 @@
-//! Plays the steps of a sequence, and checks each answer against the model.
+//! Runs the steps of a sequence, and checks each answer against the model.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -9,37 +9,37 @@ use leasehold_core::{
 };
 use tokio::time::sleep;
 
+use super::describe;
 use super::step::{ATTEMPTS, Delivery, Move, NAMES, Renewal, Step, Ttl, name_of};
-use super::words;
 use crate::client::retry_while_busy;
 use crate::model::{Attempt, Model, Precision, Window, Wrong};
 use crate::{Client, Ctx};
 
-/// A stage has the store and the clients with which sequences are played. Each sequence has names
-/// of its own.
-pub(super) struct Stage {
+/// A runner has the store and the clients with which sequences run. Each sequence has its own
+/// names.
+pub(super) struct Runner {
     pub(super) clients: Vec<Client>,
     pub(super) ctx: Ctx,
 }
 
-/// This is the end of a sequence without a wrong answer.
+/// This is how a sequence without a wrong answer ended.
 #[derive(Debug, PartialEq)]
-pub(super) enum Played {
-    ToItsEnd,
+pub(super) enum Completion {
+    Complete,
     /// The store itself lost an answer, so that the request may take effect at any time.
-    UntilAnUnknownOutcome,
+    UnknownOutcome,
 }
 
 /// This sequence has a wrong answer.
 #[derive(Clone, Debug)]
-pub(super) struct Flaw {
+pub(super) struct WrongAnswer {
     /// This step has the wrong answer.
     pub(super) at: usize,
-    /// This text says what happened until then and what is wrong.
-    pub(super) story: String,
+    /// This text describes the steps before the wrong answer, and why it is wrong.
+    pub(super) report: String,
 }
 
-/// A step was not played to its end for this reason.
+/// This is the reason why a step did not complete.
 enum Stop {
     Unknown,
     Wrong(String),
@@ -51,43 +51,43 @@ impl From<Error> for Stop {
     }
 }
 
-impl Stage {
-    /// Plays the sequence on names that begin with `prefix`, which nothing else may use.
-    pub(super) async fn play(
+impl Runner {
+    /// Runs the sequence on names that begin with `prefix`, which nothing else may use.
+    pub(super) async fn run(
         &self,
         prefix: &str,
         sequence: &[Move],
-    ) -> std::result::Result<Played, Flaw> {
-        let mut play = Play::new(self, prefix);
+    ) -> std::result::Result<Completion, WrongAnswer> {
+        let mut run = Run::new(self, prefix);
         for (at, one) in sequence.iter().enumerate() {
-            let since = play.began.elapsed().as_millis();
-            let _ = write!(play.story, "\n{since:6} ms  {}", words::step(&one.step));
-            match play.step(one).await {
+            let since = run.began.elapsed().as_millis();
+            let _ = write!(run.report, "\n{since:6} ms  {}", describe::step(&one.step));
+            match run.step(one).await {
                 Ok(()) => {}
-                Err(Stop::Unknown) => return Ok(Played::UntilAnUnknownOutcome),
+                Err(Stop::Unknown) => return Ok(Completion::UnknownOutcome),
                 Err(Stop::Wrong(why)) => {
-                    return Err(Flaw { at, story: format!("{}\n{why}", play.story) });
+                    return Err(WrongAnswer { at, report: format!("{}\n{why}", run.report) });
                 }
             }
         }
-        Ok(Played::ToItsEnd)
+        Ok(Completion::Complete)
     }
 }
 
-struct Play<'a> {
-    stage: &'a Stage,
+struct Run<'a> {
+    runner: &'a Runner,
     prefix: &'a str,
     names: Vec<LockName>,
     models: Vec<Model>,
     attempts: Vec<Attempt>,
     began: Instant,
-    story: String,
+    report: String,
 }
 
-/// Makes a call that writes, unless its request is to be lost. Returns the answer, or `None` if it
+/// Makes a call that writes, unless its request must get lost. Returns the answer, or `None` if it
 /// was lost, and the time around the call.
 macro_rules! call {
-    ($play:expr, $delivery:expr, $call:expr) => {{
+    ($run:expr, $delivery:expr, $call:expr) => {{
         let before = Instant::now();
         let answer = match $delivery {
             Delivery::RequestLost => None,
@@ -96,36 +96,36 @@ macro_rules! call {
             }
             Delivery::Answered => retry_while_busy!($call, ErrorKind::Unavailable).map(Some)?,
         };
-        (answer, $play.window(before))
+        (answer, $run.window(before))
     }};
 }
 
-impl<'a> Play<'a> {
-    fn new(stage: &'a Stage, prefix: &'a str) -> Self {
+impl<'a> Run<'a> {
+    fn new(runner: &'a Runner, prefix: &'a str) -> Self {
         let attempt = |number: usize| Attempt {
             number,
             id: LeaseId::new(),
-            holder: stage.clients[number / NAMES.len() % stage.clients.len()].holder().clone(),
+            holder: runner.clients[number / NAMES.len() % runner.clients.len()].holder().clone(),
         };
         Self {
-            stage,
+            runner,
             prefix,
-            names: NAMES.iter().map(|name| stage.ctx.name(&format!("{prefix}{name}"))).collect(),
+            names: NAMES.iter().map(|name| runner.ctx.name(&format!("{prefix}{name}"))).collect(),
             models: NAMES.iter().map(|_| Model::unused()).collect(),
             attempts: (0..ATTEMPTS).map(attempt).collect(),
             began: Instant::now(),
-            story: String::new(),
+            report: String::new(),
         }
     }
 
     fn window(&self, before: Instant) -> Window {
-        let ctx = &self.stage.ctx;
+        let ctx = &self.runner.ctx;
         let precision = Precision { step: ctx.coarseness(), notices: ctx.end_noticed() };
         Window { before, after: Instant::now(), precision }
     }
 
     fn ttl(&self, ttl: Ttl) -> Duration {
-        let ctx = &self.stage.ctx;
+        let ctx = &self.runner.ctx;
         match ttl {
             Ttl::Short => ctx.short_ttl(),
             Ttl::Double => ctx.in_steps(ctx.short_ttl() * 2),
@@ -133,10 +133,10 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Adds an answer to the story, or that there was none.
+    /// Adds an answer to the report, or that there was no answer.
     fn note(&mut self, answer: Option<String>) {
-        self.story += ": ";
-        self.story += answer.as_deref().unwrap_or("no answer");
+        self.report += ": ";
+        self.report += answer.as_deref().unwrap_or("no answer");
     }
 
     /// Checks that the model agrees with the answer for that name.
@@ -151,7 +151,7 @@ impl<'a> Play<'a> {
     }
 
     async fn step(&mut self, one: &Move) -> std::result::Result<(), Stop> {
-        let (clients, delivery) = (&self.stage.clients, one.delivery);
+        let (clients, delivery) = (&self.runner.clients, one.delivery);
         match &one.step {
             Step::Pass { quarters } => {
                 sleep(self.ttl(Ttl::Short) * *quarters / 4).await;
@@ -164,7 +164,7 @@ impl<'a> Play<'a> {
             Step::Enable { client, name } => {
                 let (store, lock) = (clients[*client].store(), &self.names[*name]);
                 let (answer, at) = call!(self, delivery, store.enable(lock));
-                self.note(answer.as_ref().map(words::enabled));
+                self.note(answer.as_ref().map(describe::enabled));
                 Self::agreed(*name, self.models[*name].enable(answer.as_ref(), at))
             }
             Step::Disable { client, name, reason } => {
@@ -172,7 +172,7 @@ impl<'a> Play<'a> {
                 let by = (*client > 0).then(|| format!("operator {client}"));
                 let options = DisableOptions { reason: Reason::new(reason.to_string())?, by };
                 let (answer, at) = call!(self, delivery, store.disable(lock, &options));
-                self.note(answer.as_ref().map(words::disabled));
+                self.note(answer.as_ref().map(describe::disabled));
                 Self::agreed(*name, self.models[*name].disable(&options, answer.as_ref(), at))
             }
             Step::Release { client, attempt, elsewhere } => {
@@ -180,7 +180,7 @@ impl<'a> Play<'a> {
                 let (store, lock) = (clients[*client].store(), &self.names[name]);
                 let id = self.attempts[*attempt].id;
                 let (answer, at) = call!(self, delivery, store.release(lock, id));
-                self.note(answer.as_ref().map(words::released));
+                self.note(answer.as_ref().map(describe::released));
                 Self::agreed(name, self.models[name].release(id, answer.as_ref(), at))
             }
             Step::Acquire { client, attempt, ttl } => {
@@ -188,10 +188,10 @@ impl<'a> Play<'a> {
                 let (store, lock) = (clients[*client].store(), &self.names[name]);
                 let (by, ttl) = (&self.attempts[*attempt], self.ttl(*ttl));
                 // A retry over another connection is for the same holder.
-                let asked = AcquireOptions { lease: by.id, holder: by.holder.clone(), ttl };
-                let (answer, at) = call!(self, delivery, store.acquire(lock, &asked));
+                let options = AcquireOptions { lease: by.id, holder: by.holder.clone(), ttl };
+                let (answer, at) = call!(self, delivery, store.acquire(lock, &options));
                 let verdict = self.models[name].acquire(by, ttl, answer.as_ref(), at);
-                self.note(answer.as_ref().map(words::acquired));
+                self.note(answer.as_ref().map(describe::acquired));
                 Self::agreed(name, verdict)
             }
         }
@@ -213,16 +213,16 @@ impl<'a> Play<'a> {
             .collect();
         let (answers, at) = call!(self, delivery, client.store().renew(&renewals));
         let words = |answers: &Vec<_>| {
-            answers.iter().map(words::renewed).collect::<Vec<String>>().join(" and ")
+            answers.iter().map(describe::renewed).collect::<Vec<String>>().join(" and ")
         };
         self.note(answers.as_ref().map(words));
         if answers.as_ref().is_some_and(|answers| answers.len() != batch.len()) {
             return Err(Stop::Wrong("The number of answers differs.".to_owned()));
         }
-        for (number, (one, asked)) in batch.iter().zip(&renewals).enumerate() {
+        for (number, (one, renewal)) in batch.iter().zip(&renewals).enumerate() {
             let name = name_of(one.attempt, one.elsewhere);
             let answer = answers.as_ref().map(|answers| &answers[number]);
-            Self::agreed(name, self.models[name].renew(asked.lease, asked.ttl, answer, at))?;
+            Self::agreed(name, self.models[name].renew(renewal.lease, renewal.ttl, answer, at))?;
         }
         Ok(())
     }
@@ -249,8 +249,8 @@ impl<'a> Play<'a> {
             attempt
                 .map_or_else(|| "another client".to_owned(), |attempt| attempt.number.to_string())
         };
-        let told = format!("{:?} is {}", NAMES[name], words::record(record, number));
-        self.note(Some(told));
+        let line = format!("{:?} is {}", NAMES[name], describe::record(record, number));
+        self.note(Some(line));
         Self::agreed(name, self.models[name].see(record, at))
     }
 
@@ -270,7 +270,7 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// The model says how long this may take.
+    /// Waits until no short lease of the name is in force. The model limits how long this may take.
     async fn outlast(&mut self, client: &Client, name: usize) -> std::result::Result<(), Stop> {
         let soon = self.ttl(Ttl::Double) * 2;
         while let Some(record) = self.get(client, name).await?

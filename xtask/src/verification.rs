@@ -1,4 +1,4 @@
-//! The programs of `verification/examples`, optimized.
+//! Runs the programs of `verification/examples`, optimized.
 
 use anyhow::Result;
 use clap::Args;
@@ -6,16 +6,16 @@ use clap::Args;
 use crate::setup;
 use crate::workspace::cargo;
 
-/// What is handed on to the program.
+/// The arguments for the program.
 #[derive(Args)]
 #[command(disable_help_flag = true)]
-pub(crate) struct Given {
+pub(crate) struct Arguments {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
 }
 
-/// Runs one of them.
-pub(crate) fn run(program: &str, given: &Given) -> Result<()> {
+/// Runs one of the programs.
+pub(crate) fn run(program: &str, given: &Arguments) -> Result<()> {
     setup::c_compiler()?;
     let package = ["run", "--release", "--package", "leasehold-verification", "--all-features"];
     let given: Vec<_> = given.arguments.iter().map(String::as_str).collect();
