@@ -243,7 +243,7 @@ impl MySql {
     }
 
     /// Returns the sessions that have the user-level locks of that namespace's holders.
-    pub(super) async fn keepers(&self, pair: &Pair) -> CaseResult<Vec<i64>> {
+    pub(super) async fn owners(&self, pair: &Pair) -> CaseResult<Vec<i64>> {
         let holder = pair.holder.holder().instance.simple().to_string();
         // The other part of the lock's name depends on the database, and any session that waits
         // shows it.
