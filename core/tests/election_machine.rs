@@ -24,7 +24,7 @@ fn at(millis: u64) -> Moment {
 }
 
 fn granted(sent: u64, token: u64) -> Event {
-    let grant = Grant { token: FencingToken::new(token).unwrap(), left: timing().ttl };
+    let grant = Grant::new(FencingToken::new(token).unwrap(), timing().ttl);
     Event::Lease(LeaseEvent::AcquireReplied { sent: at(sent), reply: AcquireReply::Granted(grant) })
 }
 
@@ -117,7 +117,7 @@ fn the_first_backoff_is_short_with_a_long_ttl() {
     assert_eq!((wake.at, wake.jitter), (at(1_010), second / 2));
     // The same pause comes before a retry after a late grant, and before a retry of its release.
     machine.handle(Event::TICK, at(2_000));
-    let grant = Grant { token: FencingToken::new(1).unwrap(), left: timing.margin };
+    let grant = Grant::new(FencingToken::new(1).unwrap(), timing.margin);
     machine.handle(acquire_replied(2_000, AcquireReply::Granted(grant)), at(2_010));
     machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: false }), at(2_020));
     assert_eq!(machine.next_tick().unwrap().at, at(3_020));
@@ -170,7 +170,7 @@ fn a_partly_elapsed_lease_is_renewed_before_step_down() {
     machine.handle(acquire_replied(0, AcquireReply::Failed), at(6_000));
     machine.handle(Event::TICK, at(8_000));
     let left = Duration::from_secs(7);
-    let grant = Grant { token: FencingToken::new(1).unwrap(), left };
+    let grant = Grant::new(FencingToken::new(1).unwrap(), left);
     let actions = machine.handle(acquire_replied(8_000, AcquireReply::Granted(grant)), at(8_010));
     let [Action::Start { .. }, Action::Send(Request::Renew(window))] = actions[..] else {
         panic!("{actions:?}")

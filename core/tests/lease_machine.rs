@@ -31,7 +31,7 @@ fn replied(sent: u64, reply: AcquireReply) -> Event {
 }
 
 fn granted(sent: u64) -> Event {
-    let grant = Grant { token: FencingToken::new(1).unwrap(), left: timing().ttl };
+    let grant = Grant::new(FencingToken::new(1).unwrap(), timing().ttl);
     replied(sent, AcquireReply::Granted(grant))
 }
 

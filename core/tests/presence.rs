@@ -67,7 +67,7 @@ async fn a_crashed_instance_is_listed_for_one_ttl() {
     let store = MemoryStore::with_clock(clock.clone());
     let observer = client(store.clone(), &clock);
     let gone = client(store.clone(), &clock);
-    let presence = Presence { holder: gone.holder().clone(), campaigns: Vec::new(), unlisted: 0 };
+    let presence = Presence::new(gone.holder().clone(), Vec::new());
     store.announce(&presence, Duration::from_secs(15)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(14_999)).await;
     assert!(names_of(&observer, &gone).await.is_some());

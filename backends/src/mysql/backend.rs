@@ -44,9 +44,7 @@ impl MySql {
                 .bind(id.as_bytes())
         };
         match self.write(Purpose::Renew, statement).await? {
-            EXTENDED => {
-                Ok(RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) })
-            }
+            EXTENDED => Ok(RenewOutcome::extended(Duration::from_micros(ttl.unsigned_abs()))),
             NOT_EXTENDED => {
                 let record = self.find_record(Purpose::Renew, &lease.name).await?;
                 Ok(record.map_or(RenewOutcome::Lost, |record| renew_outcome(record, lease.lease)))
@@ -86,14 +84,7 @@ impl Backend for MySql {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            min_ttl: Duration::from_millis(50),
-            ttl_step: Duration::from_micros(1),
-            clock: StoreClock::Server,
-            reach: Reach::Network,
-            wake: Wake::Poll(watch::INTERVAL),
-            renew_batch: 500,
-        }
+        Capabilities::new(StoreClock::Server, Reach::Network, Wake::Poll(watch::INTERVAL))
     }
 
     async fn acquire(
@@ -131,7 +122,7 @@ impl Backend for MySql {
         let token = self.write(Purpose::Acquire, statement).await?;
         let decision = if token > 0 {
             let left = Duration::from_micros(ttl.unsigned_abs());
-            Decision::Done(Grant { token: FencingToken::new(token)?, left })
+            Decision::Done(Grant::new(FencingToken::new(token)?, left))
         } else {
             self.refused(name).await?
         };

@@ -40,14 +40,7 @@ impl Backend for Postgres {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            min_ttl: Duration::from_millis(50),
-            ttl_step: Duration::from_micros(1),
-            clock: StoreClock::Server,
-            reach: Reach::Network,
-            wake: Wake::Push,
-            renew_batch: 500,
-        }
+        Capabilities::new(StoreClock::Server, Reach::Network, Wake::Push)
     }
 
     async fn acquire(
@@ -73,7 +66,7 @@ impl Backend for Postgres {
             Decision::Done(LockRecord { token: Some(token), .. }) => {
                 // Counted from when the server decided, however long ago that is.
                 let left = Duration::from_micros(ttl.unsigned_abs());
-                Decision::Done(Grant { token, left })
+                Decision::Done(Grant::new(token, left))
             }
             Decision::Done(_) => {
                 return Err(self.corrupt_row(CorruptRecord::new("the record contradicts itself")));

@@ -23,14 +23,7 @@ impl Backend for Sqlite {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            min_ttl: Duration::from_millis(50),
-            ttl_step: Duration::from_micros(1),
-            clock: StoreClock::Machine,
-            reach: self.reach,
-            wake: Wake::Poll(watch::INTERVAL),
-            renew_batch: 500,
-        }
+        Capabilities::new(StoreClock::Machine, self.reach, Wake::Poll(watch::INTERVAL))
     }
 
     async fn acquire(
@@ -59,7 +52,7 @@ impl Backend for Sqlite {
                 let token = get(&row, "token").and_then(token);
                 let token = token.map_err(|corrupt| self.corrupt_row(corrupt))?;
                 let token = token.ok_or_else(|| self.contradiction())?;
-                return Ok(Decision::Done(Grant { token, left: duration(ttl) }));
+                return Ok(Decision::Done(Grant::new(token, duration(ttl))));
             }
             let record = self.stored_lock(connection, name, now).await?;
             if record.lease.is_none() && record.disabled.is_none() {

@@ -44,7 +44,10 @@ pub(super) fn record(
         }
         let (reason, by) = (get(row, "disabled_reason")?, get(row, "disabled_by")?);
         let disabled = row::disabled(reason, by, get(row, "disabled_at")?, now.wall)?;
-        Ok(LockRecord { name: name.clone(), token, lease, disabled, corrupt: None })
+        Ok(LockRecord::unused(name.clone())
+            .with_token(token)
+            .with_lease(lease)
+            .with_disabled(disabled))
     };
     parse().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name))
 }

@@ -41,11 +41,11 @@ fn name(text: &str) -> LockName {
 }
 
 fn asking(lease: LeaseId) -> AcquireOptions {
-    AcquireOptions { lease, holder: Holder::current(), ttl: TTL }
+    AcquireOptions::new(lease, Holder::current(), TTL)
 }
 
 fn disabling(reason: &str) -> DisableOptions {
-    DisableOptions { reason: Reason::new(reason).unwrap(), by: None }
+    DisableOptions::new(Reason::new(reason).unwrap())
 }
 
 async fn grant(store: &SqliteStore, lock: &str, lease: LeaseId) -> Grant {

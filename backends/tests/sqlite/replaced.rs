@@ -55,7 +55,7 @@ async fn leases_in_a_file_that_is_deleted_or_replaced_are_lost() {
             let store = if application { on_own_pool(&path).await } else { open(&path).await };
             let lease = LeaseId::new();
             grant(&store, "a", lease).await;
-            let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+            let renewal = RenewOptions::new(name("a"), lease, TTL);
             let renewed = store.renew(std::slice::from_ref(&renewal)).await.unwrap();
             assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{what}");
 
@@ -141,7 +141,7 @@ async fn a_file_that_is_put_back_is_used_again() {
         store.acquire(&name("b"), &asking(LeaseId::new())).await.unwrap_err();
     }
     fs::rename(&away, &path).unwrap();
-    let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+    let renewal = RenewOptions::new(name("a"), lease, TTL);
     for _ in 0..8 {
         let renewed = store.renew(std::slice::from_ref(&renewal)).await.unwrap();
         assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
@@ -163,7 +163,7 @@ async fn an_application_may_close_its_connections() {
             let connection = pool.acquire().await.unwrap();
             sqlx::Connection::close(connection.detach()).await.unwrap();
         }
-        let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+        let renewal = RenewOptions::new(name("a"), lease, TTL);
         let renewed = store.renew(&[renewal]).await.unwrap();
         assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
     }

@@ -7,8 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use crate::{asking, grant, name, open, place};
 
-const REQUIRED: fn() -> OpenOptions =
-    || OpenOptions { schema: Schema::Require, ..OpenOptions::default() };
+const REQUIRED: fn() -> OpenOptions = || OpenOptions::default().with_schema(Schema::Require);
 
 async fn plain_pool(path: &std::path::Path) -> SqlitePool {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
@@ -72,7 +71,7 @@ async fn missing_tables_are_created_only_if_allowed() {
 
 #[tokio::test]
 async fn the_printed_schema_equals_the_created_one() {
-    let options = OpenOptions { namespace: Namespace::new("app_2").unwrap(), ..Default::default() };
+    let options = OpenOptions::default().with_namespace(Namespace::new("app_2").unwrap());
     let script = leasehold::url::schema("sqlite:x", &options).unwrap();
     assert_eq!(script, SqliteStore::schema(&options.namespace).unwrap());
     assert!(script.contains("app_2_locks"));
@@ -87,8 +86,7 @@ async fn another_table_of_that_name_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(error.to_string().contains("leasehold_locks"), "{error}");
 
-    let options =
-        OpenOptions { namespace: Namespace::new("sqlite").unwrap(), ..Default::default() };
+    let options = OpenOptions::default().with_namespace(Namespace::new("sqlite").unwrap());
     assert!(SqliteStore::open(&path, &options).await.unwrap_err().is_invalid());
 }
 
@@ -124,7 +122,7 @@ async fn schema_1_is_used_or_upgraded_to_2() {
     let store = SqliteStore::from_pool(pool.clone(), &REQUIRED()).await.unwrap();
     let lease = LeaseId::new();
     let first = grant(&store, "a", lease).await;
-    let renewal = RenewOptions { name: name("a"), lease, ttl: crate::TTL };
+    let renewal = RenewOptions::new(name("a"), lease, crate::TTL);
     let renewed = store.renew(&[renewal]).await.unwrap();
     assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
     assert_eq!(store.list(&Default::default()).await.unwrap().len(), 1);
@@ -146,10 +144,8 @@ async fn a_lease_row_reused_by_schema_1_is_valid_in_other_containers() {
     let pool = first_schema(&path, "").await;
     let old = SqliteStore::from_pool(pool, &REQUIRED()).await.unwrap();
     let new = open(&path).await;
-    let short = leasehold::AcquireOptions {
-        ttl: std::time::Duration::from_millis(50),
-        ..asking(LeaseId::new())
-    };
+    let mut short = asking(LeaseId::new());
+    short.ttl = std::time::Duration::from_millis(50);
     let granted = new.acquire(&name("a"), &short).await.unwrap();
     assert!(matches!(granted, AcquireOutcome::Granted(_)), "{granted:?}");
     while let AcquireOutcome::Held(held) =
@@ -264,7 +260,7 @@ async fn a_table_dropped_at_run_time_is_reported() {
 async fn namespaces_in_one_file_are_separate() {
     let (_folder, path) = place();
     let one = open(&path).await;
-    let options = OpenOptions { namespace: Namespace::new("two").unwrap(), ..Default::default() };
+    let options = OpenOptions::default().with_namespace(Namespace::new("two").unwrap());
     let two = SqliteStore::open(&path, &options).await.unwrap();
     grant(&one, "a", LeaseId::new()).await;
     assert!(two.get(&name("a")).await.unwrap().is_none());

@@ -128,7 +128,7 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
     let (mut batch, mut slots) = (Vec::new(), BTreeSet::new());
     for name in &names {
         let taken = client.take(name, LONG).await?;
-        batch.push(RenewOptions { name: name.clone(), lease: taken.lease, ttl: LONG });
+        batch.push(RenewOptions::new(name.clone(), taken.lease, LONG));
     }
     slots.extend(slots_of(&nodes, &namespace, &names[..20]).await?);
     assert!(slots.len() > 5, "they are in one slot");
@@ -240,7 +240,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     let mut batch = Vec::new();
     for name in &names {
         let taken = client.take(name, LONG).await?;
-        batch.push(RenewOptions { name: name.clone(), lease: taken.lease, ttl: LONG });
+        batch.push(RenewOptions::new(name.clone(), taken.lease, LONG));
     }
     let slots = slots_of(&nodes, &namespace, &names).await?;
     let shards = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
@@ -263,10 +263,10 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
             for ((one, at_failing), lease) in renewed.iter().zip(&at_failing).zip(&batch) {
                 match one {
                     RenewOutcome::Extended { .. } => assert!(!at_failing, "{what}: {lease:?}"),
-                    RenewOutcome::Unknown { why } if *at_failing => {
+                    RenewOutcome::Unknown { why, .. } if *at_failing => {
                         assert!(why.contains(&format!(":{failing} ")), "{what}: {why}");
                     }
-                    RenewOutcome::Unknown { why } => late = Some((lease, why)),
+                    RenewOutcome::Unknown { why, .. } => late = Some((lease, why)),
                     other => panic!("{what}: {other:?}"),
                 }
             }
@@ -375,7 +375,7 @@ pub(super) async fn names_of_all_shards_are_pruned(backend: Arc<Redis>) -> CaseR
     }
     names.remove(7);
     let mut page =
-        PruneOptions { unused_for: Duration::ZERO, after: None, limit: 10, dry_run: false };
+        PruneOptions::default().with_unused_for(Duration::ZERO).with_limit(10).with_dry_run(false);
     let mut pruned = Vec::new();
     loop {
         let found = client.store().prune(&page).await?;
@@ -401,8 +401,7 @@ pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> 
     nodes.signal(*failing, "KILL").await?;
     let store = client.store();
     extended(retry_while_transient(|| store.renew_one(&taken.name, taken.lease, LONG)).await?);
-    let batch =
-        [&taken, &other].map(|t| RenewOptions { name: t.name.clone(), lease: t.lease, ttl: LONG });
+    let batch = [&taken, &other].map(|t| RenewOptions::new(t.name.clone(), t.lease, LONG));
     let renewed = retry_while_transient(|| async {
         let renewed = store.renew(&batch).await?;
         match renewed.iter().find(|one| matches!(one, RenewOutcome::Unknown { .. })) {
