@@ -7,12 +7,11 @@ mod random_replies;
 
 use std::time::Duration;
 
-use leasehold_core::lease::LossReason;
 use leasehold_core::lease::machine::{
     AcquireReply, Action, AttemptId, Cooldown, Event, Machine, RenewReply, Request, Stage,
 };
 use leasehold_core::{
-    FencingToken, Grant, LockStore, MemoryStore, Moment, Reason, Settings, Timing,
+    FencingToken, Grant, LockStore, LossReason, MemoryStore, Moment, Reason, Settings, Timing,
 };
 use random_replies::{acquire_reply, renew_reply};
 

@@ -71,7 +71,6 @@ impl Machine {
 
     /// Returns the same machine with every moment earlier by that duration; see
     /// [`lease::Machine::shifted_back`].
-    #[doc(hidden)]
     #[must_use]
     pub fn shifted_back(&self, by: Duration) -> Self {
         let mut shifted = self.clone();
