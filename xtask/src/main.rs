@@ -8,6 +8,7 @@ mod fuzz;
 mod images;
 mod import_loops;
 mod monitoring;
+mod package;
 mod prose;
 mod releases;
 mod setup;
@@ -31,8 +32,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Checks format, spelling, prose, imports, workflows, dependencies, lints and documentation;
-    /// changes nothing.
+    /// Checks format, spelling, prose, imports, packages, workflows, dependencies, lints and
+    /// documentation; changes nothing.
     Verify,
     /// Fixes what `verify` reports, as far as tools can.
     Fix,
@@ -44,6 +45,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Checks the example alert rules with Prometheus's promtool.
     Monitoring,
+    /// Runs the tests of each published crate from its package.
+    Package,
     /// Searches the model: give CANDIDATES LOCKERS FAULTS COMMANDS, and STEPS (0 for all) and
     /// MUTATION if wanted
     Model(evidence::Given),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Api => api::api(),
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Monitoring => monitoring::check(),
+        Task::Package => package::test(),
         Task::Model(given) => evidence::run("model", &given),
         Task::Sim(given) => evidence::run("sim", &given),
         Task::Soak(given) => evidence::run("soak", &given),

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod arbitrary;
-mod documented;
 mod files;
+mod keys;
 mod messages;
 mod originals;
 mod precedence;
