@@ -1,0 +1,67 @@
+//! The metrics of calls to the store, and the number of all series.
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::faulty_store::WatchFault;
+use super::{HEARTBEAT_INTERVAL, Harness, SETTLE_TIME, TTL, moved};
+
+#[tokio::test(start_paused = true)]
+async fn store_calls_are_counted_by_operation_and_outcome() {
+    let world = Harness::new();
+    let client = world.client();
+    client.status("a").await.unwrap();
+    client.list().await.unwrap();
+    client.disable("a", "upgrade").await.unwrap();
+    client.enable("a").await.unwrap();
+    let calls = moved([("disable ok", 1.0), ("enable ok", 1.0), ("get ok", 1.0), ("list ok", 1.0)]);
+    assert_eq!(world.calls(), calls);
+
+    let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    sleep(HEARTBEAT_INTERVAL + SETTLE_TIME).await;
+    world.store.k.renew_fails.store(true, SeqCst);
+    sleep(HEARTBEAT_INTERVAL).await;
+    world.store.k.renew_fails.store(false, SeqCst);
+    guard.release().await.unwrap();
+    let calls = moved([
+        ("acquire ok", 1.0),
+        ("release ok", 1.0),
+        // One read follows when the watch is open, because changes before it caused no hint.
+        ("renew ok", 2.0),
+        ("renew unavailable", 1.0),
+        ("watch ok", 1.0),
+    ]);
+    assert_eq!(world.calls(), calls);
+
+    world.store.k.all_hang.store(true, SeqCst);
+    client.lock("b").unwrap().try_acquire().await.unwrap_err();
+    assert_eq!(world.calls(), moved([("acquire outcome_unknown", 1.0)]));
+    let took = world.recorder.recorded("store_call_seconds{operation=acquire}");
+    assert_eq!(took, [0.0, 9.25], "by the client's clock");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_watch_is_counted() {
+    let world = Harness::new();
+    world.store.set_watch(WatchFault::Refused);
+    let guard = world.client().lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    sleep(Duration::from_millis(10)).await;
+    assert!(world.calls().contains(&("watch unavailable".to_owned(), 1.0)));
+    guard.release().await.unwrap();
+}
+
+/// Ten thousand locks must not create ten thousand series.
+#[tokio::test(start_paused = true)]
+async fn lock_metrics_have_no_name_label() {
+    let world = Harness::new();
+    let client = world.client();
+    for number in 0..50 {
+        let lock = client.lock(format!("order-{number}")).unwrap();
+        lock.acquire(TTL).await.unwrap().release().await.unwrap();
+    }
+    let series = world.recorder.series();
+    assert!(series.iter().all(|key| !key.contains("order-")), "{series:?}");
+    assert!(series.len() < 60, "{} series", series.len());
+}
