@@ -1,4 +1,4 @@
-//! Attempts to acquire the lease.
+//! These tests cover the attempts to acquire the lease.
 
 use std::time::Duration;
 

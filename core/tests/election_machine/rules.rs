@@ -1,4 +1,4 @@
-//! The rules hold for random events.
+//! This test checks the rules with random events.
 
 use std::time::Duration;
 

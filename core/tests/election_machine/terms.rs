@@ -1,4 +1,4 @@
-//! Terms, from the first heartbeat to the release.
+//! These tests cover terms, from the first heartbeat to the release.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The metrics of calls to the store, and the number of all series.
+//! These tests cover the metrics of calls to the store, and the number of series.
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;

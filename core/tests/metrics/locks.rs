@@ -1,4 +1,4 @@
-//! The metrics of locks.
+//! These tests cover the metrics of locks.
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The metrics of elections.
+//! These tests cover the metrics of elections.
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;

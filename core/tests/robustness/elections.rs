@@ -1,4 +1,4 @@
-//! Elections whose jobs, stores or handles misbehave.
+//! These tests cover elections whose jobs, stores or handles misbehave.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! Acquires, renewals and releases that fail, hang or get no reply.
+//! These tests cover acquires, renewals and releases that fail, hang or get no reply.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;

@@ -1,4 +1,4 @@
-//! A runtime that is missing, shut down or idle.
+//! These tests cover a runtime that is missing, shut down or idle.
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Watches that end, hang or panic, and too many hints.
+//! These tests cover watches that end, hang or panic, and storms of hints.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;

@@ -50,6 +50,7 @@ struct Stopping {
 
 /// The standing is the part that an instance has in an election at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Standing {
     /// The instance waits for the lead.
     Candidate,
