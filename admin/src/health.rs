@@ -20,7 +20,7 @@ pub(crate) async fn live() -> Json<serde_json::Value> {
 pub(crate) async fn ready(
     State(state): State<Arc<ApiState>>,
 ) -> Result<Json<serde_json::Value>, Problem> {
-    let one = ListOptions { limit: 1, ..ListOptions::default() };
+    let one = ListOptions::default().with_limit(1);
     let check = async { state.client.list_page(&one).await.is_ok() };
     match state.readiness.get_or(check).await {
         true => Ok(Json(json!({ "status": "ready" }))),

@@ -48,8 +48,10 @@ pub(crate) async fn list(State(state): Shared, Query(page): Query<Page>) -> Hand
     }
     let _permit = state.gate.read()?;
     // One more than requested shows whether there is another page.
-    let options =
-        ListOptions { prefix: page.prefix, after: page.after, limit: page.limit.saturating_add(1) };
+    let options = ListOptions::default()
+        .with_prefix(page.prefix)
+        .with_after(page.after)
+        .with_limit(page.limit.saturating_add(1));
     let mut records = state.client.list_page(&options).await?;
     let more = records.len() > page.limit;
     records.truncate(page.limit);

@@ -9,11 +9,12 @@ use crate::Namespace;
 /// ```
 /// use leasehold::{Namespace, OpenOptions, Schema};
 ///
-/// let options = OpenOptions { namespace: Namespace::new("billing")?, ..OpenOptions::default() };
+/// let options = OpenOptions::default().with_namespace(Namespace::new("billing")?);
 /// assert_eq!(options.schema, Schema::Create);
 /// # Ok::<(), leasehold::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OpenOptions {
     /// The namespace of the locks in the store: it names their table or prefixes their keys.
     pub namespace: Namespace,
@@ -27,8 +28,29 @@ pub struct OpenOptions {
     pub max_connections: Option<NonZeroU32>,
 }
 
+impl OpenOptions {
+    /// Sets the [namespace](Self::namespace).
+    #[must_use]
+    pub fn with_namespace(self, namespace: Namespace) -> Self {
+        Self { namespace, ..self }
+    }
+
+    /// Sets what to do where the [schema](Self::schema) is missing.
+    #[must_use]
+    pub fn with_schema(self, schema: Schema) -> Self {
+        Self { schema, ..self }
+    }
+
+    /// Sets the [maximum number of connections](Self::max_connections).
+    #[must_use]
+    pub fn with_max_connections(self, most: impl Into<Option<NonZeroU32>>) -> Self {
+        Self { max_connections: most.into(), ..self }
+    }
+}
+
 /// Selects what happens if the schema of a store is missing when it is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Schema {
     /// Creates the schema. If it exists, nothing is changed and no right to create it is needed.
     #[default]

@@ -78,7 +78,7 @@ impl StoreChoice {
     }
 
     fn options(&self, schema: Schema) -> OpenOptions {
-        OpenOptions { schema, ..self.options.clone() }
+        self.options.clone().with_schema(schema)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 
 /// A backend is a datastore that the suite tests.
@@ -47,9 +48,10 @@ pub trait Backend: Send + Sync + 'static {
 /// datastore has.
 ///
 /// A backend implements the traits that it can and refers to itself:
-/// `Probes { delete_record: Some(self), ..Probes::default() }`.
+/// `Probes::default().with_delete_record(self)`.
 #[derive(Clone, Copy, Default)]
 #[allow(missing_debug_implementations, reason = "it holds trait objects only")]
+#[non_exhaustive]
 pub struct Probes<'a> {
     /// Cases with several processes need this.
     pub other_processes: Option<&'a dyn OtherProcesses>,
@@ -65,6 +67,50 @@ pub struct Probes<'a> {
     pub outages: Option<&'a dyn Outages>,
     /// Cases that stop and freeze a server need this.
     pub own_server: Option<&'a dyn OwnServer>,
+}
+
+impl<'a> Probes<'a> {
+    /// Offers to reach the datastore from another process.
+    #[must_use]
+    pub fn with_other_processes(self, probe: &'a dyn OtherProcesses) -> Self {
+        Self { other_processes: Some(probe), ..self }
+    }
+
+    /// Offers to delete a record directly.
+    #[must_use]
+    pub fn with_delete_record(self, probe: &'a dyn DeleteRecord) -> Self {
+        Self { delete_record: Some(probe), ..self }
+    }
+
+    /// Offers to count round trips.
+    #[must_use]
+    pub fn with_round_trips(self, probe: &'a dyn RoundTrips) -> Self {
+        Self { round_trips: Some(probe), ..self }
+    }
+
+    /// Offers to apply the schema as an application does.
+    #[must_use]
+    pub fn with_schema(self, probe: &'a dyn Schema) -> Self {
+        Self { schema: Some(probe), ..self }
+    }
+
+    /// Offers stores on the application's own pool.
+    #[must_use]
+    pub fn with_own_pool(self, probe: &'a dyn OwnPool) -> Self {
+        Self { own_pool: Some(probe), ..self }
+    }
+
+    /// Offers connections that can be cut.
+    #[must_use]
+    pub fn with_outages(self, probe: &'a dyn Outages) -> Self {
+        Self { outages: Some(probe), ..self }
+    }
+
+    /// Offers servers that a case may stop.
+    #[must_use]
+    pub fn with_own_server(self, probe: &'a dyn OwnServer) -> Self {
+        Self { own_server: Some(probe), ..self }
+    }
 }
 
 /// Reaches the same datastore from another process.
@@ -126,14 +172,25 @@ pub trait OwnPool: Send + Sync {
     async fn open_on_own_pool(&self, namespace: &Namespace) -> Result<Pooled>;
 }
 
+/// A function of this kind uses the pool as the application does.
+pub type UsePool = Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
 /// This is a store on the application's pool.
 #[allow(missing_debug_implementations, reason = "it holds a closure")]
+#[non_exhaustive]
 pub struct Pooled {
     /// This store uses the pool.
     pub store: Arc<dyn LockStore>,
     /// Uses the pool as the application does, while the store uses it too.
-    pub use_pool:
-        Box<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<()>> + Send + Sync>,
+    pub use_pool: UsePool,
+}
+
+impl Pooled {
+    /// Returns a store on a pool that the application uses by calling `use_pool`.
+    #[must_use]
+    pub fn new(store: Arc<dyn LockStore>, use_pool: UsePool) -> Self {
+        Self { store, use_pool }
+    }
 }
 
 /// Cuts clients off from the datastore.

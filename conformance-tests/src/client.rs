@@ -24,6 +24,7 @@ pub struct Client {
 
 /// This is a lease that was granted, with the times before and after the call.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Taken {
     /// This is the name of the lock.
     pub name: LockName,
@@ -90,7 +91,7 @@ impl Client {
     /// Returns the options with which this client acquires a lease.
     #[must_use]
     pub fn options(&self, lease: LeaseId, ttl: Duration) -> AcquireOptions {
-        AcquireOptions { lease, holder: self.holder.clone(), ttl }
+        AcquireOptions::new(lease, self.holder.clone(), ttl)
     }
 
     /// Acquires the lease, and retries with the same id if the outcome is unknown.
@@ -200,7 +201,7 @@ impl Client {
     /// # Errors
     /// Returns the store's error.
     pub async fn disable(&self, name: &LockName, reason: &str) -> Result<DisableOutcome> {
-        let options = DisableOptions { reason: Reason::new(reason)?, by: None };
+        let options = DisableOptions::new(Reason::new(reason)?);
         retry_while_busy!(self.store.disable(name, &options), ErrorKind::Unavailable)
     }
 
@@ -267,6 +268,6 @@ impl Deref for Client {
 pub(crate) fn concerns(hint: &Hint, name: &LockName) -> bool {
     match hint {
         Hint::Name(hinted) => hinted == name,
-        Hint::Anything => true,
+        _ => true,
     }
 }

@@ -182,8 +182,8 @@ impl Ctx {
     pub fn hint_patience(&self) -> Duration {
         Duration::from_secs(45)
             + match self.capabilities().wake {
-                Wake::Push => Duration::ZERO,
                 Wake::Poll(interval) => interval * 3,
+                _ => Duration::ZERO,
             }
     }
 
@@ -192,8 +192,8 @@ impl Ctx {
     pub fn hint_window(&self) -> Duration {
         Duration::from_millis(200)
             + match self.capabilities().wake {
-                Wake::Push => Duration::ZERO,
                 Wake::Poll(interval) => interval * 2,
+                _ => Duration::ZERO,
             }
     }
 

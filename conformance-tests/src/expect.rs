@@ -47,7 +47,7 @@ pub fn refused(outcome: AcquireOutcome) -> Disablement {
 /// It panics if the answer is another one.
 #[track_caller]
 pub fn extended(outcome: RenewOutcome) -> Duration {
-    let RenewOutcome::Extended { left } = outcome else {
+    let RenewOutcome::Extended { left, .. } = outcome else {
         panic!("expected Extended, got {outcome:?}")
     };
     left
@@ -68,7 +68,7 @@ pub fn lost(outcome: RenewOutcome) {
 /// It panics if the answer is another one.
 #[track_caller]
 pub fn not_extended(outcome: RenewOutcome) -> (Reason, Duration) {
-    let RenewOutcome::Disabled { reason, left } = outcome else {
+    let RenewOutcome::Disabled { reason, left, .. } = outcome else {
         panic!("expected Disabled, got {outcome:?}")
     };
     (reason, left)

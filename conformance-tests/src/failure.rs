@@ -68,6 +68,7 @@ impl<E: StdError> From<E> for Failure {
 
 /// A verdict says how a case ended.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Verdict {
     /// The case passed.
     Passed,

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 /// An entry is one thing that a job did.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Entry {
     /// `start` was called.
     Started {
@@ -119,6 +120,7 @@ impl JobLog {
 
 /// This defines how a job behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JobBehaviour {
     /// `start` works until it is cancelled, and `stop` takes that long.
     Works(Duration),

@@ -61,7 +61,7 @@ mod worker;
 
 pub use backend::{
     Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, Probes,
-    RoundTrips, Schema, Victim,
+    RoundTrips, Schema, UsePool, Victim,
 };
 pub use case::{Case, Need};
 pub use client::{Client, Taken};

@@ -18,6 +18,7 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
 /// when the remaining time has passed since the *start* of the call, or when the release started.
 /// Both are earlier than the end of the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Trusted {
     /// This is the fencing token of the grant.
     pub token: FencingToken,

@@ -27,7 +27,7 @@ impl Backend for SplitBrain {
     }
 
     fn probes(&self) -> Probes<'_> {
-        Probes { other_processes: Some(self), ..Probes::default() }
+        Probes::default().with_other_processes(self)
     }
 }
 

@@ -333,7 +333,7 @@ impl ClientBuilder {
 
     /// Derives lease ids from the seed too, so that a simulation can be repeated. Two clients with
     /// the same seed would mistake each other's leases for their own.
-    #[doc(hidden)]
+    #[cfg(feature = "unstable")]
     #[must_use]
     pub fn deterministic(self, seed: u64) -> Self {
         Self { deterministic: true, ..self.seed(seed) }

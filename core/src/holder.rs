@@ -11,6 +11,7 @@ use crate::id::new_id;
 ///
 /// The proof that an instance holds the lock is its [`LeaseId`](crate::LeaseId).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Holder {
     /// The id of the application's instance, which is new at every start.
     pub instance: Uuid,
@@ -24,10 +25,16 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// Describes an instance without a label.
+    #[must_use]
+    pub fn new(instance: Uuid, host: impl Into<String>, pid: u32) -> Self {
+        Self { instance, host: host.into(), pid, label: None }
+    }
+
     /// Returns this process on this host, with a new instance id.
     #[must_use]
     pub fn current() -> Self {
-        Self { instance: new_id(), host: host_name(), pid: std::process::id(), label: None }
+        Self::new(new_id(), host_name(), std::process::id())
     }
 
     /// Sets the application's label for this instance.

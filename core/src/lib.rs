@@ -6,8 +6,13 @@
 //! [`Lock`]s and campaigns in [`Election`]s, renews what it holds in one shared heartbeat, and
 //! stops trusting a lease before the store can grant it to another.
 //!
-//! The rules of the upper half are pure: [`lease::machine`] decides what to do about a lease at
-//! each event, and [`election::machine`] about a job. Neither does I/O or reads a clock.
+//! The rules of the upper half are pure: one state machine decides what to do about a lease at each
+//! event, and another about a job. Neither does I/O or reads a clock.
+//!
+//! # The feature `unstable`
+//!
+//! It makes those state machines public, for the checks of this repository: the modules `lease` and
+//! `election::machine`. What it adds may change or disappear in any release.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -19,7 +24,11 @@ mod error;
 mod fencing_token;
 mod holder;
 mod id;
+#[cfg(feature = "unstable")]
 pub mod lease;
+#[cfg(not(feature = "unstable"))]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the feature makes it public")]
+mod lease;
 mod lease_id;
 mod lock;
 mod moment;

@@ -12,6 +12,7 @@ use crate::{Disablement, FencingToken, Holder, LockName, LockRecord, Result, Tim
 
 /// An observation says who led a name a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Observation {
     /// The holder of the name; `None` if nobody holds it.
     pub leader: Option<Leader>,
@@ -21,6 +22,7 @@ pub struct Observation {
 
 /// A leader is the holder of a name, and its term.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Leader {
     /// The instance that leads.
     pub holder: Holder,

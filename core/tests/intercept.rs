@@ -44,14 +44,14 @@ async fn every_call_reaches_the_inner_store() {
     assert_eq!(store.capabilities(), log.store.capabilities());
 
     let (name, lease) = (LockName::new("job").unwrap(), LeaseId::new());
-    let options = AcquireOptions { lease, holder: Holder::current(), ttl: TTL };
+    let options = AcquireOptions::new(lease, Holder::current(), TTL);
     let outcome = store.acquire(&name, &options).await.unwrap();
     assert!(matches!(outcome, AcquireOutcome::Granted(_)), "{outcome:?}");
-    let renewal = RenewOptions { name: name.clone(), lease, ttl: TTL };
+    let renewal = RenewOptions::new(name.clone(), lease, TTL);
     let outcomes = store.renew(&[renewal]).await.unwrap();
     assert!(matches!(outcomes[..], [RenewOutcome::Extended { .. }]), "{outcomes:?}");
     assert_eq!(store.release(&name, lease).await.unwrap(), ReleaseOutcome::Released);
-    let disable = DisableOptions { reason: Reason::new("upgrade").unwrap(), by: None };
+    let disable = DisableOptions::new(Reason::new("upgrade").unwrap());
     assert_eq!(store.disable(&name, &disable).await.unwrap(), DisableOutcome::Disabled);
     assert_eq!(store.enable(&name).await.unwrap(), EnableOutcome::Enabled);
     assert!(store.get(&name).await.unwrap().is_some());
@@ -59,7 +59,7 @@ async fn every_call_reaches_the_inner_store() {
     assert!(store.prune(&PruneOptions::default()).await.unwrap().is_empty());
     let holder = Holder::current();
     let instance = holder.instance;
-    let presence = Presence { holder, campaigns: vec![name], unlisted: 0 };
+    let presence = Presence::new(holder, vec![name]);
     store.announce(&presence, TTL).await.unwrap();
     let known = store.instances().await.unwrap();
     assert_eq!(known.iter().map(|known| &known.presence).collect::<Vec<_>>(), [&presence]);

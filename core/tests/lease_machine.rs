@@ -7,12 +7,11 @@ mod random_replies;
 
 use std::time::Duration;
 
-use leasehold_core::lease::LossReason;
 use leasehold_core::lease::machine::{
     AcquireReply, Action, AttemptId, Cooldown, Event, Machine, RenewReply, Request, Stage,
 };
 use leasehold_core::{
-    FencingToken, Grant, LockStore, MemoryStore, Moment, Reason, Settings, Timing,
+    FencingToken, Grant, LockStore, LossReason, MemoryStore, Moment, Reason, Settings, Timing,
 };
 use random_replies::{acquire_reply, renew_reply};
 
@@ -31,7 +30,7 @@ fn replied(sent: u64, reply: AcquireReply) -> Event {
 }
 
 fn granted(sent: u64) -> Event {
-    let grant = Grant { token: FencingToken::new(1).unwrap(), left: timing().ttl };
+    let grant = Grant::new(FencingToken::new(1).unwrap(), timing().ttl);
     replied(sent, AcquireReply::Granted(grant))
 }
 

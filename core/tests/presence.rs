@@ -68,7 +68,7 @@ async fn a_crashed_instance_is_listed_for_one_ttl() {
     let observer = client(store.clone(), &clock);
     let crashed = client(store.clone(), &clock);
     let holder = crashed.holder().clone();
-    let presence = Presence { holder, campaigns: Vec::new(), unlisted: 0 };
+    let presence = Presence::new(holder, Vec::new());
     store.announce(&presence, Duration::from_secs(15)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(14_999)).await;
     assert!(names_of(&observer, &crashed).await.is_some());

@@ -67,7 +67,7 @@ fn written(input: &Input<'_>, namespace: &Namespace) -> Vec<(Vec<u8>, Vec<u8>, R
     }
     if let Some(disabled) = &record.disabled {
         let (reason, by) = (disabled.reason.clone(), disabled.by.clone());
-        let value = etcd::disabled(&DisableOptions { reason, by });
+        let value = etcd::disabled(&DisableOptions::new(reason).with_by(by));
         written.push((disabled_key, value, Read::Disabled(disabled.clone())));
     }
     written

@@ -44,14 +44,10 @@ impl From<Length> for Duration {
 }
 
 libfuzzer_sys::fuzz_target!(|input: Input| {
-    let capabilities = Capabilities {
-        min_ttl: input.min_ttl.into(),
-        ttl_step: input.ttl_step.into(),
-        clock: StoreClock::Server,
-        reach: Reach::Network,
-        wake: Wake::Push,
-        renew_batch: 1,
-    };
+    let capabilities = Capabilities::new(StoreClock::Server, Reach::Network, Wake::Push)
+        .with_min_ttl(input.min_ttl.into())
+        .with_ttl_step(input.ttl_step.into())
+        .with_renew_batch(1);
     let timing = match settings(&input).resolve(&capabilities) {
         Ok(timing) => timing,
         Err(error) => {

@@ -149,24 +149,23 @@ async fn perform(store: &SqliteStore, record: &LockRecord, operation: &Operation
     match operation {
         Operation::List => _ = plausible(store.list(&ListOptions::default()).await),
         Operation::Prune => {
-            let all =
-                PruneOptions { unused_for: Duration::ZERO, dry_run: false, ..Default::default() };
+            let all = PruneOptions::default().with_unused_for(Duration::ZERO).with_dry_run(false);
             plausible(store.prune(&all).await);
         }
         Operation::Acquire(known) => {
-            let holder = Holder { instance: Uuid::nil(), host: "h".into(), pid: 1, label: None };
-            let options = AcquireOptions { lease: id(known), holder, ttl };
+            let holder = Holder::new(Uuid::nil(), "h", 1);
+            let options = AcquireOptions::new(id(known), holder, ttl);
             plausible(store.acquire(name, &options).await);
         }
         Operation::Renew(known) => {
-            let renewal = RenewOptions { name: name.clone(), lease: id(known), ttl };
-            let other = RenewOptions { name: LockName::new("other").unwrap(), ..renewal.clone() };
+            let renewal = RenewOptions::new(name.clone(), id(known), ttl);
+            let other = RenewOptions::new(LockName::new("other").unwrap(), id(known), ttl);
             let renewed = store.renew(&[renewal, other]).await;
             assert_eq!(renewed.expect("a damaged row concerns only its own lease").len(), 2);
         }
         Operation::Release(known) => _ = plausible(store.release(name, id(known)).await),
         Operation::Disable => {
-            let options = DisableOptions { reason: Reason::new("r").unwrap(), by: None };
+            let options = DisableOptions::new(Reason::new("r").unwrap());
             plausible(store.disable(name, &options).await);
         }
         Operation::Enable => _ = plausible(store.enable(name).await),

@@ -21,10 +21,19 @@ impl<'a> Arbitrary<'a> for Written {
             false => None,
         };
         let disabled = match u.arbitrary()? {
-            true => Some(Disablement { reason: reason(u)?, by: u.arbitrary()?, since: millis(u)? }),
+            true => Some(
+                Disablement::new(reason(u)?)
+                    .with_by(u.arbitrary::<Option<String>>()?)
+                    .with_since(millis(u)?),
+            ),
             false => None,
         };
-        Ok(Self(LockRecord { name: name(u)?, token, lease, disabled, corrupt: None }))
+        Ok(Self(
+            LockRecord::unused(name(u)?)
+                .with_token(token)
+                .with_lease(lease)
+                .with_disabled(disabled),
+        ))
     }
 }
 
@@ -33,18 +42,12 @@ fn lease(u: &mut Unstructured<'_>) -> Result<LeaseRecord> {
         true => Some(reason(u)?),
         false => None,
     };
-    Ok(LeaseRecord {
-        id: LeaseId::from_uuid(Uuid::from_u128(u.arbitrary()?)),
-        holder: Holder {
-            instance: Uuid::from_u128(u.arbitrary()?),
-            host: u.arbitrary()?,
-            pid: u.arbitrary()?,
-            label: u.arbitrary()?,
-        },
-        held_for: millis(u)?,
-        left: Duration::from_millis(1) + millis(u)?,
-        ending,
-    })
+    let id = LeaseId::from_uuid(Uuid::from_u128(u.arbitrary()?));
+    let instance = Uuid::from_u128(u.arbitrary()?);
+    let mut holder = Holder::new(instance, u.arbitrary::<String>()?, u.arbitrary()?);
+    holder.label = u.arbitrary()?;
+    let left = Duration::from_millis(1) + millis(u)?;
+    Ok(LeaseRecord::new(id, holder, left).with_held_for(millis(u)?).with_ending(ending))
 }
 
 fn token(u: &mut Unstructured<'_>) -> Result<FencingToken> {

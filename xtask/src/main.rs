@@ -6,6 +6,7 @@ mod fuzz;
 mod images;
 mod import_loops;
 mod monitoring;
+mod package;
 mod prose;
 mod releases;
 mod schemathesis;
@@ -31,8 +32,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Checks format, spelling, prose, imports, workflows, dependencies, lints and documentation;
-    /// changes nothing.
+    /// Checks format, spelling, prose, imports, packages, workflows, dependencies, lints and
+    /// documentation; changes nothing.
     Verify,
     /// Fixes the problems that `verify` reports and tools can fix.
     Fix,
@@ -44,6 +45,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Checks the example alert rules with Prometheus's promtool.
     Monitoring,
+    /// Runs the tests of each published crate from its package.
+    Package,
     /// Searches the model: give CANDIDATES LOCKERS FAULTS COMMANDS, and optionally STEPS (0 for
     /// all) and MUTATION
     Model(verification::Arguments),
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Task::Api => schemathesis::build_and_check(),
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Monitoring => monitoring::check(),
+        Task::Package => package::test(),
         Task::Model(arguments) => verification::run("model", &arguments),
         Task::Sim(arguments) => verification::run("sim", &arguments),
         Task::Soak(arguments) => verification::run("soak", &arguments),

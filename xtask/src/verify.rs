@@ -1,11 +1,12 @@
-//! Checks format, spelling, prose, imports, workflows, dependencies, lints and documentation.
+//! Checks format, spelling, prose, imports, packages, workflows, dependencies, lints and
+//! documentation.
 
 use std::process::Command;
 
 use anyhow::Result;
 
 use crate::workspace::{cargo, root, run};
-use crate::{deny, import_loops, prose, releases, setup, tools, workflows};
+use crate::{deny, import_loops, package, prose, releases, setup, tools, workflows};
 
 const TYPOS: &str = "1.52.0";
 
@@ -40,6 +41,7 @@ pub(crate) fn verify() -> Result<()> {
     spelling(&["--format", "brief"])?;
     prose::check(&root()?)?;
     import_loops::check(&root()?)?;
+    package::check()?;
     workflows::check()?;
     deny::check()?;
     for lint in CLIPPY {
@@ -48,7 +50,8 @@ pub(crate) fn verify() -> Result<()> {
     cargo(DOC, &[("RUSTDOCFLAGS", "-D warnings".into())])?;
     releases::check()?;
     eprintln!(
-        "\nverified: format, spelling, prose, imports, workflows, dependencies, lints, documentation"
+        "\nverified: format, spelling, prose, imports, packages, workflows, dependencies, lints, \
+         documentation"
     );
     Ok(())
 }

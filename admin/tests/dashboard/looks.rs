@@ -67,7 +67,7 @@ struct Candidates {
 impl Candidates {
     async fn on(fixture: &Fixture) -> Self {
         // Pictures must not show the machine's own name.
-        let of = |host: &str| Holder { host: host.to_owned(), ..Holder::current() };
+        let of = |host: &str| Holder::new(Holder::current().instance, host, std::process::id());
         let operator = Client::builder(fixture.store.clone()).holder(of("desk-4"));
         let operator = operator.label("ops@console").build().unwrap();
         operator.disable("reports/monthly", "the ledger is migrated until Friday").await.unwrap();

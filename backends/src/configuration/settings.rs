@@ -75,11 +75,9 @@ impl Configuration {
     /// How the store is opened.
     #[must_use]
     pub fn open_options(&self) -> OpenOptions {
-        OpenOptions {
-            namespace: self.namespace.clone(),
-            max_connections: self.store_connections,
-            ..OpenOptions::default()
-        }
+        OpenOptions::default()
+            .with_namespace(self.namespace.clone())
+            .with_max_connections(self.store_connections)
     }
 
     /// The lock's name.

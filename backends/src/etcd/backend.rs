@@ -71,7 +71,7 @@ impl Etcd {
 }
 
 fn disabled_record(name: &LockName, disabled: Disablement) -> LockRecord {
-    LockRecord { disabled: Some(disabled), ..LockRecord::unused(name.clone()) }
+    LockRecord::unused(name.clone()).with_disabled(disabled)
 }
 
 impl fmt::Debug for Etcd {
@@ -89,14 +89,10 @@ impl Backend for Etcd {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            min_ttl: MIN_TTL,
-            ttl_step: TTL_STEP,
-            clock: StoreClock::Server,
-            reach: Reach::Network,
-            wake: Wake::Push,
-            renew_batch: renew::BATCH,
-        }
+        Capabilities::new(StoreClock::Server, Reach::Network, Wake::Push)
+            .with_min_ttl(MIN_TTL)
+            .with_ttl_step(TTL_STEP)
+            .with_renew_batch(renew::BATCH)
     }
 
     async fn acquire(
@@ -120,7 +116,7 @@ impl Backend for Etcd {
         let Ok(done) = call.write_txn(grant).await? else { return Ok(Decision::Changed) };
         if done.succeeded() {
             let token = record::token_of(done.header().map_or(0, ResponseHeader::revision))?;
-            let grant = Grant { token, left: ttl.saturating_sub(sent_at.elapsed()) };
+            let grant = Grant::new(token, ttl.saturating_sub(sent_at.elapsed()));
             self.refusals.note(name, &AcquireOutcome::Granted(grant));
             return Ok(Decision::Done(grant));
         }

@@ -84,11 +84,11 @@ pub(super) fn disabled(kv: &KeyValue) -> Result<Disablement> {
         Value::String(by) => Some(by.clone()),
         _ => return Err(corrupt(kv, "\"by\" is not text")),
     };
-    Ok(Disablement { reason, by, since: since(kv, &value)? })
+    Ok(Disablement::new(reason).with_by(by).with_since(since(kv, &value)?))
 }
 
 pub(super) fn disabled_value(options: &DisableOptions) -> Vec<u8> {
-    let DisableOptions { reason, by } = options;
+    let DisableOptions { reason, by, .. } = options;
     json!({ "reason": reason, "by": by, "at": now() }).to_string().into_bytes()
 }
 
@@ -232,7 +232,7 @@ mod tests {
     fn only_a_record_of_leasehold_has_a_lease() {
         let keys = Keys::new("", &Namespace::new("a").unwrap());
         let campaigns = vec![LockName::new("a").unwrap()];
-        let presence = Presence { holder: Holder::current(), campaigns, unlisted: 3 };
+        let presence = Presence::new(Holder::current(), campaigns).with_unlisted(3);
         let key = keys.instance(presence.holder.instance);
         let text = serde_json::to_vec(&presence).unwrap();
         assert_eq!(instance_lease(&kv(&key, &text, 7), &keys), Some(7));

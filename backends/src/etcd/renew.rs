@@ -56,7 +56,7 @@ struct Renewal<'a> {
 impl Renewal<'_> {
     async fn renew(
         &self,
-        RenewOptions { name, lease, ttl }: &RenewOptions,
+        RenewOptions { name, lease, ttl, .. }: &RenewOptions,
         found: Option<&Result<Option<LeaseState>>>,
     ) -> Result<RenewOutcome> {
         let state = match found {
@@ -72,16 +72,14 @@ impl Renewal<'_> {
             return self.change_ttl(name, state.lease, seconds).await;
         }
         Ok(match self.call.keep_alive(state.lease.etcd_lease).await? {
-            Ok(before) => {
-                RenewOutcome::Extended { left: whole_seconds(seconds).saturating_sub(before) }
-            }
+            Ok(before) => RenewOutcome::extended(whole_seconds(seconds).saturating_sub(before)),
             Err(LeaseExpired) => RenewOutcome::Lost,
         })
     }
 
     async fn disabled(&self, lease: StoredLease, reason: Reason) -> Result<RenewOutcome> {
         Ok(match self.call.time_to_live(lease.etcd_lease).await? {
-            Some(left) => RenewOutcome::Disabled { reason, left: left.for_holder },
+            Some(left) => RenewOutcome::disabled(reason, left.for_holder),
             None => RenewOutcome::Lost,
         })
     }
@@ -102,7 +100,7 @@ impl Renewal<'_> {
             if moved.is_ok_and(|moved| moved.succeeded()) {
                 self.client.discard(lease.etcd_lease);
                 let left = granted.saturating_sub(sent_at.elapsed());
-                return Ok(RenewOutcome::Extended { left });
+                return Ok(RenewOutcome::extended(left));
             }
             self.client.discard(new);
             let Some((_, found)) = self.read_leases(&[name]).await.pop() else { break };

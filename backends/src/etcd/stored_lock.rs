@@ -62,7 +62,7 @@ impl StoredLock {
         let lease = match (lease, left, holder) {
             (Some(StoredLease { id, .. }), Some(left), Some((holder, held_for))) => {
                 let left = if asker == Some(id) { left.for_holder } else { left.for_waiters };
-                Some(LeaseRecord { id, holder, held_for, left, ending })
+                Some(LeaseRecord::new(id, holder, left).with_held_for(held_for).with_ending(ending))
             }
             (Some(_), Some(_), None) => {
                 let error = record::contradiction(&keys.key(Family::Lease, &name));
@@ -71,7 +71,7 @@ impl StoredLock {
             // The lease ended since its key was read.
             _ => None,
         };
-        Ok(Ok(LockRecord { name, token, lease, disabled, corrupt: None }))
+        Ok(Ok(LockRecord::unused(name).with_token(token).with_lease(lease).with_disabled(disabled)))
     }
 }
 

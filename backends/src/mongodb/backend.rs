@@ -51,14 +51,12 @@ impl Backend for Mongo {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            min_ttl: Duration::from_millis(50),
-            ttl_step: Duration::from_millis(1),
-            clock: StoreClock::Server,
-            reach: Reach::Network,
-            wake: if self.push { Wake::Push } else { Wake::Poll(watch::INTERVAL) },
-            renew_batch: 500,
-        }
+        Capabilities::new(
+            StoreClock::Server,
+            Reach::Network,
+            if self.push { Wake::Push } else { Wake::Poll(watch::INTERVAL) },
+        )
+        .with_ttl_step(Duration::from_millis(1))
     }
 
     async fn acquire(
@@ -89,7 +87,7 @@ impl Backend for Mongo {
         if by == marks.granted {
             let token = record::token(&after).map_err(self.corrupt(name))?;
             let token = token.ok_or_else(|| self.contradiction())?;
-            return Ok(self.granted(name, Grant { token, left: duration(ttl) }));
+            return Ok(self.granted(name, Grant::new(token, duration(ttl))));
         }
         let is_repeated = by == marks.repeated;
         let record = self.as_of_now(PermitKind::Other, &after).await?;
@@ -98,7 +96,7 @@ impl Backend for Mongo {
         }
         Ok(match record {
             LockRecord { token: Some(token), lease: Some(lease), .. } => {
-                self.granted(name, Grant { token, left: lease.left })
+                self.granted(name, Grant::new(token, lease.left))
             }
             // The lease expired just after the attempt was decided.
             _ => Decision::Changed,

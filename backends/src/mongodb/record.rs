@@ -33,13 +33,10 @@ pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<
         if lease.is_some() && token.is_none() {
             return Err(CorruptDocument::new("the lease has no token"));
         }
-        Ok(LockRecord {
-            name: name.clone(),
-            token,
-            lease,
-            disabled: disabled(document, now)?,
-            corrupt: None,
-        })
+        Ok(LockRecord::unused(name.clone())
+            .with_token(token)
+            .with_lease(lease)
+            .with_disabled(disabled(document, now)?))
     };
     parse().map_err(|damage: CorruptDocument| damage.in_collection(collection).for_lock(&name))
 }
@@ -121,7 +118,8 @@ fn lease(document: &Document, now: i64) -> Result<Option<LeaseRecord>, CorruptDo
             })?;
             let held_for = millis_between(granted, now);
             let left = millis_between(now, expires);
-            let lease = LeaseRecord { id, holder, held_for, left, ending };
+            let lease =
+                LeaseRecord::new(id, holder, left).with_held_for(held_for).with_ending(ending);
             Ok((expires > now).then_some(lease))
         }
         (None, None, None, None, None) => Ok(None),
@@ -135,9 +133,9 @@ fn disabled(document: &Document, now: i64) -> Result<Option<Disablement>, Corrup
         Some(Bson::Document(parts)) => parts,
         Some(_) => return Err(CorruptDocument::new("disabled is not a document")),
     };
-    match (text(parts, "reason")?, text(parts, "by")?, number(parts, "at")?) {
+    match (text(parts, "reason")?, text::<String>(parts, "by")?, number(parts, "at")?) {
         (Some(reason), by, Some(at)) => {
-            Ok(Some(Disablement { reason, by, since: millis_between(at, now) }))
+            Ok(Some(Disablement::new(reason).with_by(by).with_since(millis_between(at, now))))
         }
         _ => Err(CorruptDocument::new("the disable record is incomplete")),
     }

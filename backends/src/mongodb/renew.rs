@@ -13,14 +13,14 @@ use crate::{Error, ErrorKind, LockName, LockRecord, RenewOptions, RenewOutcome, 
 
 impl Mongo {
     pub(super) async fn renew_one(&self, renewal: &RenewOptions) -> Result<RenewOutcome> {
-        let RenewOptions { name, lease, ttl } = renewal;
+        let RenewOptions { name, lease, ttl, .. } = renewal;
         let millis = millis(*ttl);
         let filter = pipeline::renewable(name, *lease);
         if let Some(extended) = self.update(filter, pipeline::renew(millis)).await? {
             // The new expiry minus the ttl is the server's time of the renewal.
             let expires = extended.get_i64("expires").unwrap_or_default();
             record::record(&extended, self.locks(), expires.saturating_sub(millis))?;
-            return Ok(RenewOutcome::Extended { left: duration(millis) });
+            return Ok(RenewOutcome::extended(duration(millis)));
         }
         let found = self.find(PermitKind::Holder, name).await?;
         let Some(document) = found else { return Ok(RenewOutcome::Lost) };
@@ -35,7 +35,7 @@ impl Mongo {
         &self,
         leases: &[&RenewOptions],
     ) -> Result<Vec<Result<RenewOutcome>>> {
-        let updates = leases.iter().map(|RenewOptions { name, lease, ttl }| {
+        let updates = leases.iter().map(|RenewOptions { name, lease, ttl, .. }| {
             doc! { "q": pipeline::renewable(name, *lease), "u": pipeline::renew(millis(*ttl)) }
         });
         let failed = self.update_many(updates.collect()).await?;

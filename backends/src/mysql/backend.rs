@@ -32,7 +32,7 @@ impl MySql {
         let values = Values { name: lease.name.as_str(), lease: &id, ttl, ..Values::default() };
         match self.write(Purpose::Renew, || bind(&self.sql.renew, &values)).await? {
             EXTENDED => {
-                Ok(RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) })
+                Ok(RenewOutcome::extended(Duration::from_micros(ttl.unsigned_abs())))
             }
             NOT_EXTENDED => {
                 let record = self.find(Purpose::Renew, &values).await?;
@@ -93,14 +93,7 @@ impl Dialect for MySql {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            min_ttl: Duration::from_millis(50),
-            ttl_step: Duration::from_micros(1),
-            clock: StoreClock::Server,
-            reach: Reach::Network,
-            wake: Wake::Poll(watch::INTERVAL),
-            renew_batch: 500,
-        }
+        Capabilities::new(StoreClock::Server, Reach::Network, Wake::Poll(watch::INTERVAL))
     }
 
     fn pool(&self) -> &MySqlPool {

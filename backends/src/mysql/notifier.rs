@@ -80,7 +80,7 @@ impl Notifier {
         let mut state = self.0.state();
         for (lease, outcome) in leases {
             match outcome {
-                RenewOutcome::Extended { left } => {
+                RenewOutcome::Extended { left, .. } => {
                     if let Some((_, until)) = state.leases.get_mut(&lease) {
                         *until = now + *left;
                     }

@@ -43,14 +43,7 @@ impl Dialect for Postgres {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            min_ttl: Duration::from_millis(50),
-            ttl_step: Duration::from_micros(1),
-            clock: StoreClock::Server,
-            reach: Reach::Network,
-            wake: Wake::Push,
-            renew_batch: 500,
-        }
+        Capabilities::new(StoreClock::Server, Reach::Network, Wake::Push)
     }
 
     fn pool(&self) -> &PgPool {

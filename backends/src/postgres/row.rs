@@ -38,11 +38,11 @@ pub(super) fn renewal(
     let outcome = || match parse_column("reason", get(row, "reason")?)? {
         Some(reason) => {
             let left = left(get(row, "expires_at")?, get(row, "clock")?)?;
-            Ok(RenewOutcome::Disabled { reason, left: left.unwrap_or_default() })
+            Ok(RenewOutcome::disabled(reason, left.unwrap_or_default()))
         }
         None => {
             let ttl: i64 = get(row, "ttl")?;
-            Ok(RenewOutcome::Extended { left: Duration::from_micros(ttl.unsigned_abs()) })
+            Ok(RenewOutcome::extended(Duration::from_micros(ttl.unsigned_abs())))
         }
     };
     let outcome = outcome().map_err(complete);

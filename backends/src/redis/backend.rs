@@ -86,14 +86,7 @@ impl Backend for Redis {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            min_ttl: Duration::from_millis(50),
-            ttl_step: Duration::from_micros(1),
-            clock: StoreClock::Server,
-            reach: Reach::Network,
-            wake: Wake::Push,
-            renew_batch: 500,
-        }
+        Capabilities::new(StoreClock::Server, Reach::Network, Wake::Push)
     }
 
     async fn acquire(
@@ -112,7 +105,7 @@ impl Backend for Redis {
         match (&*reply.word, missing) {
             ("granted", None) => {
                 let token = FencingToken::new(reply.number(0)?)?;
-                Ok(Decision::Done(Grant { token, left: reply.duration(1)? }))
+                Ok(Decision::Done(Grant::new(token, reply.duration(1)?)))
             }
             ("granted", Some(missing)) => {
                 Err(self.release_unreplicated(name, options.lease, missing).await)
@@ -124,7 +117,7 @@ impl Backend for Redis {
 
     async fn renew(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
         let mut requests = Vec::with_capacity(leases.len());
-        for RenewOptions { name, lease, ttl } in leases {
+        for RenewOptions { name, lease, ttl, .. } in leases {
             let (lease, ttl) = (lease.to_string(), micros(*ttl));
             requests.push(self.runner.request(&scripts::RENEW, name, &[&lease, &ttl]));
         }

@@ -140,13 +140,9 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
                 .map_err(|e| corrupt_reason("the holder is corrupt").with_source(e))?;
             let expires_at: u64 = fields.required_parsed("expires_at")?;
             let granted_at: u64 = fields.required_parsed("granted_at")?;
-            let lease = LeaseRecord {
-                id,
-                holder,
-                held_for: micros(now, granted_at),
-                left: micros(expires_at, now),
-                ending: fields.parsed("ending")?,
-            };
+            let lease = LeaseRecord::new(id, holder, micros(expires_at, now))
+                .with_held_for(micros(now, granted_at))
+                .with_ending(fields.parsed::<Reason>("ending")?);
             Some(lease).filter(|lease| !lease.left.is_zero())
         }
         None => None,
@@ -155,14 +151,14 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
         return Err(corrupt_reason("the lease has no token"));
     }
     let disabled = match fields.parsed("disabled_reason")? {
-        Some(reason) => Some(Disablement {
-            reason,
-            by: fields.0.get("disabled_by").map(|&by| by.to_owned()),
-            since: micros(now, fields.required_parsed("disabled_at")?),
-        }),
+        Some(reason) => Some(
+            Disablement::new(reason)
+                .with_by(fields.0.get("disabled_by").map(|&by| by.to_owned()))
+                .with_since(micros(now, fields.required_parsed("disabled_at")?)),
+        ),
         None => None,
     };
-    Ok(LockRecord { name: name.clone(), token, lease, disabled, corrupt: None })
+    Ok(LockRecord::unused(name.clone()).with_token(token).with_lease(lease).with_disabled(disabled))
 }
 
 fn micros(later: u64, earlier: u64) -> Duration {

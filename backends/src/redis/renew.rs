@@ -49,11 +49,11 @@ fn shard_limit(latency: Duration, ttl: Duration) -> Duration {
 pub(super) fn renewed(name: &LockName, answer: Result<Value>) -> Result<RenewOutcome> {
     let reply = ScriptReply::for_lock(name, answer?)?;
     match &*reply.word {
-        "extended" => Ok(RenewOutcome::Extended { left: reply.duration(0)? }),
+        "extended" => Ok(RenewOutcome::extended(reply.duration(0)?)),
         "lost" => Ok(RenewOutcome::Lost),
         "ending" => {
             let left = reply.duration(1)?;
-            Ok(RenewOutcome::Disabled { reason: reply.reason(name)?, left })
+            Ok(RenewOutcome::disabled(reply.reason(name)?, left))
         }
         _ => Err(unexpected_reply()),
     }
@@ -69,7 +69,7 @@ fn replicated(outcome: Result<RenewOutcome>, missing: Option<&Error>) -> Result<
                 why = format!("{why}: {source}");
                 cause = source.source();
             }
-            Ok(RenewOutcome::Unknown { why })
+            Ok(RenewOutcome::unknown(why))
         }
         (outcome, _) => outcome,
     }
@@ -104,11 +104,11 @@ mod tests {
 
     #[test]
     fn an_extension_that_too_few_replicas_confirmed_is_unknown() {
-        let extended = || RenewOutcome::Extended { left: Duration::from_secs(1) };
+        let extended = || RenewOutcome::extended(Duration::from_secs(1));
         let missing = Error::new(ErrorKind::Unavailable, "0 of 1 replicas")
             .with_source(std::io::Error::other("NOREPLICAS"));
         let outcome = replicated(Ok(extended()), Some(&missing)).unwrap();
-        assert_eq!(outcome, RenewOutcome::Unknown { why: "0 of 1 replicas: NOREPLICAS".into() });
+        assert_eq!(outcome, RenewOutcome::unknown("0 of 1 replicas: NOREPLICAS"));
         assert_eq!(replicated(Ok(extended()), None).unwrap(), extended());
         // A lost lease needs no confirmation by replicas.
         let lost = replicated(Ok(RenewOutcome::Lost), Some(&missing)).unwrap();

@@ -165,6 +165,7 @@ pub enum Entry {
 
 /// Selects the next names of a list.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Page<'a> {
     /// Selects only names that start with these bytes.
     pub prefix: &'a str,
@@ -176,6 +177,7 @@ pub struct Page<'a> {
 
 /// The entries of one page.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Found<T> {
     /// The entries, in the byte order of names.
     pub entries: Vec<T>,
@@ -183,8 +185,17 @@ pub struct Found<T> {
     pub next: Option<Vec<u8>>,
 }
 
+impl<T> Found<T> {
+    /// Returns these entries, and the last name that was looked at, if there may be more.
+    #[must_use]
+    pub const fn new(entries: Vec<T>, next: Option<Vec<u8>>) -> Self {
+        Self { entries, next }
+    }
+}
+
 /// The stored text of one instance.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct StoredInstance {
     /// The id under which it is stored.
     pub key: String,
@@ -194,8 +205,17 @@ pub struct StoredInstance {
     pub left: Duration,
 }
 
+impl StoredInstance {
+    /// Returns the text that is stored under that id, or why it cannot be read.
+    #[must_use]
+    pub const fn new(key: String, text: Result<String>, left: Duration) -> Self {
+        Self { key, text, left }
+    }
+}
+
 /// An operation of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operation {
     /// See [`Backend::acquire`].
     Acquire,

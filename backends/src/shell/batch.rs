@@ -61,7 +61,7 @@ fn unknown(error: Error, lease: &RenewOptions) -> RenewOutcome {
         why = format!("{why}: {source}");
         cause = source.source();
     }
-    RenewOutcome::Unknown { why }
+    RenewOutcome::unknown(why)
 }
 
 #[cfg(test)]
@@ -73,11 +73,11 @@ mod tests {
 
     fn lease(name: &str, id: LeaseId, secs: u64) -> RenewOptions {
         let name = LockName::new(name).unwrap();
-        RenewOptions { name, lease: id, ttl: Duration::from_secs(secs) }
+        RenewOptions::new(name, id, Duration::from_secs(secs))
     }
 
     fn extended(secs: u64) -> Result<RenewOutcome> {
-        Ok(RenewOutcome::Extended { left: Duration::from_secs(secs) })
+        Ok(RenewOutcome::extended(Duration::from_secs(secs)))
     }
 
     fn failed(kind: ErrorKind) -> Result<RenewOutcome> {
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(ttls, [2, 3, 4]);
         let outcomes = batch.outcomes(vec![extended(2), extended(3), extended(4)]).unwrap();
         let left = outcomes.iter().map(|outcome| match outcome {
-            RenewOutcome::Extended { left } => left.as_secs(),
+            RenewOutcome::Extended { left, .. } => left.as_secs(),
             other => panic!("{other:?}"),
         });
         assert_eq!(left.collect::<Vec<_>>(), [3, 2, 3, 4]);

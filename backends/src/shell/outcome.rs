@@ -21,9 +21,9 @@ pub fn acquire_outcome(record: LockRecord, lease: LeaseId) -> Result<Option<Acqu
         Error::new(ErrorKind::Corrupt, "the lease in force has no token").for_lock(&name)
     })?;
     Ok(Some(if id == lease {
-        AcquireOutcome::Granted(Grant { token, left })
+        AcquireOutcome::Granted(Grant::new(token, left))
     } else {
-        AcquireOutcome::Held(Held { holder, token, left })
+        AcquireOutcome::Held(Held::new(holder, token, left))
     }))
 }
 
@@ -33,8 +33,8 @@ pub fn renew_outcome(record: LockRecord, lease: LeaseId) -> RenewOutcome {
     let disabled = record.disabled.map(|disabled| disabled.reason);
     match record.lease {
         Some(own) if own.id == lease => match own.ending.or(disabled) {
-            Some(reason) => RenewOutcome::Disabled { reason, left: own.left },
-            None => RenewOutcome::Extended { left: own.left },
+            Some(reason) => RenewOutcome::disabled(reason, own.left),
+            None => RenewOutcome::extended(own.left),
         },
         _ => RenewOutcome::Lost,
     }
@@ -50,23 +50,15 @@ mod tests {
     const LEFT: Duration = Duration::from_secs(3);
 
     fn held(id: LeaseId) -> LockRecord {
-        let lease = LeaseRecord {
-            id,
-            holder: Holder::current(),
-            held_for: Duration::ZERO,
-            left: LEFT,
-            ending: None,
-        };
-        LockRecord {
-            token: Some(FencingToken::new(7).unwrap()),
-            lease: Some(lease),
-            ..LockRecord::unused(LockName::new("a").unwrap())
-        }
+        let lease = LeaseRecord::new(id, Holder::current(), LEFT);
+        LockRecord::unused(LockName::new("a").unwrap())
+            .with_token(FencingToken::new(7).unwrap())
+            .with_lease(lease)
     }
 
     fn disabled() -> Option<Disablement> {
         let reason = Reason::new("upkeep").unwrap();
-        Some(Disablement { reason, by: None, since: Duration::ZERO })
+        Some(Disablement::new(reason))
     }
 
     #[test]
@@ -78,19 +70,20 @@ mod tests {
         assert!(matches!(outcome, Some(AcquireOutcome::Granted(Grant { left: LEFT, .. }))));
         let outcome = acquire_outcome(held(other), own).unwrap();
         assert!(matches!(outcome, Some(AcquireOutcome::Held(Held { left: LEFT, .. }))));
-        let disabled = LockRecord { disabled: disabled(), ..held(own) };
+        let disabled = held(own).with_disabled(disabled());
         let outcome = acquire_outcome(disabled, own).unwrap();
         assert!(matches!(outcome, Some(AcquireOutcome::Disabled(_))), "{outcome:?}");
-        let without_token = LockRecord { token: None, ..held(other) };
+        let mut without_token = held(other);
+        without_token.token = None;
         assert_eq!(acquire_outcome(without_token, own).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 
     #[test]
     fn a_record_determines_the_outcome_of_a_renewal() {
         let (own, other) = (LeaseId::new(), LeaseId::new());
-        assert_eq!(renew_outcome(held(own), own), RenewOutcome::Extended { left: LEFT });
+        assert_eq!(renew_outcome(held(own), own), RenewOutcome::extended(LEFT));
         assert_eq!(renew_outcome(held(other), own), RenewOutcome::Lost);
-        let disabled = LockRecord { disabled: disabled(), ..held(own) };
+        let disabled = held(own).with_disabled(disabled());
         let outcome = renew_outcome(disabled, own);
         assert!(matches!(outcome, RenewOutcome::Disabled { left: LEFT, .. }), "{outcome:?}");
         // The name was disabled and enabled again.

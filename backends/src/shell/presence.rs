@@ -21,7 +21,7 @@ fn decode(stored: StoredInstance) -> Result<InstanceRecord> {
         let message = format!("another instance is stored under {key:?}");
         return Err(Error::new(ErrorKind::Corrupt, message));
     }
-    Ok(InstanceRecord { presence, left })
+    Ok(InstanceRecord::new(presence, left))
 }
 
 /// Returns the instances that could be read, in the order of their ids. A corrupt record must not
@@ -50,11 +50,7 @@ mod tests {
 
     #[test]
     fn corrupt_records_do_not_hide_others() {
-        let here = Presence {
-            holder: Holder::current(),
-            campaigns: vec![LockName::new("a").unwrap()],
-            unlisted: 0,
-        };
+        let here = Presence::new(Holder::current(), vec![LockName::new("a").unwrap()]);
         let (id, text) = (here.holder.instance.to_string(), encode(&here).unwrap());
         let other = Holder::current().instance.to_string();
         let long_name = text.replace("\"a\"", &format!("\"{}\"", "a".repeat(256)));
@@ -76,6 +72,6 @@ mod tests {
             decoded.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt)
         });
         assert_eq!(corrupt.count(), 5);
-        assert_eq!(readable(stored, "memory"), [InstanceRecord { presence: here, left }]);
+        assert_eq!(readable(stored, "memory"), [InstanceRecord::new(here, left)]);
     }
 }

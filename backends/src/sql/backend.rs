@@ -46,7 +46,7 @@ impl<D: Dialect> Backend for D {
             Decision::Done(Some(token)) => {
                 // Counted from when the server decided, however long ago that is.
                 let left = Duration::from_micros(values.ttl.unsigned_abs());
-                Decision::Done(Grant { token, left })
+                Decision::Done(Grant::new(token, left))
             }
             Decision::Done(None) => {
                 let contradiction = CorruptRecord::new("the record contradicts itself");

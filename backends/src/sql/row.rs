@@ -98,7 +98,7 @@ where
         }
         let (reason, by) = (row.text("disabled_reason")?, row.text("disabled_by")?);
         let disabled = disabled(reason, by, row.optional_integer("disabled_at")?, clock)?;
-        Ok(LockRecord { name: name.clone(), token, lease, disabled, corrupt: None })
+        Ok(LockRecord::unused(name.clone()).with_token(token).with_lease(lease).with_disabled(disabled))
     };
     parse().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name))
 }
@@ -209,7 +209,7 @@ impl LeaseColumns {
         left: impl FnOnce(i64) -> Result<Option<Duration>, CorruptRecord>,
     ) -> Result<Option<LeaseRecord>, CorruptRecord> {
         let (id, ending) =
-            (parse_column("lease", self.lease)?, parse_column("ending", self.ending)?);
+            (parse_column("lease", self.lease)?, parse_column::<Reason>("ending", self.ending)?);
         match (id, self.holder, self.expires_at, self.granted_at, ending) {
             (Some(id), Some(holder), Some(expires_at), Some(granted_at), ending) => {
                 let holder = serde_json::from_str(&holder).map_err(|source| {
@@ -218,7 +218,9 @@ impl LeaseColumns {
                 })?;
                 let held_for = since(granted_at, clock)?;
                 let left = left(expires_at)?;
-                Ok(left.map(|left| LeaseRecord { id, holder, held_for, left, ending }))
+                Ok(left.map(|left| {
+                    LeaseRecord::new(id, holder, left).with_held_for(held_for).with_ending(ending)
+                }))
             }
             (None, None, None, None, None) => Ok(None),
             _ => Err(CorruptRecord::new("the lease is incomplete")),
@@ -235,7 +237,7 @@ pub(crate) fn disabled(
 ) -> Result<Option<Disablement>, CorruptRecord> {
     match (parse_column::<Reason>("disabled_reason", reason)?, by, at) {
         (Some(reason), by, Some(at)) => {
-            Ok(Some(Disablement { reason, by, since: since(at, clock)? }))
+            Ok(Some(Disablement::new(reason).with_by(by).with_since(since(at, clock)?)))
         }
         (None, None, None) => Ok(None),
         _ => Err(CorruptRecord::new("the disable record is incomplete")),

@@ -31,14 +31,7 @@ impl Dialect for Sqlite {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            min_ttl: Duration::from_millis(50),
-            ttl_step: Duration::from_micros(1),
-            clock: StoreClock::Machine,
-            reach: self.reach,
-            wake: Wake::Poll(watch::INTERVAL),
-            renew_batch: 500,
-        }
+        Capabilities::new(StoreClock::Machine, self.reach, Wake::Poll(watch::INTERVAL))
     }
 
     fn pool(&self) -> &SqlitePool {

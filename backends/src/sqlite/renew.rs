@@ -70,8 +70,8 @@ impl Sqlite {
             let left =
                 left.ok_or_else(|| CorruptRecord::new("the extended lease ends in the past"))?;
             Ok(match parse_column("ending", get(row, "ending")?)? {
-                Some(reason) => RenewOutcome::Disabled { reason, left },
-                None => RenewOutcome::Extended { left },
+                Some(reason) => RenewOutcome::disabled(reason, left),
+                None => RenewOutcome::extended(left),
             })
         };
         Ok(((name, lease), parse().map_err(corrupt_row)))

@@ -94,7 +94,7 @@ mod tests {
         let reads = store.backend().reads.load(Ordering::SeqCst);
         assert!(reads < 20, "{reads} reads of what was not written");
         let name = LockName::new("a").unwrap();
-        let disable = DisableOptions { reason: Reason::new("x").unwrap(), by: None };
+        let disable = DisableOptions::new(Reason::new("x").unwrap());
         store.disable(&name, &disable).await.unwrap();
         for watch in watches {
             let hint = timeout(Duration::from_secs(30), watch).await.unwrap().unwrap();

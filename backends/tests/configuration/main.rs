@@ -4,6 +4,7 @@
 
 mod arbitrary;
 mod files;
+mod keys;
 mod messages;
 mod originals;
 mod own_keys;

@@ -13,7 +13,7 @@ use crate::store_choice::StoreChoice;
 pub(crate) async fn disable(store: &StoreChoice, args: DisableArgs) -> Result<u8, Failure> {
     // The arguments are checked before the store is opened, which may create it.
     let (name, reason) = (LockName::new(args.name)?, Reason::new(args.reason)?);
-    let options = DisableOptions { reason, by: Some(operator()) };
+    let options = DisableOptions::new(reason).with_by(operator());
     let outcome = store.open().await?.disable(&name, &options).await?;
     if args.json {
         let (outcome, earlier) = match &outcome {

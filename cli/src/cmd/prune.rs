@@ -39,7 +39,7 @@ async fn prune_in(
     names: &mut Vec<LockName>,
 ) -> Result<(), Failure> {
     let unused_for = args.unused_for;
-    let mut page = PruneOptions { unused_for, dry_run: true, ..PruneOptions::default() };
+    let mut page = PruneOptions::default().with_unused_for(unused_for).with_dry_run(true);
     loop {
         let unused = store.prune(&page).await?;
         let Some(last) = unused.last().cloned() else { return Ok(()) };
@@ -49,7 +49,7 @@ async fn prune_in(
             print(&lines(&unused))?;
         }
         let removed = if args.apply {
-            let removed = store.prune(&PruneOptions { dry_run: false, ..page.clone() }).await?;
+            let removed = store.prune(&page.clone().with_dry_run(false)).await?;
             if !args.json {
                 report_differences(&unused, &removed)?;
             }

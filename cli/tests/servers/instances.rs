@@ -32,7 +32,7 @@ impl Instances {
             let mut elections = Vec::new();
             while elections.len() < size {
                 let namespace = bench.namespace().parse::<Namespace>().unwrap();
-                let options = OpenOptions { namespace, ..OpenOptions::default() };
+                let options = OpenOptions::default().with_namespace(namespace);
                 let store = url::open(bench.store(), &options).await.unwrap();
                 for _ in 0..INSTANCES_PER_STORE.min(size - elections.len()) {
                     let settings = Settings::default().ttl(TTL);

@@ -72,7 +72,7 @@ async fn lock_and_unlock(store: &Arc<dyn LockStore>) -> Result<Duration> {
     for round in 0..WARM_UP + ROUNDS {
         let lease = LeaseId::new();
         let ttl = Duration::from_secs(30);
-        let options = AcquireOptions { lease, holder: Holder::current(), ttl };
+        let options = AcquireOptions::new(lease, Holder::current(), ttl);
         let start = Instant::now();
         let outcome = store.acquire(&name, &options).await?;
         store.release(&name, lease).await?;

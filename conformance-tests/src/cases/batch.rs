@@ -18,7 +18,7 @@ crate::case::cases! {
 }
 
 fn renewal(name: &LockName, lease: LeaseId, ttl: Duration) -> RenewOptions {
-    RenewOptions { name: name.clone(), lease, ttl }
+    RenewOptions::new(name.clone(), lease, ttl)
 }
 
 /// Acquires many names, a few at a time.

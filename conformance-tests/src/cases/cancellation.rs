@@ -145,7 +145,7 @@ async fn a_dropped_release_leaves_before_or_after(ctx: Ctx) -> CaseResult {
 
 async fn a_dropped_disable_or_enable_leaves_before_or_after(ctx: Ctx) -> CaseResult {
     let (client, other) = (ctx.open().await?, ctx.open().await?);
-    let options = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    let options = DisableOptions::new(Reason::new("upkeep")?);
     for name in numbered(&ctx) {
         dropped(client.store().disable(&name, &options)).await;
     }

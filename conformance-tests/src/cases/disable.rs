@@ -317,7 +317,7 @@ async fn an_operators_words_are_kept_byte_for_byte(ctx: Ctx) -> CaseResult {
     for (number, words) in words.into_iter().enumerate() {
         let name = ctx.name(&format!("job {number}"));
         let taken = client.take(&name, ctx.long_ttl()).await?;
-        let options = DisableOptions { reason: Reason::new(words)?, by: Some(words.to_owned()) };
+        let options = DisableOptions::new(Reason::new(words)?).with_by(words.to_owned());
         client.store().disable(&name, &options).await?;
         let record = client.get(&name).await?.expect("it is on record");
         let disabled = record.disabled.expect("it is disabled");

@@ -172,8 +172,8 @@ async fn many_changes_at_once_are_all_hinted(ctx: Ctx) -> CaseResult {
             while !missing.is_empty() {
                 match hints.next().await {
                     Some(Hint::Name(name)) => _ = missing.remove(&name),
-                    Some(Hint::Anything) => missing.clear(),
                     None => break,
+                    Some(_) => missing.clear(),
                 }
             }
         };

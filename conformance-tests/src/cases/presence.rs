@@ -31,7 +31,7 @@ crate::case::cases! {
 
 fn presence(campaigns: &[&str]) -> Presence {
     let campaigns = campaigns.iter().map(|name| LockName::new(name).unwrap()).collect();
-    Presence { holder: Holder::current(), campaigns, unlisted: 0 }
+    Presence::new(Holder::current(), campaigns)
 }
 
 /// Repeats the call like the client's other calls. A store without instance records ignores such
@@ -130,12 +130,10 @@ async fn one_that_withdraws_is_forgotten_and_no_other(ctx: Ctx) -> CaseResult {
 async fn the_most_that_can_be_said_comes_back(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let names = (0..Presence::LISTED).map(|number| LockName::new(format!("{number:\"<255}")));
-    let holder = Holder {
-        host: "h\u{f6}st'\"\\ {}$".to_owned(),
-        ..Holder::current().with_label("\u{1F512} '; --\n\t".repeat(15))
-    };
+    let holder = Holder::new(Uuid::now_v7(), "h\u{f6}st'\"\\ {}$", std::process::id())
+        .with_label("\u{1F512} '; --\n\t".repeat(15));
     let campaigns = names.collect::<Result<Vec<_>>>()?;
-    let here = Presence { holder, campaigns, unlisted: usize::MAX >> 12 };
+    let here = Presence::new(holder, campaigns).with_unlisted(usize::MAX >> 12);
     announce(&client, &here, ctx.long_ttl()).await?;
     assert_eq!(presences(&client).await?, [here]);
     Ok(())
@@ -214,7 +212,7 @@ async fn elections_make_their_instance_known(ctx: Ctx) -> CaseResult {
     let second = campaign(follower.election("job")?, &log, 2, works());
     let of = |client: &leasehold_core::Client, names: &[&str]| {
         let campaigns = presence(names).campaigns;
-        Presence { holder: client.holder().clone(), campaigns, unlisted: 0 }
+        Presence::new(client.holder().clone(), campaigns)
     };
     let both = [of(&leader, &["another", "job"]), of(&follower, &["job"])];
     until(&observer, |presences| both.iter().all(|one| presences.contains(one))).await?;

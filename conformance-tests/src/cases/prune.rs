@@ -17,9 +17,10 @@ crate::case::cases! {
     ],
 }
 
-/// These options remove all names that are unused now.
-const NOW: PruneOptions =
-    PruneOptions { unused_for: Duration::ZERO, after: None, limit: 100, dry_run: false };
+/// Returns options that remove all names that are unused now.
+fn now() -> PruneOptions {
+    PruneOptions::default().with_unused_for(Duration::ZERO).with_limit(100).with_dry_run(false)
+}
 
 /// Returns names that were granted and released.
 async fn used(ctx: &Ctx, client: &Client, names: &[&str]) -> CaseResult<Vec<LockName>> {
@@ -44,9 +45,9 @@ async fn an_unused_name_is_pruned_and_its_next_token_is_larger(ctx: Ctx) -> Case
         client.give_back(&lease).await?;
         // Some stores keep no record of an unused name.
         let recorded = client.get(&name).await?.is_some();
-        assert_eq!(client.prune(&NOW).await?.contains(&name), recorded);
+        assert_eq!(client.prune(&now()).await?.contains(&name), recorded);
         assert_eq!(client.get(&name).await?, None);
-        assert_eq!(client.prune(&NOW).await?, []);
+        assert_eq!(client.prune(&now()).await?, []);
     }
     Ok(())
 }
@@ -58,7 +59,7 @@ async fn names_in_use_are_left(ctx: Ctx) -> CaseResult {
     client.disable(&disabled, "upkeep").await?;
     client.take(&both, ctx.long_ttl()).await?;
     client.disable(&both, "upkeep").await?;
-    assert_eq!(client.prune(&NOW).await?, []);
+    assert_eq!(client.prune(&now()).await?, []);
     assert_eq!(client.get(&held).await?.and_then(|record| record.token), Some(lease.token));
     for name in [&disabled, &both] {
         assert!(client.get(name).await?.is_some_and(|record| record.disabled.is_some()));
@@ -70,7 +71,7 @@ async fn a_name_granted_lately_is_left(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let names = used(&ctx, &client, &["job"]).await?;
     let before = client.get(&names[0]).await?;
-    let options = PruneOptions { unused_for: Duration::from_secs(24 * 60 * 60), ..NOW };
+    let options = now().with_unused_for(Duration::from_secs(24 * 60 * 60));
     assert_eq!(client.prune(&options).await?, []);
     assert_eq!(client.get(&names[0]).await?, before);
     Ok(())
@@ -80,7 +81,7 @@ async fn a_dry_run_removes_nothing(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let names = used(&ctx, &client, &["a", "b"]).await?;
     let recorded = client.names("").await?;
-    let dry_run = PruneOptions { dry_run: true, ..NOW };
+    let dry_run = now().with_dry_run(true);
     assert_eq!(client.prune(&dry_run).await?, recorded);
     assert_eq!(client.names("").await?, recorded);
     assert!(recorded.is_empty() || recorded == names);
@@ -93,7 +94,7 @@ async fn names_are_pruned_page_by_page_in_byte_order(ctx: Ctx) -> CaseResult {
     client.take(&ctx.name("a0"), ctx.long_ttl()).await?;
     let expected: Vec<_> =
         client.names("").await?.into_iter().filter(|name| name.as_str() != "a0").collect();
-    let mut page = PruneOptions { limit: 2, ..NOW };
+    let mut page = now().with_limit(2);
     let mut pruned = Vec::new();
     loop {
         let names = client.prune(&page).await?;
@@ -103,7 +104,7 @@ async fn names_are_pruned_page_by_page_in_byte_order(ctx: Ctx) -> CaseResult {
         pruned.extend(names);
     }
     assert_eq!(pruned, expected);
-    assert_eq!(client.prune(&PruneOptions { limit: 0, ..NOW }).await?, []);
+    assert_eq!(client.prune(&now().with_limit(0)).await?, []);
     assert_eq!(client.names("").await?, [ctx.name("a0")]);
     Ok(())
 }
@@ -114,7 +115,7 @@ async fn prune_and_acquire_at_once_lose_no_lease(ctx: Ctx) -> CaseResult {
     let name = ctx.name("job");
     let mut latest = None;
     for _ in 0..20 {
-        let (pruned, taken) = tokio::join!(other.prune(&NOW), client.take(&name, ctx.long_ttl()));
+        let (pruned, taken) = tokio::join!(other.prune(&now()), client.take(&name, ctx.long_ttl()));
         let lease = taken?;
         pruned?;
         assert!(Some(lease.token) > latest, "{:?} is not above {latest:?}", lease.token);

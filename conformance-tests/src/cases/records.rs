@@ -84,18 +84,24 @@ async fn a_refused_attempt_leaves_no_trace(ctx: Ctx) -> CaseResult {
 async fn a_holder_is_told_as_it_was_given(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let plain = Holder::current();
+    let with = |host: &str, pid, label: Option<&str>| {
+        let mut holder = Holder::new(plain.instance, host, pid);
+        holder.label = label.map(str::to_owned);
+        holder
+    };
+    let (host, pid) = (plain.host.as_str(), plain.pid);
     let holders = [
-        Holder { label: None, ..plain.clone() },
-        Holder { label: Some(String::new()), ..plain.clone() },
-        Holder { host: String::new(), pid: 0, ..plain.clone() },
-        Holder { pid: u32::MAX, ..plain.clone().with_label("10.0.0.7:8080") },
-        plain.clone().with_label("ünï 'quoted' \"twice\" \\ \n {\"json\": [1]} 😀"),
-        Holder { host: "Höst \"x\" 'y'".into(), ..plain.with_label("x".repeat(200)) },
+        with(host, pid, None),
+        with(host, pid, Some("")),
+        with("", 0, None),
+        with(host, u32::MAX, Some("10.0.0.7:8080")),
+        with(host, pid, Some("ünï 'quoted' \"twice\" \\ \n {\"json\": [1]} 😀")),
+        with("Höst \"x\" 'y'", pid, Some("x".repeat(200).as_str())),
     ];
     for (number, holder) in holders.into_iter().enumerate() {
         let name = ctx.name(&format!("job {number}"));
         let (lease, ttl) = (LeaseId::new(), ctx.long_ttl());
-        let options = AcquireOptions { lease, holder: holder.clone(), ttl };
+        let options = AcquireOptions::new(lease, holder.clone(), ttl);
         client.store().acquire(&name, &options).await?;
         let found = client.lease_of(&name).await?.expect("the lease is in force");
         assert_eq!(found.holder, holder);
@@ -135,7 +141,7 @@ async fn a_list_comes_in_byte_order(ctx: Ctx) -> CaseResult {
 
 /// Returns all pages of that size, one after the other.
 async fn pages(client: &Client, prefix: &str, limit: usize) -> CaseResult<Vec<Vec<String>>> {
-    let mut options = ListOptions { prefix: prefix.to_owned(), after: None, limit };
+    let mut options = ListOptions::default().with_prefix(prefix).with_limit(limit);
     let mut pages = Vec::new();
     loop {
         let page = client.store().list(&options).await?;
@@ -158,7 +164,7 @@ async fn a_list_comes_in_pages(ctx: Ctx) -> CaseResult {
         assert!(pages.iter().rev().skip(1).all(|page| page.len() == limit), "full but the last");
         assert!(pages.concat().iter().eq(&names), "in pages of {limit}: {pages:?}");
     }
-    let none = ListOptions { limit: 0, ..ListOptions::default() };
+    let none = ListOptions::default().with_limit(0);
     assert_eq!(client.store().list(&none).await?, []);
     Ok(())
 }
@@ -174,7 +180,7 @@ async fn a_page_may_start_after_a_name_that_is_not_there(ctx: Ctx) -> CaseResult
         ("d", &[]),
         ("z", &[]),
     ] {
-        let options = ListOptions { after: Some(ctx.name(after)), ..ListOptions::default() };
+        let options = ListOptions::default().with_after(ctx.name(after));
         let page = client.store().list(&options).await?;
         let page: Vec<_> = page.iter().map(|record| record.name.as_str()).collect();
         assert_eq!(page, expected, "after {after:?}");
@@ -224,11 +230,7 @@ async fn prefix_and_page_go_together(ctx: Ctx) -> CaseResult {
     }
     for (after, expected) in [("a", &["b1", "b2"][..]), ("b1", &["b2"]), ("c", &[])] {
         // The page may start after a name that sorts before or after all names with the prefix.
-        let options = ListOptions {
-            prefix: "b".into(),
-            after: Some(ctx.name(after)),
-            ..ListOptions::default()
-        };
+        let options = ListOptions::default().with_prefix("b").with_after(ctx.name(after));
         let page = client.store().list(&options).await?;
         let page: Vec<_> = page.iter().map(|record| record.name.as_str()).collect();
         assert!(page.ends_with(expected), "after {after:?}: {page:?}");

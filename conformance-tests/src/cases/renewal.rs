@@ -171,7 +171,7 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
                 let outcome = client.renew(&name, old.lease, ttl).await?;
                 Ok((
                     match outcome {
-                        RenewOutcome::Extended { left } => Some(sent_at + left),
+                        RenewOutcome::Extended { left, .. } => Some(sent_at + left),
                         _ => None,
                     },
                     None,

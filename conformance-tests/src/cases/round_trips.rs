@@ -101,7 +101,7 @@ async fn a_batch_takes_as_many_whatever_its_size(ctx: Ctx) -> CaseResult {
     let mut batch = Vec::new();
     for number in 0..ctx.capabilities().renew_batch.min(300) {
         let taken = client.take(&ctx.name(&format!("job {number}")), ttl).await?;
-        batch.push(RenewOptions { name: taken.name, lease: taken.lease, ttl });
+        batch.push(RenewOptions::new(taken.name, taken.lease, ttl));
     }
     let mut least = u64::MAX;
     for number in 0..TRIES {

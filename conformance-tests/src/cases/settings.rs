@@ -60,7 +60,7 @@ async fn the_machine_acts_by_what_it_is_told_alone(ctx: Ctx) -> CaseResult {
         (500, Event::Lease(LeaseEvent::Hint)),
         (510, {
             let token = FencingToken::new(7)?;
-            let reply = AcquireReply::Granted(Grant { token, left: timing.ttl });
+            let reply = AcquireReply::Granted(Grant::new(token, timing.ttl));
             Event::Lease(LeaseEvent::AcquireReplied { sent: at(500), reply })
         }),
         (900, Event::Resign),

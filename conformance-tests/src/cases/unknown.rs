@@ -71,7 +71,7 @@ async fn a_retry_settles_a_lost_release(ctx: Ctx) -> CaseResult {
 async fn a_retry_settles_a_lost_disable_and_enable(ctx: Ctx) -> CaseResult {
     let (lossy, _) = lossy(&ctx).await?;
     let name = ctx.name("job");
-    let options = DisableOptions { reason: Reason::new("upkeep")?, by: Some("ops".into()) };
+    let options = DisableOptions::new(Reason::new("upkeep")?).with_by("ops".to_owned());
     lossy.lose(1);
     assert!(lossy.disable(&name, &options).await.unwrap_err().is_outcome_unknown());
     let disablement = already_disabled(lossy.disable(&name, &options).await?);

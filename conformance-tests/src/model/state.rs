@@ -148,7 +148,7 @@ impl State {
         match &lease.ending {
             Some(why) => answers!(
                 reply,
-                Disabled { reason, left } if reason == why && lease.end.is_in(*left, at)
+                Disabled { reason, left, .. } if reason == why && lease.end.is_in(*left, at)
             ),
             // The lease was extended, and had expired before the store read the result.
             None if matches!(reply, Some(Lost)) => {
@@ -156,9 +156,9 @@ impl State {
                 at.outlasts(ttl)
             }
             None => {
-                let left = if let Some(Extended { left }) = reply { *left } else { ttl };
+                let left = if let Some(Extended { left, .. }) = reply { *left } else { ttl };
                 lease.end = End::after(left, at);
-                answers!(reply, Extended { left } if lasts(*left, ttl, at))
+                answers!(reply, Extended { left, .. } if lasts(*left, ttl, at))
             }
         }
     }

@@ -56,7 +56,7 @@ impl ScriptedModel {
     }
 
     fn disables(&mut self, reason: &str, reply: Option<DisableOutcome>, at: Window) -> bool {
-        let options = DisableOptions { reason: Reason::new(reason).unwrap(), by: None };
+        let options = DisableOptions::new(Reason::new(reason).unwrap());
         self.model.disable(&options, reply.as_ref(), at).is_ok()
     }
 
@@ -69,19 +69,19 @@ impl ScriptedModel {
     }
 
     fn held_by(&self, attempt: usize, token: u64, left: u64) -> AcquireOutcome {
-        AcquireOutcome::Held(Held {
-            holder: self.attempts[attempt].holder.clone(),
-            token: FencingToken::new(token).unwrap(),
-            left: Duration::from_millis(left),
-        })
+        AcquireOutcome::Held(Held::new(
+            self.attempts[attempt].holder.clone(),
+            FencingToken::new(token).unwrap(),
+            Duration::from_millis(left),
+        ))
     }
 
     /// Returns the record of a name that the attempt holds, with token 5 and that much time left.
     fn record(&self, attempt: usize, left: u64) -> LockRecord {
         let Attempt { id, holder, .. } = self.attempts[attempt].clone();
         let left = Duration::from_millis(left);
-        let lease = LeaseRecord { id, holder, held_for: Duration::ZERO, left, ending: None };
-        LockRecord { token: FencingToken::new(5).ok(), lease: Some(lease), ..unused() }
+        let lease = LeaseRecord::new(id, holder, left);
+        unused().with_token(FencingToken::new(5).ok()).with_lease(lease)
     }
 }
 
@@ -91,20 +91,20 @@ fn unused() -> LockRecord {
 
 fn granted(token: u64, left: u64) -> Option<AcquireOutcome> {
     let (token, left) = (FencingToken::new(token).unwrap(), Duration::from_millis(left));
-    Some(AcquireOutcome::Granted(Grant { token, left }))
+    Some(AcquireOutcome::Granted(Grant::new(token, left)))
 }
 
 fn extended(left: u64) -> Option<RenewOutcome> {
-    Some(RenewOutcome::Extended { left: Duration::from_millis(left) })
+    Some(RenewOutcome::extended(Duration::from_millis(left)))
 }
 
 fn told_to_end(reason: &str, left: u64) -> Option<RenewOutcome> {
     let (reason, left) = (Reason::new(reason).unwrap(), Duration::from_millis(left));
-    Some(RenewOutcome::Disabled { reason, left })
+    Some(RenewOutcome::disabled(reason, left))
 }
 
 fn since(reason: &str) -> Disablement {
-    Disablement { reason: Reason::new(reason).unwrap(), by: None, since: Duration::ZERO }
+    Disablement::new(Reason::new(reason).unwrap())
 }
 
 /// Returns a model of a name that the first attempt has held since the start, with token 5.
@@ -298,23 +298,18 @@ fn a_record_reflects_the_calls_made() {
     let mut model = held();
     let right = model.record(0, 200);
     assert!(model.sees(Some(&right), model.at(100)));
-    let lease = |record: &LockRecord| record.lease.clone().unwrap();
+    let lease = right.lease.clone().unwrap();
+    let another_holder = LeaseRecord::new(lease.id, Holder::current(), lease.left);
     let wrong = [
         unused(),
-        LockRecord { token: None, ..right.clone() },
-        LockRecord { token: FencingToken::new(6).ok(), ..right.clone() },
-        LockRecord { disabled: Some(since("upkeep")), ..right.clone() },
-        LockRecord { lease: model.record(1, 200).lease, ..right.clone() },
-        LockRecord { lease: model.record(0, 300).lease, ..right.clone() },
-        LockRecord {
-            lease: Some(LeaseRecord { holder: Holder::current(), ..lease(&right) }),
-            ..right.clone()
-        },
-        LockRecord {
-            lease: Some(LeaseRecord { ending: Reason::new("upkeep").ok(), ..lease(&right) }),
-            ..right.clone()
-        },
-        LockRecord { lease: None, ..right },
+        right.clone().with_token(None::<FencingToken>),
+        right.clone().with_token(FencingToken::new(6).ok()),
+        right.clone().with_disabled(since("upkeep")),
+        right.clone().with_lease(model.record(1, 200).lease),
+        right.clone().with_lease(model.record(0, 300).lease),
+        right.clone().with_lease(another_holder),
+        right.clone().with_lease(lease.with_ending(Reason::new("upkeep").ok())),
+        right.with_lease(None::<LeaseRecord>),
     ];
     for (number, wrong) in wrong.iter().enumerate() {
         assert!(!model.clone().sees(Some(wrong), model.at(100)), "record {number} is accepted");

@@ -55,10 +55,10 @@ pub(super) fn acquired(outcome: &AcquireOutcome) -> String {
 
 pub(super) fn renewed(outcome: &RenewOutcome) -> String {
     match outcome {
-        RenewOutcome::Extended { left } => format!("extended, {} ms left", left.as_millis()),
+        RenewOutcome::Extended { left, .. } => format!("extended, {} ms left", left.as_millis()),
         RenewOutcome::Lost => "lost".to_owned(),
-        RenewOutcome::Unknown { why } => format!("unknown: {why}"),
-        RenewOutcome::Disabled { reason, left } => {
+        RenewOutcome::Unknown { why, .. } => format!("unknown: {why}"),
+        RenewOutcome::Disabled { reason, left, .. } => {
             format!("to end since {reason:?}, {} ms left", left.as_millis())
         }
     }

@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
             Step::Disable { client, name, reason } => {
                 let (store, lock) = (clients[*client].store(), &self.names[*name]);
                 let by = (*client > 0).then(|| format!("operator {client}"));
-                let options = DisableOptions { reason: Reason::new(reason.to_string())?, by };
+                let options = DisableOptions::new(Reason::new(reason.to_string())?).with_by(by);
                 let (answer, at) = call!(self, delivery, store.disable(lock, &options));
                 self.note(answer.as_ref().map(describe::disabled));
                 Self::agreed(*name, self.models[*name].disable(&options, answer.as_ref(), at))
@@ -188,7 +188,7 @@ impl<'a> Run<'a> {
                 let (store, lock) = (clients[*client].store(), &self.names[name]);
                 let (by, ttl) = (&self.attempts[*attempt], self.ttl(*ttl));
                 // A retry over another connection is for the same holder.
-                let options = AcquireOptions { lease: by.id, holder: by.holder.clone(), ttl };
+                let options = AcquireOptions::new(by.id, by.holder.clone(), ttl);
                 let (answer, at) = call!(self, delivery, store.acquire(lock, &options));
                 let verdict = self.models[name].acquire(by, ttl, answer.as_ref(), at);
                 self.note(answer.as_ref().map(describe::acquired));
@@ -205,10 +205,12 @@ impl<'a> Run<'a> {
     ) -> std::result::Result<(), Stop> {
         let renewals: Vec<RenewOptions> = batch
             .iter()
-            .map(|renewal| RenewOptions {
-                name: self.names[name_of(renewal.attempt, renewal.elsewhere)].clone(),
-                lease: self.attempts[renewal.attempt].id,
-                ttl: self.ttl(renewal.ttl),
+            .map(|renewal| {
+                RenewOptions::new(
+                    self.names[name_of(renewal.attempt, renewal.elsewhere)].clone(),
+                    self.attempts[renewal.attempt].id,
+                    self.ttl(renewal.ttl),
+                )
             })
             .collect();
         let (answers, at) = call!(self, delivery, client.store().renew(&renewals));

@@ -70,12 +70,7 @@ impl Backend for Broken {
     }
 
     fn probes(&self) -> Probes<'_> {
-        Probes {
-            delete_record: Some(self),
-            round_trips: Some(self),
-            outages: Some(self),
-            ..Probes::default()
-        }
+        Probes::default().with_delete_record(self).with_round_trips(self).with_outages(self)
     }
 }
 

@@ -73,10 +73,8 @@ impl Entry {
     }
 
     fn disablement(&self, now: Duration) -> Option<Disablement> {
-        self.disabled.clone().map(|(reason, by, at)| Disablement {
-            reason,
-            by,
-            since: now.saturating_sub(at),
+        self.disabled.clone().map(|(reason, by, at)| {
+            Disablement::new(reason).with_by(by).with_since(now.saturating_sub(at))
         })
     }
 }
@@ -172,19 +170,14 @@ impl BrokenStore {
     fn record(&self, name: &LockName, entry: &Entry) -> Result<LockRecord> {
         let now = self.now();
         let lease = entry.lease.clone().filter(|lease| now < lease.expires);
-        Ok(LockRecord {
-            name: name.clone(),
-            token: (entry.token > 0).then(|| FencingToken::new(entry.token)).transpose()?,
-            lease: lease.map(|lease| LeaseRecord {
-                id: lease.id,
-                holder: lease.holder,
-                held_for: now.saturating_sub(lease.granted),
-                left: lease.expires - now,
-                ending: lease.ending,
-            }),
-            disabled: entry.disablement(now),
-            corrupt: None,
-        })
+        Ok(LockRecord::unused(name.clone())
+            .with_token((entry.token > 0).then(|| FencingToken::new(entry.token)).transpose()?)
+            .with_lease(lease.map(|lease| {
+                LeaseRecord::new(lease.id, lease.holder, lease.expires - now)
+                    .with_held_for(now.saturating_sub(lease.granted))
+                    .with_ending(lease.ending)
+            }))
+            .with_disabled(entry.disablement(now)))
     }
 
     /// Returns the answer if the name cannot be granted.
@@ -210,9 +203,9 @@ impl BrokenStore {
         }
         let (token, left) = (FencingToken::new(token)?, lease.expires - now);
         Ok(Some(if lease.id == options.lease {
-            AcquireOutcome::Granted(Grant { token, left })
+            AcquireOutcome::Granted(Grant::new(token, left))
         } else {
-            AcquireOutcome::Held(Held { holder: lease.holder.clone(), token, left })
+            AcquireOutcome::Held(Held::new(lease.holder.clone(), token, left))
         }))
     }
 
@@ -231,7 +224,7 @@ impl BrokenStore {
             ending: None,
         });
         let token = FencingToken::new(entry.token)?;
-        Ok(AcquireOutcome::Granted(Grant { token, left: options.ttl }))
+        Ok(AcquireOutcome::Granted(Grant::new(token, options.ttl)))
     }
 
     fn renew_one(&self, entry: &mut Entry, renewal: &RenewOptions) -> RenewOutcome {
@@ -245,9 +238,9 @@ impl BrokenStore {
         });
         let Some(lease) = lease else { return RenewOutcome::Lost };
         if let Some(reason) = lease.ending.clone() {
-            return RenewOutcome::Disabled { reason, left: lease.expires.saturating_sub(now) };
+            return RenewOutcome::disabled(reason, lease.expires.saturating_sub(now));
         }
         lease.expires = now + renewal.ttl;
-        RenewOutcome::Extended { left: renewal.ttl }
+        RenewOutcome::extended(renewal.ttl)
     }
 }

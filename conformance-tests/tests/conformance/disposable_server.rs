@@ -38,7 +38,7 @@ impl DisposableServer {
 #[async_trait]
 impl Victim for DisposableServer {
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
-        let options = OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() };
+        let options = OpenOptions::default().with_namespace(namespace.clone());
         url::open(&self.url, &options).await
     }
 

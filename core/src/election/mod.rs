@@ -6,7 +6,11 @@ mod handle;
 mod job;
 mod job_tasks;
 mod leadership;
+#[cfg(feature = "unstable")]
 pub mod machine;
+#[cfg(not(feature = "unstable"))]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the feature makes it public")]
+mod machine;
 mod stop_reason;
 
 use std::sync::Arc;

@@ -41,7 +41,6 @@ pub struct RenewalWindow {
 impl RenewalWindow {
     /// Returns the same window with every moment earlier by that duration, or at the clock's
     /// origin, for a model checker.
-    #[doc(hidden)]
     #[must_use]
     pub fn shifted_back(&self, by: Duration) -> Self {
         Self {

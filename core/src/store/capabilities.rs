@@ -8,6 +8,7 @@ use serde::Serialize;
 ///
 /// The contract allows stores to differ in nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Capabilities {
     /// The shortest lease that the store grants.
     pub min_ttl: Duration,
@@ -23,9 +24,44 @@ pub struct Capabilities {
     pub renew_batch: usize,
 }
 
+impl Capabilities {
+    /// Describes a store with the values that most datastores have: leases of at least 50 ms in
+    /// steps of 1 µs, and 500 renewals in one call.
+    #[must_use]
+    pub const fn new(clock: StoreClock, reach: Reach, wake: Wake) -> Self {
+        Self {
+            min_ttl: Duration::from_millis(50),
+            ttl_step: Duration::from_micros(1),
+            clock,
+            reach,
+            wake,
+            renew_batch: 500,
+        }
+    }
+
+    /// Sets the [shortest lease](Self::min_ttl).
+    #[must_use]
+    pub const fn with_min_ttl(self, min_ttl: Duration) -> Self {
+        Self { min_ttl, ..self }
+    }
+
+    /// Sets the [step](Self::ttl_step) of a ttl.
+    #[must_use]
+    pub const fn with_ttl_step(self, ttl_step: Duration) -> Self {
+        Self { ttl_step, ..self }
+    }
+
+    /// Sets the [maximum number of leases](Self::renew_batch) in one call.
+    #[must_use]
+    pub const fn with_renew_batch(self, renew_batch: usize) -> Self {
+        Self { renew_batch, ..self }
+    }
+}
+
 /// A store's leases expire by one clock, which every client shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum StoreClock {
     /// The clock is the database server's.
     Server,
@@ -38,6 +74,7 @@ pub enum StoreClock {
 /// The reach of a store is the range within which clients share the same locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Reach {
     /// Only the process that created the store sees the locks.
     Process,
@@ -50,6 +87,7 @@ pub enum Reach {
 /// A watch notices a change in one of these ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Wake {
     /// The store notifies the watch at once.
     Push,

@@ -4,6 +4,7 @@ mod capabilities;
 mod ext;
 pub mod intercept;
 mod memory;
+mod options;
 mod outcome;
 mod presence;
 mod record;
@@ -20,9 +21,9 @@ use uuid::Uuid;
 pub use capabilities::{Capabilities, Reach, StoreClock, Wake};
 pub use ext::LockStoreExt;
 pub use memory::MemoryStore;
+pub use options::{AcquireOptions, DisableOptions, ListOptions, PruneOptions, RenewOptions};
 pub use outcome::{
-    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, Grant, Held,
-    ListOptions, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome,
+    AcquireOutcome, DisableOutcome, EnableOutcome, Grant, Held, ReleaseOutcome, RenewOutcome,
 };
 pub use presence::{InstanceRecord, Presence};
 pub use record::{Disablement, LeaseRecord, LockRecord, LockState};
@@ -231,7 +232,10 @@ fn instances_unsupported() -> Error {
 pub type HintStream = Pin<Box<dyn Stream<Item = Hint> + Send>>;
 
 /// A hint says that something may have changed.
+///
+/// Treat a hint of a kind that you do not know as [`Anything`](Self::Anything).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Hint {
     /// This name may have changed.
     Name(LockName),

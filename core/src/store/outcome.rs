@@ -1,19 +1,12 @@
-//! A store's methods take these options and return these outcomes.
+//! A store's methods return these outcomes.
+//!
+//! The enums list every answer of the contract and can be matched without a wildcard: a caller that
+//! ignored an answer could trust a lease that is not in force, so a new one is a breaking change.
+//! The details of an answer may grow: create structs and variants with their functions.
 
 use std::time::Duration;
 
-use crate::{Disablement, FencingToken, Holder, LeaseId, LockName, Reason};
-
-/// These options describe an attempt to acquire a lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AcquireOptions {
-    /// The id of this attempt is the same in each of its retries.
-    pub lease: LeaseId,
-    /// The instance that acquires the lease.
-    pub holder: Holder,
-    /// The duration of the lease.
-    pub ttl: Duration,
-}
+use crate::{Disablement, FencingToken, Holder, Reason};
 
 /// An acquire has one of these outcomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +21,7 @@ pub enum AcquireOutcome {
 
 /// A grant is a lease that a store gave to an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Grant {
     /// The fencing token is the number of this grant.
     pub token: FencingToken,
@@ -35,8 +29,17 @@ pub struct Grant {
     pub left: Duration,
 }
 
+impl Grant {
+    /// Creates a grant with that token, of which that much time is left.
+    #[must_use]
+    pub const fn new(token: FencingToken, left: Duration) -> Self {
+        Self { token, left }
+    }
+}
+
 /// The name is held by another lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Held {
     /// The instance that holds the name.
     pub holder: Holder,
@@ -46,21 +49,19 @@ pub struct Held {
     pub left: Duration,
 }
 
-/// These options describe one lease to renew.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RenewOptions {
-    /// The name of the lock.
-    pub name: LockName,
-    /// The id of the lease.
-    pub lease: LeaseId,
-    /// The new duration of the lease, from now.
-    pub ttl: Duration,
+impl Held {
+    /// Says that this instance holds the name, for that much longer.
+    #[must_use]
+    pub const fn new(holder: Holder, token: FencingToken, left: Duration) -> Self {
+        Self { holder, token, left }
+    }
 }
 
 /// The renewal of one lease has one of these outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RenewOutcome {
     /// The lease was extended.
+    #[non_exhaustive]
     Extended {
         /// The time that is left of the lease, counted from the store's decision.
         left: Duration,
@@ -68,17 +69,39 @@ pub enum RenewOutcome {
     /// No lease of that id is in force: it expired, was released or never existed.
     Lost,
     /// The store does not know whether it extended the lease: the caller retries.
+    #[non_exhaustive]
     Unknown {
         /// A description of the failure.
         why: String,
     },
     /// The lease is in force but was not extended, because its holder has to stop.
+    #[non_exhaustive]
     Disabled {
         /// The operator's reason.
         reason: Reason,
         /// The time that is left of the lease, in which the holder has to stop.
         left: Duration,
     },
+}
+
+impl RenewOutcome {
+    /// Says that the lease was [extended](Self::Extended) and has that much time left.
+    #[must_use]
+    pub const fn extended(left: Duration) -> Self {
+        Self::Extended { left }
+    }
+
+    /// Says that it is [unknown](Self::Unknown) whether the lease was extended.
+    #[must_use]
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self::Unknown { why: why.into() }
+    }
+
+    /// Says that the name is [disabled](Self::Disabled), and how much time the holder has left.
+    #[must_use]
+    pub const fn disabled(reason: Reason, left: Duration) -> Self {
+        Self::Disabled { reason, left }
+    }
 }
 
 /// A release has one of these outcomes.
@@ -88,15 +111,6 @@ pub enum ReleaseOutcome {
     Released,
     /// No lease of that id was in force.
     NotHeld,
-}
-
-/// These options say why a name is disabled, and by whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DisableOptions {
-    /// The operator's reason.
-    pub reason: Reason,
-    /// The operator, if known.
-    pub by: Option<String>,
 }
 
 /// A disable has one of these outcomes.
@@ -115,44 +129,4 @@ pub enum EnableOutcome {
     Enabled,
     /// The name was not disabled, and nothing changed.
     AlreadyEnabled,
-}
-
-/// These options select the records to list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListOptions {
-    /// Selects only names that start with these bytes; an empty prefix selects all. No character is
-    /// special.
-    pub prefix: String,
-    /// Selects only names after this one in byte order: the last of the previous page.
-    pub after: Option<LockName>,
-    /// Returns at most this many records; 0 returns none.
-    pub limit: usize,
-}
-
-impl Default for ListOptions {
-    /// Selects the first 500 of all names.
-    fn default() -> Self {
-        Self { prefix: String::new(), after: None, limit: 500 }
-    }
-}
-
-/// These options select the records to prune.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PruneOptions {
-    /// Selects only names whose latest grant is at least this long ago.
-    pub unused_for: Duration,
-    /// Selects only names after this one in byte order: the last of the previous page.
-    pub after: Option<LockName>,
-    /// Returns at most this many names; 0 returns none.
-    pub limit: usize,
-    /// Returns the names that would be removed, and removes nothing.
-    pub dry_run: bool,
-}
-
-impl Default for PruneOptions {
-    /// Selects a dry run over the first 500 names that were not granted for 30 days.
-    fn default() -> Self {
-        let unused_for = Duration::from_secs(30 * 24 * 60 * 60);
-        Self { unused_for, after: None, limit: 500, dry_run: true }
-    }
 }

@@ -10,6 +10,7 @@ use crate::{Holder, LockName};
 ///
 /// It is for display only: no decision depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Presence {
     /// The instance that makes the announcement.
     pub holder: Holder,
@@ -24,13 +25,34 @@ pub struct Presence {
 impl Presence {
     /// A presence lists at most this many names, so that records do not grow without bounds.
     pub const LISTED: usize = 500;
+
+    /// Announces this instance, which campaigns for these names and no others.
+    #[must_use]
+    pub const fn new(holder: Holder, campaigns: Vec<LockName>) -> Self {
+        Self { holder, campaigns, unlisted: 0 }
+    }
+
+    /// Sets the [number of further names](Self::unlisted).
+    #[must_use]
+    pub fn with_unlisted(self, unlisted: usize) -> Self {
+        Self { unlisted, ..self }
+    }
 }
 
 /// An instance record is what a store knows about an instance at one moment on the store's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InstanceRecord {
     /// The latest announcement of the instance.
     pub presence: Presence,
     /// The time until the record expires, unless the instance announces itself again.
     pub left: Duration,
+}
+
+impl InstanceRecord {
+    /// Describes an announcement that is kept for that much longer.
+    #[must_use]
+    pub const fn new(presence: Presence, left: Duration) -> Self {
+        Self { presence, left }
+    }
 }

@@ -10,6 +10,7 @@ use crate::{Error, ErrorKind, FencingToken, Holder, LeaseId, LockName, Reason, R
 ///
 /// A record may be outdated when it arrives, so no decision may depend on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LockRecord {
     /// The name of the lock.
     pub name: LockName,
@@ -29,6 +30,24 @@ impl LockRecord {
     #[must_use]
     pub fn unused(name: LockName) -> Self {
         Self { name, token: None, lease: None, disabled: None, corrupt: None }
+    }
+
+    /// Sets the [token](Self::token) of the latest grant.
+    #[must_use]
+    pub fn with_token(self, token: impl Into<Option<FencingToken>>) -> Self {
+        Self { token: token.into(), ..self }
+    }
+
+    /// Sets the [lease](Self::lease) in force.
+    #[must_use]
+    pub fn with_lease(self, lease: impl Into<Option<LeaseRecord>>) -> Self {
+        Self { lease: lease.into(), ..self }
+    }
+
+    /// Sets why the name is [disabled](Self::disabled).
+    #[must_use]
+    pub fn with_disabled(self, disabled: impl Into<Option<Disablement>>) -> Self {
+        Self { disabled: disabled.into(), ..self }
     }
 
     /// Returns the record of a name whose record cannot be read, with the error.
@@ -69,6 +88,7 @@ impl LockRecord {
 /// The state describes a lock in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LockState {
     /// Nobody holds the lock.
     Free,
@@ -84,6 +104,7 @@ pub enum LockState {
 
 /// A lease record describes a lease in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LeaseRecord {
     /// The lease id, which is not serialized because it is the holder's secret proof.
     #[serde(skip)]
@@ -99,8 +120,30 @@ pub struct LeaseRecord {
     pub ending: Option<Reason>,
 }
 
+impl LeaseRecord {
+    /// Describes the lease of this instance, of which that much time is left. It was granted just
+    /// now, and its holder need not stop.
+    #[must_use]
+    pub const fn new(id: LeaseId, holder: Holder, left: Duration) -> Self {
+        Self { id, holder, held_for: Duration::ZERO, left, ending: None }
+    }
+
+    /// Sets the [time since the grant](Self::held_for).
+    #[must_use]
+    pub fn with_held_for(self, held_for: Duration) -> Self {
+        Self { held_for, ..self }
+    }
+
+    /// Sets why the holder [has to stop](Self::ending).
+    #[must_use]
+    pub fn with_ending(self, ending: impl Into<Option<Reason>>) -> Self {
+        Self { ending: ending.into(), ..self }
+    }
+}
+
 /// A disablement describes why, since when and by whom a name is disabled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Disablement {
     /// The operator's reason.
     pub reason: Reason,
@@ -108,4 +151,24 @@ pub struct Disablement {
     pub by: Option<String>,
     /// The time since the disable, for display only.
     pub since: Duration,
+}
+
+impl Disablement {
+    /// Gives the operator's reason. The name was disabled just now by an unknown operator.
+    #[must_use]
+    pub const fn new(reason: Reason) -> Self {
+        Self { reason, by: None, since: Duration::ZERO }
+    }
+
+    /// Sets the [operator](Self::by).
+    #[must_use]
+    pub fn with_by(self, by: impl Into<Option<String>>) -> Self {
+        Self { by: by.into(), ..self }
+    }
+
+    /// Sets the [time since the disable](Self::since).
+    #[must_use]
+    pub fn with_since(self, since: Duration) -> Self {
+        Self { since, ..self }
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) fn acquire_reply(random: &mut Rng, token: &mut u64) -> AcquireReply {
         0 => AcquireReply::Held { left },
         1 => AcquireReply::Disabled,
         2 => AcquireReply::Failed,
-        _ => AcquireReply::Granted(Grant { token: FencingToken::new(*token).unwrap(), left }),
+        _ => AcquireReply::Granted(Grant::new(FencingToken::new(*token).unwrap(), left)),
     }
 }
 

@@ -77,7 +77,7 @@ fn forget(state: &mut ModelState) {
 pub(super) fn acquire_reply(reply: Option<Reply>) -> AcquireReply {
     match reply {
         Some(Reply::Granted { token, left }) => match FencingToken::new(u64::from(token)) {
-            Ok(token) => AcquireReply::Granted(Grant { token, left: UNIT * u32::from(left) }),
+            Ok(token) => AcquireReply::Granted(Grant::new(token, UNIT * u32::from(left))),
             Err(_) => AcquireReply::Failed,
         },
         Some(Reply::Held { left, .. }) => AcquireReply::Held { left: UNIT * u32::from(left) },

@@ -147,7 +147,7 @@ impl SimulatedCluster {
             }
             Operation::Disable(name, time) => {
                 let name_itself = LockName::new(NameTable::name(name))?;
-                let options = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+                let options = DisableOptions::new(Reason::new("upkeep")?);
                 self.simulation.recording_store.store.disable(&name_itself, &options).await?;
                 self.note(Event::Disabled(name));
                 self.pending.retain(|(_, undo)| !matches!(undo, Undo::Enable(n) if *n == name));

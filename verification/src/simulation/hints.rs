@@ -16,7 +16,7 @@ impl SimulatedStore {
     pub(super) fn note_hint(&self, hint: &Hint) {
         let name = match hint {
             Hint::Name(name) => Some(NameTable::number(name)),
-            Hint::Anything => None,
+            _ => None,
         };
         self.note(Event::Hinted(self.0.process, name));
     }

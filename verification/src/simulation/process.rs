@@ -68,12 +68,11 @@ impl RunningInstance {
             random: Mutex::new(random.fork()),
             alive: AtomicBool::new(true),
         });
-        let holder = Holder {
-            instance: Uuid::from_u128(random.u128(..)),
-            host: "simulated".to_owned(),
-            pid: u32::try_from(id).unwrap_or_default(),
-            label: None,
-        };
+        let holder = Holder::new(
+            Uuid::from_u128(random.u128(..)),
+            "simulated".to_owned(),
+            u32::try_from(id).unwrap_or_default(),
+        );
         let client = Client::builder(Arc::new(link))
             .clock(Arc::new(clock))
             .settings(plan.settings.clone())

@@ -72,11 +72,11 @@ impl RecordingStore {
             }
             (AcquireOutcome::Held(held), Some(Defect::GrantsTwice)) if self.sometimes() => {
                 let token = FencingToken::new(held.token.get() + 1)?;
-                outcome = AcquireOutcome::Granted(Grant { token, left: options.ttl });
+                outcome = AcquireOutcome::Granted(Grant::new(token, options.ttl));
             }
             (AcquireOutcome::Granted(grant), Some(Defect::ForgetsTokens)) if self.sometimes() => {
                 let token = FencingToken::new(1)?;
-                outcome = AcquireOutcome::Granted(Grant { token, left: grant.left });
+                outcome = AcquireOutcome::Granted(Grant::new(token, grant.left));
             }
             _ => {}
         }
@@ -100,7 +100,7 @@ impl RecordingStore {
         if self.defect == Some(Defect::RenewsDisabled) {
             for (outcome, renewal) in outcomes.iter_mut().zip(leases) {
                 if matches!(outcome, RenewOutcome::Disabled { .. }) {
-                    *outcome = RenewOutcome::Extended { left: renewal.ttl };
+                    *outcome = RenewOutcome::extended(renewal.ttl);
                 }
             }
         }

@@ -13,7 +13,7 @@ fn name(name: &str) -> LockName {
 }
 
 fn attempt() -> AcquireOptions {
-    AcquireOptions { lease: LeaseId::new(), holder: Holder::current(), ttl: 20 * SECOND }
+    AcquireOptions::new(LeaseId::new(), Holder::current(), 20 * SECOND)
 }
 
 fn token(token: u64) -> FencingToken {
@@ -22,9 +22,8 @@ fn token(token: u64) -> FencingToken {
 
 fn held(by: LeaseId) -> LockRecord {
     let holder = Holder::current();
-    let (held_for, left, ending) = (SECOND, SECOND, None);
-    let lease = Some(LeaseRecord { id: by, holder, held_for, left, ending });
-    LockRecord { token: Some(token(7)), lease, ..LockRecord::unused(name("a")) }
+    let lease = LeaseRecord::new(by, holder, SECOND).with_held_for(SECOND);
+    LockRecord::unused(name("a")).with_token(token(7)).with_lease(lease)
 }
 
 fn failure(kind: ErrorKind) -> Error {
@@ -45,7 +44,7 @@ async fn an_attempt_is_repeated_if_the_reason_for_its_failure_no_longer_exists()
     let acquired = &store.backend().acquired;
     acquired.push(Ok(Decision::Changed));
     acquired.push(Ok(Decision::Refused(LockRecord::unused(name("a")))));
-    acquired.push(Ok(Decision::Done(Grant { token: token(9), left: SECOND })));
+    acquired.push(Ok(Decision::Done(Grant::new(token(9), SECOND))));
     let outcome = store.acquire(&name("a"), &attempt).await.unwrap();
     assert!(matches!(outcome, AcquireOutcome::Granted(grant) if grant.token == token(9)));
     assert_eq!(calls(&store), ["acquire 1", "acquire 2", "acquire 3"]);
@@ -62,11 +61,11 @@ async fn an_attempt_is_repeated_if_the_reason_for_its_failure_no_longer_exists()
 async fn a_disabled_name_keeps_its_reason() {
     let store = store();
     let reason = Reason::new("first").unwrap();
-    let first = Disablement { reason: reason.clone(), by: None, since: SECOND };
-    let record = LockRecord { disabled: Some(first), ..LockRecord::unused(name("a")) };
+    let first = Disablement::new(reason.clone()).with_since(SECOND);
+    let record = LockRecord::unused(name("a")).with_disabled(first);
     store.backend().disabled.push(Ok(Decision::Refused(LockRecord::unused(name("a")))));
     store.backend().disabled.push(Ok(Decision::Refused(record)));
-    let options = DisableOptions { reason: Reason::new("second").unwrap(), by: None };
+    let options = DisableOptions::new(Reason::new("second").unwrap());
     let outcome = store.disable(&name("a"), &options).await.unwrap();
     let DisableOutcome::AlreadyDisabled(first) = outcome else { panic!("{outcome:?}") };
     assert_eq!(first.reason, reason);
@@ -87,7 +86,7 @@ async fn an_unanswered_call_fails_with_the_kind_of_error_of_its_operation() {
     );
     let error = store.get(&name("a")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    let lease = RenewOptions { name: name("a"), lease: LeaseId::new(), ttl: 20 * SECOND };
+    let lease = RenewOptions::new(name("a"), LeaseId::new(), 20 * SECOND);
     let renewal = timeout(60 * SECOND, store.renew(std::slice::from_ref(&lease))).await;
     assert!(renewal.is_err(), "the backend limits it: {renewal:?}");
 }
@@ -95,12 +94,12 @@ async fn an_unanswered_call_fails_with_the_kind_of_error_of_its_operation() {
 #[tokio::test]
 async fn nothing_is_sent_with_a_ttl_out_of_bounds() {
     let store = store();
-    let options = AcquireOptions { ttl: Duration::ZERO, ..attempt() };
+    let options = AcquireOptions::new(LeaseId::new(), Holder::current(), Duration::ZERO);
     assert!(store.acquire(&name("a"), &options).await.unwrap_err().is_invalid());
-    let lease = RenewOptions { name: name("a"), lease: LeaseId::new(), ttl: Duration::MAX };
+    let lease = RenewOptions::new(name("a"), LeaseId::new(), Duration::MAX);
     let error = store.renew(&[lease]).await.unwrap_err();
     assert!(error.is_invalid() && error.to_string().contains("lock \"a\""), "{error}");
-    let presence = Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 };
+    let presence = Presence::new(Holder::current(), Vec::new());
     assert!(store.announce(&presence, Duration::MAX).await.unwrap_err().is_invalid());
     assert_eq!(store.renew(&[]).await.unwrap(), []);
     assert_eq!(calls(&store), [""; 0]);
@@ -109,9 +108,9 @@ async fn nothing_is_sent_with_a_ttl_out_of_bounds() {
 #[tokio::test]
 async fn a_batch_contains_each_lease_once_and_reports_each_failure() {
     let store = store();
-    let lease = |at: &str| RenewOptions { name: name(at), lease: LeaseId::new(), ttl: SECOND };
+    let lease = |at: &str| RenewOptions::new(name(at), LeaseId::new(), SECOND);
     let (a, b) = (lease("a"), lease("b"));
-    let extended = RenewOutcome::Extended { left: SECOND };
+    let extended = RenewOutcome::extended(SECOND);
     let results = vec![Err(failure(ErrorKind::Unavailable)), Ok(extended.clone())];
     store.backend().renewed.push(Ok(results));
     let outcomes = store.renew(&[b.clone(), a, b]).await.unwrap();
@@ -129,15 +128,15 @@ async fn a_list_fills_its_page_although_some_records_are_unreadable() {
     let first = vec![record("a"), corrupt(None), corrupt(Some(name("c")))];
     pages.push(Ok(Found { entries: first, next: Some(b"c".to_vec()) }));
     pages.push(Ok(Found { entries: vec![record("d")], next: None }));
-    let options = ListOptions { limit: 3, ..ListOptions::default() };
+    let options = ListOptions::default().with_limit(3);
     let records = store.list(&options).await.unwrap();
     let names: Vec<_> = records.iter().map(|record| record.name.as_str()).collect();
     assert_eq!(names, ["a", "c", "d"]);
     assert_eq!(records[1].corrupt.as_deref(), Some("it failed"));
     assert_eq!(calls(&store), ["3 after \"\"", "1 after \"c\""]);
     for options in [
-        ListOptions { limit: 0, ..ListOptions::default() },
-        ListOptions { prefix: "a\0".to_owned(), ..ListOptions::default() },
+        ListOptions::default().with_limit(0),
+        ListOptions::default().with_prefix("a\0".to_owned()),
     ] {
         assert_eq!(store.list(&options).await.unwrap(), []);
     }
@@ -163,9 +162,9 @@ async fn names_are_pruned_page_by_page() {
     let pruned = &store.backend().pruned;
     pruned.push(Ok(Found { entries: vec![name("a")], next: Some(b"b".to_vec()) }));
     pruned.push(Ok(Found { entries: vec![name("c")], next: Some(b"c".to_vec()) }));
-    let options = PruneOptions { limit: 2, ..PruneOptions::default() };
+    let options = PruneOptions::default().with_limit(2);
     assert_eq!(store.prune(&options).await.unwrap(), [name("a"), name("c")]);
     assert_eq!(calls(&store), ["2 after \"\"", "1 after \"b\""]);
-    let none = PruneOptions { limit: 0, ..options };
+    let none = options.with_limit(0);
     assert_eq!(store.prune(&none).await.unwrap(), []);
 }

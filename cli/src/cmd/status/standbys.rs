@@ -79,22 +79,15 @@ mod tests {
 
     fn instance(holder: &Holder, campaigns: &[&str], unlisted: usize) -> InstanceRecord {
         let campaigns = campaigns.iter().map(|name| LockName::new(name).unwrap()).collect();
-        let presence = Presence { holder: holder.clone(), campaigns, unlisted };
-        InstanceRecord { presence, left: Duration::from_secs(9) }
+        let presence = Presence::new(holder.clone(), campaigns).with_unlisted(unlisted);
+        InstanceRecord::new(presence, Duration::from_secs(9))
     }
 
     #[test]
     fn no_standby_is_shown_only_when_known() {
         let [leader, other] = [(); 2].map(|()| Holder::current());
-        let lease = LeaseRecord {
-            id: LeaseId::new(),
-            holder: leader.clone(),
-            held_for: Duration::ZERO,
-            left: Duration::from_secs(9),
-            ending: None,
-        };
-        let held =
-            LockRecord { lease: Some(lease), ..LockRecord::unused(LockName::new("job").unwrap()) };
+        let lease = LeaseRecord::new(LeaseId::new(), leader.clone(), Duration::from_secs(9));
+        let held = LockRecord::unused(LockName::new("job").unwrap()).with_lease(lease);
         let leads = instance(&leader, &["job"], 0);
         let text = |others: &[InstanceRecord]| {
             let all = [std::slice::from_ref(&leads), others].concat();

@@ -71,6 +71,7 @@ fn state(state: LockState) -> Cell {
         LockState::Ending => ("ending", WARNING),
         LockState::Disabled => ("disabled", BAD),
         LockState::Corrupt => ("corrupt", BAD),
+        _ => ("unknown", WARNING),
     };
     Cell::from(word).styled(style)
 }

@@ -22,14 +22,10 @@ impl LockStore for BrokenStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            min_ttl: Duration::from_millis(10),
-            ttl_step: Duration::from_nanos(1),
-            clock: StoreClock::Machine,
-            reach: Reach::Process,
-            wake: Wake::Push,
-            renew_batch: 1000,
-        }
+        Capabilities::new(StoreClock::Machine, Reach::Process, Wake::Push)
+            .with_min_ttl(Duration::from_millis(10))
+            .with_ttl_step(Duration::from_nanos(1))
+            .with_renew_batch(1000)
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {

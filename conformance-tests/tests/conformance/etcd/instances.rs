@@ -15,7 +15,7 @@ use super::{Etcd, client, start_server};
 use crate::broken::broken;
 
 pub(super) fn presence() -> Presence {
-    Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 }
+    Presence::new(Holder::current(), Vec::new())
 }
 
 pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
@@ -119,7 +119,7 @@ pub(super) async fn long(backend: Arc<Etcd>) -> CaseResult {
     let campaigns = names.collect::<leasehold_core::Result<Vec<_>>>()?;
     let mut announced = Vec::new();
     for _ in 0..24 {
-        let here = Presence { campaigns: campaigns.clone(), ..presence() };
+        let here = Presence::new(Holder::current(), campaigns.clone());
         store.store().announce(&here, TTL).await?;
         announced.push(here.holder.instance);
     }

@@ -19,7 +19,7 @@ async fn hold(client: &Client, count: usize) -> CaseResult<Vec<RenewOptions>> {
     let mut leases = Vec::new();
     for number in 0..count {
         let taken = client.take(&name(&format!("job {number}")), TTL).await?;
-        leases.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: TTL });
+        leases.push(RenewOptions::new(taken.name, taken.lease, TTL));
     }
     Ok(leases)
 }

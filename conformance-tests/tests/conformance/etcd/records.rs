@@ -56,12 +56,12 @@ pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
     // A damaged record affects no other lease.
     let batch: Vec<_> =
         [("text", LeaseId::new()), ("sound", sound.lease), ("bare", LeaseId::new())]
-            .map(|(lock, lease)| RenewOptions { name: name(lock), lease, ttl: TTL })
+            .map(|(lock, lease)| RenewOptions::new(name(lock), lease, TTL))
             .into();
     let outcomes = store.store().renew(&batch).await?;
     assert!(matches!(outcomes[1], RenewOutcome::Extended { .. }), "{outcomes:?}");
     for number in [0, 2] {
-        let RenewOutcome::Unknown { why } = &outcomes[number] else { panic!("{outcomes:?}") };
+        let RenewOutcome::Unknown { why, .. } = &outcomes[number] else { panic!("{outcomes:?}") };
         assert!(why.contains("lease/"), "{why}");
     }
     // An etcd lease that another client attached to a lock's key is not extended on behalf of the
@@ -109,7 +109,7 @@ pub(super) async fn long_keys(backend: Arc<Etcd>) -> CaseResult {
     let mut leases = Vec::new();
     for lock in ["a", "z"] {
         let taken = store.take(&name(lock), TTL).await?;
-        leases.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: TTL });
+        leases.push(RenewOptions::new(taken.name, taken.lease, TTL));
     }
     let long = "x".repeat(1 << 20);
     for number in 0..6 {
@@ -143,7 +143,7 @@ pub(super) async fn no_names(backend: Arc<Etcd>) -> CaseResult {
         raw.put(key, "", None).await.map_err(broken)?;
     }
     for limit in [1, 2, 3, 500] {
-        let mut page = leasehold_core::ListOptions { limit, ..Default::default() };
+        let mut page = leasehold_core::ListOptions::default().with_limit(limit);
         let mut names = Vec::new();
         loop {
             let found = store.store().list(&page).await?;
@@ -156,7 +156,7 @@ pub(super) async fn no_names(backend: Arc<Etcd>) -> CaseResult {
         assert_eq!(names, expected, "in pages of {limit}");
     }
     let unused_for = Duration::ZERO;
-    let prune = PruneOptions { unused_for, dry_run: false, ..PruneOptions::default() };
+    let prune = PruneOptions::default().with_unused_for(unused_for).with_dry_run(false);
     assert_eq!(store.store().prune(&prune).await?, ["a2", "d2", "g2"].map(name));
     let left = raw
         .get(format!("/{namespace}/granted/"), Some(etcd_client::GetOptions::new().with_prefix()))
@@ -175,7 +175,7 @@ pub(super) async fn without_time(backend: Arc<Etcd>) -> CaseResult {
     // This is the value of an earlier version for a name that is held now.
     let key = format!("/{namespace}/granted/held");
     raw.put(key.as_str(), "", Some(PutOptions::new())).await.map_err(broken)?;
-    let prune = PruneOptions { dry_run: false, ..PruneOptions::default() };
+    let prune = PruneOptions::default().with_dry_run(false);
     assert_eq!(store.store().prune(&prune).await?, [name("old")]);
     extended(store.renew(&held.name, held.lease, TTL).await?);
     assert_eq!(store.names("").await?, [name("held"), name("new")]);

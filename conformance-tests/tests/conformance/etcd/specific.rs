@@ -113,11 +113,11 @@ trait Attempt {
 
 impl Attempt for Arc<dyn LockStore> {
     async fn get_grant(&self, job: &str) -> leasehold_core::Result<u64> {
-        let options = leasehold_core::AcquireOptions {
-            lease: LeaseId::new(),
-            holder: leasehold_core::Holder::current(),
-            ttl: TTL,
-        };
+        let options = leasehold_core::AcquireOptions::new(
+            LeaseId::new(),
+            leasehold_core::Holder::current(),
+            TTL,
+        );
         Ok(granted(self.acquire(&name(job), &options).await?).token.get())
     }
 }
@@ -250,7 +250,7 @@ async fn few_streams(_: Arc<Etcd>) -> CaseResult {
     let mut leases = Vec::new();
     for number in 0..200 {
         let taken = client.take(&name(&format!("job {number}")), TTL).await?;
-        leases.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: TTL });
+        leases.push(RenewOptions::new(taken.name, taken.lease, TTL));
     }
     for _ in 0..3 {
         // The batch is sent twice at the same time, so that several requests for one lease are
@@ -262,7 +262,7 @@ async fn few_streams(_: Arc<Etcd>) -> CaseResult {
         }
     }
     // A lease that has ended is reported as lost, and does not get the answer of another lease.
-    let unknown = RenewOptions { lease: LeaseId::new(), ..leases[0].clone() };
+    let unknown = leases[0].clone().with_lease(LeaseId::new());
     client.release(&leases[1].name, leases[1].lease).await?;
     let outcomes = client.store().renew(&[unknown, leases[1].clone(), leases[2].clone()]).await?;
     assert!(

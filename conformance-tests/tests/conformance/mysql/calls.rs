@@ -295,7 +295,7 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
 }
 
 pub(super) async fn sessions_that_end_while_idle_cost_no_call(backend: Arc<MySql>) -> CaseResult {
-    let upkeep = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    let upkeep = DisableOptions::new(Reason::new("upkeep")?);
     for own in [true, false] {
         let (namespace, url) = backend.with_user().await?;
         let client = if own {

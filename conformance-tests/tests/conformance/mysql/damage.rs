@@ -24,7 +24,7 @@ pub(super) async fn a_damaged_row_hides_no_other_name(backend: Arc<MySql>) -> Ca
         .await?;
     for limit in [1, 2, 3, 100] {
         let mut found = Vec::new();
-        let mut page = ListOptions { limit, ..ListOptions::default() };
+        let mut page = ListOptions::default().with_limit(limit);
         loop {
             let records = client.store().list(&page).await?;
             let Some(last) = records.last() else { break };
@@ -50,12 +50,8 @@ pub(super) async fn a_damaged_row_is_not_pruned(backend: Arc<MySql>) -> CaseResu
     }
     let damage = format!("UPDATE {namespace}_locks SET holder = 'no JSON' WHERE name = 'a'");
     backend.execute(damage).await?;
-    let options = PruneOptions {
-        unused_for: Duration::ZERO,
-        limit: 1,
-        dry_run: false,
-        ..PruneOptions::default()
-    };
+    let options =
+        PruneOptions::default().with_unused_for(Duration::ZERO).with_limit(1).with_dry_run(false);
     for job in ["b", "c"] {
         assert_eq!(client.store().prune(&options).await?, [name(job)]);
     }

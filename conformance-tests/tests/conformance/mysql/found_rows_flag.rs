@@ -46,7 +46,7 @@ async fn answers(client: &Client) -> CaseResult {
     assert_eq!(client.renew(&job, LeaseId::new(), ttl).await?, RenewOutcome::Lost);
     let other = client.take(&name("other"), ttl).await?.lease;
     let batch = [(&job, lease), (&name("other"), other), (&job, LeaseId::new())];
-    let batch = batch.map(|(name, lease)| RenewOptions { name: name.clone(), lease, ttl });
+    let batch = batch.map(|(name, lease)| RenewOptions::new(name.clone(), lease, ttl));
     let renewed = client.store().renew(&batch).await?;
     assert_eq!(renewed[2], RenewOutcome::Lost);
     renewed.into_iter().take(2).for_each(|outcome| _ = extended(outcome));

@@ -32,11 +32,8 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<MySql>) -
         assert!(error.to_string().contains(job.as_str()), "{damage}: {error}");
         let why = client.store().get(&job).await?.and_then(|record| record.corrupt);
         assert!(why.is_some_and(|why| why.contains(job.as_str())), "{damage}");
-        let batch = [&taken, &sound].map(|taken| RenewOptions {
-            name: taken.name.clone(),
-            lease: taken.lease,
-            ttl: LONG,
-        });
+        let batch =
+            [&taken, &sound].map(|taken| RenewOptions::new(taken.name.clone(), taken.lease, LONG));
         let renewed = client.store().renew(&batch).await?;
         assert!(matches!(renewed[1], RenewOutcome::Extended { .. }), "{damage}: {renewed:?}");
         assert!(matches!(renewed[0], RenewOutcome::Unknown { .. }), "{damage}: {renewed:?}");
@@ -122,7 +119,7 @@ pub(super) async fn batches_in_opposite_orders_do_not_fail(backend: Arc<MySql>) 
     let mut batch = Vec::new();
     for number in 0..60 {
         let taken = client.take(&name(&format!("job {number}")), LONG).await?;
-        batch.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: LONG });
+        batch.push(RenewOptions::new(taken.name, taken.lease, LONG));
     }
     // An operator's own statement locks the rows in the other order, so that some statements are
     // rolled back because of a deadlock.

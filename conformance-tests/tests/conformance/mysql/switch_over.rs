@@ -69,7 +69,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     }
     sqlx::raw_sql("SET GLOBAL read_only = 1").execute(&admin).await?;
     proxy.lead_to(&backend.address());
-    let upkeep = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    let upkeep = DisableOptions::new(Reason::new("upkeep")?);
     for (client, taken) in clients.iter().zip(leases) {
         let store = client.store();
         // Even the first call reaches the new primary, and no call returns an error.

@@ -57,11 +57,8 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>
         for why in [reported, refused.map(|error| error.to_string())].into_iter().flatten() {
             assert!(why.contains(job.as_str()), "{damage}: {why}");
         }
-        let batch = [&taken, &sound].map(|taken| RenewOptions {
-            name: taken.name.clone(),
-            lease: taken.lease,
-            ttl: LONG,
-        });
+        let batch =
+            [&taken, &sound].map(|taken| RenewOptions::new(taken.name.clone(), taken.lease, LONG));
         let renewed = client.store().renew(&batch).await?;
         assert!(matches!(renewed[1], RenewOutcome::Extended { .. }), "{damage}: {renewed:?}");
         if ["ending = ''", "disabled_reason = ''"].contains(&damage) {
@@ -140,7 +137,7 @@ pub(super) async fn batches_in_opposite_orders_do_not_wait_for_each_other(
     let mut batch = Vec::new();
     for number in 0..60 {
         let taken = client.take(&name(&format!("job {number}")), LONG).await?;
-        batch.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: LONG });
+        batch.push(RenewOptions::new(taken.name, taken.lease, LONG));
     }
     race((0..8).map(|turn| {
         let (client, mut batch) = (client.clone(), batch.clone());

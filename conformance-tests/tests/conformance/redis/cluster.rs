@@ -53,7 +53,7 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
     let (mut batch, mut slots) = (Vec::new(), BTreeSet::new());
     for name in &names {
         let taken = client.take(name, LONG).await?;
-        batch.push(RenewOptions { name: name.clone(), lease: taken.lease, ttl: LONG });
+        batch.push(RenewOptions::new(name.clone(), taken.lease, LONG));
     }
     slots.extend(slots_of(&nodes, &namespace, &names[..20]).await?);
     assert!(slots.len() > 5, "they are in one slot");
@@ -167,7 +167,7 @@ pub(super) async fn names_of_all_shards_are_pruned(backend: Arc<Redis>) -> CaseR
     }
     names.remove(7);
     let mut page =
-        PruneOptions { unused_for: Duration::ZERO, after: None, limit: 10, dry_run: false };
+        PruneOptions::default().with_unused_for(Duration::ZERO).with_limit(10).with_dry_run(false);
     let mut pruned = Vec::new();
     loop {
         let found = client.store().prune(&page).await?;

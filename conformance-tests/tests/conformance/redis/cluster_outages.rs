@@ -27,7 +27,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     let mut batch = Vec::new();
     for name in &names {
         let taken = client.take(name, LONG).await?;
-        batch.push(RenewOptions { name: name.clone(), lease: taken.lease, ttl: LONG });
+        batch.push(RenewOptions::new(name.clone(), taken.lease, LONG));
     }
     let slots = slots_of(&nodes, &namespace, &names).await?;
     let shards = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
@@ -50,10 +50,10 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
             for ((one, at_failing), lease) in renewed.iter().zip(&at_failing).zip(&batch) {
                 match one {
                     RenewOutcome::Extended { .. } => assert!(!at_failing, "{what}: {lease:?}"),
-                    RenewOutcome::Unknown { why } if *at_failing => {
+                    RenewOutcome::Unknown { why, .. } if *at_failing => {
                         assert!(why.contains(&format!(":{failing} ")), "{what}: {why}");
                     }
-                    RenewOutcome::Unknown { why } => late = Some((lease, why)),
+                    RenewOutcome::Unknown { why, .. } => late = Some((lease, why)),
                     other => panic!("{what}: {other:?}"),
                 }
             }
@@ -162,7 +162,7 @@ pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> 
     let store = client.store();
     extended(retry_while_transient(|| store.renew_one(&taken.name, taken.lease, LONG)).await?);
     let batch =
-        [&taken, &other].map(|t| RenewOptions { name: t.name.clone(), lease: t.lease, ttl: LONG });
+        [&taken, &other].map(|t| RenewOptions::new(t.name.clone(), t.lease, LONG));
     let renewed = retry_while_transient(|| async {
         let renewed = store.renew(&batch).await?;
         match renewed.iter().find(|one| matches!(one, RenewOutcome::Unknown { .. })) {

@@ -143,7 +143,7 @@ pub(super) async fn a_unix_socket_is_connected_to(backend: Arc<Redis>) -> CaseRe
     });
     for scheme in ["redis+unix", "unix"] {
         let url = format!("{scheme}://{}?db=3", path.display());
-        let options = OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() };
+        let options = OpenOptions::default().with_namespace(namespace.clone());
         let store = url::open(&url, &options).await?;
         assert_eq!(store.label(), format!("redis+unix://{}", path.display()));
         let client = Client::new(store);

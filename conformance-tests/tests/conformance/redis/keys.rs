@@ -23,7 +23,7 @@ pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseR
     endpoint.run(&["SET", &key("text"), "mine"]).await?;
     endpoint.run(&["HSET", &key("hash"), "mine", "1"]).await?;
     endpoint.run(&["HSET", &key("half"), "token", "7", "lease", "x"]).await?;
-    let mut batch = vec![RenewOptions { name: good.name.clone(), lease: good.lease, ttl: LONG }];
+    let mut batch = vec![RenewOptions::new(good.name.clone(), good.lease, LONG)];
     for name in ["text", "hash", "half"].map(name) {
         let before = endpoint.run(&["DUMP", &key(name.as_str())]).await?;
         let error = client.take(&name, LONG).await.expect_err("it is granted");
@@ -31,7 +31,7 @@ pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseR
         let record = client.store().get(&name).await?.expect("a record");
         let why = record.corrupt.expect("the record is damaged");
         assert!(is_corrupt(&why), "{why}");
-        batch.push(RenewOptions { name: name.clone(), lease: good.lease, ttl: LONG });
+        batch.push(RenewOptions::new(name.clone(), good.lease, LONG));
         assert_eq!(endpoint.run(&["DUMP", &key(name.as_str())]).await?, before);
     }
     let renewed = client.store().renew(&batch).await?;
@@ -43,8 +43,7 @@ pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseR
     let corrupt: Vec<_> =
         listed.iter().map(|record| (record.name.as_str(), record.corrupt.is_some())).collect();
     assert_eq!(corrupt, [("good", false), ("half", true), ("hash", true), ("text", true)]);
-    let unused =
-        PruneOptions { unused_for: Duration::ZERO, dry_run: false, ..PruneOptions::default() };
+    let unused = PruneOptions::default().with_unused_for(Duration::ZERO).with_dry_run(false);
     assert_eq!(client.store().prune(&unused).await?, []);
     endpoint.run(&["DEL", &key("text"), &key("hash"), &key("half"), &key("good")]).await?;
     Ok(())
@@ -122,7 +121,7 @@ pub(super) async fn a_listing_scans_the_keys_once(backend: Arc<Redis>) -> CaseRe
     };
     let pages = async |limit: usize| {
         let before = scans().await?;
-        let (mut page, mut names) = (ListOptions { limit, ..ListOptions::default() }, Vec::new());
+        let (mut page, mut names) = (ListOptions::default().with_limit(limit), Vec::new());
         loop {
             let found = client.store().list(&page).await?;
             page.after = found.last().map(|record| record.name.clone());

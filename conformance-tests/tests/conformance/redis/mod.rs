@@ -46,7 +46,7 @@ pub(crate) struct Redis {
 }
 
 fn options(namespace: &Namespace) -> OpenOptions {
-    OpenOptions { namespace: namespace.clone(), ..OpenOptions::default() }
+    OpenOptions::default().with_namespace(namespace.clone())
 }
 
 impl Redis {
@@ -120,14 +120,13 @@ impl Backend for Redis {
     }
 
     fn probes(&self) -> Probes<'_> {
-        Probes {
-            other_processes: Some(self),
-            delete_record: Some(self),
-            round_trips: Some(self),
-            own_pool: Some(self),
-            outages: Some(self),
-            own_server: self.image.given_url().is_none().then_some(self as _),
-            ..Probes::default()
-        }
+        let mut probes = Probes::default()
+            .with_other_processes(self)
+            .with_delete_record(self)
+            .with_round_trips(self)
+            .with_own_pool(self)
+            .with_outages(self);
+        probes.own_server = self.image.given_url().is_none().then_some(self as _);
+        probes
     }
 }

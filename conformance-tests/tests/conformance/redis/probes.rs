@@ -81,7 +81,7 @@ impl OwnPool for Redis {
             };
             Box::pin(using) as BoxFuture<'static, Result<()>>
         };
-        Ok(Pooled { store: Arc::new(store), use_pool: Box::new(use_pool) })
+        Ok(Pooled::new(Arc::new(store), Box::new(use_pool)))
     }
 }
 

@@ -29,7 +29,7 @@ async fn pair(backend: &Arc<Redis>) -> CaseResult<(Nodes, String)> {
 
 fn why(outcome: &RenewOutcome) -> &str {
     match outcome {
-        RenewOutcome::Unknown { why } => why,
+        RenewOutcome::Unknown { why, .. } => why,
         outcome => panic!("not unknown: {outcome:?}"),
     }
 }
@@ -94,7 +94,7 @@ pub(super) async fn a_disable_does_not_wait_for_grants(backend: Arc<Redis>) -> C
     while client.names("").await?.is_empty() {
         sleep(Duration::from_millis(10)).await;
     }
-    let options = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    let options = DisableOptions::new(Reason::new("upkeep")?);
     let error = client.store().disable(&name("stopped"), &options).await;
     let error = error.expect_err("no replica has it");
     // The write was sent, and only the replica does not have it.
@@ -146,7 +146,7 @@ pub(super) async fn a_renewal_that_no_replica_has_is_unknown(backend: Arc<Redis>
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
     let client = open(&url, &namespace).await?;
     let taken = client.take(&name("job"), LONG).await?;
-    let of = |lease| RenewOptions { name: taken.name.clone(), lease, ttl: LONG };
+    let of = |lease| RenewOptions::new(taken.name.clone(), lease, LONG);
     let batch = [of(taken.lease), of(LeaseId::new())];
     nodes.signal(7002, "STOP").await?;
     for _ in 0..2 {
@@ -158,7 +158,7 @@ pub(super) async fn a_renewal_that_no_replica_has_is_unknown(backend: Arc<Redis>
     nodes.signal(7002, "CONT").await?;
     let renewed = retry_while_transient(|| async {
         match client.store().renew_one(&taken.name, taken.lease, LONG).await? {
-            RenewOutcome::Unknown { why } => {
+            RenewOutcome::Unknown { why, .. } => {
                 Err(leasehold_core::Error::new(ErrorKind::Unavailable, why))
             }
             outcome => Ok(outcome),

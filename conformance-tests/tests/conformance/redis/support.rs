@@ -20,7 +20,7 @@ pub(super) fn name(name: &str) -> LockName {
 
 /// Returns the announcement of an instance that campaigns for nothing.
 pub(super) fn presence() -> Presence {
-    Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 }
+    Presence::new(Holder::current(), Vec::new())
 }
 
 /// No case takes as long as this.

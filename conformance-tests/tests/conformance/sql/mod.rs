@@ -31,7 +31,7 @@ struct Running<D: Dialect> {
 }
 
 pub(crate) fn options(namespace: &Namespace, schema: Schema) -> OpenOptions {
-    OpenOptions { namespace: namespace.clone(), schema, ..OpenOptions::default() }
+    OpenOptions::default().with_namespace(namespace.clone()).with_schema(schema)
 }
 
 impl<D: Dialect> SqlBackend<D> {
@@ -145,14 +145,14 @@ impl<D: Dialect> Backend for SqlBackend<D> {
     }
 
     fn probes(&self) -> Probes<'_> {
-        Probes {
-            other_processes: Some(self),
-            delete_record: Some(self),
-            round_trips: Some(self),
-            schema: Some(self),
-            own_pool: Some(self),
-            outages: Some(self),
-            own_server: self.image.given_url().is_none().then_some(self as _),
-        }
+        let mut probes = Probes::default()
+            .with_other_processes(self)
+            .with_delete_record(self)
+            .with_round_trips(self)
+            .with_schema(self)
+            .with_own_pool(self)
+            .with_outages(self);
+        probes.own_server = self.image.given_url().is_none().then_some(self as _);
+        probes
     }
 }

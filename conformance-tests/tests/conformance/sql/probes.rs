@@ -81,7 +81,7 @@ impl<D: Dialect> OwnPool for SqlBackend<D> {
             let using = async move { D::select_one(&pool).await };
             Box::pin(using) as BoxFuture<'static, Result<()>>
         };
-        Ok(Pooled { store: Arc::new(store), use_pool: Box::new(use_pool) })
+        Ok(Pooled::new(Arc::new(store), Box::new(use_pool)))
     }
 }
 

@@ -69,7 +69,7 @@ impl Sqlite {
 }
 
 fn options(namespace: &Namespace, schema: OnMissing) -> OpenOptions {
-    OpenOptions { namespace: namespace.clone(), schema, ..OpenOptions::default() }
+    OpenOptions::default().with_namespace(namespace.clone()).with_schema(schema)
 }
 
 #[async_trait]
@@ -99,14 +99,12 @@ impl Backend for Sqlite {
     }
 
     fn probes(&self) -> Probes<'_> {
-        Probes {
-            other_processes: Some(self),
-            delete_record: Some(self),
-            round_trips: Some(self),
-            schema: Some(self),
-            own_pool: Some(self),
-            ..Probes::default()
-        }
+        Probes::default()
+            .with_other_processes(self)
+            .with_delete_record(self)
+            .with_round_trips(self)
+            .with_schema(self)
+            .with_own_pool(self)
     }
 }
 
@@ -200,6 +198,6 @@ impl OwnPool for Sqlite {
             };
             Box::pin(using) as futures_util::future::BoxFuture<'static, Result<()>>
         };
-        Ok(Pooled { store: Arc::new(store), use_pool: Box::new(use_pool) })
+        Ok(Pooled::new(Arc::new(store), Box::new(use_pool)))
     }
 }

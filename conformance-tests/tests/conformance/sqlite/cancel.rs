@@ -17,7 +17,7 @@ async fn one_operation(store: &SqliteStore, lock: &str, lease: LeaseId, which: u
     // The result does not matter, because the test checks what the call leaves behind.
     match which % 5 {
         0 => drop(store.acquire(&lock, &asking(lease)).await),
-        1 => drop(store.renew(&[RenewOptions { name: lock, lease, ttl: TTL }]).await),
+        1 => drop(store.renew(&[RenewOptions::new(lock, lease, TTL)]).await),
         2 => drop(store.release(&lock, lease).await),
         3 => drop(store.disable(&lock, &disabling("x")).await),
         _ => drop(store.enable(&lock).await),

@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use super::support::{TTL, asking, grant, name, open, place};
 
 async fn extended(store: &SqliteStore, lock: &str, lease: LeaseId) {
-    let renewal = RenewOptions { name: name(lock), lease, ttl: TTL };
+    let renewal = RenewOptions::new(name(lock), lease, TTL);
     let renewed = store.renew(&[renewal]).await.unwrap();
     assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
 }

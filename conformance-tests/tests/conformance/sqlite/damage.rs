@@ -50,7 +50,7 @@ pub(super) async fn a_corrupt_row_is_reported_by_every_read() -> CaseResult {
         grant(&store, "b", other).await;
         store.release(&name("b"), other).await.unwrap();
         for limit in [1, 500] {
-            let page = ListOptions { limit, ..ListOptions::default() };
+            let page = ListOptions::default().with_limit(limit);
             let page = store.list(&page).await.expect(damage);
             let sound = page.iter().filter(|record| record.corrupt.is_none());
             assert_eq!(sound.count(), page.len() - usize::from(!damage.starts_with("name")));
@@ -58,7 +58,7 @@ pub(super) async fn a_corrupt_row_is_reported_by_every_read() -> CaseResult {
                 assert_eq!(page.last().map(|record| &record.name), Some(&name("b")), "{damage}");
             }
         }
-        let all = PruneOptions { unused_for: Duration::ZERO, dry_run: false, ..Default::default() };
+        let all = PruneOptions::default().with_unused_for(Duration::ZERO).with_dry_run(false);
         assert_eq!(store.prune(&all).await.unwrap(), [name("b")], "{damage}");
         let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM leasehold_locks")
             .fetch_one(store.pool())
@@ -73,7 +73,7 @@ pub(super) async fn a_corrupt_row_is_reported_by_every_read() -> CaseResult {
             assert_eq!(record.state(), LockState::Corrupt, "{damage}");
             let why = record.corrupt.expect(damage);
             assert!(why.contains("leasehold_locks"), "{damage}: {why}");
-            let others = ListOptions { prefix: "B".into(), ..ListOptions::default() };
+            let others = ListOptions::default().with_prefix("B");
             assert_eq!(store.list(&others).await.unwrap(), [], "{damage}");
         }
     }
@@ -92,9 +92,9 @@ pub(super) async fn a_corrupt_row_makes_only_its_own_renewal_unknown() -> CaseRe
         store.release(&name("c"), leases[2].1).await.unwrap();
         let statement = format!("UPDATE leasehold_locks SET {damage} WHERE name = 'a'");
         sqlx::query(AssertSqlSafe(statement)).execute(store.pool()).await.unwrap();
-        let batch = leases.map(|(lock, lease)| RenewOptions { name: name(lock), lease, ttl: TTL });
+        let batch = leases.map(|(lock, lease)| RenewOptions::new(name(lock), lease, TTL));
         let outcomes = store.renew(&batch).await.unwrap();
-        let [RenewOutcome::Unknown { why }, RenewOutcome::Extended { .. }, RenewOutcome::Lost] =
+        let [RenewOutcome::Unknown { why, .. }, RenewOutcome::Extended { .. }, RenewOutcome::Lost] =
             &outcomes[..]
         else {
             panic!("{damage}: {outcomes:?}");

@@ -25,10 +25,10 @@ pub(super) async fn a_lease_of_another_boot_id_is_in_force_for_its_ttl() -> Case
         "{outcome:?}"
     );
     assert!(store.get(&name("a")).await.unwrap().unwrap().lease.is_some());
-    assert_eq!(store.prune(&ALL).await.unwrap(), []);
+    assert_eq!(store.prune(&all()).await.unwrap(), []);
     sql(&store, "UPDATE leasehold_locks SET expires_at = expires_at - 30000000").await;
     assert!(store.get(&name("a")).await.unwrap().unwrap().lease.is_none());
-    let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+    let renewal = RenewOptions::new(name("a"), lease, TTL);
     assert_eq!(store.renew(&[renewal]).await.unwrap(), [RenewOutcome::Lost]);
     assert!(grant(&store, "a", LeaseId::new()).await.token > first.token);
     Ok(())
@@ -48,7 +48,7 @@ pub(super) async fn a_lease_of_an_earlier_boot_has_expired() -> CaseResult {
         )
         .await;
         assert!(store.get(&name("a")).await.unwrap().unwrap().lease.is_none());
-        let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+        let renewal = RenewOptions::new(name("a"), lease, TTL);
         assert_eq!(store.renew(&[renewal]).await.unwrap(), [RenewOutcome::Lost]);
         let second = LeaseId::new();
         assert!(grant(&store, "a", second).await.token > first.token);
@@ -62,7 +62,7 @@ pub(super) async fn a_renewed_lease_of_another_boot_id_is_in_force() -> CaseResu
     let store = open(&path).await;
     let lease = LeaseId::new();
     grant(&store, "a", lease).await;
-    let renewal = RenewOptions { name: name("a"), lease, ttl: TTL * 10 };
+    let renewal = RenewOptions::new(name("a"), lease, TTL * 10);
     store.renew(&[renewal]).await.unwrap();
     sql(&store, "UPDATE leasehold_locks SET boot = 'another'").await;
     let outcome = store.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap();
@@ -71,8 +71,9 @@ pub(super) async fn a_renewed_lease_of_another_boot_id_is_in_force() -> CaseResu
 }
 
 /// Selects all names that are unused now.
-const ALL: PruneOptions =
-    PruneOptions { unused_for: Duration::ZERO, after: None, limit: 100, dry_run: false };
+fn all() -> PruneOptions {
+    PruneOptions::default().with_unused_for(Duration::ZERO).with_limit(100).with_dry_run(false)
+}
 
 pub(super) async fn a_name_whose_token_is_ahead_of_the_clock_is_not_pruned() -> CaseResult {
     let (_folder, path) = place();
@@ -84,7 +85,7 @@ pub(super) async fn a_name_whose_token_is_ahead_of_the_clock_is_not_pruned() -> 
     }
     // This simulates that the clock was set back since: the next token would be smaller.
     sql(&store, "UPDATE leasehold_locks SET token = token + 60000000 WHERE name = 'a'").await;
-    assert_eq!(store.prune(&ALL).await.unwrap(), [name("b")]);
+    assert_eq!(store.prune(&all()).await.unwrap(), [name("b")]);
     assert!(store.get(&name("a")).await.unwrap().is_some());
     Ok(())
 }
@@ -123,12 +124,12 @@ async fn renewed_after_a_wait() -> leasehold::Result<Vec<RenewOutcome>> {
     let (_folder, path) = place();
     let (one, two) = (open(&path).await, open(&path).await);
     let lease = LeaseId::new();
-    let options = AcquireOptions { ttl: Duration::from_millis(200), ..asking(lease) };
+    let mut options = asking(lease);
+    options.ttl = Duration::from_millis(200);
     one.acquire(&name("a"), &options).await.unwrap();
     let blocker = one.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let renewal = tokio::spawn(async move {
-        two.renew(&[RenewOptions { name: name("a"), lease, ttl: TTL }]).await
-    });
+    let renewal =
+        tokio::spawn(async move { two.renew(&[RenewOptions::new(name("a"), lease, TTL)]).await });
     tokio::time::sleep(Duration::from_millis(400)).await;
     blocker.rollback().await.unwrap();
     renewal.await.unwrap()
@@ -142,28 +143,28 @@ pub(super) async fn batch_answers_keep_the_order_of_the_request() -> CaseResult 
     for lock in unusual {
         let lease = LeaseId::new();
         grant(&store, lock, lease).await;
-        batch.push(RenewOptions { name: name(lock), lease, ttl: TTL * 2 });
+        batch.push(RenewOptions::new(name(lock), lease, TTL * 2));
     }
     store.disable(&name("%"), &disabling("maintenance")).await.unwrap();
-    batch.push(RenewOptions { lease: LeaseId::new(), ..batch[0].clone() });
-    batch.push(RenewOptions { name: name("none"), ..batch[0].clone() });
-    batch.push(RenewOptions { ttl: TTL, ..batch[1].clone() });
+    batch.push(RenewOptions::new(name("a"), LeaseId::new(), TTL * 2));
+    batch.push(RenewOptions::new(name("none"), batch[0].lease, TTL * 2));
+    batch.push(RenewOptions::new(name("A"), batch[1].lease, TTL));
     let outcomes = store.renew(&batch).await.unwrap();
     assert_eq!(outcomes.len(), batch.len());
     for (renewal, outcome) in batch.iter().zip(&outcomes) {
         let ttl = if renewal.name == name("A") { TTL } else { TTL * 2 };
         match renewal.name.as_str() {
             "%" => assert!(
-                matches!(outcome, RenewOutcome::Disabled { reason, left }
+                matches!(outcome, RenewOutcome::Disabled { reason, left, .. }
                     if reason.as_str() == "maintenance" && *left <= TTL),
                 "{outcome:?}"
             ),
             "none" => assert_eq!(*outcome, RenewOutcome::Lost),
             "a" if renewal.lease != batch[0].lease => assert_eq!(*outcome, RenewOutcome::Lost),
-            _ => assert_eq!(*outcome, RenewOutcome::Extended { left: ttl }, "{renewal:?}"),
+            _ => assert_eq!(*outcome, RenewOutcome::extended(ttl), "{renewal:?}"),
         }
     }
-    let page = ListOptions { prefix: "a".into(), ..ListOptions::default() };
+    let page = ListOptions::default().with_prefix("a");
     let listed: Vec<_> = store.list(&page).await.unwrap().into_iter().map(|r| r.name).collect();
     assert_eq!(listed, ["a", "a ", "a\u{301}"].map(name));
     Ok(())

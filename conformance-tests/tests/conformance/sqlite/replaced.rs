@@ -54,7 +54,7 @@ pub(super) async fn leases_in_a_file_that_is_deleted_or_replaced_are_lost() -> C
             let store = if application { on_own_pool(&path).await } else { open(&path).await };
             let lease = LeaseId::new();
             grant(&store, "a", lease).await;
-            let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+            let renewal = RenewOptions::new(name("a"), lease, TTL);
             let renewed = store.renew(std::slice::from_ref(&renewal)).await.unwrap();
             assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{what}");
 
@@ -140,7 +140,7 @@ pub(super) async fn a_file_that_is_put_back_is_used_again() -> CaseResult {
         store.acquire(&name("b"), &asking(LeaseId::new())).await.unwrap_err();
     }
     fs::rename(&away, &path).unwrap();
-    let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+    let renewal = RenewOptions::new(name("a"), lease, TTL);
     for _ in 0..8 {
         let renewed = store.renew(std::slice::from_ref(&renewal)).await.unwrap();
         assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
@@ -162,7 +162,7 @@ pub(super) async fn an_application_may_close_its_connections() -> CaseResult {
             let connection = pool.acquire().await.unwrap();
             sqlx::Connection::close(connection.detach()).await.unwrap();
         }
-        let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+        let renewal = RenewOptions::new(name("a"), lease, TTL);
         let renewed = store.renew(&[renewal]).await.unwrap();
         assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
     }

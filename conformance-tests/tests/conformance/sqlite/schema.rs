@@ -64,7 +64,7 @@ pub(super) async fn missing_tables_are_created_only_if_allowed() -> CaseResult {
 }
 
 pub(super) async fn the_printed_schema_equals_the_created_one() -> CaseResult {
-    let options = OpenOptions { namespace: Namespace::new("app_2").unwrap(), ..Default::default() };
+    let options = OpenOptions::default().with_namespace(Namespace::new("app_2").unwrap());
     let script = leasehold::url::schema("sqlite:x", &options).unwrap();
     assert_eq!(script, SqliteStore::schema(&options.namespace).unwrap());
     assert!(script.contains("app_2_locks"));
@@ -80,7 +80,7 @@ pub(super) async fn another_table_of_that_name_is_refused() -> CaseResult {
     assert!(error.to_string().contains("leasehold_locks"), "{error}");
 
     let options =
-        OpenOptions { namespace: Namespace::new("sqlite").unwrap(), ..Default::default() };
+        OpenOptions::default().with_namespace(Namespace::new("sqlite").unwrap());
     assert!(SqliteStore::open(&path, &options).await.unwrap_err().is_invalid());
     Ok(())
 }
@@ -97,7 +97,7 @@ pub(super) async fn a_table_dropped_at_run_time_is_reported() -> CaseResult {
 pub(super) async fn namespaces_in_one_file_are_separate() -> CaseResult {
     let (_folder, path) = place();
     let one = open(&path).await;
-    let options = OpenOptions { namespace: Namespace::new("two").unwrap(), ..Default::default() };
+    let options = OpenOptions::default().with_namespace(Namespace::new("two").unwrap());
     let two = SqliteStore::open(&path, &options).await.unwrap();
     grant(&one, "a", LeaseId::new()).await;
     assert!(two.get(&name("a")).await.unwrap().is_none());

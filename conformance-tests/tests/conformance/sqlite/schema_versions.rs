@@ -45,7 +45,7 @@ pub(super) async fn schema_1_is_used_or_upgraded_to_2() -> CaseResult {
     let store = SqliteStore::from_pool(pool.clone(), &required()).await.unwrap();
     let lease = LeaseId::new();
     let first = grant(&store, "a", lease).await;
-    let renewal = RenewOptions { name: name("a"), lease, ttl: TTL };
+    let renewal = RenewOptions::new(name("a"), lease, TTL);
     let renewed = store.renew(&[renewal]).await.unwrap();
     assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
     assert_eq!(store.list(&Default::default()).await.unwrap().len(), 1);
@@ -67,7 +67,8 @@ pub(super) async fn a_lease_row_reused_by_schema_1_is_valid_in_other_containers(
     let pool = first_schema(&path, "").await;
     let old = SqliteStore::from_pool(pool, &required()).await.unwrap();
     let new = open(&path).await;
-    let short = AcquireOptions { ttl: Duration::from_millis(50), ..asking(LeaseId::new()) };
+    let mut short = asking(LeaseId::new());
+    short.ttl = Duration::from_millis(50);
     let granted = new.acquire(&name("a"), &short).await.unwrap();
     assert!(matches!(granted, AcquireOutcome::Granted(_)), "{granted:?}");
     while let AcquireOutcome::Held(held) =

@@ -29,11 +29,11 @@ pub(super) fn name(text: &str) -> LockName {
 }
 
 pub(super) fn asking(lease: LeaseId) -> AcquireOptions {
-    AcquireOptions { lease, holder: Holder::current(), ttl: TTL }
+    AcquireOptions::new(lease, Holder::current(), TTL)
 }
 
 pub(super) fn disabling(reason: &str) -> DisableOptions {
-    DisableOptions { reason: Reason::new(reason).unwrap(), by: None }
+    DisableOptions::new(Reason::new(reason).unwrap())
 }
 
 pub(super) async fn grant(store: &SqliteStore, lock: &str, lease: LeaseId) -> Grant {
@@ -49,7 +49,7 @@ pub(super) async fn sql(store: &SqliteStore, statement: &'static str) {
 
 /// Returns the options of a store that creates no table.
 pub(super) fn required() -> OpenOptions {
-    OpenOptions { schema: Schema::Require, ..OpenOptions::default() }
+    OpenOptions::default().with_schema(Schema::Require)
 }
 
 /// Returns a pool as an application has one, and creates the database.

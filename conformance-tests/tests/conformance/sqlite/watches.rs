@@ -20,7 +20,7 @@ pub(super) async fn a_watch_hints_at_changes_of_other_processes() -> CaseResult 
     let lease = LeaseId::new();
     grant(&one, "a", lease).await;
     let mut hints = two.watch().await.unwrap();
-    one.renew(&[RenewOptions { name: name("a"), lease, ttl: TTL }]).await.unwrap();
+    one.renew(&[RenewOptions::new(name("a"), lease, TTL)]).await.unwrap();
     assert!(timeout(Duration::from_millis(300), hints.next()).await.is_err());
     for step in ["release", "disable", "enable"] {
         match step {

@@ -50,6 +50,7 @@ struct Stopping {
 
 /// The standing is the part that an instance has in an election at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Standing {
     /// The instance waits for the lead.
     Candidate,
@@ -71,7 +72,6 @@ impl Machine {
 
     /// Returns the same machine with every moment earlier by that duration; see
     /// [`lease::Machine::shifted_back`].
-    #[doc(hidden)]
     #[must_use]
     pub fn shifted_back(&self, by: Duration) -> Self {
         let mut shifted = self.clone();

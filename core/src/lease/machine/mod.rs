@@ -98,7 +98,6 @@ impl Machine {
     ///
     /// The machine's decisions depend only on how far its moments are from the present. So a model
     /// checker can keep the present fixed, shift all other moments, and reach the same state again.
-    #[doc(hidden)]
     #[must_use]
     pub fn shifted_back(&self, by: Duration) -> Self {
         let leave_deadline = self.leave_deadline.map(|at| at.saturating_sub(by));

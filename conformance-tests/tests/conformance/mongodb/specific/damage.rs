@@ -62,7 +62,7 @@ pub(super) async fn a_foreign_document(this: Arc<MongoDb>) -> CaseResult {
         let error = client.store().acquire(&name, &request).await.expect_err("it is not ours");
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         assert!(error.to_string().contains("\"job\""), "{error}");
-        let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+        let disable = DisableOptions::new(Reason::new("upkeep")?);
         let error = client.store().disable(&name, &disable).await.expect_err("it is not ours");
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         let renewal = client.store().renew_one(&name, lease, TTL).await?;
@@ -108,11 +108,8 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
         assert_eq!(shown, [("damaged", LockState::Corrupt), ("sound", LockState::Held)]);
         let why = records[0].corrupt.as_deref().unwrap_or_default();
         assert!(why.contains("corrupt document"), "{why}");
-        let batch = [&taken, &sound].map(|taken| RenewOptions {
-            name: taken.name.clone(),
-            lease: taken.lease,
-            ttl: TTL,
-        });
+        let batch =
+            [&taken, &sound].map(|taken| RenewOptions::new(taken.name.clone(), taken.lease, TTL));
         let outcomes = client.store().renew(&batch).await?;
         let outcome = &outcomes[0];
         assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{field}: {value}: {outcome:?}");
@@ -135,7 +132,7 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
     more.extend(sound);
     locks.insert_one(more).await?;
     let request = client.options(LeaseId::new(), TTL);
-    let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    let disable = DisableOptions::new(Reason::new("upkeep")?);
     for error in [
         client.store().acquire(&later, &request).await.err(),
         client.store().disable(&later, &disable).await.err(),
@@ -155,7 +152,7 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
     let outcome = client.store().renew_one(&ours.name, ours.lease, TTL).await?;
     assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{outcome:?}");
     let batch = ["ours", "later"].map(LockName::new).into_iter().collect::<Result<Vec<_>, _>>()?;
-    let batch = batch.into_iter().map(|name| RenewOptions { name, lease: ours.lease, ttl: TTL });
+    let batch = batch.into_iter().map(|name| RenewOptions::new(name, ours.lease, TTL));
     for outcome in client.store().renew(&batch.collect::<Vec<_>>()).await? {
         assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{outcome:?}");
     }
@@ -178,7 +175,7 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
     let held = locks.find_one(doc! { "_id": "kept" }).await?.expect("it is held");
     assert_eq!(held.get_str("more").ok(), Some("anything"));
     assert!(!held.contains_key("ending"), "{held}");
-    let prune = PruneOptions { dry_run: false, ..PruneOptions::default() };
+    let prune = PruneOptions::default().with_dry_run(false);
     assert_eq!(client.store().prune(&prune).await?, std::slice::from_ref(&added));
     assert_eq!(locks.find_one(doc! { "_id": "later" }).await?, Some(document));
     client.take(&added, TTL).await?;
@@ -199,7 +196,7 @@ pub(super) async fn no_names(this: Arc<MongoDb>) -> CaseResult {
         locks.insert_one(doc! { "_id": name, "token": 7_i64, "signal": 0_i64 }).await?;
     }
     for limit in [1, 2, 500] {
-        let mut page = ListOptions { limit, ..ListOptions::default() };
+        let mut page = ListOptions::default().with_limit(limit);
         let mut names = Vec::new();
         loop {
             let found = client.store().list(&page).await?;
@@ -212,7 +209,8 @@ pub(super) async fn no_names(this: Arc<MongoDb>) -> CaseResult {
         assert_eq!(names, expected, "in pages of {limit}");
     }
     let unused_for = std::time::Duration::ZERO;
-    let prune = PruneOptions { unused_for, limit: 2, dry_run: false, after: None };
+    let prune =
+        PruneOptions::default().with_unused_for(unused_for).with_limit(2).with_dry_run(false);
     assert_eq!(client.store().prune(&prune).await?, expected);
     assert_eq!(
         locks.count_documents(doc! {}).await?,

@@ -11,7 +11,7 @@ use super::support::{TTL, new_locks};
 use crate::mongodb::backend::MongoDb;
 
 pub(super) fn presence() -> Presence {
-    Presence { holder: Holder::current(), campaigns: Vec::new(), unlisted: 0 }
+    Presence::new(Holder::current(), Vec::new())
 }
 
 /// Returns a client of a new namespace, and the collection of its instances.

@@ -102,11 +102,8 @@ async fn use_all(client: &Client, job: &str) -> CaseResult {
     let (taken, another) = (client.take(&name, TTL).await?, client.take(&other, TTL).await?);
     held(client.acquire(&name, LeaseId::new(), TTL).await?);
     extended(client.renew(&name, taken.lease, TTL).await?);
-    let batch = [&taken, &another].map(|taken| leasehold_core::RenewOptions {
-        name: taken.name.clone(),
-        lease: taken.lease,
-        ttl: TTL,
-    });
+    let batch = [&taken, &another]
+        .map(|taken| leasehold_core::RenewOptions::new(taken.name.clone(), taken.lease, TTL));
     client.store().renew(&batch).await?.into_iter().for_each(|outcome| _ = extended(outcome));
     client.give_back(&taken).await?;
     let hint = timeout(LIMIT, hints.next()).await?;

@@ -69,7 +69,7 @@ pub(super) async fn values(this: Arc<MongoDb>) -> CaseResult {
         request.holder = request.holder.with_label(text);
         client.store().acquire(&name, &request).await?;
         let by = Some(text.to_owned());
-        let disable = DisableOptions { reason: Reason::new(text)?, by };
+        let disable = DisableOptions::new(Reason::new(text)?).with_by(by);
         client.store().disable(&name, &disable).await?;
         let record = client.get(&name).await?.expect("it is on record");
         let lease = record.lease.expect("the lease is in force");

@@ -1,6 +1,7 @@
 //! These cases cover many waiters in one process, and the connections that they need.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
     let mut leases = Vec::new();
     for number in 0..NAMES {
         let taken = client.take(&LockName::new(format!("job {number}"))?, TTL).await?;
-        leases.push(RenewOptions { name: taken.name, lease: taken.lease, ttl: TTL });
+        leases.push(RenewOptions::new(taken.name, taken.lease, TTL));
     }
     proxy.set(Conduct::Slow(DELAY));
     let ended = Arc::new(AtomicBool::new(false));
@@ -63,7 +64,7 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
     }
     // Neither an operator's calls nor a release are delayed.
     client.store().enable(&leases[0].name).await?;
-    let disable = DisableOptions { reason: Reason::new("upkeep")?, by: None };
+    let disable = DisableOptions::new(Reason::new("upkeep")?);
     for _ in 0..4 {
         client.store().disable(&leases[1].name, &disable).await?;
     }
@@ -192,7 +193,7 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
     assert!(before > 0, "the table is not that of the server");
     let namespace = new_namespace()?;
     let url = format!("{}&maxIdleTimeMS=500", endpoint.url());
-    let limited = OpenOptions { max_connections: "1".parse().ok(), ..options(&namespace) };
+    let limited = options(&namespace).with_max_connections("1".parse().ok());
     for (open_options, most) in [(limited, 3), (options(&namespace), 16)] {
         let store = MongoStore::connect(&url, &open_options).await?;
         let client = Client::new(Arc::new(store));

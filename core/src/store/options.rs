@@ -1,0 +1,159 @@
+//! A store's methods take these options.
+//!
+//! Later versions may add options: create them with their functions.
+
+use std::time::Duration;
+
+use crate::{Holder, LeaseId, LockName, Reason};
+
+/// These options describe an attempt to acquire a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AcquireOptions {
+    /// The id of this attempt is the same in each of its retries.
+    pub lease: LeaseId,
+    /// The instance that acquires the lease.
+    pub holder: Holder,
+    /// The duration of the lease.
+    pub ttl: Duration,
+}
+
+impl AcquireOptions {
+    /// Describes the attempt of this instance to acquire a lease of that id and duration.
+    #[must_use]
+    pub const fn new(lease: LeaseId, holder: Holder, ttl: Duration) -> Self {
+        Self { lease, holder, ttl }
+    }
+}
+
+/// These options describe one lease to renew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RenewOptions {
+    /// The name of the lock.
+    pub name: LockName,
+    /// The id of the lease.
+    pub lease: LeaseId,
+    /// The new duration of the lease, from now.
+    pub ttl: Duration,
+}
+
+impl RenewOptions {
+    /// Describes the renewal of the lease of that name and id, for that duration from now.
+    #[must_use]
+    pub const fn new(name: LockName, lease: LeaseId, ttl: Duration) -> Self {
+        Self { name, lease, ttl }
+    }
+}
+
+/// These options say why a name is disabled, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DisableOptions {
+    /// The operator's reason.
+    pub reason: Reason,
+    /// The operator, if known.
+    pub by: Option<String>,
+}
+
+impl DisableOptions {
+    /// Gives the operator's reason, without the operator.
+    #[must_use]
+    pub const fn new(reason: Reason) -> Self {
+        Self { reason, by: None }
+    }
+
+    /// Sets the operator.
+    #[must_use]
+    pub fn with_by(self, by: impl Into<Option<String>>) -> Self {
+        Self { by: by.into(), ..self }
+    }
+}
+
+/// These options select the records to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListOptions {
+    /// Selects only names that start with these bytes; an empty prefix selects all. No character is
+    /// special.
+    pub prefix: String,
+    /// Selects only names after this one in byte order: the last of the previous page.
+    pub after: Option<LockName>,
+    /// Returns at most this many records; 0 returns none.
+    pub limit: usize,
+}
+
+impl Default for ListOptions {
+    /// Selects the first 500 of all names.
+    fn default() -> Self {
+        Self { prefix: String::new(), after: None, limit: 500 }
+    }
+}
+
+impl ListOptions {
+    /// Sets the [`prefix`](Self::prefix) of the names.
+    #[must_use]
+    pub fn with_prefix(self, prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..self }
+    }
+
+    /// Sets the name [`after`](Self::after) which the page begins.
+    #[must_use]
+    pub fn with_after(self, after: impl Into<Option<LockName>>) -> Self {
+        Self { after: after.into(), ..self }
+    }
+
+    /// Sets the [`limit`](Self::limit) of records.
+    #[must_use]
+    pub fn with_limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+}
+
+/// These options select the records to prune.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PruneOptions {
+    /// Selects only names whose latest grant is at least this long ago.
+    pub unused_for: Duration,
+    /// Selects only names after this one in byte order: the last of the previous page.
+    pub after: Option<LockName>,
+    /// Returns at most this many names; 0 returns none.
+    pub limit: usize,
+    /// Returns the names that would be removed, and removes nothing.
+    pub dry_run: bool,
+}
+
+impl Default for PruneOptions {
+    /// Selects a dry run over the first 500 names that were not granted for 30 days.
+    fn default() -> Self {
+        let unused_for = Duration::from_secs(30 * 24 * 60 * 60);
+        Self { unused_for, after: None, limit: 500, dry_run: true }
+    }
+}
+
+impl PruneOptions {
+    /// Sets for how long the names have been [unused](Self::unused_for).
+    #[must_use]
+    pub fn with_unused_for(self, unused_for: Duration) -> Self {
+        Self { unused_for, ..self }
+    }
+
+    /// Sets the name [`after`](Self::after) which the page begins.
+    #[must_use]
+    pub fn with_after(self, after: impl Into<Option<LockName>>) -> Self {
+        Self { after: after.into(), ..self }
+    }
+
+    /// Sets the [`limit`](Self::limit) of names.
+    #[must_use]
+    pub fn with_limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Sets whether this is a [dry run](Self::dry_run).
+    #[must_use]
+    pub fn with_dry_run(self, dry_run: bool) -> Self {
+        Self { dry_run, ..self }
+    }
+}

@@ -1,0 +1,138 @@
+//! These tests cover acquires, renewals and releases that fail, hang or get no reply.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use leasehold_core::{Client, LockName, LockStore, MemoryStore, Settings, TokioClock};
+
+use super::faulty_store::FaultyStore;
+use super::{client, ms, secs, waiting_job};
+
+#[tokio::test(start_paused = true)]
+async fn a_panicking_renew_fails_only_its_batch() {
+    let clock = Arc::new(TokioClock::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new().heartbeat_retries(0));
+    let slow = c
+        .election("slow")
+        .unwrap()
+        .settings(&Settings::new().ttl(secs(600)).heartbeat_retries(0))
+        .unwrap()
+        .spawn(waiting_job());
+    let fast = c.election("fast").unwrap().spawn(waiting_job());
+    tokio::time::sleep(secs(1)).await;
+    assert!(slow.status().is_leading() && fast.status().is_leading());
+    faulty.state.renew_panics.store(true, SeqCst);
+    // Only the fast one's heartbeat is sent; the slow one's is due at 120 s.
+    tokio::time::sleep(secs(3)).await;
+    faulty.state.renew_panics.store(false, SeqCst);
+    println!("terms {} {} {:?}", fast.status().terms, slow.status().terms, fast.status().error);
+    println!("fast {:?} slow {:?}", fast.status().standing, slow.status().standing);
+    assert_eq!(slow.status().terms, 1, "a lease whose heartbeat was not in the batch stepped down");
+}
+#[tokio::test(start_paused = true)]
+async fn an_unconfirmed_grant_is_released_after_a_disable() {
+    let clock = Arc::new(TokioClock::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock.clone(), Settings::new());
+    faulty.state.acquire_loses_reply.store(true, SeqCst);
+    let lock = c.lock("a").unwrap();
+    let waiting = tokio::spawn({
+        let lock = lock.clone();
+        async move { lock.acquire(secs(4)).await.map(drop) }
+    });
+    tokio::time::sleep(ms(500)).await;
+    c.disable("a", "why").await.unwrap();
+    faulty.state.acquire_loses_reply.store(false, SeqCst);
+    println!("{:?}", waiting.await.unwrap());
+    c.enable("a").await.unwrap();
+    tokio::time::sleep(secs(1)).await;
+    let record = c.status("a").await.unwrap();
+    assert!(
+        record.lease.is_none(),
+        "the lock has no holder, but stays held for another {:?}",
+        record.lease.unwrap().left
+    );
+}
+#[tokio::test]
+async fn acquire_without_time_tries_once() {
+    let c = Client::new(MemoryStore::new()).unwrap();
+    let got = c.lock("a").unwrap().acquire(Duration::ZERO).await;
+    let err = got.as_ref().err().map(ToString::to_string);
+    drop(got);
+    tokio::time::sleep(ms(50)).await;
+    println!("{err:?}; token in the store: {:?}", c.status("a").await.unwrap().token);
+    assert!(err.is_none(), "a free lock was not acquired: {err:?}");
+}
+/// The model checker found this: an instance must not block itself.
+#[tokio::test(start_paused = true)]
+async fn a_lock_refused_after_an_unknown_attempt_keeps_its_lease_id() {
+    let clock = Arc::new(TokioClock::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let lock = client(&faulty, clock.clone(), Settings::new()).lock("a").unwrap();
+    faulty.state.acquire_loses_reply.store(true, SeqCst);
+    let waiting = tokio::spawn(async move { lock.acquire(secs(60)).await.map(drop) });
+    tokio::time::sleep(ms(10)).await;
+    // The first request gets no reply, and another lease blocks the second.
+    let name = LockName::new("a").unwrap();
+    let first = faulty.state.acquire_ids.lock().unwrap()[0];
+    faulty.inner.release(&name, first).await.unwrap();
+    let other = client(&faulty, clock, Settings::new()).lock("a").unwrap();
+    faulty.state.acquire_loses_reply.store(false, SeqCst);
+    let guard = other.acquire(Duration::ZERO).await.unwrap();
+    tokio::time::sleep(secs(20)).await;
+    guard.release().await.unwrap();
+    waiting.await.unwrap().unwrap();
+    // The first request might have arrived in the meantime, and its lease would block a new id.
+    let attempted = faulty.state.acquire_ids.lock().unwrap();
+    let own: Vec<_> = attempted.iter().filter(|id| **id == first).collect();
+    assert_eq!(own.len() + 1, attempted.len(), "{attempted:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_or_dropped_release_is_retried_in_the_background() {
+    let clock = Arc::new(TokioClock::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock, Settings::new());
+    let lock = c.lock("a").unwrap();
+    let is_free = async || c.status("a").await.unwrap().lease.is_none();
+
+    let guard = lock.acquire(secs(1)).await.unwrap();
+    faulty.state.release_panics.store(true, SeqCst);
+    assert!(guard.release().await.is_err());
+    faulty.state.release_panics.store(false, SeqCst);
+    tokio::time::sleep(secs(1)).await;
+    assert!(is_free().await, "the release is not retried");
+
+    let guard = lock.acquire(secs(1)).await.unwrap();
+    faulty.state.all_hang.store(true, SeqCst);
+    assert!(guard.release().now_or_never().is_none());
+    faulty.state.all_hang.store(false, SeqCst);
+    tokio::time::sleep(secs(1)).await;
+    assert!(is_free().await, "the release was dropped and not retried");
+}
+
+/// A lease from before the disable is ending; if it counted as a grant, it would be lost at once.
+#[tokio::test(start_paused = true)]
+async fn an_unconfirmed_lock_grant_before_a_disable_is_not_used() {
+    let clock = Arc::new(TokioClock::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let c = client(&faulty, clock, Settings::new());
+    let lock = c.lock("a").unwrap();
+    faulty.state.acquire_loses_reply.store(true, SeqCst);
+    let waiting = tokio::spawn(async move { lock.acquire(secs(60)).await });
+    tokio::time::sleep(ms(10)).await;
+    c.disable("a", "why").await.unwrap();
+    faulty.state.acquire_loses_reply.store(false, SeqCst);
+    let asked = || faulty.state.acquire_ids.lock().unwrap().len();
+    let before = asked();
+    while asked() == before {
+        tokio::time::sleep(ms(1)).await;
+    }
+    c.enable("a").await.unwrap();
+    let guard = waiting.await.unwrap().unwrap();
+    let lost = tokio::time::timeout(secs(60), guard.lost()).await;
+    assert!(lost.is_err(), "an ending lease counted as a grant: {lost:?}");
+}
