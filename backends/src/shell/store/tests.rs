@@ -82,8 +82,8 @@ async fn a_call_without_an_answer_ends_as_its_operation_must() {
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
     assert_eq!(
         error.to_string(),
-        "acquire of lock \"a\" on scripted: the server did not answer within 10s; is the server \
-         up, and reachable from here?"
+        "acquire of lock \"a\" on scripted: the store did not answer within 10s; is it up, and \
+         reachable from here?"
     );
     let error = store.get(&name("a")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
