@@ -32,6 +32,8 @@ pub struct Store<B> {
 
 impl<B: Backend> Store<B> {
     /// Creates the store of a backend.
+    ///
+    /// Another crate calls this in a function of its own; see the [module](super).
     pub fn new(backend: B) -> Self {
         Self { backend: Arc::new(backend), subscriptions: Arc::default() }
     }
