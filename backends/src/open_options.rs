@@ -6,6 +6,8 @@ use crate::Namespace;
 
 /// Selects how a store is opened.
 ///
+/// A function that opens a store of another crate may take these options too.
+///
 /// ```
 /// use leasehold::{Namespace, OpenOptions, Schema};
 ///
@@ -57,5 +59,7 @@ pub enum Schema {
     Create,
     /// Fails: the application's own migrations create the schema, from the text of
     /// [`url::schema`](crate::url::schema).
+    ///
+    /// The error is [`Invalid`](crate::ErrorKind::Invalid). A store without a schema ignores this.
     Require,
 }

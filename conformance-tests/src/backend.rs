@@ -9,8 +9,14 @@ use leasehold_core::{LockName, LockStore, Namespace, Result};
 
 /// A backend is a datastore that the suite tests.
 ///
+/// This is not the trait `leasehold::shell::Backend`, on which a store can be built: that one has
+/// the operations of a datastore, and this one opens stores for the suite and cleans up after them.
+///
 /// Three methods are required. Build the value without starting anything: the suite calls
 /// [`start`](Self::start) before it runs the first case, and worker processes build the value too.
+///
+/// A failure of the methods' own work, such as a folder that cannot be created, is an error of the
+/// kind [`Unavailable`](leasehold_core::ErrorKind::Unavailable) with the cause as its source.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// Returns the first part of the names of its tests, such as `sqlite`.
@@ -20,9 +26,15 @@ pub trait Backend: Send + Sync + 'static {
     /// datastore with other clients.
     ///
     /// The namespace may be new. The store then creates what it needs.
+    ///
+    /// Namespaces whose first 21 characters are alike must share one database, or the case
+    /// `rights::namespaces_are_apart` proves nothing. Others may have a database of their own.
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>>;
 
     /// Removes everything that belongs to the namespace.
+    ///
+    /// Clients of the namespace may still be open. A database that other namespaces share, or its
+    /// file, must stay; [`stop`](Self::stop) may remove it.
     async fn clean(&self, namespace: &Namespace) -> Result<()>;
 
     /// Starts a server, if the backend needs one.
@@ -133,6 +145,8 @@ pub trait DeleteRecord: Send + Sync {
 }
 
 /// Counts round trips at the server or at a proxy.
+///
+/// A datastore without a network counts what costs it most, such as commits of write transactions.
 #[async_trait]
 pub trait RoundTrips: Send + Sync {
     /// Opens a client whose round trips are counted.
@@ -152,6 +166,9 @@ pub trait RoundTrips: Send + Sync {
 }
 
 /// Lets the suite apply the datastore's schema as an application does.
+///
+/// Without permissions, as in an embedded datastore, the client requires the schema and creates
+/// nothing.
 #[async_trait]
 pub trait Schema: Send + Sync {
     /// Returns the schema as the store prints it for an application's own migrations.
@@ -169,6 +186,9 @@ pub trait Schema: Send + Sync {
 #[async_trait]
 pub trait OwnPool: Send + Sync {
     /// Opens a store on the pool of a new application. The pool has at most two connections.
+    ///
+    /// In the call that creates a [`Pooled`], its function is written without the name of a future:
+    /// `Box::new(move || Box::pin(async move { … }))`.
     async fn open_on_own_pool(&self, namespace: &Namespace) -> Result<Pooled>;
 }
 

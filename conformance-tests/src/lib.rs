@@ -7,13 +7,13 @@
 //! use std::process::ExitCode;
 //! use std::sync::Arc;
 //!
+//! use leasehold::{LockStore, MemoryStore, Namespace, Result, async_trait};
 //! use leasehold_conformance::{Backend, Suite};
-//! use leasehold_core::{LockStore, MemoryStore, Namespace, Result};
 //!
 //! #[derive(Default)]
 //! struct Mine(MemoryStore);
 //!
-//! #[async_trait::async_trait]
+//! #[async_trait]
 //! impl Backend for Mine {
 //!     fn name(&self) -> &str {
 //!         "mine"

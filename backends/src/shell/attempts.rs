@@ -8,6 +8,9 @@ use crate::common::timeout::CALL_LIMIT;
 use crate::{Error, ErrorKind, Result};
 
 /// One of the attempts that a call makes.
+///
+/// A backend whose single operation decides, such as a transaction, ignores it. One that sends
+/// several requests ends them by the deadline, and may read before it writes in the first attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
     /// The number of the attempt within its call; the first has the number 1.

@@ -19,6 +19,37 @@ use crate::{
 /// method here must keep its own part: one atomic operation on the server decides, by the server's
 /// clock, and a dropped call leaves nothing half done. Every ttl that a method gets has passed
 /// [`check_ttl`](crate::check_ttl).
+///
+/// # What to store
+///
+/// | of each name | which method changes it |
+/// |---|---|
+/// | the token of the latest grant | `acquire` sets it, and it stays when the lease ends |
+/// | the time of that grant | `acquire` sets it |
+/// | the id and the holder of the lease | `acquire` sets them, and `release` removes the lease |
+/// | when the lease expires | `acquire` and `renew` set it |
+/// | `ending`: why the holder must stop | `acquire` clears it, `disable` sets it, `enable` keeps it |
+/// | the disablement: why, by whom, since when | `disable` sets it, and `enable` removes it |
+///
+/// # Time
+///
+/// A decision is made by the clock at the moment of the decision. A backend that reads the clock
+/// itself reads it when it has the lock of the datastore's writers, and not when it is called,
+/// because a lease may expire while it waits.
+///
+/// The backend rounds a ttl up to a multiple of [`ttl_step`](Capabilities::ttl_step), and returns
+/// what it rounded to as the time that is left; [`Store`](super::Store) passes ttls on as they are.
+///
+/// # Errors
+///
+/// * [`Unavailable`](ErrorKind::Unavailable) if nothing was written: the datastore could not be
+///   reached, or a transaction failed before its commit.
+/// * [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) if a write, or its commit, failed or had no
+///   reply after it was sent, unless the datastore says that it wrote nothing.
+/// * [`Corrupt`](ErrorKind::Corrupt) for a record that cannot be read. In a batch of renewals it is
+///   the result of its own lease, and `read` and `page` return it as [`Entry::Corrupt`].
+///
+/// [`Store`](super::Store) adds the operation, the lock and the label to each error.
 pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// Returns the name of the store in messages: a URL without its password.
     fn label(&self) -> &str;
@@ -41,12 +72,21 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     ///
     /// The list is never empty. It contains each lease once, in the order of names and ids. The
     /// error of a lease concerns only that lease; [`Store`](super::Store) says how it is handled.
+    ///
+    /// [`renew_outcome`](super::renew_outcome) makes the result of the record after the update.
+    ///
+    /// A client calls this in the runtime of Leasehold's own thread, and most other methods in the
+    /// runtime of the application, whose threads may be blocked. Share no async lock, no queue and
+    /// no connection with the other methods: if a call in a blocked runtime has its turn,
+    /// heartbeats wait for it until their leases expire.
     fn renew(
         &self,
         leases: &[&RenewOptions],
     ) -> impl Future<Output = Result<Vec<Result<RenewOutcome>>>> + Send;
 
     /// Ends the lease of that id, if it is in force.
+    ///
+    /// This removes the lease and causes a hint. The token stays.
     fn release(
         &self,
         name: &LockName,
@@ -54,6 +94,10 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<ReleaseOutcome>> + Send;
 
     /// Disables the name in one atomic operation, or returns that it is disabled already.
+    ///
+    /// The same operation sets `ending` of the lease in force to the reason. That lease is not
+    /// ended, but [`renew`](Self::renew) no longer extends it, even after the name is enabled
+    /// again. This causes a hint.
     fn disable(
         &self,
         name: &LockName,
@@ -62,6 +106,9 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<Decision<()>>> + Send;
 
     /// Lets the name be granted again.
+    ///
+    /// The `ending` of a lease in force stays, so its holder still has to stop. This causes a hint,
+    /// if the name was disabled.
     fn enable(&self, name: &LockName) -> impl Future<Output = Result<EnableOutcome>> + Send;
 
     /// Reads the record of a name; `None` if the name was never granted or disabled.
@@ -72,6 +119,11 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
 
     /// Finds the next names that are unused, and removes each in one atomic operation unless it is
     /// in use again. A dry run removes nothing.
+    ///
+    /// A name is unused if it is free and enabled, and its latest grant is at least that long ago.
+    /// Where tokens are taken from the store's clock in microseconds, the token must also be below
+    /// that clock, or the next token would not be larger. A name that was disabled and enabled, but
+    /// never granted, is unused too.
     fn prune_page(
         &self,
         page: &Page<'_>,
@@ -80,6 +132,10 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<Found<LockName>>> + Send;
 
     /// Stores a text for an instance for that long, and replaces its previous text.
+    ///
+    /// Store it under the [`Display`](std::fmt::Display) form of the id: [`StoredInstance::key`]
+    /// must be equal to that, or the instance is logged and omitted. Nothing else removes expired
+    /// texts, so a datastore without an expiry of its own removes them here.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) from a store that keeps no instances, as the default
@@ -117,6 +173,9 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// [`Hints::send`] for each. It returns an error when the subscription breaks, and `Ok` when
     /// the store is closed permanently. After an error it is called again, following a pause. It
     /// runs in a separate task and may be dropped at any time.
+    ///
+    /// The changes to report are releases, disables and enables. Grants and renewals need no hint,
+    /// and heartbeats must not cause any.
     fn watch_once(&self, hints: &Hints) -> impl Future<Output = Result<()>> + Send;
 
     /// Returns how long a call may take, or `None` if the backend itself limits that operation.
@@ -145,6 +204,8 @@ pub enum Decision<T> {
     /// A backend whose reads are not sufficient for that returns [`Changed`](Self::Changed).
     Refused(LockRecord),
     /// The attempt failed, but the reason no longer exists: the store tries again.
+    ///
+    /// A backend whose single operation decides, such as a transaction, never returns this.
     Changed,
 }
 
@@ -167,9 +228,13 @@ pub enum Entry {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Page<'a> {
-    /// Selects only names that start with these bytes.
+    /// Selects only names that start with the bytes of this text.
     pub prefix: &'a str,
     /// Selects only names after this one, as [`Found::next`] gave it, in byte order.
+    ///
+    /// On the first page, it is the bytes of the name that the caller of the list gave, if any. On
+    /// the following ones, it is [`Found::next`] of the page before, which need not be a valid
+    /// name.
     pub after: Option<&'a [u8]>,
     /// Limits how many entries are returned. It is never 0.
     pub limit: usize,
@@ -182,6 +247,9 @@ pub struct Found<T> {
     /// The entries, in the byte order of names.
     pub entries: Vec<T>,
     /// The last name that was examined, as the store encodes it; `None` if no more names follow.
+    ///
+    /// A page with fewer entries than its limit may have this too: the store then asks for the next
+    /// page. `None` ends the list.
     pub next: Option<Vec<u8>>,
 }
 
@@ -198,6 +266,8 @@ impl<T> Found<T> {
 #[non_exhaustive]
 pub struct StoredInstance {
     /// The id under which it is stored.
+    ///
+    /// It must be the [`Display`](std::fmt::Display) form of the instance's id.
     pub key: String,
     /// The text, or why it cannot be read.
     pub text: Result<String>,

@@ -39,6 +39,8 @@ impl Hints {
     }
 
     /// Reports a change.
+    ///
+    /// Report each release, disable and enable of a name, but neither grants nor renewals.
     pub fn send(&self, hint: Hint) {
         // Without a stream, no hint is needed.
         _ = self.sender.send(hint);

@@ -9,6 +9,34 @@
 //! All stores of this crate's features are built this way. For another datastore, implement
 //! [`Backend`], return a `Store` of it from a function of your own, and run the suite of
 //! `leasehold-conformance` against that store.
+//!
+//! # A store of your own
+//!
+//! The example `own_store` in the folder `examples` of the repository is a store on a map in this
+//! process, to be copied: its record has everything that a backend stores of a name, and its test
+//! runs the suite.
+//!
+//! `Store` is a type of this crate, so another crate cannot add methods to it. Write a function
+//! that returns a `Store` of your backend. A `Store` adds the operation and its label to the errors
+//! of calls; that function adds them to the errors of opening, with
+//! `error.during("open").on_store(label)`. It may take [`OpenOptions`](crate::OpenOptions), as the
+//! stores of this crate do.
+//!
+//! No URL leads to such a store: [`url::open`](crate::url::open), the module `configuration` and
+//! the command line know only the backends of this crate, and others cannot be registered. The
+//! application opens the store and passes it to [`Client::new`](crate::Client::new).
+//!
+//! # A datastore with a blocking API
+//!
+//! Each method copies its arguments, and calls the datastore in `tokio::task::spawn_blocking`. An
+//! error of the task that it returns means that the call panicked or that the runtime ends: a write
+//! is then [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown), and a read
+//! [`Unavailable`](crate::ErrorKind::Unavailable).
+//!
+//! A call that is dropped does not stop its thread. A thread that waits for others, such as for the
+//! only writer of an embedded datastore, must stop waiting when its caller is gone or after a limit
+//! of its own, because waiting threads use up those of the runtime. It notices that the caller is
+//! gone by a `Weak` of an `Arc` that the method keeps until the thread has answered.
 
 mod attempts;
 mod backend;

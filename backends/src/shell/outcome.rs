@@ -28,6 +28,8 @@ pub fn acquire_outcome(record: LockRecord, lease: LeaseId) -> Result<Option<Acqu
 }
 
 /// Returns the outcome of a renewal, as the record shows it that was read after the renewal.
+///
+/// A [`Backend`](super::Backend) whose client decides passes the record as it is after the update.
 #[must_use]
 pub fn renew_outcome(record: LockRecord, lease: LeaseId) -> RenewOutcome {
     let disabled = record.disabled.map(|disabled| disabled.reason);

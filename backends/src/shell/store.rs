@@ -32,6 +32,8 @@ pub struct Store<B> {
 
 impl<B: Backend> Store<B> {
     /// Creates the store of a backend.
+    ///
+    /// Another crate calls this in a function of its own; see the [module](super).
     pub fn new(backend: B) -> Self {
         Self { backend: Arc::new(backend), subscriptions: Arc::default() }
     }
@@ -52,9 +54,9 @@ impl<B: Backend> Store<B> {
         let result = match self.backend.call_limit(operation) {
             None => call.await,
             Some(limit) => timeout(limit, call).await.unwrap_or_else(|_| {
-                let message = format!("the server did not answer within {limit:?}");
+                let message = format!("the store did not answer within {limit:?}");
                 Err(Error::new(operation.timeout_kind(), message)
-                    .with_fix("is the server up, and reachable from here?"))
+                    .with_fix("is it up, and reachable from here?"))
             }),
         };
         result.map_err(with_context(operation.name(), self.backend.label(), name))

@@ -59,6 +59,11 @@ impl Capabilities {
 }
 
 /// A store's leases expire by one clock, which every client shares.
+///
+/// The tokens of a store on a [`Server`](Self::Server) or [`Machine`](Self::Machine) clock grow
+/// even if a record was deleted, which the suite tests: they follow a calendar clock, or a number
+/// that the server increments. The calendar clock of the one machine is the store's own clock, so
+/// it keeps the promise `server-time`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -122,6 +122,7 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// * A failure concerns its own lease only: the outcome of a lease whose server, shard or
     ///   record fails is [`Unknown`](RenewOutcome::Unknown), and the other leases get their own
     ///   outcomes.
+    /// * In an embedded datastore with one writer at a time, a call may wait for another one.
     /// * The call takes a constant number of round trips for up to
     ///   [`renew_batch`](Capabilities::renew_batch) leases, the maximum that a caller passes at
     ///   once.
