@@ -31,9 +31,7 @@ impl MySql {
         let (id, ttl) = (lease.lease.to_string(), ttl_micros(lease.ttl));
         let values = Values { name: lease.name.as_str(), lease: &id, ttl, ..Values::default() };
         match self.write(Purpose::Renew, || bind(&self.sql.renew, &values)).await? {
-            EXTENDED => {
-                Ok(RenewOutcome::extended(Duration::from_micros(ttl.unsigned_abs())))
-            }
+            EXTENDED => Ok(RenewOutcome::extended(Duration::from_micros(ttl.unsigned_abs()))),
             NOT_EXTENDED => {
                 let record = self.find(Purpose::Renew, &values).await?;
                 Ok(record.map_or(RenewOutcome::Lost, |record| renew_outcome(record, lease.lease)))

@@ -98,7 +98,10 @@ where
         }
         let (reason, by) = (row.text("disabled_reason")?, row.text("disabled_by")?);
         let disabled = disabled(reason, by, row.optional_integer("disabled_at")?, clock)?;
-        Ok(LockRecord::unused(name.clone()).with_token(token).with_lease(lease).with_disabled(disabled))
+        Ok(LockRecord::unused(name.clone())
+            .with_token(token)
+            .with_lease(lease)
+            .with_disabled(disabled))
     };
     parse().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name))
 }

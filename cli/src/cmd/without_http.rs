@@ -1,7 +1,6 @@
 //! In a build without the feature `http` this module stands in for `serve` and for the exporter of
 //! `run --metrics`: it says which feature adds them.
 
-
 use crate::io::exit::Failure;
 use crate::settings::configuration::CliConfiguration;
 use crate::store_choice::StoreChoice;

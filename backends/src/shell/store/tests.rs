@@ -134,10 +134,9 @@ async fn a_list_fills_its_page_although_some_records_are_unreadable() {
     assert_eq!(names, ["a", "c", "d"]);
     assert_eq!(records[1].corrupt.as_deref(), Some("it failed"));
     assert_eq!(calls(&store), ["3 after \"\"", "1 after \"c\""]);
-    for options in [
-        ListOptions::default().with_limit(0),
-        ListOptions::default().with_prefix("a\0".to_owned()),
-    ] {
+    for options in
+        [ListOptions::default().with_limit(0), ListOptions::default().with_prefix("a\0".to_owned())]
+    {
         assert_eq!(store.list(&options).await.unwrap(), []);
     }
     assert_eq!(calls(&store), [""; 0]);

@@ -161,8 +161,7 @@ pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> 
     nodes.signal(*failing, "KILL").await?;
     let store = client.store();
     extended(retry_while_transient(|| store.renew_one(&taken.name, taken.lease, LONG)).await?);
-    let batch =
-        [&taken, &other].map(|t| RenewOptions::new(t.name.clone(), t.lease, LONG));
+    let batch = [&taken, &other].map(|t| RenewOptions::new(t.name.clone(), t.lease, LONG));
     let renewed = retry_while_transient(|| async {
         let renewed = store.renew(&batch).await?;
         match renewed.iter().find(|one| matches!(one, RenewOutcome::Unknown { .. })) {

@@ -79,8 +79,7 @@ pub(super) async fn another_table_of_that_name_is_refused() -> CaseResult {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(error.to_string().contains("leasehold_locks"), "{error}");
 
-    let options =
-        OpenOptions::default().with_namespace(Namespace::new("sqlite").unwrap());
+    let options = OpenOptions::default().with_namespace(Namespace::new("sqlite").unwrap());
     assert!(SqliteStore::open(&path, &options).await.unwrap_err().is_invalid());
     Ok(())
 }
