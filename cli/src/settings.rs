@@ -1,8 +1,6 @@
 //! Settings are loaded from options, the environment, files and defaults.
 
 pub(crate) mod configuration;
-#[cfg(test)]
-mod documented;
 pub(crate) mod keys;
 
 use leasehold::configuration::Loader;
@@ -75,7 +73,7 @@ mod tests {
             longs.map(|long| format!("--{long}")).collect()
         };
         let (config, run, serve) = (options("config"), options("run"), options("serve"));
-        for flag in keys::all().map(|key| documented::flag(key.name)) {
+        for flag in keys::all().map(|key| keys::flag(key.name)) {
             assert!(config.contains(&flag), "config has no {flag}");
             assert!(run.contains(&flag) || serve.contains(&flag), "no command has {flag}");
         }

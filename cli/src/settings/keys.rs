@@ -88,3 +88,13 @@ pub(crate) const OWN: &[Key] = &[
         "`leasehold serve`: the maximum number of connections.",
     ),
 ];
+
+/// Returns the option of a setting, such as `--stop-grace`.
+#[cfg(test)]
+pub(crate) fn flag(name: &str) -> String {
+    match name {
+        "lock_name" => "--lock".to_owned(),
+        "admin_token_file" => "--token-file".to_owned(),
+        name => format!("--{}", name.replace('_', "-")),
+    }
+}

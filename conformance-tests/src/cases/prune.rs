@@ -115,7 +115,8 @@ async fn prune_and_acquire_at_once_lose_no_lease(ctx: Ctx) -> CaseResult {
     let name = ctx.name("job");
     let mut latest = None;
     for _ in 0..20 {
-        let (pruned, taken) = tokio::join!(other.prune(&now()), client.take(&name, ctx.long_ttl()));
+        let options = now();
+        let (pruned, taken) = tokio::join!(other.prune(&options), client.take(&name, ctx.long_ttl()));
         let lease = taken?;
         pruned?;
         assert!(Some(lease.token) > latest, "{:?} is not above {latest:?}", lease.token);

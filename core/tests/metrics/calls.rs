@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::faulty_store::WatchFault;
-use super::{HEARTBEAT_INTERVAL, Harness, SETTLE_TIME, TTL, moved};
+use super::{HEARTBEAT_INTERVAL, Harness, SETTLE_TIME, TTL, changes};
 
 #[tokio::test(start_paused = true)]
 async fn store_calls_are_counted_by_operation_and_outcome() {
     let harness = Harness::new();
-    let client = world.client();
+    let client = harness.client();
     client.status("a").await.unwrap();
     client.list().await.unwrap();
     client.disable("a", "upgrade").await.unwrap();
@@ -46,8 +46,8 @@ async fn store_calls_are_counted_by_operation_and_outcome() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_watch_is_counted() {
     let harness = Harness::new();
-    world.store.set_watch(WatchFault::Refused);
-    let guard = world.client().lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    harness.store.set_watch(WatchFault::Refused);
+    let guard = harness.client().lock("a").unwrap().try_acquire().await.unwrap().unwrap();
     sleep(Duration::from_millis(10)).await;
     assert!(harness.calls().contains(&("watch unavailable".to_owned(), 1.0)));
     guard.release().await.unwrap();
@@ -57,7 +57,7 @@ async fn a_failed_watch_is_counted() {
 #[tokio::test(start_paused = true)]
 async fn lock_metrics_have_no_name_label() {
     let harness = Harness::new();
-    let client = world.client();
+    let client = harness.client();
     for number in 0..50 {
         let lock = client.lock(format!("order-{number}")).unwrap();
         lock.acquire(TTL).await.unwrap().release().await.unwrap();

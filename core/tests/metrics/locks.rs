@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::{HEARTBEAT_INTERVAL, Harness, SETTLE_TIME, TTL, moved};
+use super::{HEARTBEAT_INTERVAL, Harness, SETTLE_TIME, TTL, changes};
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_is_measured_from_acquire_to_release() {
     let harness = Harness::new();
-    let lock = world.client().lock("a").unwrap();
+    let lock = harness.client().lock("a").unwrap();
     let guard = lock.acquire(TTL).await.unwrap();
     let held = changes([("acquire_wait_seconds{outcome=acquired}", 1.0), ("locks_held", 1.0)]);
     assert_eq!(harness.take_changes(), held);
@@ -34,8 +34,8 @@ async fn a_guard_is_measured_from_acquire_to_release() {
 #[tokio::test(start_paused = true)]
 async fn lost_guards_are_counted_by_reason() {
     let harness = Harness::new();
-    let gone = world.held().await;
-    world.steal_lease().await;
+    let gone = harness.held().await;
+    harness.release_held_lease().await;
     gone.lost().await;
     let lost = changes([
         ("locks_held", 0.0),
@@ -59,7 +59,7 @@ async fn lost_guards_are_counted_by_reason() {
     disabled.release().await.unwrap();
     harness.client().enable("a").await.unwrap();
 
-    let expired = world.held().await;
+    let expired = harness.held().await;
     harness.store.state.renew_fails.store(true, SeqCst);
     expired.lost().await;
     sleep(Duration::from_millis(1)).await;
@@ -73,8 +73,8 @@ async fn lost_guards_are_counted_by_reason() {
 #[tokio::test(start_paused = true)]
 async fn waits_are_counted_by_outcome() {
     let harness = Harness::new();
-    let guard = world.held().await;
-    let lock = world.client().lock("a").unwrap();
+    let guard = harness.held().await;
+    let lock = harness.client().lock("a").unwrap();
     let waiting = {
         let lock = lock.clone();
         tokio::spawn(async move { lock.acquire(TTL * 4).await })

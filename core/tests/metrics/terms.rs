@@ -6,7 +6,7 @@ use std::time::Duration;
 use leasehold_core::{Status, job_fn, start_stop};
 use tokio::time::sleep;
 
-use super::{HEARTBEAT_INTERVAL, Harness, SETTLE_TIME, job, leads, moved};
+use super::{HEARTBEAT_INTERVAL, Harness, SETTLE_TIME, changes, job, leads};
 
 #[tokio::test(start_paused = true)]
 async fn a_term_is_measured_from_start_to_stop() {
@@ -54,7 +54,7 @@ async fn failed_heartbeats_are_counted() {
     harness.store.state.renew_fails.store(true, SeqCst);
     let standing = |status: &Status| !status.is_leading();
     election.watch().wait_for(standing).await.unwrap();
-    let failed = moved([
+    let failed = changes([
         ("leading{lock=a}", 0.0),
         ("renewals_total{outcome=failed}", 4.0),
         ("terms_ended_total{lock=a,reason=heartbeats_failed}", 1.0),
@@ -68,7 +68,7 @@ async fn failed_heartbeats_are_counted() {
 async fn a_lost_lease_is_counted() {
     let harness = Harness::new();
     let election = harness.leading(job()).await;
-    world.steal_lease().await;
+    harness.release_held_lease().await;
     sleep(SETTLE_TIME).await;
     let lost = changes([
         ("renewals_total{outcome=lost}", 1.0),
@@ -129,7 +129,7 @@ async fn terms_ended_has_failed_and_resigned() {
     let election = harness.elect(&harness.client(), failing);
     sleep(Duration::from_millis(1)).await;
     let failed =
-        moved([("terms_ended_total{lock=a,reason=failed}", 1.0), ("terms_total{lock=a}", 1.0)]);
+        changes([("terms_ended_total{lock=a,reason=failed}", 1.0), ("terms_total{lock=a}", 1.0)]);
     assert_eq!(harness.take_changes(), failed);
     election.shutdown().await;
     let election = harness.leading(job()).await;
@@ -143,8 +143,8 @@ async fn terms_ended_has_failed_and_resigned() {
 #[tokio::test(start_paused = true)]
 async fn a_takeover_is_counted_after_another_leader() {
     let harness = Harness::new();
-    let first = world.leading(job()).await;
-    let second = world.elect(&world.client(), job());
+    let first = harness.leading(job()).await;
+    let second = harness.elect(&harness.client(), job());
     sleep(Duration::from_secs(1)).await;
     assert_eq!(harness.take_changes(), []);
     first.shutdown().await;

@@ -98,7 +98,7 @@ async fn an_election_survives_a_release_that_panics() {
     let election = c.election("a").unwrap().spawn(waiting_job());
     election.watch().wait_for(Status::is_leading).await.unwrap();
     faulty.state.release_panics.store(true, SeqCst);
-    e.resign().await;
+    election.resign().await;
     faulty.state.release_panics.store(false, SeqCst);
     tokio::time::sleep(secs(60)).await;
     println!("{:?}", election.status());
@@ -113,7 +113,8 @@ async fn a_hanging_call_does_not_delay_shutdown() {
     let election = c.election("a").unwrap().spawn(waiting_job());
     tokio::time::sleep(secs(1)).await;
     let from = tokio::time::Instant::now();
-    faulty.state.all_hang.store(false, SeqCst); // one call hung; the store works again
+    // One call hangs; the store works again.
+    faulty.state.all_hang.store(false, SeqCst);
     election.shutdown().await;
     println!("shutdown took {:?}", from.elapsed());
     assert!(from.elapsed() < secs(120));
@@ -146,7 +147,7 @@ async fn a_lost_lease_aborts_the_job_at_once() {
             }
         })
     };
-    let e = c.election("a").unwrap().spawn(job(active.clone()));
+    let election = c.election("a").unwrap().spawn(job(active.clone()));
     election.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(ms(100)).await;
     let lease = c.status("a").await.unwrap().lease.unwrap().id;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use leasehold_core::{Settings, Status, SystemClock, TokioClock};
+use leasehold_core::{Clock, Settings, Status, SystemClock, TokioClock};
 
 use super::faulty_store::{FaultyStore, WatchFault};
 use super::{client, ms, secs, waiting_job};

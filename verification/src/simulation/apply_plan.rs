@@ -130,7 +130,7 @@ impl SimulatedCluster {
             }
             Operation::Outage(time) => {
                 (0..self.running.len()).for_each(|position| {
-                    self.degrade_link(position, FaultProfile::Refusing, now + time)
+                    self.degrade_link(position, FaultProfile::Refusing, now + time);
                 });
             }
             Operation::Resign(name) => {

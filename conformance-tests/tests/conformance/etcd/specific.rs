@@ -262,7 +262,7 @@ async fn few_streams(_: Arc<Etcd>) -> CaseResult {
         }
     }
     // A lease that has ended is reported as lost, and does not get the answer of another lease.
-    let unknown = leases[0].clone().with_lease(LeaseId::new());
+    let unknown = RenewOptions::new(leases[0].name.clone(), LeaseId::new(), TTL);
     client.release(&leases[1].name, leases[1].lease).await?;
     let outcomes = client.store().renew(&[unknown, leases[1].clone(), leases[2].clone()]).await?;
     assert!(

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use leasehold::{
-    AcquireOptions, AcquireOutcome, LeaseId, ListOptions, LockStore, PruneOptions, RenewOptions,
-    RenewOutcome,
+    AcquireOutcome, LeaseId, ListOptions, LockStore, PruneOptions, RenewOptions, RenewOutcome,
 };
 use leasehold_conformance::{CaseResult, Failure};
 use sqlx::Row;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use leasehold::sqlite::SqliteStore;
 use leasehold::{
-    AcquireOptions, AcquireOutcome, ErrorKind, LeaseId, LockStore, Namespace, OpenOptions,
-    RenewOptions, RenewOutcome,
+    AcquireOutcome, ErrorKind, LeaseId, LockStore, Namespace, OpenOptions, RenewOptions,
+    RenewOutcome,
 };
 use leasehold_conformance::CaseResult;
 use sqlx::AssertSqlSafe;

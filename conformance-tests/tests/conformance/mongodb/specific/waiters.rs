@@ -1,13 +1,11 @@
 //! These cases cover many waiters in one process, and the connections that they need.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use leasehold::OpenOptions;
 use leasehold::mongodb::MongoStore;
 use leasehold_conformance::expect::{extended, granted, held};
 use leasehold_conformance::{Backend, CaseResult, Client};

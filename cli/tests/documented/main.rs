@@ -1,11 +1,28 @@
-//! The documentation matches the tables of settings.
+//! The documentation matches the tables of settings. The page is in the repository, so this test is
+//! not part of the package.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../../src/io/log_format.rs"]
+#[allow(dead_code, reason = "only the names of the formats are used")]
+mod log_format;
+/// The table finds the formats of the log here.
+mod io {
+    pub(crate) use crate::log_format;
+}
+#[path = "../../src/settings/keys.rs"]
+mod keys;
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use leasehold::configuration::Kind;
 
-use super::keys;
+use keys::flag;
 
 const BEGIN: &str = "<!-- settings: begin -->\n";
 const END: &str = "<!-- settings: end -->";
@@ -13,12 +30,8 @@ const END: &str = "<!-- settings: end -->";
 /// Compares the page with the tables. With `UPDATE_DOCUMENTATION=1` it writes them into the page.
 #[test]
 fn docs_page_matches_the_keys_table() {
-    let pages = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference");
-    if !pages.exists() {
-        eprintln!("skipped: the page is in the repository, and not in the published package");
-        return;
-    }
-    let path = pages.join("configuration.md");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let path = folder.join("../docs/reference/configuration.md");
     let page = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(BEGIN).expect("the table's begin");
     let (_, after) = rest.split_once(END).expect("the table's end");
@@ -29,7 +42,7 @@ fn docs_page_matches_the_keys_table() {
         assert!(
             page == expected,
             "docs/reference/configuration.md differs from the table of settings; \
-             UPDATE_DOCUMENTATION=1 cargo test -p leasehold-cli --bin leasehold documented \
+             UPDATE_DOCUMENTATION=1 cargo test -p leasehold-cli --test documented \
              updates it"
         );
     }
@@ -50,15 +63,6 @@ fn setting_names_are_unique() {
     assert_eq!(names.len(), count);
     for key in keys::all() {
         assert!(key.documentation.ends_with('.') && !key.default.is_empty(), "{}", key.name);
-    }
-}
-
-/// Returns the option of a setting, such as `--stop-grace`.
-pub(super) fn flag(name: &str) -> String {
-    match name {
-        "lock_name" => "--lock".to_owned(),
-        "admin_token_file" => "--token-file".to_owned(),
-        name => format!("--{}", name.replace('_', "-")),
     }
 }
 
