@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    let master_job = election::start_stop(
+    let master_job = election::job_from_fns(
         |leadership: Leadership| async move {
             println!("start: this instance is the master, term {}", leadership.token());
             Ok(())

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use leasehold_admin::Limits;
 use leasehold_core::{
-    Client, Leadership, LockStore, MemoryStore, Settings, StopReason, start_stop,
+    Client, Leadership, LockStore, MemoryStore, Settings, StopReason, job_from_fns,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt;
@@ -40,7 +40,7 @@ async fn idle_connections_do_not_disturb_an_election() {
     let settings = Settings::default().ttl(TTL);
     let client = Client::builder(store).settings(settings).build().unwrap();
     let (stopped, mut stops) = tokio::sync::mpsc::unbounded_channel();
-    let job = start_stop(
+    let job = job_from_fns(
         |_: Leadership| async { Ok(()) },
         move |reason: StopReason| {
             let _ = stopped.send(reason);

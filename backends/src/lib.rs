@@ -48,7 +48,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> leasehold::Result<()> {
 //! let client = leasehold::connect("memory:").await?;
-//! let job = election::start_stop(
+//! let job = election::job_from_fns(
 //!     |leadership: Leadership| async move {
 //!         println!("scheduling, under token {}", leadership.token());
 //!         leadership.cancelled().await; // or return at once: the term continues

@@ -25,7 +25,7 @@ pub struct Client {
 /// This is a lease that was granted, with the times before and after the call.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Taken {
+pub struct HeldLease {
     /// This is the name of the lock.
     pub name: LockName,
     /// This is the id of the lease.
@@ -40,7 +40,7 @@ pub struct Taken {
     pub answered: Instant,
 }
 
-impl Taken {
+impl HeldLease {
     /// Returns the time until which the lease is certainly in force if it is neither renewed nor
     /// released.
     #[must_use]
@@ -116,17 +116,17 @@ impl Client {
     ///
     /// # Errors
     /// Returns the store's error.
-    pub async fn try_take(
+    pub async fn try_acquire(
         &self,
         name: &LockName,
         ttl: Duration,
-    ) -> Result<std::result::Result<Taken, AcquireOutcome>> {
+    ) -> Result<std::result::Result<HeldLease, AcquireOutcome>> {
         let lease = LeaseId::new();
         let asked = Instant::now();
         let outcome = self.acquire(name, lease, ttl).await?;
         let answered = Instant::now();
         Ok(match outcome {
-            AcquireOutcome::Granted(grant) => Ok(Taken {
+            AcquireOutcome::Granted(grant) => Ok(HeldLease {
                 name: name.clone(),
                 lease,
                 token: grant.token,
@@ -142,8 +142,8 @@ impl Client {
     ///
     /// # Errors
     /// Returns the store's error, or a failure if the name is not free.
-    pub async fn take(&self, name: &LockName, ttl: Duration) -> CaseResult<Taken> {
-        self.try_take(name, ttl).await?.map_err(|outcome| {
+    pub async fn acquire_free(&self, name: &LockName, ttl: Duration) -> CaseResult<HeldLease> {
+        self.try_acquire(name, ttl).await?.map_err(|outcome| {
             Failure::new(format!("lock {name:?} is free, but acquire returned {outcome:?}"))
         })
     }
@@ -152,9 +152,9 @@ impl Client {
     ///
     /// # Errors
     /// Returns the store's error.
-    pub async fn take_when_free(&self, name: &LockName, ttl: Duration) -> CaseResult<Taken> {
+    pub async fn acquire_when_free(&self, name: &LockName, ttl: Duration) -> CaseResult<HeldLease> {
         loop {
-            if let Ok(taken) = self.try_take(name, ttl).await? {
+            if let Ok(taken) = self.try_acquire(name, ttl).await? {
                 return Ok(taken);
             }
             tokio::time::sleep(Duration::from_millis(fastrand::u64(1..10))).await;
@@ -186,7 +186,7 @@ impl Client {
     ///
     /// # Errors
     /// Returns the store's error, or a failure if the lease is not in force.
-    pub async fn give_back(&self, taken: &Taken) -> CaseResult {
+    pub async fn release_held(&self, taken: &HeldLease) -> CaseResult {
         match self.release(&taken.name, taken.lease).await? {
             ReleaseOutcome::Released => Ok(()),
             ReleaseOutcome::NotHeld => Err(Failure::new(format!(

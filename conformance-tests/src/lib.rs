@@ -64,7 +64,7 @@ pub use backend::{
     RoundTrips, Schema, UsePool, Victim,
 };
 pub use case::{Case, Need};
-pub use client::{Client, Taken};
+pub use client::{Client, HeldLease};
 pub use ctx::Ctx;
 pub use failure::{CaseResult, Failure, Verdict};
 pub use gated::GatedStore;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::runtime::Runtime;
 
-use crate::worker::{self, Role};
+use crate::worker::{self, WorkerTask};
 use crate::{Backend, CaseResult, Ctx, Failure};
 
 const JOB: &str = "LEASEHOLD_CONFORMANCE_JOB";
@@ -34,7 +34,7 @@ struct Job {
     backend: String,
     address: String,
     namespace: Namespace,
-    role: Role,
+    role: WorkerTask,
 }
 
 /// This worker process is killed when this value is dropped.
@@ -46,7 +46,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts a worker in the case's namespace.
-    pub(crate) fn start(ctx: &Ctx, role: Role) -> CaseResult<Self> {
+    pub(crate) fn start(ctx: &Ctx, role: WorkerTask) -> CaseResult<Self> {
         let probes = ctx.backend().probes();
         let Some(reachable) = probes.other_processes else {
             return Err(Failure::new("other processes cannot reach the datastore"));

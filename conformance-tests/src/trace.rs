@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use leasehold_core::FencingToken;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::Taken;
+use crate::HeldLease;
 
 /// A lease may be measured this much too long or too short, because two machines have different
 /// clocks, or a clock counts milliseconds.
@@ -47,12 +47,12 @@ impl Trace {
     }
 
     /// Notes a lease that is left to expire.
-    pub fn note_until_expiry(&self, taken: &Taken) {
+    pub fn note_until_expiry(&self, taken: &HeldLease) {
         self.note_until(taken, taken.trusted_until());
     }
 
     /// Notes a lease that is released, or was last trusted, at that time.
-    pub fn note_until(&self, taken: &Taken, until: Instant) {
+    pub fn note_until(&self, taken: &HeldLease, until: Instant) {
         self.grants().push(Trusted { token: taken.token, from: taken.answered, until });
     }
 

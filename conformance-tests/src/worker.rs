@@ -11,35 +11,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CaseResult, Client, Failure};
 
-/// A worker process has one of these roles.
+/// A worker process has one of these tasks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Role {
+pub(crate) enum WorkerTask {
     /// Acquires the name that many times, and notes each time in a file that all workers share.
     Contend { name: LockName, rounds: u32, ttl: Duration, notes: PathBuf },
     /// Acquires the name, reports it, and holds it without a heartbeat until the process is killed.
     Hold { name: LockName, ttl: Duration },
 }
 
-/// Runs the role until it ends.
-pub(crate) async fn run(role: &Role, store: Arc<dyn LockStore>) -> CaseResult {
+/// Runs the task until it ends.
+pub(crate) async fn run(task: &WorkerTask, store: Arc<dyn LockStore>) -> CaseResult {
     let client = Client::new(store);
-    match role {
-        Role::Contend { name, rounds, ttl, notes } => {
+    match task {
+        WorkerTask::Contend { name, rounds, ttl, notes } => {
             let mut notes = open_notes(notes)?;
             for _ in 0..*rounds {
-                let taken = client.take_when_free(name, *ttl).await?;
+                let taken = client.acquire_when_free(name, *ttl).await?;
                 writeln_at_once(&mut notes, &format!("enter {}", taken.token))?;
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(0..4))).await;
                 if Instant::now() > taken.trusted_until() {
                     return Err(Failure::new("this machine stalled for longer than a ttl"));
                 }
                 writeln_at_once(&mut notes, &format!("exit {}", taken.token))?;
-                client.give_back(&taken).await?;
+                client.release_held(&taken).await?;
             }
             Ok(())
         }
-        Role::Hold { name, ttl } => {
-            let taken = client.take_when_free(name, *ttl).await?;
+        WorkerTask::Hold { name, ttl } => {
+            let taken = client.acquire_when_free(name, *ttl).await?;
             writeln_at_once(&mut std::io::stdout(), &taken.token.to_string())?;
             std::future::pending().await
         }

@@ -42,8 +42,8 @@ pub use async_trait::async_trait;
 pub use client::{Client, ClientBuilder, ResignOutcome};
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use election::{
-    Election, ElectionHandle, Job, JobError, Leadership, Standing, Status, StopReason, job_fn,
-    start_stop,
+    Election, ElectionHandle, Job, JobError, Leadership, Role, Status, StopReason, job_fn,
+    job_from_fns,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use fencing_token::FencingToken;

@@ -8,7 +8,7 @@ mod random_replies;
 use std::time::Duration;
 
 use leasehold_core::lease::machine::{
-    AcquireReply, Action, AttemptId, Cooldown, Event, Machine, RenewReply, Request, Stage,
+    AcquireReply, Action, AttemptKind, Cooldown, Event, Machine, RenewReply, Request, Stage,
 };
 use leasehold_core::{
     FencingToken, Grant, LockStore, LossReason, MemoryStore, Moment, Reason, Settings, Timing,
@@ -35,17 +35,17 @@ fn granted(sent: u64) -> Event {
 }
 
 fn renewed(sent: u64, reply: RenewReply) -> Event {
-    Event::RenewReplied { sent: at(sent), reply, under_way: false }
+    Event::RenewReplied { sent: at(sent), reply, in_flight: false }
 }
 
-fn acquire(id: AttemptId) -> [Action; 1] {
+fn acquire(id: AttemptKind) -> [Action; 1] {
     [Action::Send(Request::Acquire(id))]
 }
 
 /// Returns a waiter that has sent its first request, at 0 s.
 fn waiter() -> Machine {
     let mut machine = Machine::for_lock(&timing(), at(0));
-    assert_eq!(machine.handle(Event::Tick, at(0)), acquire(AttemptId::New));
+    assert_eq!(machine.handle(Event::Tick, at(0)), acquire(AttemptKind::New));
     machine
 }
 
@@ -65,17 +65,17 @@ fn a_lock_ignores_the_start_delay() {
     let settings = Settings::new().start_delay(SECOND);
     let timing = settings.resolve(&MemoryStore::new().capabilities()).unwrap();
     let mut machine = Machine::for_lock(&timing, at(0));
-    assert_eq!(machine.handle(Event::Tick, at(0)), acquire(AttemptId::New));
+    assert_eq!(machine.handle(Event::Tick, at(0)), acquire(AttemptKind::New));
 }
 
 #[test]
 fn a_waiter_retries_an_unknown_attempt_under_the_same_id() {
     let mut machine = waiter();
     machine.handle(replied(0, AcquireReply::Failed), at(10));
-    assert_eq!(machine.handle(Event::Tick, at(60_000)), acquire(AttemptId::Retry));
+    assert_eq!(machine.handle(Event::Tick, at(60_000)), acquire(AttemptKind::Retry));
     // The first request may still arrive and be granted.
     machine.handle(replied(60_000, AcquireReply::Held { left: SECOND }), at(60_010));
-    assert_eq!(machine.handle(Event::Tick, at(120_000)), acquire(AttemptId::Retry));
+    assert_eq!(machine.handle(Event::Tick, at(120_000)), acquire(AttemptKind::Retry));
     machine.handle(replied(120_000, AcquireReply::Failed), at(120_010));
     let pause = machine.next_tick().unwrap();
     assert_eq!(pause.at, at(120_010) + SECOND, "a failure after a reply is the first in a row");
@@ -89,7 +89,7 @@ fn a_waiter_releases_a_possible_grant_before_a_disable() {
     let actions = machine.handle(replied(60_000, AcquireReply::Disabled), at(60_010));
     assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
     machine.handle(Event::ReleaseReplied { confirmed: true }, at(60_020));
-    assert_eq!(machine.handle(Event::Tick, at(60_020)), acquire(AttemptId::New));
+    assert_eq!(machine.handle(Event::Tick, at(60_020)), acquire(AttemptKind::New));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_waiter_retries_when_the_present_lease_expires_and_at_each_poll() {
         let wake = machine.next_tick().unwrap();
         assert_eq!(wake.at, at(10) + wait);
         assert!(!wake.jitter.is_zero());
-        assert_eq!(machine.handle(Event::Hint, at(20)), acquire(AttemptId::New));
+        assert_eq!(machine.handle(Event::Hint, at(20)), acquire(AttemptKind::New));
     }
 }
 
@@ -183,7 +183,7 @@ fn a_release_is_tried_three_times_while_the_lease_lasts() {
         let next = machine.next_tick().unwrap().at;
         actions = machine.handle(Event::Tick, next);
     }
-    assert_eq!(actions, acquire(AttemptId::New));
+    assert_eq!(actions, acquire(AttemptKind::New));
 }
 
 /// The machine must keep these rules for any sequence of events.
@@ -204,7 +204,7 @@ impl Rules {
         match action {
             Action::Send(Request::Acquire(id)) => {
                 assert!(!self.acquiring && !self.releasing && self.deadline.is_none(), "{self:?}");
-                assert_eq!(*id == AttemptId::Retry, self.uncertain, "{self:?}");
+                assert_eq!(*id == AttemptKind::Retry, self.uncertain, "{self:?}");
                 self.retry = self.uncertain;
                 (self.acquiring, self.uncertain) = (true, true);
             }
@@ -246,7 +246,7 @@ impl Rules {
             }
             2 | 3 => {
                 let reply = renew_reply(random);
-                Event::RenewReplied { sent, reply, under_way: random.bool() }
+                Event::RenewReplied { sent, reply, in_flight: random.bool() }
             }
             4 if self.releasing => {
                 self.releasing = false;

@@ -12,7 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faulty_store::FaultyStore;
 use leasehold_core::{
-    Client, Job, JobError, Leadership, Settings, Status, StopReason, TokioClock, job_fn, start_stop,
+    Client, Job, JobError, Leadership, Settings, Status, StopReason, TokioClock, job_fn,
+    job_from_fns,
 };
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -105,7 +106,7 @@ async fn shutdown_is_bounded_when_the_store_hangs() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_within_respects_its_limit() {
     let faulty = store();
-    let job = start_stop(|_| async { Ok(()) }, |_| std::future::pending());
+    let job = job_from_fns(|_| async { Ok(()) }, |_| std::future::pending());
     let election = client(&faulty, 1).election("a").unwrap().spawn(job);
     election.watch().wait_for(Status::is_leading).await.unwrap();
     let from = tokio::time::Instant::now();

@@ -81,12 +81,12 @@ async fn presence_records_are_bounded() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let store = MemoryStore::with_clock(clock.clone());
     let (leader, observer) = (client(store.clone(), &clock), client(store, &clock));
-    let handles: Vec<_> = (0..Presence::LISTED + 7)
+    let handles: Vec<_> = (0..Presence::MAX_LISTED + 7)
         .map(|number| leader.election(format!("{number:05}")).unwrap().spawn(job()))
         .collect();
     tokio::time::sleep(Duration::from_secs(10)).await;
     let known = observer.instances().await.unwrap().remove(0).presence;
-    assert_eq!((known.campaigns.len(), known.unlisted), (Presence::LISTED, 7));
+    assert_eq!((known.campaigns.len(), known.unlisted), (Presence::MAX_LISTED, 7));
     drop(handles);
 }
 

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use leasehold_core::{Client, MemoryStore, Status, TokioClock, start_stop};
+use leasehold_core::{Client, MemoryStore, Status, TokioClock, job_from_fns};
 use tracing_subscriber::fmt::format::FmtSpan;
 
 #[derive(Clone, Default)]
@@ -35,7 +35,7 @@ async fn jobs_and_store_calls_have_tracing_spans() {
     let clock = Arc::new(TokioClock::new());
     let store = Arc::new(MemoryStore::with_clock(clock.clone()));
     let client = Client::builder(store).clock(clock).build().unwrap();
-    let election = client.election("a").unwrap().spawn(start_stop(
+    let election = client.election("a").unwrap().spawn(job_from_fns(
         |_| async {
             tracing::info!("starts");
             Ok(())

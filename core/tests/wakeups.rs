@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use faulty_store::{FaultyStore, WatchFault};
 use leasehold_core::{
-    Client, Leadership, MemoryStore, Settings, StopReason, TokioClock, start_stop,
+    Client, Leadership, MemoryStore, Settings, StopReason, TokioClock, job_from_fns,
 };
 use tokio::time::{sleep, timeout};
 
@@ -53,7 +53,7 @@ async fn a_late_resign_does_not_end_the_next_term() {
     let terms: Arc<Mutex<Vec<Leadership>>> = Arc::default();
     let reasons: Arc<Mutex<Vec<StopReason>>> = Arc::default();
     let (started, stopped) = (terms.clone(), reasons.clone());
-    let election = client.election("a").unwrap().spawn(start_stop(
+    let election = client.election("a").unwrap().spawn(job_from_fns(
         move |leadership| {
             started.lock().unwrap().push(leadership);
             std::future::ready(Ok(()))

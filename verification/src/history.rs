@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use event::{AttemptId, AttemptResult, Event, InstanceId, NameId, WriteResult};
+pub use event::{AttemptKind, AttemptResult, Event, InstanceId, NameId, WriteResult};
 use leasehold_core::{Settings, Timing};
 use parking_lot::Mutex;
 

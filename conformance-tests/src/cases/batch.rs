@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leasehold_core::{LeaseId, LockName, RenewOptions, RenewOutcome};
 
-use crate::{CaseResult, Client, Ctx, Taken, race};
+use crate::{CaseResult, Client, Ctx, HeldLease, race};
 
 crate::case::cases! {
     OneAnswerPerLease: [
@@ -22,13 +22,13 @@ fn renewal(name: &LockName, lease: LeaseId, ttl: Duration) -> RenewOptions {
 }
 
 /// Acquires many names, a few at a time.
-async fn take_many(client: &Client, names: Vec<LockName>, ttl: Duration) -> CaseResult<Vec<Taken>> {
+async fn take_many(client: &Client, names: Vec<LockName>, ttl: Duration) -> CaseResult<Vec<HeldLease>> {
     let mut all = Vec::new();
     for some in names.chunks(50) {
         all.extend(
             race(some.iter().cloned().map(|name| {
                 let client = client.clone();
-                async move { client.take(&name, ttl).await }
+                async move { client.acquire_free(&name, ttl).await }
             }))
             .await?,
         );
@@ -48,7 +48,7 @@ async fn a_thousand_leases_are_answered_in_order(ctx: Ctx) -> CaseResult {
     let released = take_many(&client, numbered(&ctx, "released", 50), ttl).await?;
     let ending = take_many(&client, numbered(&ctx, "ending", 50), ttl).await?;
     for taken in &released {
-        client.give_back(taken).await?;
+        client.release_held(taken).await?;
     }
     for (number, taken) in ending.iter().enumerate() {
         client.disable(&taken.name, &format!("reason {number}")).await?;
@@ -56,7 +56,7 @@ async fn a_thousand_leases_are_answered_in_order(ctx: Ctx) -> CaseResult {
     for taken in &expired {
         ctx.until_over(&client, &taken.name).await?;
     }
-    let expected = |taken: &Taken, outcome: &RenewOutcome| match outcome {
+    let expected = |taken: &HeldLease, outcome: &RenewOutcome| match outcome {
         RenewOutcome::Extended { .. } => taken.name.as_str().starts_with("live"),
         RenewOutcome::Lost => {
             !taken.name.as_str().starts_with("live") && !taken.name.as_str().starts_with("ending")
@@ -66,11 +66,11 @@ async fn a_thousand_leases_are_answered_in_order(ctx: Ctx) -> CaseResult {
             taken.name.as_str().strip_prefix("ending") == reason.as_str().strip_prefix("reason")
         }
     };
-    let mut mixed: Vec<Taken> = [live.clone(), expired, released, ending, live].concat();
+    let mut mixed: Vec<HeldLease> = [live.clone(), expired, released, ending, live].concat();
     // These renewals have foreign ids, so each is lost, whatever its name.
     mixed.truncate(950);
-    let foreign: Vec<Taken> = (0..50)
-        .map(|number| Taken {
+    let foreign: Vec<HeldLease> = (0..50)
+        .map(|number| HeldLease {
             name: ctx.name(&format!("never granted {number}")),
             lease: LeaseId::new(),
             ..mixed[number].clone()
@@ -99,7 +99,7 @@ async fn an_empty_batch_has_no_answers(ctx: Ctx) -> CaseResult {
 async fn a_lease_twice_in_a_batch_is_answered_twice(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = client.take(&name, ttl).await?;
+    let taken = client.acquire_free(&name, ttl).await?;
     let (own, foreign) = (renewal(&name, taken.lease, ttl), renewal(&name, LeaseId::new(), ttl));
     let batch = [own.clone(), foreign.clone(), own.clone(), foreign, own];
     let outcomes = client.store().renew(&batch).await?;

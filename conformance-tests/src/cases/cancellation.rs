@@ -37,7 +37,7 @@ async fn settled(ctx: &Ctx, client: &Client) -> CaseResult {
     let (name, mut slowest) = (ctx.name("settled"), Duration::ZERO);
     for _ in 0..5 {
         let sent_at = Instant::now();
-        client.give_back(&client.take(&name, ctx.long_ttl()).await?).await?;
+        client.release_held(&client.acquire_free(&name, ctx.long_ttl()).await?).await?;
         slowest = slowest.max(sent_at.elapsed());
     }
     sleep(SETTLED.max(slowest * 10)).await;
@@ -70,9 +70,9 @@ fn numbered(ctx: &Ctx) -> Vec<LockName> {
 
 /// Asserts that a name which no client uses can be acquired, renewed and released.
 async fn assert_usable(ctx: &Ctx, client: &Client, name: &LockName) -> CaseResult {
-    let taken = client.take(name, ctx.long_ttl()).await?;
+    let taken = client.acquire_free(name, ctx.long_ttl()).await?;
     extended(client.renew(name, taken.lease, ctx.long_ttl()).await?);
-    client.give_back(&taken).await
+    client.release_held(&taken).await
 }
 
 async fn a_dropped_acquire_leaves_before_or_after(ctx: Ctx) -> CaseResult {
@@ -108,7 +108,7 @@ async fn a_dropped_renewal_leaves_before_or_after(ctx: Ctx) -> CaseResult {
     let ttl = ctx.long_ttl();
     let mut held = Vec::new();
     for name in numbered(&ctx) {
-        let taken = client.take(&name, ttl).await?;
+        let taken = client.acquire_free(&name, ttl).await?;
         dropped(client.store().renew_one(&name, taken.lease, ttl * 2)).await;
         held.push(taken);
     }
@@ -118,7 +118,7 @@ async fn a_dropped_renewal_leaves_before_or_after(ctx: Ctx) -> CaseResult {
         assert_eq!(lease.id, taken.lease);
         assert!(lease.left <= ttl * 2);
         extended(client.renew(&taken.name, taken.lease, ttl).await?);
-        client.give_back(&taken).await?;
+        client.release_held(&taken).await?;
         assert_usable(&ctx, &client, &taken.name).await?;
     }
     Ok(())
@@ -128,7 +128,7 @@ async fn a_dropped_release_leaves_before_or_after(ctx: Ctx) -> CaseResult {
     let (client, other) = (ctx.open().await?, ctx.open().await?);
     let mut held = Vec::new();
     for name in numbered(&ctx) {
-        let taken = client.take(&name, ctx.long_ttl()).await?;
+        let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
         dropped(client.store().release(&name, taken.lease)).await;
         held.push(taken);
     }
@@ -171,7 +171,7 @@ async fn a_dropped_disable_or_enable_leaves_before_or_after(ctx: Ctx) -> CaseRes
 async fn dropped_reads_do_no_harm(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     for name in numbered(&ctx).iter().take(20) {
-        client.take(name, ctx.long_ttl()).await?;
+        client.acquire_free(name, ctx.long_ttl()).await?;
     }
     for name in numbered(&ctx) {
         dropped(client.store().get(&name)).await;

@@ -41,7 +41,7 @@ async fn a_disabled_name_is_granted_to_nobody(ctx: Ctx) -> CaseResult {
         assert_eq!(disablement.reason.as_str(), "upkeep");
     }
     assert_eq!(second.enable(&name).await?, EnableOutcome::Enabled);
-    first.take(&name, ttl).await?;
+    first.acquire_free(&name, ttl).await?;
     Ok(())
 }
 
@@ -52,10 +52,10 @@ async fn a_disabled_name_stays_disabled_whatever_else_happens(ctx: Ctx) -> CaseR
     for end in ["released", "expired", "renewed"] {
         let name = ctx.name(end);
         let lease_ttl = if end == "expired" { ctx.short_ttl() } else { ttl };
-        let taken = client.take(&name, lease_ttl).await?;
+        let taken = client.acquire_free(&name, lease_ttl).await?;
         client.disable(&name, "upkeep").await?;
         match end {
-            "released" => client.give_back(&taken).await?,
+            "released" => client.release_held(&taken).await?,
             "expired" => ctx.until_over(&client, &name).await?,
             _ => _ = not_extended(client.renew(&name, taken.lease, ttl).await?),
         }
@@ -78,7 +78,7 @@ async fn a_disabled_name_stays_disabled_whatever_else_happens(ctx: Ctx) -> CaseR
 async fn a_holder_is_told_why_and_not_extended(ctx: Ctx) -> CaseResult {
     let (holder, operator) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = holder.take(&name, ttl).await?;
+    let taken = holder.acquire_free(&name, ttl).await?;
     operator.disable(&name, "upkeep").await?;
     for _ in 0..2 {
         sleep(Duration::from_millis(80)).await;
@@ -96,7 +96,7 @@ async fn a_holder_is_told_why_and_not_extended(ctx: Ctx) -> CaseResult {
 async fn a_lease_in_force_stays_until_it_ends(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("job");
-    let taken = client.take(&name, ctx.long_ttl()).await?;
+    let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
     client.disable(&name, "upkeep").await?;
     let record = client.get(&name).await?.expect("it is on record");
     assert_eq!(record.state(), LockState::Ending);
@@ -104,7 +104,7 @@ async fn a_lease_in_force_stays_until_it_ends(ctx: Ctx) -> CaseResult {
     let lease = record.lease.expect("the lease is in force");
     assert_eq!(lease.id, taken.lease);
     assert_eq!(lease.ending.as_ref().map(Reason::as_str), Some("upkeep"));
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     assert_eq!(client.get(&name).await?.map(|r| r.state()), Some(LockState::Disabled));
     client.enable(&name).await?;
     assert_eq!(client.get(&name).await?.map(|r| r.state()), Some(LockState::Free));
@@ -114,7 +114,7 @@ async fn a_lease_in_force_stays_until_it_ends(ctx: Ctx) -> CaseResult {
 async fn a_lease_that_was_told_to_end_ends_after_enable_too(ctx: Ctx) -> CaseResult {
     let (holder, operator) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = holder.take(&name, ttl).await?;
+    let taken = holder.acquire_free(&name, ttl).await?;
     // The name was disabled and enabled between two heartbeats. The holder must still stop.
     operator.disable(&name, "restart it").await?;
     operator.enable(&name).await?;
@@ -134,19 +134,19 @@ async fn a_new_lease_after_enable_is_renewed(ctx: Ctx) -> CaseResult {
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     for end in ["released", "expired"] {
         let old_ttl = if end == "released" { ttl } else { ctx.short_ttl() };
-        let old = client.take(&name, old_ttl).await?;
+        let old = client.acquire_free(&name, old_ttl).await?;
         client.disable(&name, "upkeep").await?;
         client.enable(&name).await?;
         if end == "released" {
-            client.give_back(&old).await?;
+            client.release_held(&old).await?;
         } else {
             ctx.until_over(&client, &name).await?;
         }
-        let new = client.take(&name, ttl).await?;
+        let new = client.acquire_free(&name, ttl).await?;
         extended(client.renew(&name, new.lease, ttl).await?);
         let lease = client.lease_of(&name).await?.expect("the lease is in force");
         assert_eq!(lease.ending, None, "{end}: the new lease inherits no end");
-        client.give_back(&new).await?;
+        client.release_held(&new).await?;
     }
     Ok(())
 }
@@ -154,13 +154,13 @@ async fn a_new_lease_after_enable_is_renewed(ctx: Ctx) -> CaseResult {
 async fn a_second_disable_keeps_the_first_reason(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = first.take(&name, ttl).await?;
+    let taken = first.acquire_free(&name, ttl).await?;
     assert_eq!(first.disable(&name, "the first").await?, DisableOutcome::Disabled);
     let kept = already_disabled(second.disable(&name, "the second").await?);
     assert_eq!(kept.reason.as_str(), "the first");
     let (reason, _) = not_extended(first.renew(&name, taken.lease, ttl).await?);
     assert_eq!(reason.as_str(), "the first");
-    first.give_back(&taken).await?;
+    first.release_held(&taken).await?;
     let kept = refused(second.acquire(&name, LeaseId::new(), ttl).await?);
     assert_eq!(kept.reason.as_str(), "the first");
     // A later disable has its own reason.
@@ -219,7 +219,7 @@ async fn one_of_16_enables_at_once_is_the_enable(ctx: Ctx) -> CaseResult {
 async fn enable_of_an_enabled_name_changes_and_creates_nothing(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (used, unused, ttl) = (ctx.name("used"), ctx.name("unused"), ctx.long_ttl());
-    let taken = client.take(&used, ttl).await?;
+    let taken = client.acquire_free(&used, ttl).await?;
     for name in [&used, &unused] {
         assert_eq!(client.enable(name).await?, EnableOutcome::AlreadyEnabled);
     }
@@ -239,7 +239,7 @@ async fn a_name_never_used_can_be_disabled(ctx: Ctx) -> CaseResult {
     refused(second.acquire(&name, LeaseId::new(), ctx.long_ttl()).await?);
     assert_eq!(second.get(&name).await?.and_then(|r| r.token), None, "a token without a grant");
     second.enable(&name).await?;
-    first.take(&name, ctx.long_ttl()).await?;
+    first.acquire_free(&name, ctx.long_ttl()).await?;
     Ok(())
 }
 
@@ -265,12 +265,12 @@ async fn no_grant_begins_after_disable_returned(ctx: Ctx) -> CaseResult {
             let (client, name) = (clients[contender % 4].clone(), name.clone());
             async move {
                 loop {
-                    match client.try_take(&name, ttl).await? {
+                    match client.try_acquire(&name, ttl).await? {
                         Ok(taken) => {
                             // Only a lease that was granted before the disable is told of it.
                             let outcome = client.renew(&name, taken.lease, ttl).await?;
                             assert_ne!(outcome, RenewOutcome::Lost, "nobody else took it");
-                            client.give_back(&taken).await?;
+                            client.release_held(&taken).await?;
                             // If the store always replies at once, no other task would run.
                             tokio::task::yield_now().await;
                         }
@@ -316,7 +316,7 @@ async fn an_operators_words_are_kept_byte_for_byte(ctx: Ctx) -> CaseResult {
         ["'; DROP TABLE x --", "two\nlines\t\"quoted\" \\ 100 % $1", " padded ", "🚧", &long];
     for (number, words) in words.into_iter().enumerate() {
         let name = ctx.name(&format!("job {number}"));
-        let taken = client.take(&name, ctx.long_ttl()).await?;
+        let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
         let options = DisableOptions::new(Reason::new(words)?).with_by(words.to_owned());
         client.store().disable(&name, &options).await?;
         let record = client.get(&name).await?.expect("it is on record");
@@ -332,11 +332,11 @@ async fn an_operators_words_are_kept_byte_for_byte(ctx: Ctx) -> CaseResult {
 async fn other_names_are_left_alone(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let ttl = ctx.long_ttl();
-    let other = client.take(&ctx.name("job 2"), ttl).await?;
+    let other = client.acquire_free(&ctx.name("job 2"), ttl).await?;
     client.disable(&ctx.name("job"), "upkeep").await?;
     client.disable(&ctx.name("job%"), "upkeep").await?;
     extended(client.renew(&other.name, other.lease, ttl).await?);
-    client.give_back(&other).await?;
-    client.take(&ctx.name("job 2"), ttl).await?;
+    client.release_held(&other).await?;
+    client.acquire_free(&ctx.name("job 2"), ttl).await?;
     Ok(())
 }

@@ -30,7 +30,7 @@ async fn a_held_name_answers_who_holds_it_and_for_how_long(ctx: Ctx) -> CaseResu
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
     let ttl = ctx.long_ttl();
-    let taken = first.take(&name, ttl).await?;
+    let taken = first.acquire_free(&name, ttl).await?;
     for client in [&second, &first] {
         // Another attempt of the same holder is refused too.
         let other = held(client.acquire(&name, LeaseId::new(), ttl).await?);
@@ -38,8 +38,8 @@ async fn a_held_name_answers_who_holds_it_and_for_how_long(ctx: Ctx) -> CaseResu
         assert_eq!(other.token, taken.token);
         assert!(other.left <= ttl && !other.left.is_zero(), "{:?} of {ttl:?} left", other.left);
     }
-    first.give_back(&taken).await?;
-    second.take(&name, ttl).await?;
+    first.release_held(&taken).await?;
+    second.acquire_free(&name, ttl).await?;
     Ok(())
 }
 
@@ -50,7 +50,7 @@ async fn one_of_32_contenders_is_granted(ctx: Ctx) -> CaseResult {
     for round in 0..20 {
         let outcomes = race((0..CONTENDERS).map(|contender| {
             let (client, name) = (clients[contender % CLIENTS].clone(), name.clone());
-            async move { Ok(client.try_take(&name, ttl).await?) }
+            async move { Ok(client.try_acquire(&name, ttl).await?) }
         }))
         .await?;
         let (winners, losers): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
@@ -67,7 +67,7 @@ async fn one_of_32_contenders_is_granted(ctx: Ctx) -> CaseResult {
         }
         assert!(Some(winner.token) > last, "round {round}: {} after {last:?}", winner.token);
         last = Some(winner.token);
-        clients[0].give_back(winner).await?;
+        clients[0].release_held(winner).await?;
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ async fn holders_among_32_contenders_never_overlap(ctx: Ctx) -> CaseResult {
         let trace = trace.clone();
         async move {
             for _ in 0..rounds {
-                let taken = client.take_when_free(&name, ttl).await?;
+                let taken = client.acquire_when_free(&name, ttl).await?;
                 assert!(!inside.swap(true, Ordering::SeqCst), "two clients hold the name");
                 let seen = sections.load(Ordering::SeqCst);
                 yield_now().await;
@@ -93,7 +93,7 @@ async fn holders_among_32_contenders_never_overlap(ctx: Ctx) -> CaseResult {
                 sections.store(seen + 1, Ordering::SeqCst);
                 assert!(inside.swap(false, Ordering::SeqCst), "two held the name at once");
                 trace.note_until(&taken, Instant::now());
-                client.give_back(&taken).await?;
+                client.release_held(&taken).await?;
             }
             Ok(())
         }
@@ -108,8 +108,8 @@ async fn a_lease_lasts_as_long_as_the_store_said(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.short_ttl());
     for _ in 0..3 {
-        let taken = first.take_when_free(&name, ttl).await?;
-        let next = second.take_when_free(&name, ttl).await?;
+        let taken = first.acquire_when_free(&name, ttl).await?;
+        let next = second.acquire_when_free(&name, ttl).await?;
         let early = taken.trusted_until().saturating_duration_since(next.answered);
         assert!(early <= CLOCK_TOLERANCE, "a lease began {early:?} before the previous one ended");
         assert!(next.token > taken.token);
@@ -122,13 +122,13 @@ async fn one_of_32_contenders_takes_over_an_expired_lease(ctx: Ctx) -> CaseResul
     let long = ctx.long_ttl();
     for round in 0..4 {
         let name = ctx.name(&format!("job {round}"));
-        let old = clients[0].take(&name, ctx.short_ttl()).await?;
+        let old = clients[0].acquire_free(&name, ctx.short_ttl()).await?;
         let grants = race((0..CONTENDERS).map(|contender| {
             let (client, name) = (clients[contender % CLIENTS].clone(), name.clone());
             let old = old.token;
             async move {
                 loop {
-                    match client.try_take(&name, long).await? {
+                    match client.try_acquire(&name, long).await? {
                         Ok(taken) => return Ok(Some(taken)),
                         Err(AcquireOutcome::Held(other)) if other.token == old => {}
                         Err(outcome) => {
@@ -159,7 +159,7 @@ async fn leases_that_run_out_never_overlap(ctx: Ctx) -> CaseResult {
         let trace = trace.clone();
         async move {
             while trace.count() < 6 {
-                if let Ok(taken) = client.try_take(&name, ttl).await? {
+                if let Ok(taken) = client.try_acquire(&name, ttl).await? {
                     trace.note_until_expiry(&taken);
                 }
                 sleep(Duration::from_millis(fastrand::u64(1..15))).await;

@@ -30,9 +30,9 @@ async fn token_increases_after_release(ctx: Ctx) -> CaseResult {
     let mut tokens = Vec::new();
     for round in 0..10 {
         let client = &clients[round % 2];
-        let taken = client.take(&name, ctx.long_ttl()).await?;
+        let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
         tokens.push(taken.token);
-        client.give_back(&taken).await?;
+        client.release_held(&taken).await?;
     }
     assert_increase(&tokens);
     Ok(())
@@ -43,7 +43,7 @@ async fn token_increases_after_expiry(ctx: Ctx) -> CaseResult {
     let name = ctx.name("job");
     let mut tokens = Vec::new();
     for round in 0..3 {
-        tokens.push(clients[round % 2].take(&name, ctx.short_ttl()).await?.token);
+        tokens.push(clients[round % 2].acquire_free(&name, ctx.short_ttl()).await?.token);
         ctx.until_over(&clients[0], &name).await?;
     }
     assert_increase(&tokens);
@@ -55,10 +55,10 @@ async fn token_increases_after_disable_and_enable(ctx: Ctx) -> CaseResult {
     let name = ctx.name("job");
     let mut tokens = Vec::new();
     for _ in 0..3 {
-        let taken = client.take(&name, ctx.long_ttl()).await?;
+        let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
         tokens.push(taken.token);
         client.disable(&name, "upkeep").await?;
-        client.give_back(&taken).await?;
+        client.release_held(&taken).await?;
         client.enable(&name).await?;
         // A name that is free while it is disabled keeps its token too.
         client.disable(&name, "more upkeep").await?;
@@ -78,10 +78,10 @@ async fn token_increases_after_the_record_is_deleted(ctx: Ctx) -> CaseResult {
     let mut tokens = Vec::new();
     for round in 0..6 {
         let client = if round % 2 == 0 { &first } else { &second };
-        let taken = client.take(&name, ctx.long_ttl()).await?;
+        let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
         tokens.push(taken.token);
         if round >= 3 {
-            client.give_back(&taken).await?;
+            client.release_held(&taken).await?;
         }
         probe.delete_record(ctx.namespace(), &name).await?;
         assert_eq!(client.get(&name).await?, None, "the probe deletes the record");
@@ -99,9 +99,9 @@ async fn token_increases_among_racing_clients(ctx: Ctx) -> CaseResult {
         async move {
             let mut tokens = Vec::new();
             for _ in 0..3 {
-                let taken = client.take_when_free(&name, ttl).await?;
+                let taken = client.acquire_when_free(&name, ttl).await?;
                 tokens.push(taken.token);
-                client.give_back(&taken).await?;
+                client.release_held(&taken).await?;
             }
             assert_increase(&tokens);
             Ok(tokens)
@@ -117,7 +117,7 @@ async fn token_increases_among_racing_clients(ctx: Ctx) -> CaseResult {
 async fn token_stays_the_same_while_the_lease_does(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = first.take(&name, ttl).await?;
+    let taken = first.acquire_free(&name, ttl).await?;
     for _ in 0..3 {
         extended(first.renew(&name, taken.lease, ttl).await?);
         let outcome = second.acquire(&name, LeaseId::new(), ttl).await?;
@@ -130,8 +130,8 @@ async fn token_stays_the_same_while_the_lease_does(ctx: Ctx) -> CaseResult {
 async fn token_outlives_its_lease_on_record(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("job");
-    let taken = client.take(&name, ctx.long_ttl()).await?;
-    client.give_back(&taken).await?;
+    let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
+    client.release_held(&taken).await?;
     let record = client.get(&name).await?.expect("a name that was granted is on record");
     assert_eq!((record.token, record.lease), (Some(taken.token), None));
     Ok(())

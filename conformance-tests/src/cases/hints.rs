@@ -52,10 +52,10 @@ async fn watcher(client: &Client, name: &LockName, limit: Duration) -> CaseResul
 async fn a_release_is_hinted_to_other_clients(ctx: Ctx) -> CaseResult {
     let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
-    let taken = holder.take(&name, ctx.long_ttl()).await?;
+    let taken = holder.acquire_free(&name, ctx.long_ttl()).await?;
     sleep(ctx.hint_window()).await;
     let watcher = watcher(&waiter, &name, ctx.hint_patience()).await?;
-    holder.give_back(&taken).await?;
+    holder.release_held(&taken).await?;
     watcher.join().await
 }
 
@@ -64,7 +64,7 @@ async fn a_disable_is_hinted_to_other_clients(ctx: Ctx) -> CaseResult {
     for (name, held) in [("held", true), ("never used", false)] {
         let name = ctx.name(name);
         if held {
-            operator.take(&name, ctx.long_ttl()).await?;
+            operator.acquire_free(&name, ctx.long_ttl()).await?;
             sleep(ctx.hint_window()).await;
         }
         let watcher = watcher(&waiter, &name, ctx.hint_patience()).await?;
@@ -87,14 +87,14 @@ async fn an_enable_is_hinted_to_other_clients(ctx: Ctx) -> CaseResult {
 async fn every_watcher_is_told(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     let name = ctx.name("job");
-    let taken = clients[0].take(&name, ctx.long_ttl()).await?;
+    let taken = clients[0].acquire_free(&name, ctx.long_ttl()).await?;
     sleep(ctx.hint_window()).await;
     let mut watchers = Vec::new();
     // Each client has four watchers, the holder included.
     for watching in 0..16 {
         watchers.push(watcher(&clients[watching % 4], &name, ctx.hint_patience()).await?);
     }
-    clients[0].give_back(&taken).await?;
+    clients[0].release_held(&taken).await?;
     for watcher in watchers {
         watcher.join().await?;
     }
@@ -104,8 +104,8 @@ async fn every_watcher_is_told(ctx: Ctx) -> CaseResult {
 async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
     let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
     let (beating, end, ttl) = (ctx.name("beating"), ctx.name("end"), ctx.long_ttl());
-    let lease = holder.take(&beating, ttl).await?.lease;
-    let last = holder.take(&end, ttl).await?;
+    let lease = holder.acquire_free(&beating, ttl).await?.lease;
+    let last = holder.acquire_free(&end, ttl).await?;
     // Hints that the grants may have caused have arrived by then.
     sleep(ctx.hint_window()).await;
     let mut hints = waiter.watch().await?;
@@ -133,7 +133,7 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
         extended(holder.renew(&beating, lease, ttl).await?);
         sleep(ctx.hint_window() / 2).await;
     }
-    holder.give_back(&last).await?;
+    holder.release_held(&last).await?;
     let seen = watcher.join().await?;
     // On a busy machine a hint of the grant may arrive late, but at most once or twice.
     let caused = seen.iter().filter(|hint| concerns(hint, &beating)).count();
@@ -145,14 +145,14 @@ async fn a_watch_opened_late_hears_of_what_comes(ctx: Ctx) -> CaseResult {
     let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
     for _ in 0..2 {
-        let taken = holder.take(&name, ctx.long_ttl()).await?;
-        holder.give_back(&taken).await?;
+        let taken = holder.acquire_free(&name, ctx.long_ttl()).await?;
+        holder.release_held(&taken).await?;
     }
-    let taken = holder.take(&name, ctx.long_ttl()).await?;
+    let taken = holder.acquire_free(&name, ctx.long_ttl()).await?;
     sleep(ctx.hint_window()).await;
     let watcher = watcher(&waiter, &name, ctx.hint_patience()).await?;
     sleep(ctx.hint_window()).await;
-    holder.give_back(&taken).await?;
+    holder.release_held(&taken).await?;
     watcher.join().await
 }
 
@@ -161,7 +161,7 @@ async fn many_changes_at_once_are_all_hinted(ctx: Ctx) -> CaseResult {
     let names: Vec<LockName> = (0..64).map(|job| ctx.name(&format!("job {job}"))).collect();
     let mut held = Vec::new();
     for name in &names {
-        held.push(holder.take(name, ctx.long_ttl()).await?);
+        held.push(holder.acquire_free(name, ctx.long_ttl()).await?);
     }
     sleep(ctx.hint_window()).await;
     let mut hints = waiter.watch().await?;
@@ -183,7 +183,7 @@ async fn many_changes_at_once_are_all_hinted(ctx: Ctx) -> CaseResult {
     });
     race(held.into_iter().map(|taken| {
         let holder = holder.clone();
-        async move { holder.give_back(&taken).await }
+        async move { holder.release_held(&taken).await }
     }))
     .await?;
     watcher.join().await
@@ -195,10 +195,10 @@ async fn a_watch_that_is_dropped_or_never_polled_does_no_harm(ctx: Ctx) -> CaseR
     let _never_polled = waiter.watch().await?;
     for _ in 0..30 {
         drop(waiter.watch().await?);
-        let taken = holder.take(&name, ctx.long_ttl()).await?;
-        holder.give_back(&taken).await?;
+        let taken = holder.acquire_free(&name, ctx.long_ttl()).await?;
+        holder.release_held(&taken).await?;
     }
-    waiter.take(&name, ctx.long_ttl()).await?;
+    waiter.acquire_free(&name, ctx.long_ttl()).await?;
     Ok(())
 }
 
@@ -206,7 +206,7 @@ async fn a_gap_is_followed_by_a_hint_or_the_end(ctx: Ctx) -> CaseResult {
     let near = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
     let name = ctx.name("job");
-    let taken = near.take(&name, ctx.long_ttl()).await?;
+    let taken = near.acquire_free(&name, ctx.long_ttl()).await?;
     let mut hints = far.watch().await?;
     let limit = ctx.hint_patience() + LIMIT;
     let watcher = spawn({
@@ -226,7 +226,7 @@ async fn a_gap_is_followed_by_a_hint_or_the_end(ctx: Ctx) -> CaseResult {
     });
     sleep(ctx.hint_window()).await;
     link.cut().await;
-    near.give_back(&taken).await?;
+    near.release_held(&taken).await?;
     sleep(ctx.hint_window()).await;
     link.restore().await;
     watcher.join().await

@@ -25,7 +25,7 @@ crate::case::cases! {
 async fn a_retry_returns_the_same_grant(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = first.take(&name, ttl).await?;
+    let taken = first.acquire_free(&name, ttl).await?;
     // A retry may use another connection.
     for client in [&first, &second, &first] {
         let again = granted(client.acquire(&name, taken.lease, ttl).await?);
@@ -33,13 +33,13 @@ async fn a_retry_returns_the_same_grant(ctx: Ctx) -> CaseResult {
         assert!(again.left <= taken.left, "{:?} left, then {:?}", taken.left, again.left);
     }
     assert_eq!(first.get(&name).await?.and_then(|r| r.token), Some(taken.token));
-    first.give_back(&taken).await
+    first.release_held(&taken).await
 }
 
 async fn a_retry_extends_nothing(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = client.take(&name, ttl).await?;
+    let taken = client.acquire_free(&name, ttl).await?;
     for asked_for in [ttl, ctx.in_steps(ttl * 2)] {
         sleep(Duration::from_millis(150)).await;
         let passed = taken.answered.elapsed();
@@ -55,7 +55,7 @@ async fn a_retry_extends_nothing(ctx: Ctx) -> CaseResult {
 async fn a_retry_after_a_renewal_keeps_the_renewed_lease(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = client.take(&name, ttl).await?;
+    let taken = client.acquire_free(&name, ttl).await?;
     let sent_at = Instant::now();
     let renewed = extended(client.renew(&name, taken.lease, ttl * 2).await?);
     let again = granted(client.acquire(&name, taken.lease, ttl).await?);
@@ -88,9 +88,9 @@ async fn duplicates_sent_at_once_are_one_grant(ctx: Ctx) -> CaseResult {
 async fn a_retry_while_another_holds_the_name_is_refused(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
-    let old = first.take(&name, ctx.short_ttl()).await?;
+    let old = first.acquire_free(&name, ctx.short_ttl()).await?;
     ctx.until_over(&first, &name).await?;
-    let new = second.take(&name, ctx.long_ttl()).await?;
+    let new = second.acquire_free(&name, ctx.long_ttl()).await?;
     let other = held(first.acquire(&name, old.lease, ctx.long_ttl()).await?);
     assert_eq!(other.token, new.token);
     assert_eq!(second.holder_of(&name).await?, Some(new.lease));
@@ -100,9 +100,9 @@ async fn a_retry_while_another_holds_the_name_is_refused(ctx: Ctx) -> CaseResult
 async fn a_retry_after_the_end_is_no_old_grant(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (released, expired) = (ctx.name("released"), ctx.name("expired"));
-    let first = client.take(&released, ctx.long_ttl()).await?;
-    client.give_back(&first).await?;
-    let second = client.take(&expired, ctx.short_ttl()).await?;
+    let first = client.acquire_free(&released, ctx.long_ttl()).await?;
+    client.release_held(&first).await?;
+    let second = client.acquire_free(&expired, ctx.short_ttl()).await?;
     ctx.until_over(&client, &expired).await?;
     for old in [first, second] {
         // The store may grant a late retry again, but never with the old token.
@@ -118,7 +118,7 @@ async fn a_retry_after_the_end_is_no_old_grant(ctx: Ctx) -> CaseResult {
 async fn a_retry_does_not_undo_a_disable(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = client.take(&name, ttl).await?;
+    let taken = client.acquire_free(&name, ttl).await?;
     client.disable(&name, "upkeep").await?;
     // The answer is its grant or the disable. In both cases it gains nothing.
     let outcome = client.acquire(&name, taken.lease, ttl).await?;

@@ -40,20 +40,20 @@ async fn a_ttl_that_cannot_be_granted_is_refused(ctx: Ctx) -> CaseResult {
         assert_eq!(error.kind(), ErrorKind::Invalid, "{ttl:?}: {error}");
         assert_eq!(client.get(&name).await?, None, "{ttl:?} was refused, but something written");
     }
-    let taken = client.take(&name, ctx.long_ttl()).await?;
+    let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
     for ttl in impossible_ttls(&ctx) {
         // A retry with an invalid ttl is refused too.
         let options = client.options(taken.lease, ttl);
         let error = client.store().acquire(&name, &options).await.expect_err("it is impossible");
         assert_eq!(error.kind(), ErrorKind::Invalid, "{ttl:?}: {error}");
     }
-    client.give_back(&taken).await
+    client.release_held(&taken).await
 }
 
 async fn a_ttl_that_cannot_be_granted_extends_nothing(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = client.take(&name, ttl).await?;
+    let taken = client.acquire_free(&name, ttl).await?;
     for impossible in impossible_ttls(&ctx) {
         let result = client.store().renew_one(&name, taken.lease, impossible).await;
         let error = result.expect_err("it is impossible");
@@ -61,14 +61,14 @@ async fn a_ttl_that_cannot_be_granted_extends_nothing(ctx: Ctx) -> CaseResult {
         let lease = client.lease_of(&name).await?.expect("the lease is in force");
         assert!(lease.left <= ttl, "{impossible:?} was refused, but extended");
     }
-    client.give_back(&taken).await
+    client.release_held(&taken).await
 }
 
 async fn the_shortest_and_the_longest_ttl_are_granted(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
-    let shortest = client.take(&ctx.name("short"), ctx.capabilities().min_ttl).await?;
+    let shortest = client.acquire_free(&ctx.name("short"), ctx.capabilities().min_ttl).await?;
     assert!(shortest.left <= ctx.in_steps(ctx.capabilities().min_ttl));
-    let longest = client.take(&ctx.name("long"), MAX_TTL).await?;
+    let longest = client.acquire_free(&ctx.name("long"), MAX_TTL).await?;
     assert!(longest.left <= MAX_TTL && longest.left + Duration::from_secs(60) > MAX_TTL);
     let lease = client.lease_of(&longest.name).await?.expect("the lease is in force");
     assert!(lease.left <= MAX_TTL && lease.left + Duration::from_secs(60) > MAX_TTL);

@@ -3,7 +3,7 @@
 use leasehold_core::{AcquireOutcome, LeaseId, LockName, LockStoreExt, ReleaseOutcome};
 
 use crate::expect::{extended, held, refused};
-use crate::{CaseResult, Client, Ctx, Taken};
+use crate::{CaseResult, Client, Ctx, HeldLease};
 
 crate::case::cases! {
     ExactNames: [
@@ -39,10 +39,10 @@ fn look_alikes(ctx: &Ctx) -> Vec<LockName> {
     names.into_iter().map(|name| ctx.name(name)).collect()
 }
 
-async fn take_all(ctx: &Ctx, client: &Client) -> CaseResult<Vec<Taken>> {
+async fn take_all(ctx: &Ctx, client: &Client) -> CaseResult<Vec<HeldLease>> {
     let mut all = Vec::new();
     for name in look_alikes(ctx) {
-        all.push(client.take(&name, ctx.long_ttl()).await?);
+        all.push(client.acquire_free(&name, ctx.long_ttl()).await?);
     }
     Ok(all)
 }
@@ -84,7 +84,7 @@ async fn a_release_frees_no_look_alike(ctx: Ctx) -> CaseResult {
         assert_eq!(outcome, ReleaseOutcome::NotHeld, "{:?} for {:?}", pair[1].name, pair[0].name);
     }
     while let Some(released) = all.pop() {
-        client.give_back(&released).await?;
+        client.release_held(&released).await?;
         assert_eq!(client.holder_of(&released.name).await?, None, "{:?}", released.name);
         if let Some(next) = all.last() {
             assert_eq!(client.holder_of(&next.name).await?, Some(next.lease), "{:?}", next.name);
@@ -143,7 +143,7 @@ async fn names_of_255_bytes_differ_in_their_last(ctx: Ctx) -> CaseResult {
     ];
     let mut all = Vec::new();
     for name in &names {
-        all.push(first.take(&ctx.name(name), ctx.long_ttl()).await?);
+        all.push(first.acquire_free(&ctx.name(name), ctx.long_ttl()).await?);
     }
     for taken in &all {
         assert_eq!(second.holder_of(&taken.name).await?, Some(taken.lease));
@@ -152,7 +152,7 @@ async fn names_of_255_bytes_differ_in_their_last(ctx: Ctx) -> CaseResult {
     names.sort();
     assert_eq!(second.names("").await?, names);
     for taken in &all {
-        second.give_back(taken).await?;
+        second.release_held(taken).await?;
     }
     Ok(())
 }

@@ -122,7 +122,7 @@ async fn a_frozen_server_ends_calls_and_trust(ctx: Ctx) -> CaseResult {
     let client = Client::new(server.open(ctx.namespace()).await?);
     let guard = take(&holder, "job").await?;
     let (other, lease, long) = (ctx.name("other"), LeaseId::new(), ctx.long_ttl());
-    let taken = client.take(&ctx.name("held"), long).await?;
+    let taken = client.acquire_free(&ctx.name("held"), long).await?;
     server.freeze().await?;
     let options = client.options(lease, long);
     let calls = async {
@@ -151,9 +151,9 @@ async fn a_frozen_server_ends_calls_and_trust(ctx: Ctx) -> CaseResult {
 async fn a_slow_server_is_waited_for(ctx: Ctx) -> CaseResult {
     let (link, client) = over_link(&ctx).await?;
     link.slow(Duration::from_millis(150)).await;
-    let taken = client.take(&ctx.name("job"), ctx.long_ttl()).await?;
+    let taken = client.acquire_free(&ctx.name("job"), ctx.long_ttl()).await?;
     extended(client.renew(&taken.name, taken.lease, ctx.long_ttl()).await?);
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     // A link that is too slow makes the call time out.
     link.slow(LIMIT * 2).await;
     let options = client.options(LeaseId::new(), ctx.long_ttl());
@@ -171,13 +171,13 @@ async fn whoever_follows_a_cut_off_holder_comes_after_its_trust(ctx: Ctx) -> Cas
     let guard = engine.lock("job")?.acquire(LIMIT).await?;
     link.cut().await;
     let (name, long) = (ctx.name("job"), ctx.long_ttl());
-    let next = near.take_when_free(&name, long);
+    let next = near.acquire_when_free(&name, long);
     let next = in_time("no client takes over", next).await??;
     assert!(!guard.is_held(), "two clients hold the lock");
     assert!(next.token > guard.token());
     in_time("the loss of the lock is never reported", guard.lost()).await?;
     link.restore().await;
-    near.give_back(&next).await?;
+    near.release_held(&next).await?;
     assert!(take(&engine, "job").await?.token() > next.token);
     Ok(())
 }

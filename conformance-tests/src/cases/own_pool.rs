@@ -25,10 +25,10 @@ async fn a_store_on_the_applications_pool_shares_the_locks(ctx: Ctx) -> CaseResu
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let mut last = None;
     for (holder, other) in [(&by_url, &on_pool), (&on_pool, &by_url)] {
-        let taken = holder.take(&name, ttl).await?;
+        let taken = holder.acquire_free(&name, ttl).await?;
         assert_eq!(held(other.acquire(&name, LeaseId::new(), ttl).await?).token, taken.token);
         extended(holder.renew(&name, taken.lease, ttl).await?);
-        holder.give_back(&taken).await?;
+        holder.release_held(&taken).await?;
         assert!(Some(taken.token) > last);
         last = Some(taken.token);
     }
@@ -45,14 +45,14 @@ async fn the_application_goes_on_using_its_pool(ctx: Ctx) -> CaseResult {
         let (client, name) = (client.clone(), ctx.name(&format!("job {}", number % 4)));
         let using = use_pool();
         async move {
-            let taken = client.take_when_free(&name, ttl).await?;
+            let taken = client.acquire_when_free(&name, ttl).await?;
             using.await?;
-            client.give_back(&taken).await
+            client.release_held(&taken).await
         }
     }))
     .await?;
     // A holder keeps no connection.
-    let _held = client.take(&ctx.name("held"), ttl).await?;
+    let _held = client.acquire_free(&ctx.name("held"), ttl).await?;
     for _ in 0..4 {
         use_pool().await?;
     }

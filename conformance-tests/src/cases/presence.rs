@@ -129,7 +129,7 @@ async fn one_that_withdraws_is_forgotten_and_no_other(ctx: Ctx) -> CaseResult {
 
 async fn the_most_that_can_be_said_comes_back(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
-    let names = (0..Presence::LISTED).map(|number| LockName::new(format!("{number:\"<255}")));
+    let names = (0..Presence::MAX_LISTED).map(|number| LockName::new(format!("{number:\"<255}")));
     let holder = Holder::new(Uuid::now_v7(), "h\u{f6}st'\"\\ {}$", std::process::id())
         .with_label("\u{1F512} '; --\n\t".repeat(15));
     let campaigns = names.collect::<Result<Vec<_>>>()?;
@@ -179,14 +179,14 @@ async fn many_at_once_are_all_known(ctx: Ctx) -> CaseResult {
 async fn no_lock_is_touched(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, here) = (ctx.name("a"), presence(&["a", "b"]));
-    let taken = client.take(&name, ctx.long_ttl()).await?;
+    let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
     announce(&client, &here, ctx.long_ttl()).await?;
     let listed = client.store().list(&ListOptions::default()).await?;
     assert_eq!(listed.len(), 1, "{listed:?}");
     assert_eq!(client.holder_of(&name).await?, Some(taken.lease));
     withdraw(&client, here.holder.instance).await?;
     assert_eq!(client.holder_of(&name).await?, Some(taken.lease));
-    client.give_back(&taken).await
+    client.release_held(&taken).await
 }
 
 async fn an_impossible_ttl_is_refused(ctx: Ctx) -> CaseResult {

@@ -7,7 +7,7 @@ use leasehold_core::{LeaseId, LockName};
 
 use crate::expect::held;
 use crate::process::Worker;
-use crate::worker::{Role, check_notes};
+use crate::worker::{WorkerTask, check_notes};
 use crate::{CLOCK_TOLERANCE, CaseResult, Ctx};
 
 crate::case::cases! {
@@ -41,8 +41,8 @@ impl Drop for Notes {
     }
 }
 
-fn contend(ctx: &Ctx, name: &LockName, rounds: u32, notes: &Notes) -> Role {
-    Role::Contend { name: name.clone(), rounds, ttl: ctx.long_ttl(), notes: notes.0.clone() }
+fn contend(ctx: &Ctx, name: &LockName, rounds: u32, notes: &Notes) -> WorkerTask {
+    WorkerTask::Contend { name: name.clone(), rounds, ttl: ctx.long_ttl(), notes: notes.0.clone() }
 }
 
 async fn holders_in_many_processes_never_overlap(ctx: Ctx) -> CaseResult {
@@ -64,13 +64,13 @@ async fn a_killed_holder_is_succeeded_when_its_lease_runs_out(ctx: Ctx) -> CaseR
     let ttl = ctx.in_steps(ctx.short_ttl() * 10);
     for round in 0..2 {
         let name = ctx.name(&format!("job {round}"));
-        let mut worker = Worker::start(&ctx, Role::Hold { name: name.clone(), ttl })?;
+        let mut worker = Worker::start(&ctx, WorkerTask::Hold { name: name.clone(), ttl })?;
         let token: u64 = worker.line().await?.parse()?;
         let sent_at = Instant::now();
         let outcome = client.acquire(&name, LeaseId::new(), ctx.long_ttl()).await?;
         let left = held(outcome).left;
         worker.kill().await?;
-        let taken = client.take_when_free(&name, ctx.long_ttl()).await?;
+        let taken = client.acquire_when_free(&name, ctx.long_ttl()).await?;
         let early = (sent_at + left).saturating_duration_since(taken.answered);
         assert!(early <= CLOCK_TOLERANCE, "taken over {early:?} before the lease ended");
         assert!(taken.token.get() > token, "token {} after {token}", taken.token);
@@ -82,7 +82,7 @@ async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (notes, lock) = (Notes::new(&ctx)?, ctx.name("job"));
     // The ttl is short, because some workers are killed while they hold the name.
-    let role = |rounds| Role::Contend {
+    let role = |rounds| WorkerTask::Contend {
         name: lock.clone(),
         rounds,
         ttl: ctx.in_steps(ctx.short_ttl() * 4),
@@ -106,8 +106,8 @@ async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
             worker.kill().await?;
         }
         // A transaction that a dead client left open would block the name for longer.
-        let taken = client.take_when_free(&lock, ctx.long_ttl()).await?;
-        client.give_back(&taken).await?;
+        let taken = client.acquire_when_free(&lock, ctx.long_ttl()).await?;
+        client.release_held(&taken).await?;
     }
     Ok(())
 }

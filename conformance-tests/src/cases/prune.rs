@@ -27,8 +27,8 @@ async fn used(ctx: &Ctx, client: &Client, names: &[&str]) -> CaseResult<Vec<Lock
     let mut used = Vec::new();
     for name in names {
         let name = ctx.name(name);
-        let lease = client.take(&name, ctx.long_ttl()).await?;
-        client.give_back(&lease).await?;
+        let lease = client.acquire_free(&name, ctx.long_ttl()).await?;
+        client.release_held(&lease).await?;
         used.push(name);
     }
     Ok(used)
@@ -39,10 +39,10 @@ async fn an_unused_name_is_pruned_and_its_next_token_is_larger(ctx: Ctx) -> Case
     let name = ctx.name("job");
     let mut latest = None;
     for _ in 0..3 {
-        let lease = client.take(&name, ctx.long_ttl()).await?;
+        let lease = client.acquire_free(&name, ctx.long_ttl()).await?;
         assert!(Some(lease.token) > latest, "{:?} is not above {latest:?}", lease.token);
         latest = Some(lease.token);
-        client.give_back(&lease).await?;
+        client.release_held(&lease).await?;
         // Some stores keep no record of an unused name.
         let recorded = client.get(&name).await?.is_some();
         assert_eq!(client.prune(&now()).await?.contains(&name), recorded);
@@ -55,9 +55,9 @@ async fn an_unused_name_is_pruned_and_its_next_token_is_larger(ctx: Ctx) -> Case
 async fn names_in_use_are_left(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let [held, disabled, both] = ["held", "disabled", "both"].map(|name| ctx.name(name));
-    let lease = client.take(&held, ctx.long_ttl()).await?;
+    let lease = client.acquire_free(&held, ctx.long_ttl()).await?;
     client.disable(&disabled, "upkeep").await?;
-    client.take(&both, ctx.long_ttl()).await?;
+    client.acquire_free(&both, ctx.long_ttl()).await?;
     client.disable(&both, "upkeep").await?;
     assert_eq!(client.prune(&now()).await?, []);
     assert_eq!(client.get(&held).await?.and_then(|record| record.token), Some(lease.token));
@@ -91,7 +91,7 @@ async fn a_dry_run_removes_nothing(ctx: Ctx) -> CaseResult {
 async fn names_are_pruned_page_by_page_in_byte_order(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     used(&ctx, &client, &["b", "a", "a/b", "a%", "B", "á", "c"]).await?;
-    client.take(&ctx.name("a0"), ctx.long_ttl()).await?;
+    client.acquire_free(&ctx.name("a0"), ctx.long_ttl()).await?;
     let expected: Vec<_> =
         client.names("").await?.into_iter().filter(|name| name.as_str() != "a0").collect();
     let mut page = now().with_limit(2);
@@ -116,14 +116,14 @@ async fn prune_and_acquire_at_once_lose_no_lease(ctx: Ctx) -> CaseResult {
     let mut latest = None;
     for _ in 0..20 {
         let options = now();
-        let (pruned, taken) = tokio::join!(other.prune(&options), client.take(&name, ctx.long_ttl()));
+        let (pruned, taken) = tokio::join!(other.prune(&options), client.acquire_free(&name, ctx.long_ttl()));
         let lease = taken?;
         pruned?;
         assert!(Some(lease.token) > latest, "{:?} is not above {latest:?}", lease.token);
         latest = Some(lease.token);
         let record = client.get(&name).await?;
         assert_eq!(record.and_then(|record| record.lease).map(|l| l.id), Some(lease.lease));
-        client.give_back(&lease).await?;
+        client.release_held(&lease).await?;
     }
     Ok(())
 }

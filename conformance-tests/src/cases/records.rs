@@ -41,7 +41,7 @@ async fn a_name_never_used_is_not_on_record(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     assert_eq!(client.get(&ctx.name("never used")).await?, None);
     assert_eq!(client.names("").await?, []);
-    client.take(&ctx.name("used"), ctx.long_ttl()).await?;
+    client.acquire_free(&ctx.name("used"), ctx.long_ttl()).await?;
     assert_eq!(client.get(&ctx.name("never used")).await?, None);
     assert_eq!(client.get(&ctx.name("use")).await?, None);
     Ok(())
@@ -52,11 +52,11 @@ async fn a_record_follows_its_lock(ctx: Ctx) -> CaseResult {
     let name = ctx.name("job");
     let state = async || Ok::<_, crate::Failure>(client.get(&name).await?.map(|r| r.state()));
     assert_eq!(state().await?, None);
-    let taken = client.take(&name, ctx.long_ttl()).await?;
+    let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
     assert_eq!(state().await?, Some(LockState::Held));
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     assert_eq!(state().await?, Some(LockState::Free));
-    client.take(&name, ctx.short_ttl()).await?;
+    client.acquire_free(&name, ctx.short_ttl()).await?;
     ctx.until_over(&client, &name).await?;
     assert_eq!(state().await?, Some(LockState::Free));
     client.disable(&name, "upkeep").await?;
@@ -69,7 +69,7 @@ async fn a_record_follows_its_lock(ctx: Ctx) -> CaseResult {
 async fn a_refused_attempt_leaves_no_trace(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = first.take(&name, ttl).await?;
+    let taken = first.acquire_free(&name, ttl).await?;
     for _ in 0..3 {
         held(second.acquire(&name, LeaseId::new(), ttl * 2).await?);
     }
@@ -115,13 +115,13 @@ async fn all_clients_see_the_same_records(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(3).await?;
     let name = ctx.name("job");
     for writer in &clients {
-        let taken = writer.take(&name, ctx.long_ttl()).await?;
+        let taken = writer.acquire_free(&name, ctx.long_ttl()).await?;
         // The record is visible at once, so no stale replica or cache is read.
         for reader in &clients {
             assert_eq!(reader.holder_of(&name).await?, Some(taken.lease));
             assert_eq!(reader.names("").await?, std::slice::from_ref(&name));
         }
-        writer.give_back(&taken).await?;
+        writer.release_held(&taken).await?;
         for reader in &clients {
             assert_eq!(reader.holder_of(&name).await?, None);
         }
@@ -242,12 +242,12 @@ async fn prefix_and_page_go_together(ctx: Ctx) -> CaseResult {
 async fn listed_records_are_as_complete_as_read_ones(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let ttl = ctx.long_ttl();
-    client.take(&ctx.name("held"), ttl).await?;
-    let free = client.take(&ctx.name("free"), ttl).await?;
-    client.give_back(&free).await?;
-    client.take(&ctx.name("ending"), ttl).await?;
+    client.acquire_free(&ctx.name("held"), ttl).await?;
+    let free = client.acquire_free(&ctx.name("free"), ttl).await?;
+    client.release_held(&free).await?;
+    client.acquire_free(&ctx.name("ending"), ttl).await?;
     disable_all(&client, &["ending", "disabled"]).await?;
-    client.take(&ctx.name("expired"), ctx.short_ttl()).await?;
+    client.acquire_free(&ctx.name("expired"), ctx.short_ttl()).await?;
     ctx.until_over(&client, &ctx.name("expired")).await?;
     let listed = client.store().list_all("").await?;
     assert_eq!(listed.len(), 5);

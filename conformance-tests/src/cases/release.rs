@@ -22,12 +22,12 @@ async fn a_released_name_is_free_at_once(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     for (client, other) in [(&first, &second), (&second, &first)] {
-        let taken = client.take(&name, ttl).await?;
-        client.give_back(&taken).await?;
+        let taken = client.acquire_free(&name, ttl).await?;
+        client.release_held(&taken).await?;
         assert_eq!(other.holder_of(&name).await?, None);
-        let next = other.take(&name, ttl).await?;
+        let next = other.acquire_free(&name, ttl).await?;
         // The lease id is sufficient to release the lease, from any client.
-        client.give_back(&next).await?;
+        client.release_held(&next).await?;
     }
     Ok(())
 }
@@ -35,7 +35,7 @@ async fn a_released_name_is_free_at_once(ctx: Ctx) -> CaseResult {
 async fn anothers_lease_stays(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = first.take(&name, ttl).await?;
+    let taken = first.acquire_free(&name, ttl).await?;
     assert_eq!(second.release(&name, LeaseId::new()).await?, ReleaseOutcome::NotHeld);
     assert_eq!(first.holder_of(&name).await?, Some(taken.lease), "it is still in force");
     held(second.acquire(&name, LeaseId::new(), ttl).await?);
@@ -46,9 +46,9 @@ async fn anothers_lease_stays(ctx: Ctx) -> CaseResult {
 async fn a_late_release_leaves_the_next_lease(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let old = first.take(&name, ctx.short_ttl()).await?;
+    let old = first.acquire_free(&name, ctx.short_ttl()).await?;
     ctx.until_over(&first, &name).await?;
-    let new = second.take(&name, ttl).await?;
+    let new = second.acquire_free(&name, ttl).await?;
     assert_eq!(first.release(&name, old.lease).await?, ReleaseOutcome::NotHeld);
     assert_eq!(second.holder_of(&name).await?, Some(new.lease));
     Ok(())
@@ -57,10 +57,10 @@ async fn a_late_release_leaves_the_next_lease(ctx: Ctx) -> CaseResult {
 async fn releasing_twice_is_harmless(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let old = first.take(&name, ttl).await?;
-    first.give_back(&old).await?;
+    let old = first.acquire_free(&name, ttl).await?;
+    first.release_held(&old).await?;
     assert_eq!(first.release(&name, old.lease).await?, ReleaseOutcome::NotHeld);
-    let new = second.take(&name, ttl).await?;
+    let new = second.acquire_free(&name, ttl).await?;
     assert_eq!(first.release(&name, old.lease).await?, ReleaseOutcome::NotHeld);
     assert_eq!(second.holder_of(&name).await?, Some(new.lease));
     Ok(())
@@ -69,7 +69,7 @@ async fn releasing_twice_is_harmless(ctx: Ctx) -> CaseResult {
 async fn an_expired_lease_is_not_held(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("job");
-    let taken = client.take(&name, ctx.short_ttl()).await?;
+    let taken = client.acquire_free(&name, ctx.short_ttl()).await?;
     ctx.until_over(&client, &name).await?;
     assert_eq!(client.release(&name, taken.lease).await?, ReleaseOutcome::NotHeld);
     Ok(())
@@ -100,7 +100,7 @@ async fn one_of_16_releases_at_once_is_the_release(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     for round in 0..8 {
-        let taken = clients[0].take(&name, ttl).await?;
+        let taken = clients[0].acquire_free(&name, ttl).await?;
         let outcomes = race((0..16).map(|copy| {
             let (client, name) = (clients[copy % 4].clone(), name.clone());
             async move { Ok(client.release(&name, taken.lease).await?) }

@@ -6,7 +6,7 @@ use leasehold_core::{LeaseId, RenewOutcome};
 use tokio::time::sleep;
 
 use crate::expect::{extended, held};
-use crate::{CLOCK_TOLERANCE, CaseResult, Client, Ctx, Failure, Taken, Trace, race};
+use crate::{CLOCK_TOLERANCE, CaseResult, Client, Ctx, Failure, HeldLease, Trace, race};
 
 crate::case::cases! {
     RenewOnlyInForce: [
@@ -25,7 +25,7 @@ crate::case::cases! {
 async fn a_renewal_extends_the_lease_from_now(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = client.take(&name, ttl).await?;
+    let taken = client.acquire_free(&name, ttl).await?;
     sleep(Duration::from_millis(50)).await;
     let doubled = ctx.in_steps(ttl * 2);
     let sent_at = Instant::now();
@@ -40,7 +40,7 @@ async fn a_renewal_extends_the_lease_from_now(ctx: Ctx) -> CaseResult {
 }
 
 /// Renews for two ttls, or reports that the machine stalled for too long.
-async fn outlives_its_first_ttl(ctx: &Ctx, taken: &Taken, clients: &[Client]) -> CaseResult<bool> {
+async fn outlives_its_first_ttl(ctx: &Ctx, taken: &HeldLease, clients: &[Client]) -> CaseResult<bool> {
     let (name, ttl) = (&taken.name, taken.left);
     let mut trusted_until = taken.trusted_until();
     while taken.answered.elapsed() < ttl * 2 {
@@ -65,7 +65,7 @@ async fn a_renewed_lease_outlives_its_first_ttl(ctx: Ctx) -> CaseResult {
     for attempt in 0..6 {
         // The lease is longer at each attempt, because the machine stalled for too long.
         let ttl = ctx.in_steps(ctx.short_ttl() * 3 * 2_u32.pow(attempt));
-        let taken = clients[0].take(&ctx.name(&format!("job {attempt}")), ttl).await?;
+        let taken = clients[0].acquire_free(&ctx.name(&format!("job {attempt}")), ttl).await?;
         if outlives_its_first_ttl(&ctx, &taken, &clients).await? {
             return Ok(());
         }
@@ -76,23 +76,23 @@ async fn a_renewed_lease_outlives_its_first_ttl(ctx: Ctx) -> CaseResult {
 async fn an_expired_lease_is_lost(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("job");
-    let taken = client.take(&name, ctx.short_ttl()).await?;
+    let taken = client.acquire_free(&name, ctx.short_ttl()).await?;
     ctx.until_over(&client, &name).await?;
     for _ in 0..2 {
         let outcome = client.renew(&name, taken.lease, ctx.long_ttl()).await?;
         assert_eq!(outcome, RenewOutcome::Lost, "an expired lease is never revived");
         assert_eq!(client.holder_of(&name).await?, None, "an expired lease is in force");
     }
-    client.take(&name, ctx.long_ttl()).await?;
+    client.acquire_free(&name, ctx.long_ttl()).await?;
     Ok(())
 }
 
 async fn an_expired_lease_is_lost_to_the_next_holder(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let old = first.take(&name, ctx.short_ttl()).await?;
+    let old = first.acquire_free(&name, ctx.short_ttl()).await?;
     ctx.until_over(&first, &name).await?;
-    let new = second.take(&name, ttl).await?;
+    let new = second.acquire_free(&name, ttl).await?;
     let outcome = first.renew(&name, old.lease, ttl * 2).await?;
     assert_eq!(outcome, RenewOutcome::Lost);
     let lease = second.lease_of(&name).await?.expect("the next lease is in force");
@@ -105,12 +105,12 @@ async fn an_expired_lease_is_lost_to_the_next_holder(ctx: Ctx) -> CaseResult {
 async fn a_released_lease_is_lost(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let old = first.take(&name, ttl).await?;
-    first.give_back(&old).await?;
+    let old = first.acquire_free(&name, ttl).await?;
+    first.release_held(&old).await?;
     // This heartbeat was sent before the lock was released.
     assert_eq!(first.renew(&name, old.lease, ttl).await?, RenewOutcome::Lost);
     assert_eq!(second.holder_of(&name).await?, None, "a late heartbeat resurrects nothing");
-    let new = second.take(&name, ttl).await?;
+    let new = second.acquire_free(&name, ttl).await?;
     assert_eq!(first.renew(&name, old.lease, ttl).await?, RenewOutcome::Lost);
     assert_eq!(second.holder_of(&name).await?, Some(new.lease));
     Ok(())
@@ -123,14 +123,14 @@ async fn a_lease_never_granted_is_lost_and_creates_nothing(ctx: Ctx) -> CaseResu
     assert_eq!(outcome, RenewOutcome::Lost);
     assert_eq!(client.get(&name).await?, None, "a renewal creates no record");
     assert_eq!(client.names("").await?, []);
-    client.take(&name, ctx.long_ttl()).await?;
+    client.acquire_free(&name, ctx.long_ttl()).await?;
     Ok(())
 }
 
 async fn a_foreign_id_is_lost_and_extends_nothing(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = first.take(&name, ttl).await?;
+    let taken = first.acquire_free(&name, ttl).await?;
     let outcome = second.renew(&name, LeaseId::new(), ttl * 2).await?;
     assert_eq!(outcome, RenewOutcome::Lost);
     let lease = first.lease_of(&name).await?.expect("the lease is in force");
@@ -142,7 +142,7 @@ async fn a_foreign_id_is_lost_and_extends_nothing(ctx: Ctx) -> CaseResult {
 async fn a_lease_of_another_name_is_lost(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (held, free, ttl) = (ctx.name("held"), ctx.name("free"), ctx.long_ttl());
-    let taken = client.take(&held, ttl).await?;
+    let taken = client.acquire_free(&held, ttl).await?;
     let outcome = client.renew(&free, taken.lease, ttl * 2).await?;
     assert_eq!(outcome, RenewOutcome::Lost);
     assert_eq!(client.get(&free).await?, None);
@@ -156,7 +156,7 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
     let ttl = ctx.short_ttl();
     for round in 0..6 {
         let name = ctx.name(&format!("job {round}"));
-        let old = clients[0].take(&name, ttl).await?;
+        let old = clients[0].acquire_free(&name, ttl).await?;
         // The pause ends shortly before or shortly after the end of the lease.
         let pause = ttl.saturating_sub(Duration::from_millis(10 * round));
         let outcomes = race((0..32).map(|contender| {
@@ -165,7 +165,7 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
                 sleep(pause.saturating_sub(old.answered.elapsed())).await;
                 sleep(Duration::from_millis(fastrand::u64(0..20))).await;
                 if contender % 2 == 0 {
-                    return Ok((None, client.try_take(&name, ttl).await?.ok()));
+                    return Ok((None, client.try_acquire(&name, ttl).await?.ok()));
                 }
                 let sent_at = Instant::now();
                 let outcome = client.renew(&name, old.lease, ttl).await?;
@@ -180,7 +180,7 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
         }))
         .await?;
         let renewed_until = outcomes.iter().filter_map(|(until, _)| *until).max();
-        let takers: Vec<&Taken> = outcomes.iter().filter_map(|(_, taken)| taken.as_ref()).collect();
+        let takers: Vec<&HeldLease> = outcomes.iter().filter_map(|(_, taken)| taken.as_ref()).collect();
         // Tokens give the store's order, because answers may arrive in another order.
         let first = takers.iter().min_by_key(|taken| taken.token);
         // If 32 calls take longer than the ttl, a second takeover may follow the end of the first.

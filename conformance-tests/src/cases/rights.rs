@@ -25,11 +25,11 @@ crate::case::cases! {
 async fn assert_works(ctx: &Ctx, client: &Client, job: &str) -> CaseResult {
     let (name, ttl) = (ctx.name(job), ctx.long_ttl());
     let _hints = client.watch().await?;
-    let taken = client.take(&name, ttl).await?;
+    let taken = client.acquire_free(&name, ttl).await?;
     held(client.acquire(&name, LeaseId::new(), ttl).await?);
     extended(client.renew(&name, taken.lease, ttl).await?);
     client.disable(&name, "upkeep").await?;
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     refused(client.acquire(&name, LeaseId::new(), ttl).await?);
     client.enable(&name).await?;
     assert_eq!(client.get(&name).await?.and_then(|record| record.token), Some(taken.token));
@@ -46,7 +46,7 @@ async fn many_first_clients_at_once_all_start(ctx: Ctx) -> CaseResult {
             async move {
                 // Nothing of the namespace exists yet, and all clients create it.
                 let client = ctx.open_in(&namespace).await?;
-                Ok(client.try_take(&name, ctx.long_ttl()).await?.ok())
+                Ok(client.try_acquire(&name, ctx.long_ttl()).await?.ok())
             }
         }))
         .await?;
@@ -57,7 +57,7 @@ async fn many_first_clients_at_once_all_start(ctx: Ctx) -> CaseResult {
 
 async fn opening_again_keeps_everything(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
-    let taken = client.take(&ctx.name("held"), ctx.long_ttl()).await?;
+    let taken = client.acquire_free(&ctx.name("held"), ctx.long_ttl()).await?;
     client.disable(&ctx.name("disabled"), "upkeep").await?;
     let again = ctx.open().await?;
     assert_eq!(again.holder_of(&taken.name).await?, Some(taken.lease));
@@ -79,13 +79,13 @@ async fn namespaces_are_apart(ctx: Ctx) -> CaseResult {
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let mut held = Vec::new();
     for client in &clients {
-        held.push(client.take(&name, ttl).await?);
+        held.push(client.acquire_free(&name, ttl).await?);
     }
     clients[0].disable(&name, "upkeep").await?;
     for (client, taken) in clients.iter().zip(&held).skip(1) {
         extended(client.renew(&name, taken.lease, ttl).await?);
         assert_eq!(client.names("").await?, std::slice::from_ref(&name));
-        client.give_back(taken).await?;
+        client.release_held(taken).await?;
     }
     assert_eq!(clients[0].holder_of(&name).await?, Some(held[0].lease));
     // Cleaning one namespace does not affect another.
@@ -114,7 +114,7 @@ async fn a_printed_schema_can_be_applied_twice(ctx: Ctx) -> CaseResult {
     let printed = probe.printed(&namespace)?;
     probe.apply(&namespace, &printed).await?;
     let client = ctx.open_in(&namespace).await?;
-    let taken = client.take(&ctx.name("held"), ctx.long_ttl()).await?;
+    let taken = client.acquire_free(&ctx.name("held"), ctx.long_ttl()).await?;
     probe.apply(&namespace, &printed).await?;
     assert_eq!(client.holder_of(&taken.name).await?, Some(taken.lease), "nothing is lost");
     assert_works(&ctx, &client, "job").await
@@ -127,7 +127,7 @@ async fn a_printed_schema_and_a_created_one_are_the_same(ctx: Ctx) -> CaseResult
     // uses it.
     let creator = ctx.open().await?;
     let client = Client::new(probe.open_without_rights(ctx.namespace()).await?);
-    let taken = creator.take(&ctx.name("held"), ctx.long_ttl()).await?;
+    let taken = creator.acquire_free(&ctx.name("held"), ctx.long_ttl()).await?;
     held(client.acquire(&taken.name, LeaseId::new(), ctx.long_ttl()).await?);
     assert!(!Arc::ptr_eq(creator.store(), client.store()));
     assert_works(&ctx, &client, "job").await

@@ -26,9 +26,9 @@ const TRIES: usize = 20;
 async fn warm<'a>(ctx: &'a Ctx, probe: &'a dyn RoundTrips) -> CaseResult<Client> {
     let client = Client::new(probe.open_counted(ctx.namespace()).await?);
     for number in 0..3 {
-        let taken = client.take(&ctx.name(&format!("warm {number}")), ctx.long_ttl()).await?;
+        let taken = client.acquire_free(&ctx.name(&format!("warm {number}")), ctx.long_ttl()).await?;
         extended(client.renew(&taken.name, taken.lease, ctx.long_ttl()).await?);
-        client.give_back(&taken).await?;
+        client.release_held(&taken).await?;
     }
     Ok(client)
 }
@@ -49,7 +49,7 @@ async fn least(ctx: &Ctx) -> CaseResult<[u64; 3]> {
     for number in 0..TRIES {
         let name = ctx.name(&format!("job {number}"));
         let mut counts = vec![probe.counted(ctx.namespace()).await?];
-        let taken = client.take(&name, ttl).await?;
+        let taken = client.acquire_free(&name, ttl).await?;
         counts.push(probe.counted(ctx.namespace()).await?);
         extended(client.renew(&name, taken.lease, ttl).await?);
         counts.push(probe.counted(ctx.namespace()).await?);
@@ -100,7 +100,7 @@ async fn a_batch_takes_as_many_whatever_its_size(ctx: Ctx) -> CaseResult {
     let ttl = ctx.long_ttl();
     let mut batch = Vec::new();
     for number in 0..ctx.capabilities().renew_batch.min(300) {
-        let taken = client.take(&ctx.name(&format!("job {number}")), ttl).await?;
+        let taken = client.acquire_free(&ctx.name(&format!("job {number}")), ttl).await?;
         batch.push(RenewOptions::new(taken.name, taken.lease, ttl));
     }
     let mut least = u64::MAX;

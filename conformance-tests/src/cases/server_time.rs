@@ -68,7 +68,7 @@ fn assert_consistent(first: &Reading, second: &Reading, tolerance: Duration) {
 async fn what_is_left_decreases_as_time_passes(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("job");
-    client.take(&name, ctx.long_ttl()).await?;
+    client.acquire_free(&name, ctx.long_ttl()).await?;
     let tolerance = CLOCK_TOLERANCE + ctx.coarseness();
     let first = read(&client, &name).await?;
     for _ in 0..4 {
@@ -83,7 +83,7 @@ async fn all_clients_agree_about_what_is_left(ctx: Ctx) -> CaseResult {
     let tolerance = CLOCK_TOLERANCE + ctx.coarseness();
     for holder in 0..3 {
         let name = ctx.name(&format!("job {holder}"));
-        clients[holder].take(&name, ctx.long_ttl()).await?;
+        clients[holder].acquire_free(&name, ctx.long_ttl()).await?;
         let first = read(&clients[holder], &name).await?;
         for client in &clients {
             assert_consistent(&first, &read(client, &name).await?, tolerance);
@@ -99,7 +99,7 @@ async fn all_clients_agree_about_what_is_left(ctx: Ctx) -> CaseResult {
 async fn the_time_held_is_told_as_a_duration(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
-    let taken = first.take(&name, ctx.long_ttl()).await?;
+    let taken = first.acquire_free(&name, ctx.long_ttl()).await?;
     sleep(Duration::from_millis(100)).await;
     extended(first.renew(&name, taken.lease, ctx.long_ttl()).await?);
     let passed = taken.answered.elapsed();

@@ -71,7 +71,7 @@ async fn the_machine_acts_by_what_it_is_told_alone(ctx: Ctx) -> CaseResult {
     let run = || {
         let mut machine = Machine::new(timing.clone(), at(0));
         let results = history.iter().map(|(now, event)| machine.handle(event.clone(), at(*now)));
-        (results.collect::<Vec<_>>(), machine.standing())
+        (results.collect::<Vec<_>>(), machine.role())
     };
     let first = run();
     // This is later on the real clock, but not for the machine.

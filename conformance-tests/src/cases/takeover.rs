@@ -47,7 +47,7 @@ async fn a_release_is_taken_over_without_waiting_for_the_lease(ctx: Ctx) -> Case
 
 async fn a_crash_is_taken_over_when_the_lease_runs_out(ctx: Ctx) -> CaseResult {
     let crashed = ctx.open().await?;
-    let taken = crashed.take(&ctx.name("job"), ttl(&ctx)).await?;
+    let taken = crashed.acquire_free(&ctx.name("job"), ttl(&ctx)).await?;
     // A poll would come too late.
     let rarely = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
     let log = JobLog::default();

@@ -149,7 +149,7 @@ async fn the_lease_is_released_only_after_stop(ctx: Ctx) -> CaseResult {
     let client = client(&ctx).await?;
     let seen = std::sync::Arc::new(parking_lot::Mutex::new(None));
     let (looking, note) = (client.clone(), seen.clone());
-    let job = election::start_stop(
+    let job = election::job_from_fns(
         |leadership: leasehold_core::Leadership| async move {
             leadership.cancelled().await;
             Ok(())

@@ -50,7 +50,7 @@ async fn a_retry_settles_a_lost_grant(ctx: Ctx) -> CaseResult {
 async fn a_retry_settles_a_lost_renewal(ctx: Ctx) -> CaseResult {
     let (lossy, client) = lossy(&ctx).await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
-    let taken = client.take(&name, ttl).await?;
+    let taken = client.acquire_free(&name, ttl).await?;
     lossy.lose(1);
     assert!(lossy.renew_one(&name, taken.lease, ttl).await.unwrap_err().is_outcome_unknown());
     extended(lossy.renew_one(&name, taken.lease, ttl).await?);
@@ -60,11 +60,11 @@ async fn a_retry_settles_a_lost_renewal(ctx: Ctx) -> CaseResult {
 async fn a_retry_settles_a_lost_release(ctx: Ctx) -> CaseResult {
     let (lossy, client) = lossy(&ctx).await?;
     let name = ctx.name("job");
-    let taken = client.take(&name, ctx.long_ttl()).await?;
+    let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
     lossy.lose(1);
     assert!(lossy.release(&name, taken.lease).await.unwrap_err().is_outcome_unknown());
     assert_eq!(lossy.release(&name, taken.lease).await?, ReleaseOutcome::NotHeld);
-    client.take(&name, ctx.long_ttl()).await?;
+    client.acquire_free(&name, ctx.long_ttl()).await?;
     Ok(())
 }
 
@@ -107,8 +107,8 @@ async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseRe
     let direct = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
     // The client has open connections and prepared statements.
-    far.give_back(&far.take(&ctx.name("first"), ctx.long_ttl()).await?).await?;
-    let taken = far.take(&ctx.name("job"), ctx.long_ttl()).await?;
+    far.release_held(&far.acquire_free(&ctx.name("first"), ctx.long_ttl()).await?).await?;
+    let taken = far.acquire_free(&ctx.name("job"), ctx.long_ttl()).await?;
     // A pool may still test a connection that was returned.
     tokio::time::sleep(Duration::from_millis(300)).await;
     link.swallow_replies().await;
@@ -152,7 +152,7 @@ async fn withheld(ctx: &Ctx, name: &LockName) -> CaseResult<bool> {
     let direct = ctx.open().await?;
     let (link, far) = over_link(ctx).await?;
     let ttl = ctx.long_ttl();
-    far.give_back(&far.take(&ctx.name("first"), ttl).await?).await?;
+    far.release_held(&far.acquire_free(&ctx.name("first"), ttl).await?).await?;
     // A pool may still test a connection that was returned.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let lease = LeaseId::new();
@@ -180,7 +180,7 @@ async fn a_cut_off_client_says_what_it_knows(ctx: Ctx) -> CaseResult {
     let direct = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
     let ttl = ctx.long_ttl();
-    far.give_back(&far.take(&ctx.name("first"), ttl).await?).await?;
+    far.release_held(&far.acquire_free(&ctx.name("first"), ttl).await?).await?;
     link.cut().await;
     let mut tried = Vec::new();
     for attempt in 0..4 {
@@ -212,7 +212,7 @@ async fn a_write_that_arrived_is_unknown_though_its_retry_does_not(ctx: Ctx) -> 
     let (link, far) = over_link(&ctx).await?;
     let ttl = ctx.long_ttl();
     for round in 0..3 {
-        far.give_back(&far.take(&ctx.name("first"), ttl).await?).await?;
+        far.release_held(&far.acquire_free(&ctx.name("first"), ttl).await?).await?;
         let (name, lease) = (ctx.name(&format!("job {round}")), LeaseId::new());
         link.swallow_replies().await;
         let (store, options) = (Arc::clone(far.store()), far.options(lease, ttl));

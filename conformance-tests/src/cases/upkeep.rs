@@ -84,7 +84,7 @@ fn on_one_thread<T: Send + 'static>(
 async fn nobody_is_granted_it(ctx: &Ctx, computes: &AtomicBool) -> CaseResult {
     let (near, name) = (ctx.open().await?, ctx.name("job"));
     while computes.load(Ordering::SeqCst) {
-        let taken = near.try_take(&name, ctx.long_ttl()).await?;
+        let taken = near.try_acquire(&name, ctx.long_ttl()).await?;
         if taken.is_ok() && computes.load(Ordering::SeqCst) {
             let message = "the lock was granted to another client while its holder computed";
             return Err(Failure::new(message));

@@ -12,7 +12,7 @@ use tracing::{error, info};
 
 use super::command::Command;
 use super::job_tasks::{JobOutcome, JobTasks};
-use super::machine::{Action, Event, Machine, Standing};
+use super::machine::{Action, Event, Machine, Role};
 use super::{ElectionHandle, Job, Leadership, Status};
 use crate::engine::{Candidacy, Engine, Subscription, TimedReply};
 use crate::lease::machine::{Event as LeaseEvent, RenewReply, Request};
@@ -93,7 +93,7 @@ struct Driver {
 
 impl Driver {
     async fn run(mut self) {
-        while self.machine.standing() != Standing::Ended {
+        while self.machine.role() != Role::Ended {
             let event = self.next_event().await;
             let (job_ended, tick) = (event == Event::JobEnded, event == Event::TICK);
             let actions = self.machine.handle(event, self.engine.now());
@@ -131,7 +131,7 @@ impl Driver {
     async fn next_event(&mut self) -> Event {
         if std::mem::take(&mut self.trust_expired) {
             let (sent, reply) = (self.engine.now(), RenewReply::Lost);
-            return Event::Lease(LeaseEvent::RenewReplied { sent, reply, under_way: false });
+            return Event::Lease(LeaseEvent::RenewReplied { sent, reply, in_flight: false });
         }
         let tick = self.timer.sleep(self.machine.next_tick(), &self.engine);
         tokio::select! {
@@ -229,7 +229,7 @@ impl Driver {
         // The status changes before the job starts, perhaps on another thread: code that learns of
         // the term from the job finds it in the status, and can resign from it.
         self.status_sender.send_modify(|status| {
-            status.standing = Standing::Leading;
+            status.role = Role::Leading;
             status.terms += 1;
             status.token = Some(token);
             status.leader = Some(holder);
@@ -286,11 +286,11 @@ impl Driver {
     }
 
     fn publish(&self) {
-        let standing = self.machine.standing();
+        let role = self.machine.role();
         self.status_sender.send_if_modified(|status| {
-            let changed = status.standing != standing;
-            status.standing = standing;
-            if matches!(standing, Standing::Candidate | Standing::Ended) && changed {
+            let changed = status.role != role;
+            status.role = role;
+            if matches!(role, Role::Candidate | Role::Ended) && changed {
                 status.token = None;
                 status.leader = None;
             }

@@ -8,14 +8,14 @@ use tokio::sync::{mpsc, watch};
 use super::command::Command;
 use crate::{Clock, Disablement, Error, FencingToken, Holder};
 
-pub use super::machine::Standing;
+pub use super::machine::Role;
 
 /// The status describes an election as one instance sees it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
     /// The part of this instance in the election.
-    pub standing: Standing,
+    pub role: Role,
     /// The token of the term that this instance leads or is about to stop leading.
     pub token: Option<FencingToken>,
     /// The latest known leader: this instance, or another one as of the latest attempt.
@@ -33,7 +33,7 @@ pub struct Status {
 impl Default for Status {
     fn default() -> Self {
         Self {
-            standing: Standing::Candidate,
+            role: Role::Candidate,
             token: None,
             leader: None,
             disabled: None,
@@ -48,7 +48,7 @@ impl Status {
     /// Returns whether this instance leads.
     #[must_use]
     pub fn is_leading(&self) -> bool {
-        self.standing == Standing::Leading
+        self.role == Role::Leading
     }
 }
 

@@ -14,7 +14,7 @@ pub type JobError = Box<dyn std::error::Error + Send + Sync>;
 /// also if `start` failed or panicked. No other instance's term starts before that, unless `stop`
 /// outlasts the lease.
 ///
-/// Closures can be a job too: see [`job_fn`] and [`start_stop`]. An implementation of the trait
+/// Closures can be a job too: see [`job_fn`] and [`job_from_fns`]. An implementation of the trait
 /// needs the attribute [`#[async_trait]`](crate::async_trait).
 #[async_trait]
 pub trait Job: Send + Sync + 'static {
@@ -69,7 +69,7 @@ pub trait Job: Send + Sync + 'static {
 /// The future should end soon after [`Leadership::cancelled`]; it is aborted when the grace has
 /// ended. When it ends earlier, the term ends with it: after `Ok` with [`StopReason::Finished`],
 /// after an error with [`StopReason::Failed`]. Either way this instance campaigns again after a
-/// poll interval, so that another can lead first. Use [`start_stop`] or implement [`Job`] for a job
+/// poll interval, so that another can lead first. Use [`job_from_fns`] or implement [`Job`] for a job
 /// whose `start` returns while its work continues.
 ///
 /// ```
@@ -99,9 +99,9 @@ where
 /// called.
 ///
 /// ```
-/// use leasehold_core::election::{start_stop, Leadership, StopReason};
+/// use leasehold_core::election::{job_from_fns, Leadership, StopReason};
 ///
-/// let job = start_stop(
+/// let job = job_from_fns(
 ///     |leadership: Leadership| async move {
 ///         println!("leading under token {}", leadership.token());
 ///         Ok(())
@@ -110,7 +110,7 @@ where
 /// );
 /// # let _ = job;
 /// ```
-pub fn start_stop<F, Fut, G, Gut>(start: F, stop: G) -> impl Job
+pub fn job_from_fns<F, Fut, G, Gut>(start: F, stop: G) -> impl Job
 where
     F: Fn(Leadership) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), JobError>> + Send + 'static,

@@ -15,8 +15,8 @@ mod stop_reason;
 
 use std::sync::Arc;
 
-pub use handle::{ElectionHandle, Standing, Status};
-pub use job::{Job, JobError, job_fn, start_stop};
+pub use handle::{ElectionHandle, Role, Status};
+pub use job::{Job, JobError, job_fn, job_from_fns};
 pub use leadership::Leadership;
 pub use stop_reason::StopReason;
 

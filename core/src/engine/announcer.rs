@@ -104,7 +104,8 @@ impl PresenceAnnouncer {
     /// Returns the presence to announce, or `None` without a campaign.
     fn presence(&self) -> Option<Presence> {
         let state = self.state();
-        let campaigns: Vec<_> = state.campaigns.keys().take(Presence::LISTED).cloned().collect();
+        let campaigns: Vec<_> =
+            state.campaigns.keys().take(Presence::MAX_LISTED).cloned().collect();
         let unlisted = state.campaigns.len() - campaigns.len();
         let holder = self.holder.clone();
         (!campaigns.is_empty()).then_some(Presence { holder, campaigns, unlisted })

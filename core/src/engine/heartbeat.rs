@@ -113,7 +113,7 @@ impl Heartbeat {
 /// Sends renewals until the client is dropped.
 async fn run(store: BoundedStore, mut renewals: mpsc::UnboundedReceiver<QueuedRenewal>) {
     let mut waiting = RenewalQueue::default();
-    let mut under_way: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+    let mut in_flight: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
     loop {
         let first_due = waiting.first_due();
         let clock = store.clock().clone();
@@ -123,12 +123,12 @@ async fn run(store: BoundedStore, mut renewals: mpsc::UnboundedReceiver<QueuedRe
                 Some(renewal) => waiting.add(renewal),
                 None => return,
             },
-            Some(()) = under_way.next() => {}
+            Some(()) = in_flight.next() => {}
             () = async { clock.sleep_until(first_due.unwrap_or_default()).await },
                 if first_due.is_some() =>
             {
                 for batch in waiting.take_due(clock.now(), store.inner().capabilities().renew_batch) {
-                    under_way.push(Box::pin(send_and_reply(store.clone(), batch)));
+                    in_flight.push(Box::pin(send_and_reply(store.clone(), batch)));
                 }
             }
         }

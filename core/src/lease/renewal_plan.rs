@@ -83,18 +83,18 @@ impl RenewalPlan {
         self.schedule_retry(now)
     }
 
-    /// Records that the store extended the lease. `under_way` says whether another renewal has no
+    /// Records that the store extended the lease. `in_flight` says whether another renewal has no
     /// reply yet. Returns the next renewal, unless it was already sent.
     pub(crate) fn record_extension(
         &mut self,
         sent: Moment,
         left: Duration,
         now: Moment,
-        under_way: bool,
+        in_flight: bool,
     ) -> Option<RenewalWindow> {
         let was_exhausted = self.is_exhausted();
         self.schedule.record_extension(sent, left);
-        if under_way && sent < self.window.earliest {
+        if in_flight && sent < self.window.earliest {
             self.uncounted = self.schedule.due() > self.window.latest;
             self.schedule.set_next_due(self.window.latest.max(self.schedule.due()));
             if was_exhausted {
@@ -112,13 +112,13 @@ impl RenewalPlan {
         Some(self.next_window(now))
     }
 
-    /// Records that a renewal sent at `sent` failed. `under_way` says whether another has no reply
+    /// Records that a renewal sent at `sent` failed. `in_flight` says whether another has no reply
     /// yet.
     pub(crate) fn record_failure(
         &mut self,
         sent: Moment,
         now: Moment,
-        under_way: bool,
+        in_flight: bool,
     ) -> AfterFailure {
         if !self.is_exhausted() {
             if sent < self.window.earliest {
@@ -129,7 +129,7 @@ impl RenewalPlan {
                 return AfterFailure::Renew(window);
             }
         }
-        if under_way { AfterFailure::Wait } else { AfterFailure::GiveUp }
+        if in_flight { AfterFailure::Wait } else { AfterFailure::GiveUp }
     }
 
     /// Returns a renewal to send now because the lease may have changed, unless an earlier hint or

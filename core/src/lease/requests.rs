@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::machine::{AttemptId, Event, NextTick, Request};
+use super::machine::{AttemptKind, Event, NextTick, Request};
 use super::{AcquireAttempt, InFlightRenewals};
 use crate::engine::{Engine, TimedReply};
 use crate::{
@@ -38,7 +38,7 @@ pub(crate) enum Reply {
     Renew {
         reply: TimedReply<RenewOutcome>,
         /// This is true if another renewal was sent and has no reply yet.
-        under_way: bool,
+        in_flight: bool,
     },
     Release(Result<ReleaseOutcome>),
 }
@@ -49,8 +49,8 @@ impl From<&Reply> for Event {
             Reply::Acquire(TimedReply { sent, outcome }) => {
                 Self::AcquireReplied { sent: *sent, reply: outcome.into() }
             }
-            Reply::Renew { reply: TimedReply { sent, outcome }, under_way } => {
-                Self::RenewReplied { sent: *sent, reply: outcome.into(), under_way: *under_way }
+            Reply::Renew { reply: TimedReply { sent, outcome }, in_flight } => {
+                Self::RenewReplied { sent: *sent, reply: outcome.into(), in_flight: *in_flight }
             }
             Reply::Release(outcome) => Self::ReleaseReplied { confirmed: outcome.is_ok() },
         }
@@ -92,8 +92,8 @@ impl LeaseRequests {
         }
     }
 
-    fn acquire(&mut self, id: AttemptId) {
-        let latest = self.attempt.take().filter(|_| id == AttemptId::Retry);
+    fn acquire(&mut self, id: AttemptKind) {
+        let latest = self.attempt.take().filter(|_| id == AttemptKind::Retry);
         let attempt = latest.unwrap_or_else(|| {
             AcquireAttempt::new(self.engine.clone(), self.name.clone(), &self.timing)
         });
@@ -111,8 +111,8 @@ impl LeaseRequests {
                 self.attempt = Some(attempt);
                 Reply::Acquire(reply)
             }
-            (reply, under_way) = next_renewal(&mut self.renewals) => {
-                Reply::Renew { reply, under_way }
+            (reply, in_flight) = next_renewal(&mut self.renewals) => {
+                Reply::Renew { reply, in_flight }
             }
             (attempt, outcome) = finish(&mut self.releasing) => {
                 self.attempt = Some(attempt);

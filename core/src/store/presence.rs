@@ -15,7 +15,7 @@ pub struct Presence {
     /// The instance that makes the announcement.
     pub holder: Holder,
     /// The names that it campaigns for, in byte order, including those that it leads; at most
-    /// [`LISTED`](Self::LISTED).
+    /// [`MAX_LISTED`](Self::MAX_LISTED).
     pub campaigns: Vec<LockName>,
     /// The number of further names that it campaigns for.
     #[serde(default)]
@@ -24,7 +24,7 @@ pub struct Presence {
 
 impl Presence {
     /// A presence lists at most this many names, so that records do not grow without bounds.
-    pub const LISTED: usize = 500;
+    pub const MAX_LISTED: usize = 500;
 
     /// Announces this instance, which campaigns for these names and no others.
     #[must_use]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use leasehold_core::election::machine::{Action, Event, Machine, Standing};
-use leasehold_core::lease::machine::{AcquireReply, AttemptId, Event as LeaseEvent, Request};
+use leasehold_core::election::machine::{Action, Event, Machine, Role};
+use leasehold_core::lease::machine::{AcquireReply, AttemptKind, Event as LeaseEvent, Request};
 use leasehold_core::{FencingToken, Grant, LockStore, MemoryStore, Settings};
 
 use super::{acquire_replied, at, granted, timing};
@@ -15,14 +15,14 @@ fn retry_after_unknown_outcome_keeps_the_lease_id() {
     machine.handle(acquire_replied(0, AcquireReply::Failed), at(10));
     assert_eq!(
         machine.handle(Event::TICK, at(60_000)),
-        [Action::Send(Request::Acquire(AttemptId::Retry))]
+        [Action::Send(Request::Acquire(AttemptKind::Retry))]
     );
     // Another lease blocked this attempt, but the first request may still arrive and be granted.
     machine
         .handle(acquire_replied(60_000, AcquireReply::Held { left: Duration::ZERO }), at(60_010));
     assert_eq!(
         machine.handle(Event::TICK, at(120_000)),
-        [Action::Send(Request::Acquire(AttemptId::Retry))]
+        [Action::Send(Request::Acquire(AttemptKind::Retry))]
     );
 }
 
@@ -37,7 +37,7 @@ fn a_possible_grant_before_a_disable_is_released() {
     machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(60_020));
     assert_eq!(
         machine.handle(Event::TICK, at(60_020)),
-        [Action::Send(Request::Acquire(AttemptId::New))]
+        [Action::Send(Request::Acquire(AttemptKind::New))]
     );
 }
 
@@ -48,7 +48,7 @@ fn a_refused_attempt_is_followed_by_a_new_one() {
     machine.handle(acquire_replied(0, AcquireReply::Held { left: Duration::ZERO }), at(10));
     assert_eq!(
         machine.handle(Event::TICK, at(60_000)),
-        [Action::Send(Request::Acquire(AttemptId::New))]
+        [Action::Send(Request::Acquire(AttemptKind::New))]
     );
 }
 
@@ -60,7 +60,7 @@ fn shutdown_after_an_unknown_attempt_releases_the_lease() {
     let actions = machine.handle(acquire_replied(0, AcquireReply::Failed), at(10));
     assert!(matches!(actions[..], [Action::Send(Request::Release(_))]), "{actions:?}");
     machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(20));
-    assert_eq!(machine.standing(), Standing::Ended);
+    assert_eq!(machine.role(), Role::Ended);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn candidates_are_jittered_and_respect_the_start_delay() {
     assert_eq!(machine.handle(Event::TICK, at(6_999)), []);
     assert_eq!(
         machine.handle(Event::TICK, at(7_000)),
-        [Action::Send(Request::Acquire(AttemptId::New))]
+        [Action::Send(Request::Acquire(AttemptKind::New))]
     );
 }
 

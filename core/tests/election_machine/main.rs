@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use leasehold_core::election::machine::{Action, Event, Machine};
 use leasehold_core::lease::machine::{
-    AcquireReply, AttemptId, Event as LeaseEvent, RenewReply, Request,
+    AcquireReply, AttemptKind, Event as LeaseEvent, RenewReply, Request,
 };
 use leasehold_core::{FencingToken, Grant, LockStore, MemoryStore, Moment, Settings, Timing};
 
@@ -33,14 +33,14 @@ fn acquire_replied(sent: u64, reply: AcquireReply) -> Event {
 }
 
 fn renew_replied(reply: RenewReply) -> Event {
-    Event::Lease(LeaseEvent::RenewReplied { sent: at(4_000), reply, under_way: false })
+    Event::Lease(LeaseEvent::RenewReplied { sent: at(4_000), reply, in_flight: false })
 }
 
 fn leader() -> Machine {
     let mut machine = Machine::new(timing(), at(0));
     assert_eq!(
         machine.handle(Event::TICK, at(0)),
-        [Action::Send(Request::Acquire(AttemptId::New))]
+        [Action::Send(Request::Acquire(AttemptKind::New))]
     );
     let actions = machine.handle(granted(0, 1), at(10));
     assert!(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leasehold_core::Moment;
-use leasehold_core::election::machine::{Action, Event, Machine, Standing};
+use leasehold_core::election::machine::{Action, Event, Machine, Role};
 use leasehold_core::lease::machine::{Event as LeaseEvent, Request};
 
 use super::random_replies::{acquire_reply, renew_reply};
@@ -67,7 +67,7 @@ impl Rules {
             // A reply to a renewal may come at any time, even long after it is of use.
             2 | 3 => {
                 let reply = renew_reply(random);
-                Event::Lease(LeaseEvent::RenewReplied { sent, reply, under_way: random.bool() })
+                Event::Lease(LeaseEvent::RenewReplied { sent, reply, in_flight: random.bool() })
             }
             4 if self.releasing => {
                 self.releasing = false;
@@ -101,7 +101,7 @@ fn invariants_hold_for_random_event_sequences() {
             for action in machine.handle(event.clone(), now) {
                 rules.check(&action);
             }
-            if machine.standing() == Standing::Ended {
+            if machine.role() == Role::Ended {
                 // A release that hangs ends at its time limit.
                 assert!(!rules.started, "seed {seed}: {rules:?}");
                 endings += 1;

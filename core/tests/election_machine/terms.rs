@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leasehold_core::election::machine::{Action, Event, Machine, Standing};
+use leasehold_core::election::machine::{Action, Event, Machine, Role};
 use leasehold_core::lease::machine::{AcquireReply, Event as LeaseEvent, RenewReply, Request};
 use leasehold_core::{FencingToken, Grant, LockStore, MemoryStore, Settings, StopReason};
 
@@ -27,7 +27,7 @@ fn an_overdue_first_renewal_gets_the_full_reply_timeout() {
     let failed = Event::Lease(LeaseEvent::RenewReplied {
         sent: at(6_000),
         reply: RenewReply::Failed,
-        under_way: false,
+        in_flight: false,
     });
     assert_eq!(other.handle(failed, at(8_000)), std::slice::from_ref(&stop));
     assert_eq!(machine.handle(Event::TICK, at(9_249)), []);
@@ -110,7 +110,7 @@ fn the_lease_of_an_overrunning_job_is_not_released() {
         let actions = machine.handle(Event::TICK, grace_ends);
         assert_eq!(actions, [Action::AbortJob, Action::NeverRelease]);
         assert_eq!(machine.handle(Event::JobEnded, grace_ends), [Action::EndTrust]);
-        let left = machine.standing() == Standing::Ended;
+        let left = machine.role() == Role::Ended;
         assert_eq!(left, event == Event::ShutDown);
     }
 }
@@ -122,7 +122,7 @@ fn an_election_ends_when_its_jobs_runtime_shuts_down() {
     let stop = Action::Stop(StopReason::ShutDown);
     assert_eq!(actions, [stop, Action::AbortJob, Action::NeverRelease]);
     assert_eq!(machine.handle(Event::JobEnded, at(100)), [Action::EndTrust]);
-    assert_eq!(machine.standing(), Standing::Ended);
+    assert_eq!(machine.role(), Role::Ended);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn shutdown_waits_at_most_the_leave_timeout() {
         assert_eq!(machine.leave_deadline(), Some(by));
         assert_eq!(machine.next_tick().unwrap().at, by);
         assert_eq!(machine.handle(Event::TICK, by), []);
-        assert_eq!(machine.standing(), Standing::Ended);
+        assert_eq!(machine.role(), Role::Ended);
     }
 }
 
@@ -176,7 +176,7 @@ fn hints_do_not_consume_heartbeat_retries() {
     for hint in 0..10 {
         assert_eq!(machine.handle(Event::Lease(LeaseEvent::Hint), at(4_101 + hint)), []);
     }
-    assert_eq!(machine.standing(), Standing::Leading);
+    assert_eq!(machine.role(), Role::Leading);
 }
 
 #[test]

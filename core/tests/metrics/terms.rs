@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use leasehold_core::{Status, job_fn, start_stop};
+use leasehold_core::{Status, job_fn, job_from_fns};
 use tokio::time::sleep;
 
 use super::{HEARTBEAT_INTERVAL, Harness, SETTLE_TIME, changes, job, leads};
@@ -52,8 +52,8 @@ async fn failed_heartbeats_are_counted() {
     let harness = Harness::new();
     let election = harness.leading(job()).await;
     harness.store.state.renew_fails.store(true, SeqCst);
-    let standing = |status: &Status| !status.is_leading();
-    election.watch().wait_for(standing).await.unwrap();
+    let stepped_down = |status: &Status| !status.is_leading();
+    election.watch().wait_for(stepped_down).await.unwrap();
     let failed = changes([
         ("leading{lock=a}", 0.0),
         ("renewals_total{outcome=failed}", 4.0),
@@ -111,7 +111,7 @@ async fn disabled_gauge_follows_disable_and_enable() {
 #[tokio::test(start_paused = true)]
 async fn an_overrunning_stop_is_counted() {
     let harness = Harness::new();
-    let stuck = start_stop(|_| async { Ok(()) }, |_| std::future::pending::<()>());
+    let stuck = job_from_fns(|_| async { Ok(()) }, |_| std::future::pending::<()>());
     let election = harness.leading(stuck).await;
     let stopping = tokio::spawn(election.shutdown());
     sleep(Duration::from_secs(1)).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use leasehold_core::{
     Client, Clock, ElectionHandle, Leadership, LockName, LockStore, MAX_TTL, MemoryStore, Moment,
-    Settings, Status, SystemClock, TokioClock, job_fn, start_stop,
+    Settings, Status, SystemClock, TokioClock, job_fn, job_from_fns,
 };
 
 use super::faulty_store::FaultyStore;
@@ -21,7 +21,7 @@ async fn stop_is_called_with_zero_grace() {
         .settings(Settings::new().stop_grace(Duration::ZERO))
         .build()
         .unwrap();
-    let election = client.election("a").unwrap().spawn(start_stop(
+    let election = client.election("a").unwrap().spawn(job_from_fns(
         |_| async { Ok(()) },
         move |_| {
             s.fetch_add(1, SeqCst);
@@ -49,7 +49,7 @@ fn terms_out_of_order(workers: usize, rounds: usize) -> usize {
             let (a, b) = (log.clone(), log.clone());
             let client = client.clone();
             let done = tokio::spawn(async move {
-                let election = client.election(format!("n{round}")).unwrap().spawn(start_stop(
+                let election = client.election(format!("n{round}")).unwrap().spawn(job_from_fns(
                     move |_| {
                         a.lock().unwrap().push("start");
                         async { Ok(()) }
@@ -156,7 +156,7 @@ async fn a_lost_lease_aborts_the_job_at_once() {
     let other = client(&faulty, clock.clone(), Settings::new());
     let other_election = other.election("a").unwrap().spawn(job(active.clone()));
     tokio::time::sleep(ms(500)).await;
-    println!("{:?} {:?}", election.status().standing, other_election.status().standing);
+    println!("{:?} {:?}", election.status().role, other_election.status().role);
     assert!(active.load(SeqCst) <= 1, "two jobs work, one of them without its lease");
 }
 
@@ -173,7 +173,7 @@ async fn a_leadership_outliving_its_term_is_not_held() {
         *keep.lock().unwrap() = Some(leadership);
         std::future::ready(Ok(()))
     };
-    let job = start_stop(start, |_| std::future::ready(()));
+    let job = job_from_fns(start, |_| std::future::ready(()));
     let election = client.election("a").unwrap().spawn(job);
     election.watch().wait_for(Status::is_leading).await.unwrap();
     tokio::time::sleep(ms(10)).await;

@@ -29,7 +29,7 @@ async fn a_panicking_renew_fails_only_its_batch() {
     tokio::time::sleep(secs(3)).await;
     faulty.state.renew_panics.store(false, SeqCst);
     println!("terms {} {} {:?}", fast.status().terms, slow.status().terms, fast.status().error);
-    println!("fast {:?} slow {:?}", fast.status().standing, slow.status().standing);
+    println!("fast {:?} slow {:?}", fast.status().role, slow.status().role);
     assert_eq!(slow.status().terms, 1, "a lease whose heartbeat was not in the batch stepped down");
 }
 #[tokio::test(start_paused = true)]

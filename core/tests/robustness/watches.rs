@@ -41,7 +41,7 @@ async fn hints_do_not_consume_retries() {
         println!(
             "{} renews, {:?} terms {} err {:?}",
             faulty.state.renews.load(SeqCst),
-            election.status().standing,
+            election.status().role,
             election.status().terms,
             election.status().error
         );

@@ -10,11 +10,11 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::found::Found;
-use crate::history::{AttemptId, AttemptResult, Event, History, InstanceId, NameId};
+use crate::history::{AttemptKind, AttemptResult, Event, History, InstanceId, NameId};
 
 pub(super) fn check(history: &History) -> Found {
     // These attempts may have been granted, as far as their waiters know.
-    let mut open: HashMap<AttemptId, (InstanceId, NameId)> = HashMap::new();
+    let mut open: HashMap<AttemptKind, (InstanceId, NameId)> = HashMap::new();
     // The instances that wait for a lock. An instance waits if it had not given up when its request
     // was sent.
     let mut waiting: HashSet<(InstanceId, NameId)> = HashSet::new();

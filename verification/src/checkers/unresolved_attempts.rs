@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::faults::InstanceFaults;
 use super::found::Found;
-use crate::history::{AttemptId, AttemptResult, Event, History, InstanceId, NameId};
+use crate::history::{AttemptKind, AttemptResult, Event, History, InstanceId, NameId};
 
 /// The error of a timer and the delay of a task are much less than this.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub(super) fn check(history: &History) -> Found {
     // This is the longest pause with its jitter. The last tenth allows for drift.
     let pause = timing.poll_interval.mul_f64(1.5 * 1.1) + RESOLVE_LIMIT;
     let mut faults = InstanceFaults::default();
-    let mut open: HashMap<AttemptId, OpenAttempt> = HashMap::new();
+    let mut open: HashMap<AttemptKind, OpenAttempt> = HashMap::new();
     for (now, event) in &history.events {
         let forgotten = open.iter().find(|(_, OpenAttempt { process, due, .. })| {
             let thawed = faults.last_thaw(*process);

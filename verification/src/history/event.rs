@@ -10,7 +10,7 @@ pub type NameId = usize;
 
 /// This is the number of an instance's attempt to acquire a lease. Each lease id has its own
 /// number.
-pub type AttemptId = usize;
+pub type AttemptKind = usize;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +35,14 @@ pub enum Event {
     /// took effect.
     MessageFault(InstanceId),
     /// An instance asks the store for the name in that attempt.
-    AcquireSent(InstanceId, NameId, AttemptId),
+    AcquireSent(InstanceId, NameId, AttemptKind),
     /// A call of that attempt has ended for the instance: it was answered or timed out.
-    AcquireEnded(InstanceId, NameId, AttemptId, AttemptResult),
+    AcquireEnded(InstanceId, NameId, AttemptKind, AttemptResult),
     /// An instance asks the store to release the lease of that attempt, if there is one.
-    ReleaseSent(InstanceId, NameId, AttemptId),
+    ReleaseSent(InstanceId, NameId, AttemptKind),
     /// The store refused the name to an attempt of an instance, because of the lease of another
     /// attempt.
-    RefusedBy(InstanceId, NameId, AttemptId, AttemptId),
+    RefusedBy(InstanceId, NameId, AttemptKind, AttemptKind),
     /// The store granted the name to an instance. Like everything that the store does, this holds
     /// whether or not the reply arrives: for the instance, a call that timed out is unknown.
     Granted(InstanceId, NameId, u64),

@@ -3,7 +3,7 @@
 use leasehold_core::Moment;
 use leasehold_core::election::machine::{Action, Event};
 use leasehold_core::lease::machine::{
-    AcquireReply, AttemptId, Event as LeaseEvent, RenewReply, Request,
+    AcquireReply, AttemptKind, Event as LeaseEvent, RenewReply, Request,
 };
 
 use super::lease_model::LeaseModel;
@@ -29,8 +29,8 @@ impl LeaseModel {
         Event::Lease(match message.call {
             ModelCall::Acquire => LeaseEvent::AcquireReplied { sent, reply: acquire_reply(reply) },
             ModelCall::Renew => {
-                let under_way = message.waiting.is_some_and(|at| renewals(state, at) > 0);
-                LeaseEvent::RenewReplied { sent, reply: renew_reply(reply), under_way }
+                let in_flight = message.waiting.is_some_and(|at| renewals(state, at) > 0);
+                LeaseEvent::RenewReplied { sent, reply: renew_reply(reply), in_flight }
             }
             ModelCall::Release => LeaseEvent::ReleaseReplied { confirmed: reply.is_some() },
         })
@@ -79,13 +79,13 @@ impl LeaseModel {
     fn perform(&self, state: &mut ModelState, at: usize, action: Action, granted: Option<u8>) {
         match action {
             Action::Send(Request::Acquire(id)) => {
-                let new = id == AttemptId::New || self.mutation == Some(Mutation::NewIdForRetry);
+                let new = id == AttemptKind::New || self.mutation == Some(Mutation::NewIdForRetry);
                 let last = state.instances[at].as_ref().and_then(|it| it.lease);
                 let lease = match last {
                     Some(last) if !new => last,
                     _ => {
                         let kept = last.filter(|last| last.owner.is_some());
-                        if let (Some(last), AttemptId::New) = (kept, id) {
+                        if let (Some(last), AttemptKind::New) = (kept, id) {
                             drop_attempt(state, at, last);
                         }
                         LeaseId { owner: Some(at), number: state.unused(Some(at)) }
@@ -93,7 +93,7 @@ impl LeaseModel {
                 };
                 state.with(at, |it| {
                     (it.aborted, it.expires) = (false, false);
-                    it.retried = id == AttemptId::Retry;
+                    it.retried = id == AttemptKind::Retry;
                     it.lease = Some(lease);
                 });
                 send(state, Some(at), ModelCall::Acquire, lease, NOW + self.timing.call_limit());

@@ -34,8 +34,8 @@ impl Machine {
 
     pub(super) fn has_ended(&self) -> bool {
         match self {
-            Self::Election(machine) => machine.standing() == election::Standing::Ended,
-            Self::Lock(machine) => machine.stage() == Stage::Over,
+            Self::Election(machine) => machine.role() == election::Role::Ended,
+            Self::Lock(machine) => machine.stage() == Stage::Ended,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use leasehold_core::LeaseId;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::history::{AttemptId, NameId};
+use crate::history::{AttemptKind, NameId};
 
 /// This records the leases that the store granted in a run.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct GrantLog {
 
 #[derive(Debug, Default)]
 struct Entries {
-    attempts: HashMap<LeaseId, AttemptId>,
+    attempts: HashMap<LeaseId, AttemptKind>,
     tokens: HashMap<LeaseId, u64>,
     granted: HashMap<(NameId, u64), LeaseId>,
     /// These are the ids under which attempts with a forgotten id continue.
@@ -25,7 +25,7 @@ struct Entries {
 impl GrantLog {
     /// Returns the number of an attempt. Numbers follow the order in which attempts were first
     /// seen.
-    pub(super) fn attempt(&self, lease: LeaseId) -> AttemptId {
+    pub(super) fn attempt(&self, lease: LeaseId) -> AttemptKind {
         let attempts = &mut self.entries().attempts;
         let next = attempts.len();
         *attempts.entry(lease).or_insert(next)
@@ -43,7 +43,7 @@ impl GrantLog {
     }
 
     /// Returns the attempt that was granted that token of the name.
-    pub(super) fn granted(&self, name: NameId, token: u64) -> Option<AttemptId> {
+    pub(super) fn granted(&self, name: NameId, token: u64) -> Option<AttemptKind> {
         let lease = self.entries().granted.get(&(name, token)).copied();
         lease.map(|lease| self.attempt(lease))
     }

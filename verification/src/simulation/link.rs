@@ -19,7 +19,7 @@ use super::message_faults::{Delivery, MessageFaults};
 use super::names::NameTable;
 use super::recording_store::RecordingStore;
 use super::{Defect, FaultProfile};
-use crate::history::{AttemptId, AttemptResult, Event, InstanceId, NameId};
+use crate::history::{AttemptKind, AttemptResult, Event, InstanceId, NameId};
 
 /// This is the store as one instance accesses it.
 #[derive(Clone, Debug)]
@@ -153,7 +153,7 @@ struct AttemptEndRecorder<'a> {
     link: &'a SimulatedStore,
     name: NameId,
     lease: LeaseId,
-    attempt: AttemptId,
+    attempt: AttemptKind,
     answer: AttemptResult,
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use leasehold::election::{Standing, Status};
+use leasehold::election::{Role, Status};
 use leasehold::{Clock, ElectionHandle, LockName, Moment, StopReason, SystemClock};
 use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
@@ -163,7 +163,7 @@ impl Supervisor {
             return None;
         }
         self.printed.outage = false;
-        if status.standing == Standing::Leading {
+        if status.role == Role::Leading {
             (self.store_replied, self.printed.waiting) = (true, false);
             (self.stopping, self.options.wait) = (false, None);
             return None;
@@ -173,7 +173,7 @@ impl Supervisor {
         if self.is_single_try_over(status.terms) {
             return Some(Err(self.conflict_failure(&obstacle)));
         }
-        if status.standing == Standing::Candidate
+        if status.role == Role::Candidate
             && !self.options.quiet
             && !std::mem::replace(&mut self.printed.waiting, true)
         {

@@ -115,7 +115,7 @@ pub(super) async fn leases(_: Arc<Etcd>) -> CaseResult {
 /// Together these are longer than the largest answer that the driver accepts by default.
 pub(super) async fn long(backend: Arc<Etcd>) -> CaseResult {
     let store = connect(backend.url(), &namespace()?).await?;
-    let names = (0..Presence::LISTED).map(|number| LockName::new(format!("{number:\"<255}")));
+    let names = (0..Presence::MAX_LISTED).map(|number| LockName::new(format!("{number:\"<255}")));
     let campaigns = names.collect::<leasehold_core::Result<Vec<_>>>()?;
     let mut announced = Vec::new();
     for _ in 0..24 {

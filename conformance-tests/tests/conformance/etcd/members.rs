@@ -18,7 +18,7 @@ use crate::broken::broken;
 async fn hold(client: &Client, count: usize) -> CaseResult<Vec<RenewOptions>> {
     let mut leases = Vec::new();
     for number in 0..count {
-        let taken = client.take(&name(&format!("job {number}")), TTL).await?;
+        let taken = client.acquire_free(&name(&format!("job {number}")), TTL).await?;
         leases.push(RenewOptions::new(taken.name, taken.lease, TTL));
     }
     Ok(leases)

@@ -25,7 +25,7 @@ async fn new_keys(backend: &Etcd) -> CaseResult<(Client, Raw, Namespace)> {
 
 pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
     let (store, mut raw, namespace) = new_keys(&backend).await?;
-    let sound = store.take(&name("sound"), TTL).await?;
+    let sound = store.acquire_free(&name("sound"), TTL).await?;
     let foreign = [
         ("lease/text", "what is this"),
         // The value has an id, but the key is not attached to an etcd lease.
@@ -108,7 +108,7 @@ pub(super) async fn long_keys(backend: Arc<Etcd>) -> CaseResult {
     let (store, mut raw, namespace) = new_keys(&backend).await?;
     let mut leases = Vec::new();
     for lock in ["a", "z"] {
-        let taken = store.take(&name(lock), TTL).await?;
+        let taken = store.acquire_free(&name(lock), TTL).await?;
         leases.push(RenewOptions::new(taken.name, taken.lease, TTL));
     }
     let long = "x".repeat(1 << 20);
@@ -132,8 +132,8 @@ pub(super) async fn no_names(backend: Arc<Etcd>) -> CaseResult {
     let mut expected = Vec::new();
     for lock in ["a", "d", "g"] {
         store.disable(&name(lock), "upkeep").await?;
-        let taken = store.take(&name(&format!("{lock}2")), TTL).await?;
-        store.give_back(&taken).await?;
+        let taken = store.acquire_free(&name(&format!("{lock}2")), TTL).await?;
+        store.release_held(&taken).await?;
         expected.extend([name(lock), taken.name]);
     }
     for number in 0..70 {
@@ -168,9 +168,9 @@ pub(super) async fn no_names(backend: Arc<Etcd>) -> CaseResult {
 
 pub(super) async fn without_time(backend: Arc<Etcd>) -> CaseResult {
     let (store, mut raw, namespace) = new_keys(&backend).await?;
-    let taken = store.take(&name("new"), TTL).await?;
-    store.give_back(&taken).await?;
-    let held = store.take(&name("held"), TTL).await?;
+    let taken = store.acquire_free(&name("new"), TTL).await?;
+    store.release_held(&taken).await?;
+    let held = store.acquire_free(&name("held"), TTL).await?;
     raw.put(format!("/{namespace}/granted/old"), "", None).await.map_err(broken)?;
     // This is the value of an earlier version for a name that is held now.
     let key = format!("/{namespace}/granted/held");

@@ -73,14 +73,14 @@ async fn users(_: Arc<Etcd>) -> CaseResult {
     // Permission to read and write the prefix is sufficient for everything.
     let app = connect(&format!("etcd://app:secret@{address}"), &namespace).await?;
     let mut hints = app.watch().await?;
-    let taken = app.take(&name("job"), TTL).await?;
+    let taken = app.acquire_free(&name("job"), TTL).await?;
     held(app.acquire(&name("job"), LeaseId::new(), TTL).await?);
     extended(app.renew(&taken.name, taken.lease, TTL).await?);
     extended(app.renew(&taken.name, taken.lease, TTL * 2).await?);
     app.disable(&taken.name, "upkeep").await?;
     let outcome = app.renew(&taken.name, taken.lease, TTL).await?;
     assert!(matches!(outcome, RenewOutcome::Disabled { .. }), "{outcome:?}");
-    app.give_back(&taken).await?;
+    app.release_held(&taken).await?;
     app.enable(&taken.name).await?;
     assert_eq!(app.names("").await?, [taken.name]);
     let here = instances::presence();
@@ -178,10 +178,10 @@ async fn compaction(backend: Arc<Etcd>) -> CaseResult {
     let near = connect(backend.url(), &namespace).await?;
     let mut hints = far.watch().await?;
     proxy.set(Conduct::Cut);
-    let taken = near.take(&name("job"), TTL).await?;
-    near.give_back(&taken).await?;
+    let taken = near.acquire_free(&name("job"), TTL).await?;
+    near.release_held(&taken).await?;
     let mut raw = client(backend.address()).await.map_err(broken)?;
-    let revision = i64::from(near.take(&name("other"), TTL).await?.token);
+    let revision = i64::from(near.acquire_free(&name("other"), TTL).await?.token);
     raw.compact(revision, None).await.map_err(broken)?;
     proxy.set(Conduct::Pass);
     let hint = timeout(LIMIT, futures_util::StreamExt::next(&mut hints)).await.expect("a hint");
@@ -215,8 +215,8 @@ async fn killed_leader(_: Arc<Etcd>) -> CaseResult {
     let mut raw = until_ready(|| client(server.address())).await?;
     let (namespace, url) = (namespace()?, ETCD.url_at(&server.address()));
     let store = connect(&url, &namespace).await?;
-    let held_before = store.take(&name("held"), TTL).await?;
-    let disabled = store.take(&name("disabled"), TTL).await?;
+    let held_before = store.acquire_free(&name("held"), TTL).await?;
+    let disabled = store.acquire_free(&name("disabled"), TTL).await?;
     store.disable(&disabled.name, "upkeep").await?;
     // Clients reach the cluster through the first member, so another one must lead.
     let members = raw.member_list().await.map_err(broken)?;
@@ -238,8 +238,8 @@ async fn killed_leader(_: Arc<Etcd>) -> CaseResult {
     assert_eq!(held(outcome).token, held_before.token);
     let outcome = store.renew(&disabled.name, disabled.lease, TTL).await?;
     assert!(matches!(outcome, RenewOutcome::Disabled { .. }), "{outcome:?}");
-    store.give_back(&held_before).await?;
-    assert!(other.take(&held_before.name, TTL).await?.token > disabled.token);
+    store.release_held(&held_before).await?;
+    assert!(other.acquire_free(&held_before.name, TTL).await?.token > disabled.token);
     assert_ne!(raw.status().await.map_err(broken)?.leader(), leader, "the leader was killed");
     Ok(())
 }
@@ -249,7 +249,7 @@ async fn few_streams(_: Arc<Etcd>) -> CaseResult {
     let client = connect(&ETCD.url_at(&server.address()), &namespace()?).await?;
     let mut leases = Vec::new();
     for number in 0..200 {
-        let taken = client.take(&name(&format!("job {number}")), TTL).await?;
+        let taken = client.acquire_free(&name(&format!("job {number}")), TTL).await?;
         leases.push(RenewOptions::new(taken.name, taken.lease, TTL));
     }
     for _ in 0..3 {

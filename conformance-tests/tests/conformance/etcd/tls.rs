@@ -61,9 +61,9 @@ impl Secured {
 async fn use_lock(url: &str) -> CaseResult {
     let client = connect(url, &namespace()?).await?;
     let mut hints = client.watch().await?;
-    let taken = client.take(&name("job"), TTL).await?;
+    let taken = client.acquire_free(&name("job"), TTL).await?;
     extended(client.renew(&taken.name, taken.lease, TTL).await?);
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(taken.name)));
     Ok(())
 }

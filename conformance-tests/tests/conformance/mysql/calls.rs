@@ -120,7 +120,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
         } else {
             on_pool(&url, &namespace, 20, "DO 0").await?.1
         };
-        let taken = client.take(&name("held"), LONG).await?;
+        let taken = client.acquire_free(&name("held"), LONG).await?;
         let mut locking = backend.admin().acquire().await?.detach();
         let lock = AssertSqlSafe(format!("LOCK TABLES {namespace}_locks WRITE"));
         locking.execute(sqlx::raw_sql(lock)).await?;
@@ -241,7 +241,7 @@ pub(super) async fn a_grant_whose_answer_is_lost_keeps_its_token(
     let direct = backend.connect(backend.url(), &namespace).await?;
     let client = Client::new(link.store.clone());
     // From here on the statements are prepared.
-    client.take(&name("other"), LONG).await?;
+    client.acquire_free(&name("other"), LONG).await?;
     let job = name("job");
     link.proxy.set(Conduct::SwallowReplies);
     let acquiring = spawn({
@@ -276,7 +276,7 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
     let (namespace, url) = backend.with_user().await?;
     let (pool, client) = on_pool(&url, &namespace, 1, "DO 0").await?;
     let job = name("job");
-    let taken = client.take(&job, LONG).await?;
+    let taken = client.acquire_free(&job, LONG).await?;
     // This acts like a long statement.
     let busy = pool.acquire().await?;
     let beats = async {
@@ -304,7 +304,7 @@ pub(super) async fn sessions_that_end_while_idle_cost_no_call(backend: Arc<MySql
             on_pool(&url, &namespace, 3, "SET wait_timeout = 1").await?.1
         };
         let job = name("job");
-        let taken = client.take(&job, LONG).await?;
+        let taken = client.acquire_free(&job, LONG).await?;
         for _ in 0..2 {
             race((0..3).map(|_| {
                 let client = client.clone();
@@ -338,7 +338,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<MySql>) -> C
         let mut options = options(&namespace, Schema::Require);
         options.max_connections = NonZeroU32::new(most);
         let client = Client::new(Arc::new(MySqlStore::connect(&url, &options).await?));
-        let taken = client.take(&name("job"), LONG).await?;
+        let taken = client.acquire_free(&name("job"), LONG).await?;
         // Calls one after the other need no second connection.
         for _ in 0..20 {
             client.get(&taken.name).await?;

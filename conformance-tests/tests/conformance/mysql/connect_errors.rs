@@ -87,7 +87,7 @@ pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<MySql>) -> CaseRe
 pub(super) async fn a_user_who_may_only_read_is_told_so(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
     let full = backend.connect(backend.url(), &namespace).await?;
-    full.take(&name("job"), LONG).await?;
+    full.acquire_free(&name("job"), LONG).await?;
     let url = backend.user_of_table(&namespace).await?;
     backend.execute(format!("REVOKE INSERT, UPDATE ON {namespace}_locks FROM {namespace}")).await?;
     let reader = backend.connect(&url, &namespace).await?;
@@ -119,7 +119,7 @@ pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySq
     let namespace = fresh();
     let store = MySqlStore::connect(&url, &options(&namespace, Schema::Create)).await?;
     let client = Client::new(Arc::new(store));
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     let settings = if backend.name() == "mysql" { "super_read_only" } else { "read_only" };
     for setting in ["read_only", settings] {
         sqlx::raw_sql(AssertSqlSafe(format!("SET GLOBAL {setting} = 1"))).execute(&admin).await?;
@@ -140,7 +140,7 @@ pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySq
         assert!(client.get(&taken.name).await?.is_some(), "existing records can be read");
     }
     run("SET GLOBAL read_only = 0").await?;
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     Ok(())
 }
 
@@ -188,7 +188,7 @@ pub(super) async fn a_server_is_reached_over_its_socket_and_over_ipv6(
         format!("[::1]:{}/{database}", tunnel.port()),
     ] {
         let client = backend.connect(&format!("{login}@{location}"), &namespace).await?;
-        client.take(&name(&location), LONG).await?;
+        client.acquire_free(&name(&location), LONG).await?;
     }
     backend.clean(&namespace).await?;
     Ok(())

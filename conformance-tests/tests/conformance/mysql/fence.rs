@@ -43,7 +43,7 @@ pub(super) async fn the_write_of_an_overtaken_holder_does_not_take_place(
             ))
             .await?;
         let job = name("daily-report");
-        let taken = client.take(&job, Duration::from_millis(500)).await?;
+        let taken = client.acquire_free(&job, Duration::from_millis(500)).await?;
 
         let mut blocking = backend.admin().begin().await?;
         let block = format!("UPDATE {namespace}_report SET runs = runs WHERE id = 1");

@@ -44,7 +44,7 @@ async fn answers(client: &Client) -> CaseResult {
     held(client.acquire(&job, LeaseId::new(), ttl).await?);
     extended(client.renew(&job, lease, ttl).await?);
     assert_eq!(client.renew(&job, LeaseId::new(), ttl).await?, RenewOutcome::Lost);
-    let other = client.take(&name("other"), ttl).await?.lease;
+    let other = client.acquire_free(&name("other"), ttl).await?.lease;
     let batch = [(&job, lease), (&name("other"), other), (&job, LeaseId::new())];
     let batch = batch.map(|(name, lease)| RenewOptions::new(name.clone(), lease, ttl));
     let renewed = client.store().renew(&batch).await?;
@@ -60,7 +60,7 @@ async fn answers(client: &Client) -> CaseResult {
     assert_eq!(client.enable(&job).await?, EnableOutcome::AlreadyEnabled);
     assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
     assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::NotHeld);
-    client.take(&job, ttl).await?;
+    client.acquire_free(&job, ttl).await?;
     Ok(())
 }
 

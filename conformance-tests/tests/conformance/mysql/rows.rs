@@ -19,11 +19,11 @@ use super::{MySql, options};
 pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
     let client = backend.connect(backend.url(), &namespace).await?;
-    let sound = client.take(&name("sound"), LONG).await?;
+    let sound = client.acquire_free(&name("sound"), LONG).await?;
     let damages = ["token = -7", "holder = 'no JSON'", "holder = NULL", "lease = 'x'"];
     for (number, damage) in damages.into_iter().enumerate() {
         let job = name(&format!("job {number}"));
-        let taken = client.take(&job, LONG).await?;
+        let taken = client.acquire_free(&job, LONG).await?;
         backend
             .execute(format!("UPDATE {namespace}_locks SET {damage} WHERE name = '{job}'"))
             .await?;
@@ -47,7 +47,7 @@ pub(super) async fn a_wait_revives_no_lease(backend: Arc<MySql>) -> CaseResult {
     for releases in [false, true] {
         let namespace = fresh();
         let client = backend.connect(backend.url(), &namespace).await?;
-        let taken = client.take(&job, Duration::from_millis(1500)).await?;
+        let taken = client.acquire_free(&job, Duration::from_millis(1500)).await?;
         let mut transaction = backend.admin().begin().await?;
         let lock = format!("SELECT 1 FROM {namespace}_locks WHERE name = 'job' FOR UPDATE");
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
@@ -106,7 +106,7 @@ pub(super) async fn settings_of_the_session_do_no_harm(backend: Arc<MySql>) -> C
         );
         assert_eq!(client.release(&job, lease).await?, ReleaseOutcome::Released);
         client.enable(&job).await?;
-        let next = client.take(&job, LONG).await?;
+        let next = client.acquire_free(&job, LONG).await?;
         assert!(next.token > first.token, "{setting}");
         backend.clean(&namespace).await?;
     }
@@ -118,7 +118,7 @@ pub(super) async fn batches_in_opposite_orders_do_not_fail(backend: Arc<MySql>) 
     let client = backend.connect(backend.url(), &namespace).await?;
     let mut batch = Vec::new();
     for number in 0..60 {
-        let taken = client.take(&name(&format!("job {number}")), LONG).await?;
+        let taken = client.acquire_free(&name(&format!("job {number}")), LONG).await?;
         batch.push(RenewOptions::new(taken.name, taken.lease, LONG));
     }
     // An operator's own statement locks the rows in the other order, so that some statements are

@@ -36,11 +36,11 @@ pub(super) async fn a_table_without_a_version_is_of_the_first_schema(
     backend.execute(format!("ALTER TABLE {named}")).await?;
     assert_eq!(comment(&backend, &namespace).await?, "leasehold schema 1");
     let client = backend.connect(backend.url(), &namespace).await?;
-    client.take(&name("job"), LONG).await?;
+    client.acquire_free(&name("job"), LONG).await?;
     backend.clean(&namespace).await?;
     let client = backend.connect(backend.url(), &namespace).await?;
     assert_eq!(comment(&backend, &namespace).await?, "leasehold schema 1");
-    client.take(&name("job"), LONG).await?;
+    client.acquire_free(&name("job"), LONG).await?;
     backend.clean(&namespace).await?;
     Ok(())
 }

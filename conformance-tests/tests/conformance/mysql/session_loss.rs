@@ -68,8 +68,8 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<MySql>) 
     // The watch is read once, and then left in the middle of a read or of a pause.
     for pause in [1, 160, 190, 230] {
         _ = timeout(Duration::from_millis(pause), unread.next()).await;
-        let taken = client.take(&name("job"), LONG).await?;
-        client.give_back(&taken).await?;
+        let taken = client.acquire_free(&name("job"), LONG).await?;
+        client.release_held(&taken).await?;
     }
     for number in 0..500 {
         let job = name(&format!("job {number}"));
@@ -93,7 +93,7 @@ pub(super) async fn a_closed_pool_ends_the_watch(backend: Arc<MySql>) -> CaseRes
     let pool = store.pool().clone();
     let client = Client::new(Arc::new(store));
     let mut hints = client.watch().await?;
-    client.take(&name("job"), LONG).await?;
+    client.acquire_free(&name("job"), LONG).await?;
     timeout(LIMIT, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
     let end = async { while hints.next().await.is_some() {} };
     timeout(LIMIT, end).await.map_err(|_| Failure::new("the watch continues"))?;

@@ -59,7 +59,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
             }
         }))
         .await?;
-        let taken = client.take(&name(&format!("job {}", leases.len())), LONG).await?;
+        let taken = client.acquire_free(&name(&format!("job {}", leases.len())), LONG).await?;
         client.renew(&taken.name, taken.lease, LONG).await?;
         leases.push(taken);
     }
@@ -83,7 +83,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
             store.release(&taken.name, lease).await?;
         }
         // While the name is held, a connection can announce its release.
-        client.take(&taken.name, LONG).await?;
+        client.acquire_free(&taken.name, LONG).await?;
     }
     // The connections for user-level locks also move to the new primary.
     let at_the_old_one = async || -> CaseResult<i64> {

@@ -80,9 +80,9 @@ pub(super) async fn a_lock_is_had_over_tls(backend: Arc<MySql>) -> CaseResult {
     ] {
         let store = MySqlStore::connect(&url, &options(&fresh(), Schema::Create)).await?;
         let client = Client::new(Arc::new(store.clone()));
-        let taken = client.take(&name("job"), LONG).await?;
+        let taken = client.acquire_free(&name("job"), LONG).await?;
         extended(client.renew(&taken.name, taken.lease, LONG).await?);
-        client.give_back(&taken).await?;
+        client.release_held(&taken).await?;
         assert!(!cipher(&store).await?.is_empty(), "{url}");
     }
     // The server refuses a connection that is not encrypted.

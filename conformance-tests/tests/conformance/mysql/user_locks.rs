@@ -42,7 +42,7 @@ pub(super) async fn without_a_bell_nobody_asks_all_the_time(backend: Arc<MySql>)
     let pair = Pair::open(&backend).await?;
     let job = name("job");
     // The holder has ended, and its user-level lock with it.
-    pair.holder.take(&job, LONG).await?;
+    pair.holder.acquire_free(&job, LONG).await?;
     let Pair { namespace, url, holder, waiter } = pair;
     drop(holder);
     sleep(SETTLED).await;
@@ -58,7 +58,7 @@ pub(super) async fn without_a_bell_nobody_asks_all_the_time(backend: Arc<MySql>)
 pub(super) async fn a_waiter_whom_a_bell_will_wake_asks_rarely(backend: Arc<MySql>) -> CaseResult {
     let pair = Pair::open(&backend).await?;
     let job = name("job");
-    let taken = pair.holder.take(&job, LONG).await?;
+    let taken = pair.holder.acquire_free(&job, LONG).await?;
     let watching = Watching::begin(&pair.waiter, &job).await?;
     // The first wait for the user-level lock is short.
     sleep(SETTLED * 3).await;
@@ -66,7 +66,7 @@ pub(super) async fn a_waiter_whom_a_bell_will_wake_asks_rarely(backend: Arc<MySq
     // In six seconds the waiter reads up to four times, with a ping each, and waits twice for the
     // user-level lock. The holder's maintenance adds some commands.
     assert!(rate < 2.5, "{rate} commands a second");
-    pair.holder.give_back(&taken).await?;
+    pair.holder.release_held(&taken).await?;
     watching.since(Instant::now()).await?;
     backend.clean(&pair.namespace).await?;
     Ok(())
@@ -130,7 +130,7 @@ pub(super) async fn connections_for_bells_are_few_and_go_away(backend: Arc<MySql
     let mut holders = Vec::new();
     for number in 0..8 {
         let holder = backend.connect(backend.url(), &pair.namespace).await?;
-        holder.take(&name(&format!("job {number}")), LONG).await?;
+        holder.acquire_free(&name(&format!("job {number}")), LONG).await?;
         holders.push(holder);
     }
     let mut hints = pair.waiter.watch().await?;

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use leasehold::Schema;
 use leasehold::mysql::MySqlStore;
 use leasehold_conformance::expect::held;
-use leasehold_conformance::{CaseResult, Client, Failure, Taken, spawn};
+use leasehold_conformance::{CaseResult, Client, Failure, HeldLease, spawn};
 use leasehold_core::{Hint, HintStream, LeaseId, LockName, Namespace};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::oneshot;
@@ -69,9 +69,9 @@ impl Pair {
         let mut times = Vec::new();
         for round in 0..rounds {
             let job = name(&format!("job {round} {:x}", fastrand::u32(..)));
-            let taken = self.holder.take(&job, LONG).await?;
+            let taken = self.holder.acquire_free(&job, LONG).await?;
             let watching = Watching::begin(&self.waiter, &job).await?;
-            self.holder.give_back(&taken).await?;
+            self.holder.release_held(&taken).await?;
             times.push(watching.since(Instant::now()).await?);
         }
         Ok(times)
@@ -90,7 +90,10 @@ impl Pair {
 
     async fn user_lock_wakes(&self, backend: &MySql, release: Release) -> CaseResult<bool> {
         let (first, second) = (fresh_name(), fresh_name());
-        let held = [self.holder.take(&first, LONG).await?, self.holder.take(&second, LONG).await?];
+        let held = [
+            self.holder.acquire_free(&first, LONG).await?,
+            self.holder.acquire_free(&second, LONG).await?,
+        ];
         let (ready, is_ready) = oneshot::channel();
         let (stops, stopped) = oneshot::channel();
         // The waiter is another user than the holder, and may also wait for its user-level lock.
@@ -120,11 +123,11 @@ impl Pair {
             let [first, second] = held;
             is_ready.await.map_err(|_| Failure::new("the waiter cannot wait"))?;
             self.until_waiting(backend).await?;
-            self.holder.give_back(&first).await?;
+            self.holder.release_held(&first).await?;
             stopped.await.map_err(|_| Failure::new("the waiter is never woken"))?;
             self.until_waiting(backend).await?;
             match release {
-                Release::AtOnce => self.holder.give_back(&second).await?,
+                Release::AtOnce => self.holder.release_held(&second).await?,
                 Release::AfterAWait => self.release_after_a_wait(backend, second).await?,
             }
             CaseResult::Ok(Instant::now())
@@ -142,13 +145,13 @@ impl Pair {
 
     /// Releases the name while its row is locked, so that the release waits and the lease does not
     /// end before that. A waiter that is woken too early finds nothing, and is not woken again.
-    async fn release_after_a_wait(&self, backend: &MySql, taken: Taken) -> CaseResult {
+    async fn release_after_a_wait(&self, backend: &MySql, taken: HeldLease) -> CaseResult {
         let mut transaction = backend.admin().begin().await?;
         let (namespace, job) = (&self.namespace, &taken.name);
         let lock = format!("SELECT 1 FROM {namespace}_locks WHERE name = '{job}' FOR UPDATE");
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
         let holder = self.holder.clone();
-        let releasing = spawn(async move { holder.give_back(&taken).await });
+        let releasing = spawn(async move { holder.release_held(&taken).await });
         sleep(Duration::from_millis(300)).await;
         transaction.rollback().await?;
         releasing.join().await
@@ -250,7 +253,7 @@ impl MySql {
         let mut owners = Vec::new();
         let watching = pair.waiter.watch().await?;
         let job = name("owner");
-        let taken = pair.holder.take(&job, LONG).await?;
+        let taken = pair.holder.acquire_free(&job, LONG).await?;
         let waiting = Watching::begin(&pair.waiter, &job).await?;
         for (_, doing) in self.sessions(&pair.namespace).await? {
             let user_lock = doing.split('\'').find(|part| part.ends_with(&holder));
@@ -261,7 +264,7 @@ impl MySql {
                 owners.extend(owner);
             }
         }
-        pair.holder.give_back(&taken).await?;
+        pair.holder.release_held(&taken).await?;
         drop((waiting, watching));
         Ok(owners)
     }

@@ -15,7 +15,7 @@ async fn assert_serves(backend: &Postgres, url: &str, shown: &str) -> CaseResult
     let namespace = fresh();
     let client = backend.connect(url, &namespace).await?;
     assert!(client.store().label().contains(shown), "{}", client.store().label());
-    client.give_back(&client.take(&name("job"), LONG).await?).await?;
+    client.release_held(&client.acquire_free(&name("job"), LONG).await?).await?;
     backend.clean(&namespace).await?;
     Ok(())
 }

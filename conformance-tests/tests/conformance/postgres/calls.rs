@@ -69,7 +69,7 @@ pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
         } else {
             backend.on_pool(&namespace, 20, "").await?.1
         };
-        let taken = client.take(&name("held"), LONG).await?;
+        let taken = client.acquire_free(&name("held"), LONG).await?;
         let mut transaction = backend.admin().begin().await?;
         let lock = format!("LOCK TABLE {namespace}_locks IN ACCESS EXCLUSIVE MODE");
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;

@@ -61,7 +61,7 @@ pub(super) async fn a_user_who_may_not_create_is_told_so(backend: Arc<Postgres>)
 pub(super) async fn a_user_who_may_only_read_is_told_so(backend: Arc<Postgres>) -> CaseResult {
     let namespace = fresh();
     let full = backend.connect(backend.url(), &namespace).await?;
-    full.take(&name("job"), LONG).await?;
+    full.acquire_free(&name("job"), LONG).await?;
     let url = backend.user_of_table(&namespace).await?;
     backend.execute(format!("REVOKE INSERT, UPDATE ON {namespace}_locks FROM {namespace}")).await?;
     let reader = backend.connect(&url, &namespace).await?;
@@ -146,7 +146,7 @@ pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<Postgres>) -> Cas
             sound(&namespace)?
         ))
         .await?;
-    backend.connect(backend.url(), &namespace).await?.take(&name("job"), LONG).await?;
+    backend.connect(backend.url(), &namespace).await?.acquire_free(&name("job"), LONG).await?;
     backend.clean(&namespace).await?;
     Ok(())
 }
@@ -177,8 +177,8 @@ pub(super) async fn the_search_path_says_where_the_table_is(backend: Arc<Postgre
         backend.connect(&url, &namespace).await?,
         backend.connect(backend.url(), &namespace).await?,
     );
-    there.take(&name("job"), LONG).await?;
-    here.take(&name("job"), LONG).await?;
+    there.acquire_free(&name("job"), LONG).await?;
+    here.acquire_free(&name("job"), LONG).await?;
     backend.execute(format!("DROP SCHEMA {schema} CASCADE")).await?;
     backend.clean(&namespace).await?;
     Ok(())

@@ -13,7 +13,7 @@ pub(super) async fn a_damaged_row_hides_no_other_name(backend: Arc<Postgres>) ->
     let namespace = fresh();
     let client = backend.connect(backend.url(), &namespace).await?;
     for job in ["a", "b", "c", "d"] {
-        client.take(&name(job), LONG).await?;
+        client.acquire_free(&name(job), LONG).await?;
     }
     backend
         .execute(format!(
@@ -46,7 +46,7 @@ pub(super) async fn a_damaged_row_is_not_pruned(backend: Arc<Postgres>) -> CaseR
     let namespace = fresh();
     let client = backend.connect(backend.url(), &namespace).await?;
     for job in ["a", "b", "c"] {
-        client.give_back(&client.take(&name(job), LONG).await?).await?;
+        client.release_held(&client.acquire_free(&name(job), LONG).await?).await?;
     }
     let damage = format!("UPDATE {namespace}_locks SET holder = 'no JSON' WHERE name = 'a'");
     backend.execute(damage).await?;

@@ -67,21 +67,21 @@ pub(super) async fn tokens_grow_though_a_failover_lost_the_last_grant(
     let pair = Pair::start().await?;
     let (namespace, job) = (fresh(), name("job"));
     let primary = backend.connect(&pair.primary.1, &namespace).await?;
-    let first = primary.take(&job, LONG).await?;
+    let first = primary.acquire_free(&job, LONG).await?;
     pair.caught_up().await?;
     // From here on nothing reaches the standby.
     pair.on_standby("ALTER SYSTEM SET primary_conninfo = ''").await?;
     pair.on_standby("SELECT pg_reload_conf()").await?;
     let no_receiver = "SELECT 1 / (count(*) = 0)::int FROM pg_stat_wal_receiver";
     until_ready(|| pair.on_standby(no_receiver)).await?;
-    primary.give_back(&first).await?;
-    let last = primary.take(&job, LONG).await?;
+    primary.release_held(&first).await?;
+    let last = primary.acquire_free(&job, LONG).await?;
     pair.primary.0.stop().await?;
     pair.on_standby("SELECT pg_promote()").await?;
     let standby = backend.connect(&pair.standby.1, &namespace).await?;
     // The last grant is lost, and its holder learns that. The earlier lease is in force again.
     lost(standby.renew(&job, last.lease, LONG).await?);
-    standby.give_back(&first).await?;
+    standby.release_held(&first).await?;
     let next = granted(standby.acquire(&job, LeaseId::new(), Duration::from_secs(5)).await?);
     assert!(next.token > last.token, "{next:?} after {last:?}");
     Ok(())
@@ -92,7 +92,7 @@ pub(super) async fn a_standby_is_told_from_a_primary(backend: Arc<Postgres>) -> 
     let pair = Pair::start().await?;
     let namespace = fresh();
     let primary = backend.connect(&pair.primary.1, &namespace).await?;
-    primary.take(&name("job"), LONG).await?;
+    primary.acquire_free(&name("job"), LONG).await?;
     pair.caught_up().await?;
     for schema in [Schema::Create, Schema::Require] {
         let opened = PostgresStore::connect(&pair.standby.1, &options(&namespace, schema)).await;

@@ -50,7 +50,7 @@ pub(super) async fn heartbeats_use_the_pool_while_their_own_connection_does_not_
         let session = async || -> CaseResult<i32> {
             Ok(sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&pool).await?)
         };
-        let taken = client.take(&name("job"), LONG).await?;
+        let taken = client.acquire_free(&name("job"), LONG).await?;
         let before = session().await?;
         // The first renewals notice it at the same time.
         let renewals = (0..3).map(|_| {
@@ -78,7 +78,7 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
     let namespace = fresh();
     let (pool, client) = backend.on_pool(&namespace, 1, "").await?;
     let job = name("job");
-    let taken = client.take(&job, LONG).await?;
+    let taken = client.acquire_free(&job, LONG).await?;
     // This acts like a long statement.
     let busy = pool.acquire().await?;
     let beats = async {
@@ -102,7 +102,7 @@ pub(super) async fn heartbeats_survive_the_runtime_that_opened_their_connection(
     let namespace = fresh();
     let client = backend.connect(&backend.named_url(&namespace), &namespace).await?;
     let job = name("job");
-    let taken = client.take(&job, LONG).await?;
+    let taken = client.acquire_free(&job, LONG).await?;
     // One runtime has ended, and the other one is not driven.
     for keep in [false, true] {
         let elsewhere = std::thread::spawn({

@@ -16,7 +16,7 @@ use super::{Postgres, options, pool, start};
 /// Asserts that release, disable and enable work.
 async fn assert_changes(client: &Client) -> CaseResult {
     let job = name("job");
-    let (taken, store) = (client.take(&job, LONG).await?, client.store());
+    let (taken, store) = (client.acquire_free(&job, LONG).await?, client.store());
     assert_eq!(store.release(&job, taken.lease).await?, ReleaseOutcome::Released);
     assert_eq!(client.lease_of(&job).await?, None);
     assert_eq!(client.disable(&job, "upkeep").await?, DisableOutcome::Disabled);
@@ -91,7 +91,7 @@ pub(super) async fn the_listener_uses_the_password_of_the_pool(
     let hinted = async |hints: &mut leasehold_core::HintStream| {
         let wait = async {
             loop {
-                operator.give_back(&operator.take(&job, LONG).await?).await?;
+                operator.release_held(&operator.acquire_free(&job, LONG).await?).await?;
                 if hints.next().await == Some(Hint::Name(job.clone())) {
                     return Ok::<_, Failure>(());
                 }

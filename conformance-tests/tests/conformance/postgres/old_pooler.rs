@@ -63,7 +63,7 @@ pub(super) async fn a_pooler_that_refuses_settings_of_the_session_serves(
     });
     let store = PostgresStore::connect(&url, &options(&namespace, Schema::Create)).await?;
     let client = Client::new(Arc::new(store));
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     let known = refused.load(Ordering::Relaxed);
     assert!(known > 0, "the pooler is asked");
     // From then on the store does not send the settings.

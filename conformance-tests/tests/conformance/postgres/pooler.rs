@@ -119,9 +119,9 @@ pub(super) async fn a_pooler_of_transactions_serves(backend: Arc<Postgres>) -> C
         async move {
             for round in 0..10 {
                 let job = name(&format!("job {}", (contender + round) % 5));
-                let taken = client.take_when_free(&job, LONG).await?;
+                let taken = client.acquire_when_free(&job, LONG).await?;
                 extended(client.renew(&job, taken.lease, LONG).await?);
-                client.give_back(&taken).await?;
+                client.release_held(&taken).await?;
             }
             Ok(())
         }
@@ -225,7 +225,7 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
     let (holder, store) = (pooled.client(&namespace).await?, pooled.open(&namespace).await?);
     let mut leases = Vec::new();
     for job in 0..WAITERS {
-        leases.push(holder.take(&name(&format!("job {job}")), LONG * 5).await?);
+        leases.push(holder.acquire_free(&name(&format!("job {job}")), LONG * 5).await?);
     }
     // Without hints, waiters retry after a hundred seconds.
     let client = leasehold_core::Client::new(store.clone())?;
@@ -247,7 +247,7 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
     polled(&pooled, 4).await?;
     assert_eq!(acquires().await?, before, "waiters retry although nothing has changed");
     // The hint about a change has the name, and only waiters for that name get it.
-    holder.give_back(&leases[7]).await?;
+    holder.release_held(&leases[7]).await?;
     let mut waiting = waiting;
     let token = waiting.remove(7).join().await?;
     assert!(token > leases[7].token);
@@ -281,7 +281,7 @@ pub(super) async fn queries_of_a_pooled_watch_do_not_fill_the_server(
     let client = Client::new(Arc::new(store.clone()));
     let job = name("job");
     let _hints = store.watch().await?;
-    client.take(&job, LONG).await?;
+    client.acquire_free(&job, LONG).await?;
     polled(&pooled, 1).await?;
     let mut transaction = pooled.admin.begin().await?;
     let lock = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", store.table());
@@ -345,9 +345,9 @@ pub(super) async fn a_pooler_of_sessions_passes_notifications(
         Err(failure) => Err(failure.to_string()),
     })
     .await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     held(client.acquire(&name("job"), LeaseId::new(), LONG).await?);
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     let hinted = async { while hints.next().await != Some(Hint::Name(name("job"))) {} };
     timeout(LONG / 2, hinted).await.map_err(|_| Failure::new("the release causes no hint"))?;
     Ok(())

@@ -22,7 +22,7 @@ async fn opened(backend: &Postgres) -> CaseResult<(Namespace, Client)> {
 
 pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
-    let sound = client.take(&name("sound"), LONG).await?;
+    let sound = client.acquire_free(&name("sound"), LONG).await?;
     for (number, damage) in [
         "token = 0",
         "token = -7",
@@ -41,7 +41,7 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>
     .enumerate()
     {
         let job = name(&format!("job {number}"));
-        let taken = client.take(&job, LONG).await?;
+        let taken = client.acquire_free(&job, LONG).await?;
         let update = format!("UPDATE {namespace}_locks SET {damage} WHERE name = '{job}'");
         backend.execute(update.clone()).await?;
         let reported = client.store().get(&job).await?.and_then(|record| record.corrupt);
@@ -65,7 +65,7 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>
             assert!(matches!(renewed[0], RenewOutcome::Unknown { .. }), "{damage}: {renewed:?}");
         }
         backend.execute(format!("DELETE FROM {namespace}_locks WHERE name = '{job}'")).await?;
-        client.take(&job, LONG).await?;
+        client.acquire_free(&job, LONG).await?;
     }
     backend.clean(&namespace).await?;
     Ok(())
@@ -99,12 +99,12 @@ pub(super) async fn a_wait_that_is_rolled_back_revives_no_lease(
     let job = name("job");
     for commit in [false, true] {
         let (namespace, client) = opened(&backend).await?;
-        let taken = client.take(&job, Duration::from_millis(1500)).await?;
+        let taken = client.acquire_free(&job, Duration::from_millis(1500)).await?;
         let locked = lock_past_the_end(&backend, &namespace, commit).await?;
         let renewed = client.renew(&job, taken.lease, LONG).await?;
         locked.join().await?;
         assert_eq!(renewed, RenewOutcome::Lost, "it was in force only when the wait began");
-        let taken = client.take(&job, Duration::from_millis(1500)).await?;
+        let taken = client.acquire_free(&job, Duration::from_millis(1500)).await?;
         let locked = lock_past_the_end(&backend, &namespace, commit).await?;
         let released = client.release(&job, taken.lease).await?;
         locked.join().await?;
@@ -117,9 +117,9 @@ pub(super) async fn a_wait_that_is_rolled_back_revives_no_lease(
 pub(super) async fn a_grant_counts_from_when_it_was_made(backend: Arc<Postgres>) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
     let job = name("job");
-    client.give_back(&client.take(&job, LONG).await?).await?;
+    client.release_held(&client.acquire_free(&job, LONG).await?).await?;
     let locked = lock_past_the_end(&backend, &namespace, false).await?;
-    let taken = client.take(&job, LONG).await?;
+    let taken = client.acquire_free(&job, LONG).await?;
     let waited_until = locked.join().await?;
     // If the lease counted from the request, the wait would be subtracted from the remaining time.
     let lease = client.lease_of(&job).await?.expect("the lease is in force");
@@ -136,7 +136,7 @@ pub(super) async fn batches_in_opposite_orders_do_not_wait_for_each_other(
     let (namespace, client) = opened(&backend).await?;
     let mut batch = Vec::new();
     for number in 0..60 {
-        let taken = client.take(&name(&format!("job {number}")), LONG).await?;
+        let taken = client.acquire_free(&name(&format!("job {number}")), LONG).await?;
         batch.push(RenewOptions::new(taken.name, taken.lease, LONG));
     }
     race((0..8).map(|turn| {
@@ -169,9 +169,9 @@ pub(super) async fn other_isolation_levels_do_no_harm(backend: Arc<Postgres>) ->
             let client = clients[contender % 2].clone();
             async move {
                 for _ in 0..4 {
-                    let taken = client.take_when_free(&name("job"), LONG).await?;
+                    let taken = client.acquire_when_free(&name("job"), LONG).await?;
                     extended(client.renew(&taken.name, taken.lease, LONG).await?);
-                    client.give_back(&taken).await?;
+                    client.release_held(&taken).await?;
                 }
                 Ok(())
             }
@@ -187,7 +187,7 @@ pub(super) async fn a_name_that_is_held_is_asked_for_without_a_write(
 ) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
     let job = name("job");
-    client.take(&job, LONG).await?;
+    client.acquire_free(&job, LONG).await?;
     let query = format!("SELECT xmin::text, xmax::text, ctid::text FROM {namespace}_locks");
     let version = || async {
         let row = sqlx::query(AssertSqlSafe(query.clone())).fetch_one(backend.admin()).await?;
@@ -217,7 +217,7 @@ pub(super) async fn a_lease_told_to_end_is_so_even_if_the_clock_goes_back(
 ) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
     let job = name("job");
-    let taken = client.take(&job, Duration::from_millis(300)).await?;
+    let taken = client.acquire_free(&job, Duration::from_millis(300)).await?;
     sleep(Duration::from_millis(600)).await;
     client.disable(&job, "upkeep").await?;
     // This is how the record looks after the clock was set back.
@@ -231,9 +231,9 @@ pub(super) async fn a_lease_told_to_end_is_so_even_if_the_clock_goes_back(
 
 pub(super) async fn tokens_grow_though_the_clock_went_back(backend: Arc<Postgres>) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
-    client.give_back(&client.take(&name("job"), LONG).await?).await?;
+    client.release_held(&client.acquire_free(&name("job"), LONG).await?).await?;
     backend.execute(format!("UPDATE {namespace}_locks SET token = 7000000000000000")).await?;
-    assert_eq!(client.take(&name("job"), LONG).await?.token.get(), 7_000_000_000_000_001);
+    assert_eq!(client.acquire_free(&name("job"), LONG).await?.token.get(), 7_000_000_000_000_001);
     backend.clean(&namespace).await?;
     Ok(())
 }
@@ -241,7 +241,7 @@ pub(super) async fn tokens_grow_though_the_clock_went_back(backend: Arc<Postgres
 pub(super) async fn a_disable_in_the_same_instant_wins(backend: Arc<Postgres>) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
     let job = name("job");
-    client.give_back(&client.take(&job, LONG).await?).await?;
+    client.release_held(&client.acquire_free(&job, LONG).await?).await?;
     let mut transaction = backend.admin().begin().await?;
     let disable = format!("UPDATE {namespace}_locks SET disabled_reason = 'x', disabled_at = 1");
     transaction.execute(sqlx::raw_sql(AssertSqlSafe(disable))).await?;
@@ -279,12 +279,12 @@ pub(super) async fn a_missing_table_is_reported_and_its_return_noticed(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     backend.execute(format!("DROP TABLE {namespace}_locks")).await?;
     let error = client.renew(&taken.name, taken.lease, LONG).await.expect_err("no table");
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
     backend.execute(PostgresStore::schema(&namespace)?).await?;
-    let again = client.take(&name("job"), LONG).await?;
+    let again = client.acquire_free(&name("job"), LONG).await?;
     assert!(again.token > taken.token);
     backend.clean(&namespace).await?;
     Ok(())

@@ -91,7 +91,7 @@ pub(super) async fn tables_say_which_version_of_the_schema_they_have(
     );
     backend.execute(unversioned).await?;
     let client = backend.connect(backend.url(), &namespace).await?;
-    client.give_back(&client.take(&name("job"), LONG).await?).await?;
+    client.release_held(&client.acquire_free(&name("job"), LONG).await?).await?;
     assert_eq!(comments(&backend, &namespace).await?, [None, None]);
     // The printed statements add the version.
     backend.execute(PostgresStore::schema(&namespace)?).await?;

@@ -51,7 +51,7 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres
     let namespace = fresh();
     let client = backend.connect(backend.url(), &namespace).await?;
     let mut unread = client.watch().await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     // This is more than a stream keeps, and more than a socket buffers.
     for _ in 0..4 {
         backend
@@ -61,7 +61,7 @@ pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres
             ))
             .await?;
     }
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     let hinted = async { while unread.next().await != Some(leasehold_core::Hint::Anything) {} };
     timeout(LIMIT, hinted)
         .await

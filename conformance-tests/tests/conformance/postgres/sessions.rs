@@ -32,7 +32,7 @@ pub(super) async fn sessions_that_end_while_idle_cost_no_call(
             until_ready(|| backend.on_pool(&namespace, 3, ends)).await?.1
         };
         let job = name("job");
-        let taken = client.take(&job, LONG).await?;
+        let taken = client.acquire_free(&job, LONG).await?;
         for _ in 0..2 {
             race((0..3).map(|_| {
                 let client = client.clone();
@@ -72,7 +72,7 @@ pub(super) async fn connections_are_few_and_given_back(backend: Arc<Postgres>) -
         let store = PostgresStore::connect(&backend.named_url(&namespace), &options).await?;
         let client = Client::new(Arc::new(store));
         let _hints = client.watch().await?;
-        let taken = client.take(&name("job"), LONG).await?;
+        let taken = client.acquire_free(&name("job"), LONG).await?;
         // Calls one after the other need no second connection.
         for _ in 0..20 {
             client.get(&taken.name).await?;

@@ -51,7 +51,7 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
             }
         }))
         .await?;
-        let taken = client.take(&name(&format!("job {}", leases.len())), LONG).await?;
+        let taken = client.acquire_free(&name(&format!("job {}", leases.len())), LONG).await?;
         client.renew(&taken.name, taken.lease, LONG).await?;
         leases.push(taken);
     }

@@ -93,9 +93,9 @@ async fn use_lock(url: &str) -> CaseResult<bool> {
     // machine.
     let releases = async {
         loop {
-            let taken = client.take(&job, LONG).await?;
+            let taken = client.acquire_free(&job, LONG).await?;
             extended(client.renew(&job, taken.lease, LONG).await?);
-            client.give_back(&taken).await?;
+            client.release_held(&taken).await?;
             sleep(Duration::from_millis(200)).await;
         }
     };

@@ -52,7 +52,7 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
     names.extend(["{a}", "{a}b", "a{a}}", "{}"].map(name));
     let (mut batch, mut slots) = (Vec::new(), BTreeSet::new());
     for name in &names {
-        let taken = client.take(name, LONG).await?;
+        let taken = client.acquire_free(name, LONG).await?;
         batch.push(RenewOptions::new(name.clone(), taken.lease, LONG));
     }
     slots.extend(slots_of(&nodes, &namespace, &names[..20]).await?);
@@ -125,7 +125,7 @@ pub(super) async fn a_slot_that_moves_is_followed(backend: Arc<Redis>) -> CaseRe
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let client = open(&url(&nodes, &PORTS[..3]), &namespace).await?;
     let (here, there) = (name("{slot} here"), name("{slot} there"));
-    let taken = client.take(&here, LONG).await?;
+    let taken = client.acquire_free(&here, LONG).await?;
     let slot = slot_of(&nodes, &namespace, here.as_str()).await?;
     let all = primaries(&nodes, 7001, slot).await?;
     let (from, from_id, _) = all.iter().find(|(_, _, has)| *has).expect("a node has the slot");
@@ -150,8 +150,8 @@ pub(super) async fn a_slot_that_moves_is_followed(backend: Arc<Redis>) -> CaseRe
     let again = granted(client.store().acquire(&there, &options).await?);
     assert_eq!(again.token, other.token);
     nodes.until(7001, &["CLUSTER", "NODES"], to_id).await?;
-    client.give_back(&taken).await?;
-    assert!(client.take(&here, LONG).await?.token > taken.token);
+    client.release_held(&taken).await?;
+    assert!(client.acquire_free(&here, LONG).await?.token > taken.token);
     Ok(())
 }
 
@@ -160,9 +160,9 @@ pub(super) async fn names_of_all_shards_are_pruned(backend: Arc<Redis>) -> CaseR
     let client = open(&url(&nodes, &[7001]), &namespace).await?;
     let mut names: Vec<_> = (0..25).map(|number| name(&format!("job {number:02}"))).collect();
     for name in &names {
-        let taken = client.take(name, LONG).await?;
+        let taken = client.acquire_free(name, LONG).await?;
         if name.as_str() != "job 07" {
-            client.give_back(&taken).await?;
+            client.release_held(&taken).await?;
         }
     }
     names.remove(7);

@@ -26,7 +26,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     let names: Vec<_> = (0..30).map(|number| name(&format!("job {number:02}"))).collect();
     let mut batch = Vec::new();
     for name in &names {
-        let taken = client.take(name, LONG).await?;
+        let taken = client.acquire_free(name, LONG).await?;
         batch.push(RenewOptions::new(name.clone(), taken.lease, LONG));
     }
     let slots = slots_of(&nodes, &namespace, &names).await?;
@@ -108,8 +108,8 @@ pub(super) async fn a_store_opens_while_a_shard_hangs_or_is_gone(
     for signal in ["STOP", "KILL"] {
         nodes.signal(failing, signal).await?;
         let client = open(&url(&nodes, &PORTS), &namespace).await?;
-        let taken = client.take(&job, LONG).await?;
-        client.give_back(&taken).await?;
+        let taken = client.acquire_free(&job, LONG).await?;
+        client.release_held(&taken).await?;
     }
     Ok(())
 }
@@ -119,7 +119,7 @@ pub(super) async fn a_primary_that_hangs_is_left_once_another_is_promoted(
 ) -> CaseResult {
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let client = open(&url(&nodes, &PORTS), &namespace).await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     let slot = slot_of(&nodes, &namespace, "job").await?;
     let before = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
     let failing = primary_of(&before, slot).expect("a node has it");
@@ -153,8 +153,8 @@ pub(super) async fn a_primary_that_hangs_is_left_once_another_is_promoted(
 pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> CaseResult {
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let client = open(&url(&nodes, &PORTS), &namespace).await?;
-    let taken = client.take(&name("job"), LONG).await?;
-    let other = client.take(&name("other"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
+    let other = client.acquire_free(&name("other"), LONG).await?;
     let slot = slot_of(&nodes, &namespace, taken.name.as_str()).await?;
     let all = primaries(&nodes, 7001, slot).await?;
     let (failing, _, _) = all.iter().find(|(_, _, has)| *has).expect("a node has the slot");

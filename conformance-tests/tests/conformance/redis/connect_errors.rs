@@ -33,9 +33,9 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
         endpoint.run(&["ACL", "SETUSER", "leasehold", change]).await?;
         let client = open(&url, &namespace).await?;
         let _hints = client.watch().await?;
-        let taken = client.take(&name("job"), LONG).await?;
+        let taken = client.acquire_free(&name("job"), LONG).await?;
         client.names("").await?;
-        client.give_back(&taken).await?;
+        client.release_held(&taken).await?;
         let here = presence();
         client.store().announce(&here, LONG).await?;
         assert_eq!(client.store().instances().await?.len(), 1);
@@ -55,8 +55,8 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
             [announced, known, withdrawn].into_iter().filter_map(Result::err).collect();
         assert!(!errors.is_empty(), "{right} is not needed");
         assert!(errors.iter().all(|error| error.kind() == ErrorKind::Denied), "{errors:?}");
-        let taken = client.take(&name("job"), LONG).await?;
-        client.give_back(&taken).await?;
+        let taken = client.acquire_free(&name("job"), LONG).await?;
+        client.release_held(&taken).await?;
         endpoint.run(&["ACL", "SETUSER", "leasehold", &format!("+{right}")]).await?;
     }
     let wrong = endpoint.url_as("leasehold", "wrong");
@@ -80,9 +80,9 @@ pub(super) async fn without_the_right_to_publish_operations_succeed(
     );
     endpoint.run(&line.split_whitespace().collect::<Vec<_>>()).await?;
     let client = open(&endpoint.url_as("leasehold", "secret"), &namespace).await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     assert_eq!(client.disable(&taken.name, "upkeep").await?, DisableOutcome::Disabled);
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     assert_eq!(client.enable(&taken.name).await?, EnableOutcome::Enabled);
     // Without the permission to write, everything can still be read, and no write is done in part.
     endpoint.run(&["ACL", "SETUSER", "leasehold", "-hset"]).await?;
@@ -148,8 +148,8 @@ pub(super) async fn a_unix_socket_is_connected_to(backend: Arc<Redis>) -> CaseRe
         assert_eq!(store.label(), format!("redis+unix://{}", path.display()));
         let client = Client::new(store);
         let mut hints = client.watch().await?;
-        let taken = client.take(&name("job"), LONG).await?;
-        client.give_back(&taken).await?;
+        let taken = client.acquire_free(&name("job"), LONG).await?;
+        client.release_held(&taken).await?;
         let hint = timeout(LONG, hints.next()).await.ok().flatten();
         assert_eq!(hint, Some(Hint::Name(name("job"))));
     }
@@ -194,7 +194,7 @@ pub(super) async fn a_replica_is_refused(backend: Arc<Redis>) -> CaseResult {
     let namespace = fresh();
     nodes.start(7003, "").await?;
     let client = open(&nodes.url(7003), &namespace).await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     nodes.ask(7003, &["REPLICAOF", &nodes.host, "7001"]).await?;
     match client.store().release(&taken.name, taken.lease).await {
         Err(error) => assert!(error.is_transient(), "{error:?}"),
@@ -202,7 +202,7 @@ pub(super) async fn a_replica_is_refused(backend: Arc<Redis>) -> CaseResult {
         Ok(outcome) => assert_eq!(outcome, ReleaseOutcome::NotHeld),
     }
     nodes.ask(7003, &["REPLICAOF", "NO", "ONE"]).await?;
-    client.take(&name("other"), LONG).await?;
+    client.acquire_free(&name("other"), LONG).await?;
     Ok(())
 }
 

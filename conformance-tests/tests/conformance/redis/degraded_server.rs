@@ -21,7 +21,7 @@ pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseR
     backend.needs_containers()?;
     let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
     let client = open(endpoint.url(), &namespace).await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     endpoint.run(&["CONFIG", "SET", "maxmemory", "1"]).await?;
     let options = client.options(LeaseId::new(), LONG);
     let refused = client.store().acquire(&name("other"), &options).await.expect_err("no memory");
@@ -38,12 +38,12 @@ pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseR
         already_disabled(client.disable(name, "upkeep").await?);
     }
     not_extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     assert_eq!(client.enable(&taken.name).await?, EnableOutcome::Enabled);
     let record = client.get(&taken.name).await?.expect("the record is kept");
     assert_eq!(record.token, Some(taken.token));
     endpoint.run(&["CONFIG", "SET", "maxmemory", "0"]).await?;
-    client.take(&name("other"), LONG).await?;
+    client.acquire_free(&name("other"), LONG).await?;
     Ok(())
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn a_server_that_loads_is_waited_for(backend: Arc<Redis>) -> Ca
     let (nodes, namespace) = (Nodes::new(&backend).await?, fresh());
     nodes.start(7001, "").await?;
     let client = open(&nodes.url(7001), &namespace).await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     let fill = "for i = 1, 4000 do redis.call('SET', 'filler' .. i, i) end";
     nodes.ask(7001, &["EVAL", fill, "0"]).await?;
     nodes.ask(7001, &["SAVE"]).await?;
@@ -153,7 +153,7 @@ pub(super) async fn a_slow_server_is_asked_on_few_connections(backend: Arc<Redis
     let (endpoint, namespace) = (backend.endpoint().await?, fresh());
     let proxy = Proxy::start(endpoint.address()).await?;
     let client = open(&endpoint.url_by(&proxy.address()), &namespace).await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     // An answer takes longer than a connection may be silent.
     proxy.set(Conduct::Slow(Duration::from_millis(700)));
     let before = proxy.accepted();

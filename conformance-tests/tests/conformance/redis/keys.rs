@@ -16,7 +16,7 @@ use super::support::{LONG, fresh, name, open, presence};
 pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseResult {
     let (endpoint, namespace) = (backend.endpoint().await?, fresh());
     let client = open(endpoint.url(), &namespace).await?;
-    let good = client.take(&name("good"), LONG).await?;
+    let good = client.acquire_free(&name("good"), LONG).await?;
     let key = |name: &str| format!("{namespace}:lock:{name}");
     let reasons = ["the record of this lock is corrupt", "holds a foreign value"];
     let is_corrupt = |message: &str| reasons.iter().any(|reason| message.contains(reason));
@@ -26,7 +26,7 @@ pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseR
     let mut batch = vec![RenewOptions::new(good.name.clone(), good.lease, LONG)];
     for name in ["text", "hash", "half"].map(name) {
         let before = endpoint.run(&["DUMP", &key(name.as_str())]).await?;
-        let error = client.take(&name, LONG).await.expect_err("it is granted");
+        let error = client.acquire_free(&name, LONG).await.expect_err("it is granted");
         assert!(is_corrupt(&format!("{error:?}")), "{error:?}");
         let record = client.store().get(&name).await?.expect("a record");
         let why = record.corrupt.expect("the record is damaged");
@@ -55,11 +55,11 @@ pub(super) async fn unknown_fields_are_kept_and_later_versions_are_refused(
     let (endpoint, namespace) = (backend.endpoint().await?, fresh());
     let client = open(endpoint.url(), &namespace).await?;
     let key = format!("{namespace}:lock:job");
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     endpoint.run(&["HSET", &key, "later", "kept", "v", "1"]).await?;
     extended(client.renew(&taken.name, taken.lease, LONG).await?);
     client.disable(&taken.name, "upkeep").await?;
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     client.enable(&taken.name).await?;
     let kept =
         endpoint.run(&["HMGET", &key, "later", "v", "token", "lease", "disabled_at"]).await?;
@@ -67,10 +67,10 @@ pub(super) async fn unknown_fields_are_kept_and_later_versions_are_refused(
     let kept = <Vec<Option<String>> as redis::FromRedisValue>::from_redis_value(kept)?;
     let kept: Vec<_> = kept.iter().map(Option::as_deref).collect();
     assert_eq!(kept, [Some("kept"), Some("1"), Some(&*token), None, None]);
-    let again = client.take(&taken.name, LONG).await?;
+    let again = client.acquire_free(&taken.name, LONG).await?;
     assert!(again.token > taken.token);
     endpoint.run(&["HSET", &key, "v", "2"]).await?;
-    let error = client.take(&taken.name, LONG).await.expect_err("it is of a later version");
+    let error = client.acquire_free(&taken.name, LONG).await.expect_err("it is of a later version");
     assert!(format!("{error:?}").contains("later version"), "{error:?}");
     let listed = client.store().list_all("").await?;
     assert_eq!(listed[0].state(), LockState::Corrupt);
@@ -89,12 +89,12 @@ pub(super) async fn a_record_of_a_free_name_is_stored_compactly(backend: Arc<Red
     let key = format!("{namespace}:lock:job");
     let encoding = async || endpoint.run(&["OBJECT", "ENCODING", &key]).await;
     for disabled in [false, true] {
-        let taken = client.take(&name("job"), LONG).await?;
+        let taken = client.acquire_free(&name("job"), LONG).await?;
         assert_eq!(encoding().await?, redis::Value::BulkString(b"hashtable".to_vec()));
         if disabled {
             client.disable(&taken.name, &"because ".repeat(20)).await?;
         }
-        client.give_back(&taken).await?;
+        client.release_held(&taken).await?;
         if disabled {
             client.enable(&taken.name).await?;
         }
@@ -139,7 +139,7 @@ pub(super) async fn a_listing_scans_the_keys_once(backend: Arc<Redis>) -> CaseRe
     assert_eq!((all.len(), &by_ten), (95, &all));
     assert_eq!(in_pages, once, "a page scans again");
     // A new listing has the present names.
-    client.take(&name("a new one"), LONG).await?;
+    client.acquire_free(&name("a new one"), LONG).await?;
     assert_eq!(pages(10).await?.0.len(), 96);
     Ok(())
 }
@@ -183,10 +183,10 @@ pub(super) async fn forgotten_scripts_come_back(backend: Arc<Redis>) -> CaseResu
     backend.needs_containers()?;
     let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
     let client = open(endpoint.url(), &namespace).await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     endpoint.run(&["SCRIPT", "FLUSH"]).await?;
     extended(client.renew(&taken.name, taken.lease, LONG).await?);
     endpoint.run(&["SCRIPT", "FLUSH"]).await?;
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     Ok(())
 }

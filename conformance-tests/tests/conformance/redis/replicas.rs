@@ -39,7 +39,7 @@ pub(super) async fn a_grant_waits_for_replicas_and_heartbeats_have_their_own_con
 ) -> CaseResult {
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
     let client = open(&url, &namespace).await?;
-    let taken = client.take(&name("kept"), LONG).await?;
+    let taken = client.acquire_free(&name("kept"), LONG).await?;
     let key = format!("{namespace}:lock:kept");
     assert_eq!(nodes.ask(7002, &["EXISTS", &key]).await?, "1", "the replica has it");
     nodes.signal(7002, "STOP").await?;
@@ -118,8 +118,8 @@ pub(super) async fn connections_that_the_server_closed_are_left(backend: Arc<Red
         let opened = (0..8).map(|_| {
             let client = client.clone();
             async move {
-                let taken = client.take(&name(&LeaseId::new().to_string()), LONG).await?;
-                client.give_back(&taken).await
+                let taken = client.acquire_free(&name(&LeaseId::new().to_string()), LONG).await?;
+                client.release_held(&taken).await
             }
         });
         race(opened).await?;
@@ -134,7 +134,7 @@ pub(super) async fn connections_that_the_server_closed_are_left(backend: Arc<Red
         }
         // A renewal is not tested beforehand, but it is sent again.
         let lease = LeaseId::new();
-        let taken = client.take(&name(&lease.to_string()), LONG).await?;
+        let taken = client.acquire_free(&name(&lease.to_string()), LONG).await?;
         extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
         nodes.ask(7001, &["CLIENT", "KILL", "TYPE", "normal"]).await?;
         extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
@@ -145,7 +145,7 @@ pub(super) async fn connections_that_the_server_closed_are_left(backend: Arc<Red
 pub(super) async fn a_renewal_that_no_replica_has_is_unknown(backend: Arc<Redis>) -> CaseResult {
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
     let client = open(&url, &namespace).await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     let of = |lease| RenewOptions::new(taken.name.clone(), lease, LONG);
     let batch = [of(taken.lease), of(LeaseId::new())];
     nodes.signal(7002, "STOP").await?;

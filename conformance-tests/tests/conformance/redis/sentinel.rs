@@ -62,11 +62,11 @@ pub(super) async fn a_failover_by_sentinels_is_survived(backend: Arc<Redis>) -> 
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let client = open(&url(&nodes), &namespace).await?;
     let hints = client.watch().await?;
-    let kept = client.take(&name("kept"), LONG).await?;
+    let kept = client.acquire_free(&name("kept"), LONG).await?;
     nodes.until(7002, &["EXISTS", &format!("{namespace}:lock:kept")], "1").await?;
     // From here on nothing reaches the replica.
     nodes.ask(7002, &["REPLICAOF", "NO", "ONE"]).await?;
-    let last = client.take(&name("lost"), LONG).await?;
+    let last = client.acquire_free(&name("lost"), LONG).await?;
     nodes.signal(7001, "KILL").await?;
     let store = client.store();
     // The same client continues on its own, and the holder that lost a grant learns that.
@@ -106,7 +106,7 @@ pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) 
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let active = open(&url(&nodes), &namespace).await?;
     let idle = open(&url(&nodes), &namespace).await?;
-    let first = active.take(&name("first"), LONG).await?;
+    let first = active.acquire_free(&name("first"), LONG).await?;
     idle.get(&first.name).await?;
     let contended = name("next");
     nodes.signal(7001, "STOP").await?;
@@ -140,7 +140,7 @@ pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
     let (url, namespace) = (url(&nodes).replace("://", "://:secret@"), fresh());
     let client = open(&url, &namespace).await?;
     let hints = client.watch().await?;
-    let taken = client.take(&name("job"), LONG).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
     let key = format!("{namespace}:lock:job");
     nodes.until(7002, &[&LOGIN[..], &["EXISTS", &key]].concat(), "1").await?;
     for words in [
@@ -195,7 +195,7 @@ pub(super) async fn of_sentinels_that_disagree_the_latest_failover_counts(
         let hosts: Vec<_> = sentinels.iter().map(|port| nodes.at(*port)).collect();
         let url = format!("redis+sentinel://{}/main", hosts.join(","));
         let client = open(&url, &namespace).await?;
-        client.take(&name("job"), LONG).await?;
+        client.acquire_free(&name("job"), LONG).await?;
         let key = format!("{namespace}:lock:job");
         for port in [7001, 7002] {
             if nodes.ask(port, &["EXISTS", &key]).await? == "1" {

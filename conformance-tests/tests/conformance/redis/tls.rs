@@ -70,8 +70,8 @@ pub(super) async fn a_private_authority_is_trusted(backend: Arc<Redis>) -> CaseR
     let good = secured.url("rediss", &[("ca", "ca")]);
     let client = until_ready(|| async { open(&good, &fresh()).await }).await?;
     let _hints = client.watch().await?;
-    let taken = client.take(&name("job"), LONG).await?;
-    client.give_back(&taken).await?;
+    let taken = client.acquire_free(&name("job"), LONG).await?;
+    client.release_held(&taken).await?;
     for (url, kind, part) in [
         (secured.url("rediss", &[]), ErrorKind::Denied, "certificate"),
         (secured.url("rediss", &[("ca", "other_ca")]), ErrorKind::Denied, "certificate"),
@@ -91,7 +91,7 @@ pub(super) async fn clients_have_certificates(backend: Arc<Redis>) -> CaseResult
     let secured = Secured::start(&backend, "yes").await?;
     let good = secured.url("rediss", &[("ca", "ca"), ("cert", "cert"), ("key", "key")]);
     let client = until_ready(|| async { open(&good, &fresh()).await }).await?;
-    client.take(&name("job"), LONG).await?;
+    client.acquire_free(&name("job"), LONG).await?;
     let other =
         secured.url("rediss", &[("ca", "ca"), ("cert", "other_cert"), ("key", "other_key")]);
     for url in [secured.url("rediss", &[("ca", "ca")]), other] {

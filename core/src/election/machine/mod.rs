@@ -48,10 +48,10 @@ struct Stopping {
     never_release: bool,
 }
 
-/// The standing is the part that an instance has in an election at present.
+/// The role that an instance has in an election at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Standing {
+pub enum Role {
     /// The instance waits for the lead.
     Candidate,
     /// The instance leads, and its job runs.
@@ -91,12 +91,12 @@ impl Machine {
 
     /// Returns the part that the instance has at present.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn role(&self) -> Role {
         match self.lease.stage() {
-            Stage::Idle | Stage::Acquiring => Standing::Candidate,
-            Stage::Held => Standing::Leading,
-            Stage::Ending | Stage::Releasing => Standing::Stopping,
-            Stage::Over => Standing::Ended,
+            Stage::Idle | Stage::Acquiring => Role::Candidate,
+            Stage::Held => Role::Leading,
+            Stage::Ending | Stage::Releasing => Role::Stopping,
+            Stage::Ended => Role::Ended,
         }
     }
 

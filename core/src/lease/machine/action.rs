@@ -33,7 +33,7 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Acquire the lease. One [`Event::AcquireReplied`](super::Event::AcquireReplied) follows.
-    Acquire(AttemptId),
+    Acquire(AttemptKind),
     /// Renew the lease within this window. The renewal replaces one that was not sent yet; renewals
     /// that were sent continue. If the maximum is in progress (one more than the retries, at least
     /// three), it replaces the second oldest of them. At most one
@@ -46,7 +46,7 @@ pub enum Request {
 
 /// An attempt id selects the lease id under which a [`Request::Acquire`] is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AttemptId {
+pub enum AttemptKind {
     /// A new id. If the latest attempt may have been granted, it is released in the background.
     New,
     /// The id of the latest attempt, because that may have been granted already.

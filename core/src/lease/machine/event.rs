@@ -23,7 +23,7 @@ pub enum Event {
         /// The reply of the store.
         reply: RenewReply,
         /// This is true if another renewal was sent and has no reply yet.
-        under_way: bool,
+        in_flight: bool,
     },
     /// A [`Request::Release`](super::Request::Release) ended.
     ReleaseReplied {

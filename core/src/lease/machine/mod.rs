@@ -13,7 +13,7 @@ mod transitions;
 
 use std::time::Duration;
 
-pub use action::{Action, AttemptId, NextTick, Request};
+pub use action::{Action, AttemptKind, NextTick, Request};
 pub use event::{AcquireReply, Event, RenewReply};
 pub use state::Cooldown;
 use state::State;
@@ -64,7 +64,7 @@ pub enum Stage {
     /// The lease is being released.
     Releasing,
     /// The machine has ended.
-    Over,
+    Ended,
 }
 
 impl Machine {
@@ -120,7 +120,7 @@ impl Machine {
             State::Held { .. } => Stage::Held,
             State::Ending { .. } => Stage::Ending,
             State::Releasing { .. } => Stage::Releasing,
-            State::Over => Stage::Over,
+            State::Ended => Stage::Ended,
         }
     }
 
@@ -137,7 +137,7 @@ impl Machine {
             State::Releasing { retry_at, .. } => {
                 [*retry_at, self.leave_deadline].into_iter().flatten().min().map(NextTick::exactly)
             }
-            State::Ending { .. } | State::Over => None,
+            State::Ending { .. } | State::Ended => None,
         }
     }
 
@@ -151,8 +151,8 @@ impl Machine {
             Event::AcquireReplied { sent, reply } => {
                 self.on_acquire_reply(sent, reply, now, &mut actions);
             }
-            Event::RenewReplied { sent, reply, under_way } => {
-                self.on_renew_reply(sent, reply, under_way, now, &mut actions);
+            Event::RenewReplied { sent, reply, in_flight } => {
+                self.on_renew_reply(sent, reply, in_flight, now, &mut actions);
             }
             Event::ReleaseReplied { confirmed } => {
                 self.on_release_reply(confirmed, now, &mut actions);

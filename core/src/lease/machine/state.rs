@@ -35,7 +35,7 @@ pub(super) enum State {
         cooldown: Cooldown,
     },
     /// The machine has ended.
-    Over,
+    Ended,
 }
 
 /// The cooldown is the time that a machine waits after a lease before its next attempt.
@@ -66,7 +66,7 @@ impl State {
                 shift(lease_ends);
                 retry_at.as_mut().map(shift);
             }
-            Self::Acquiring { .. } | Self::Over => {}
+            Self::Acquiring { .. } | Self::Ended => {}
         }
         shifted
     }

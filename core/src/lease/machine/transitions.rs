@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::{AfterFailure, LeaseSchedule, LossReason, RenewalPlan, RenewalWindow};
 use super::Machine;
-use super::action::{Action, AttemptId, Request};
+use super::action::{Action, AttemptKind, Request};
 use super::event::{AcquireReply, RenewReply};
 use super::state::{Cooldown, State};
 use crate::{Grant, Moment};
@@ -24,10 +24,10 @@ impl Machine {
             State::Idle { .. } if self.maybe_granted => {
                 self.start_release(now + self.timing.ttl, Cooldown::None, now, actions);
             }
-            State::Idle { .. } => self.state = State::Over,
+            State::Idle { .. } => self.state = State::Ended,
             // Calls in progress end first, if they do so soon.
             State::Acquiring { .. } | State::Releasing { .. } => self.set_leave_deadline(now),
-            State::Held { .. } | State::Ending { .. } | State::Over => {}
+            State::Held { .. } | State::Ending { .. } | State::Ended => {}
         }
     }
 
@@ -43,7 +43,7 @@ impl Machine {
             State::Acquiring { .. } | State::Releasing { .. }
                 if leave_deadline.is_some_and(|at| now >= at) =>
             {
-                self.state = State::Over;
+                self.state = State::Ended;
             }
             State::Held { plan } if now >= plan.schedule().step_down_at() => {
                 self.lose(LossReason::Expired, actions);
@@ -63,7 +63,7 @@ impl Machine {
 
     fn start_attempt(&mut self, actions: &mut Vec<Action>) {
         let retry = self.maybe_granted;
-        let id = if retry { AttemptId::Retry } else { AttemptId::New };
+        let id = if retry { AttemptKind::Retry } else { AttemptKind::New };
         self.state = State::Acquiring { hinted: false, retry };
         // The attempt may be granted from now on, until a reply says otherwise.
         self.maybe_granted = true;
@@ -139,7 +139,7 @@ impl Machine {
         &mut self,
         sent: Moment,
         reply: RenewReply,
-        under_way: bool,
+        in_flight: bool,
         now: Moment,
         actions: &mut Vec<Action>,
     ) {
@@ -150,7 +150,7 @@ impl Machine {
                 self.lose(LossReason::Expired, actions);
             }
             RenewReply::Extended { left } => {
-                let next = plan.record_extension(sent, left, now, under_way);
+                let next = plan.record_extension(sent, left, now, in_flight);
                 if now >= plan.schedule().step_down_at() {
                     return self.lose(LossReason::Expired, actions);
                 }
@@ -162,7 +162,7 @@ impl Machine {
             RenewReply::Failed if now >= plan.schedule().step_down_at() => {
                 self.lose(LossReason::Expired, actions);
             }
-            RenewReply::Failed => match plan.record_failure(sent, now, under_way) {
+            RenewReply::Failed => match plan.record_failure(sent, now, in_flight) {
                 AfterFailure::Renew(window) => actions.push(renew(window)),
                 AfterFailure::Wait => {}
                 AfterFailure::GiveUp => self.lose(LossReason::Expired, actions),

@@ -51,7 +51,7 @@ async fn all(locks: &mongodb::Collection<Document>) -> CaseResult<Vec<Document>>
 pub(super) async fn a_foreign_document(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     let (name, lease) = (LockName::new("job")?, LeaseId::new());
-    client.take(&LockName::new("a")?, TTL).await?;
+    client.acquire_free(&LockName::new("a")?, TTL).await?;
     for foreign in [
         doc! { "_id": "job", "salary": 1 },
         doc! { "_id": "job", "token": "abc", "signal": 0_i64 },
@@ -77,7 +77,7 @@ pub(super) async fn a_foreign_document(this: Arc<MongoDb>) -> CaseResult {
 pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     let (name, sound) = (LockName::new("damaged")?, LockName::new("sound")?);
-    let sound = client.take(&sound, TTL).await?;
+    let sound = client.acquire_free(&sound, TTL).await?;
     for (field, value) in [
         ("token", Bson::Int32(7)),
         ("token", Bson::Int64(-7)),
@@ -92,7 +92,7 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
         ("signal", Bson::Double(7.0)),
     ] {
         locks.delete_one(doc! { "_id": "damaged" }).await?;
-        let taken = client.take(&name, TTL).await?;
+        let taken = client.acquire_free(&name, TTL).await?;
         let damage = doc! { "$set": { field: value.clone() } };
         locks.update_one(doc! { "_id": "damaged" }, damage).await?;
         let request = client.options(LeaseId::new(), TTL);
@@ -143,9 +143,9 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
         assert!(message.contains("a later version of leasehold"), "{message}");
     }
     // A lease and a disable of a later version are not changed either.
-    let ours = client.take(&LockName::new("ours")?, TTL).await?;
+    let ours = client.acquire_free(&LockName::new("ours")?, TTL).await?;
     client.disable(&ours.name, "upkeep").await?;
-    client.take(&LockName::new("another")?, TTL).await?;
+    client.acquire_free(&LockName::new("another")?, TTL).await?;
     let to_later = doc! { "$set": { "version": 2 }, "$unset": { "ending": "" } };
     locks.update_one(doc! { "_id": "ours" }, to_later).await?;
     let before = locks.find_one(doc! { "_id": "ours" }).await?;
@@ -167,10 +167,10 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
     assert_eq!(locks.find_one(doc! { "_id": "ours" }).await?, before);
     // A grant keeps the fields that a later version added, and removes the mark of an earlier
     // disable.
-    let kept = client.take(&LockName::new("kept")?, TTL).await?;
+    let kept = client.acquire_free(&LockName::new("kept")?, TTL).await?;
     let more = doc! { "$set": { "more": "anything", "ending": "upkeep", "expires": 1_i64 } };
     locks.update_one(doc! { "_id": "kept" }, more).await?;
-    let again = client.take(&kept.name, TTL).await?;
+    let again = client.acquire_free(&kept.name, TTL).await?;
     extended(client.store().renew_one(&again.name, again.lease, TTL).await?);
     let held = locks.find_one(doc! { "_id": "kept" }).await?.expect("it is held");
     assert_eq!(held.get_str("more").ok(), Some("anything"));
@@ -178,7 +178,7 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
     let prune = PruneOptions::default().with_dry_run(false);
     assert_eq!(client.store().prune(&prune).await?, std::slice::from_ref(&added));
     assert_eq!(locks.find_one(doc! { "_id": "later" }).await?, Some(document));
-    client.take(&added, TTL).await?;
+    client.acquire_free(&added, TTL).await?;
     Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
 }
 
@@ -187,8 +187,8 @@ pub(super) async fn no_names(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     let mut expected = Vec::new();
     for name in ["a", "c"] {
-        let taken = client.take(&LockName::new(name)?, TTL).await?;
-        client.give_back(&taken).await?;
+        let taken = client.acquire_free(&LockName::new(name)?, TTL).await?;
+        client.release_held(&taken).await?;
         expected.push(taken.name);
     }
     for long in 0..5 {
@@ -223,9 +223,9 @@ pub(super) async fn no_names(this: Arc<MongoDb>) -> CaseResult {
 pub(super) async fn a_dropped_collection(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     let name = LockName::new("job")?;
-    let taken = client.take(&name, TTL).await?;
+    let taken = client.acquire_free(&name, TTL).await?;
     locks.drop().await?;
     assert_eq!(client.renew(&name, taken.lease, TTL).await?, RenewOutcome::Lost);
-    assert!(client.take(&name, TTL).await?.token > taken.token);
+    assert!(client.acquire_free(&name, TTL).await?.token > taken.token);
     Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
 }

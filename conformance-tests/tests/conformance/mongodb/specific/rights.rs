@@ -99,13 +99,14 @@ async fn create_first_user(endpoint: &Endpoint) -> CaseResult {
 async fn use_all(client: &Client, job: &str) -> CaseResult {
     let (name, other) = (LockName::new(job)?, LockName::new(format!("{job}, another"))?);
     let mut hints = client.watch().await?;
-    let (taken, another) = (client.take(&name, TTL).await?, client.take(&other, TTL).await?);
+    let (taken, another) =
+        (client.acquire_free(&name, TTL).await?, client.acquire_free(&other, TTL).await?);
     held(client.acquire(&name, LeaseId::new(), TTL).await?);
     extended(client.renew(&name, taken.lease, TTL).await?);
     let batch = [&taken, &another]
         .map(|taken| leasehold_core::RenewOptions::new(taken.name.clone(), taken.lease, TTL));
     client.store().renew(&batch).await?.into_iter().for_each(|outcome| _ = extended(outcome));
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     let hint = timeout(LIMIT, hints.next()).await?;
     assert!(hint.is_some(), "the watch ended");
     client.disable(&name, "upkeep").await?;

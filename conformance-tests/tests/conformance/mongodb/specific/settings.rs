@@ -24,19 +24,20 @@ pub(super) async fn a_standalone_server() -> CaseResult {
     let (holder, waiter) = (open(&endpoint, &namespace).await?, open(&endpoint, &namespace).await?);
     assert!(matches!(waiter.capabilities().wake, Wake::Poll(_)), "{:?}", waiter.capabilities());
     let (job, beating) = (LockName::new("job")?, LockName::new("beating")?);
-    let (taken, other) = (holder.take(&job, TTL).await?, holder.take(&beating, TTL).await?);
+    let (taken, other) =
+        (holder.acquire_free(&job, TTL).await?, holder.acquire_free(&beating, TTL).await?);
     let mut hints = waiter.watch().await?;
     for _ in 0..5 {
         extended(holder.renew(&beating, other.lease, TTL).await?);
     }
-    holder.give_back(&taken).await?;
+    holder.release_held(&taken).await?;
     assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(job.clone())));
     holder.disable(&job, "upkeep").await?;
     assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(job.clone())));
     refused(waiter.acquire(&job, LeaseId::new(), TTL).await?);
     holder.enable(&job).await?;
     assert_eq!(timeout(LIMIT, hints.next()).await?, Some(Hint::Name(job.clone())));
-    assert!(waiter.take(&job, TTL).await?.token > taken.token);
+    assert!(waiter.acquire_free(&job, TTL).await?.token > taken.token);
     Ok(())
 }
 
@@ -53,10 +54,10 @@ pub(super) async fn concerns(this: Arc<MongoDb>) -> CaseResult {
     let store = MongoStore::from_database(database.await?, &options(&namespace)).await?;
     let client = Client::new(Arc::new(store));
     let name = LockName::new("job")?;
-    let taken = client.take(&name, TTL).await?;
+    let taken = client.acquire_free(&name, TTL).await?;
     extended(client.renew(&name, taken.lease, TTL).await?);
     assert_eq!(client.holder_of(&name).await?, Some(taken.lease));
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     Ok(this.clean(&namespace).await?)
 }
 

@@ -32,9 +32,9 @@ pub(super) async fn a_lock_is_had_over_tls() -> CaseResult {
     let url = |options: &str| format!("{}{options}", SECURED.url_at(&server.address()));
     let trusting = |file| url(&format!("&tls=true&tlsCAFile={}", files.path(file)));
     let client = until_ready(|| async { open(&trusting("ca.pem")).await }).await?;
-    let taken = client.take(&LockName::new("job")?, TTL).await?;
+    let taken = client.acquire_free(&LockName::new("job")?, TTL).await?;
     extended(client.renew(&taken.name, taken.lease, TTL).await?);
-    client.give_back(&taken).await?;
+    client.release_held(&taken).await?;
     for (url, kind) in [
         (trusting("other.pem"), ErrorKind::Unavailable),
         (url("&tls=true"), ErrorKind::Unavailable),

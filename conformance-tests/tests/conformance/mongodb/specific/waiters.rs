@@ -39,7 +39,7 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
     let client = Client::new(Arc::clone(&store));
     let mut leases = Vec::new();
     for number in 0..NAMES {
-        let taken = client.take(&LockName::new(format!("job {number}"))?, TTL).await?;
+        let taken = client.acquire_free(&LockName::new(format!("job {number}"))?, TTL).await?;
         leases.push(RenewOptions::new(taken.name, taken.lease, TTL));
     }
     proxy.set(Conduct::Slow(DELAY));
@@ -97,7 +97,7 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     let store = MongoStore::from_database(database, &options(&namespace)).await?;
     let client = Client::new(Arc::new(store));
     let (name, job) = (LockName::new("job")?, LockName::new("off")?);
-    let taken = other.take(&name, TTL).await?;
+    let taken = other.acquire_free(&name, TTL).await?;
     other.disable(&job, "upkeep").await?;
     let ask = async |name: &LockName| {
         let request = client.options(LeaseId::new(), TTL);
@@ -113,7 +113,7 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
     let counts = commands.lock().clone();
     assert_eq!(counts, HashMap::from([("aggregate".to_owned(), 20)]));
     // No decision depends on the remembered names.
-    other.give_back(&taken).await?;
+    other.release_held(&taken).await?;
     other.enable(&job).await?;
     assert!(granted(ask(&name).await?).token > taken.token);
     granted(ask(&job).await?);
@@ -143,10 +143,10 @@ pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
     let client =
         Client::new(Arc::new(MongoStore::from_database(database, &options(&namespace)).await?));
     let (name, lease) = (LockName::new("job")?, LeaseId::new());
-    let taken = other.take(&name, TTL).await?;
+    let taken = other.acquire_free(&name, TTL).await?;
     let request = client.options(lease, TTL);
     held(client.store().acquire(&name, &request).await?);
-    other.give_back(&taken).await?;
+    other.release_held(&taken).await?;
     let first = granted(other.store().acquire(&name, &request).await?);
     concerns.lock().clear();
     let again = granted(client.store().acquire(&name, &request).await?);
@@ -201,8 +201,8 @@ pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
             .collect::<Result<_, _>>()?;
         for _ in 0..5 {
             let calls = names.iter().map(async |name| {
-                let taken = client.take(name, TTL).await?;
-                client.give_back(&taken).await
+                let taken = client.acquire_free(name, TTL).await?;
+                client.release_held(&taken).await
             });
             join_all(calls).await.into_iter().collect::<CaseResult>()?;
             let open = connections(&endpoint).await? - before;
