@@ -42,6 +42,7 @@ mod attempts;
 mod backend;
 mod backoff;
 mod batch;
+mod data;
 mod hints;
 mod operations;
 mod outcome;
@@ -54,8 +55,9 @@ mod store;
 mod watch;
 
 pub use attempts::Attempt;
-pub use backend::{Backend, Decision, Entry, Found, Operation, Page, StoredInstance};
+pub use backend::Backend;
 pub use backoff::Backoff;
+pub use data::{Decision, Entry, Found, Operation, Page, StoredInstance};
 pub use hints::Hints;
 pub use outcome::{acquire_outcome, renew_outcome};
 #[cfg(any(feature = "etcd", feature = "mongodb"))]

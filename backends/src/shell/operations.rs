@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::attempts::Attempts;
-use super::backend::{Backend, Decision, Entry, Page};
+use super::backend::Backend;
 use super::batch::Batch;
+use super::data::{Decision, Entry, Page};
 use super::outcome::acquire_outcome;
 use super::presence;
 use crate::{

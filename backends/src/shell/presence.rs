@@ -1,6 +1,6 @@
 //! Encodes the text that a store keeps for an instance, and decodes it strictly.
 
-use super::backend::StoredInstance;
+use super::data::StoredInstance;
 use crate::{Error, ErrorKind, InstanceRecord, Presence, Result};
 
 /// Returns the text that a store keeps for an instance.

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::backend::{Backend, Operation};
+use super::backend::Backend;
+use super::data::Operation;
 use super::operations;
 use super::watch::Subscriptions;
 use crate::common::with_context;

@@ -174,14 +174,14 @@ mod tests {
         let parameters = &[Ttl, Name, Attempt, After, First, Attempt];
         let statement = Statement::new(String::new(), parameters);
         let values =
-            Values { name: "a", ttl: 7, prefix: "b", after: Some(b"ba"), ..Values::default() };
+            Values { name: "a", ttl: 7, prefix: "b", after: Some(b"bx"), ..Values::default() };
         let bound: Vec<_> = values.of(&statement).collect();
         let [
             Value::Integer(7),
             Value::Text(Some("a")),
             Value::Integer(attempt),
-            Value::Name(Some(b"ba")),
-            Value::Name(Some(b"ba")),
+            Value::Name(Some(b"bx")),
+            Value::Name(Some(b"bx")),
             Value::Integer(same),
         ] = bound[..]
         else {

@@ -30,7 +30,7 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
-fn own_settings_are_listed_after_the_librarys() {
+fn own_settings_are_listed_after_those_of_the_library() {
     let configuration = Loader::empty()
         .keys(OWN)
         .environment([("LEASEHOLD_PAUSE", "90s")])
@@ -82,7 +82,7 @@ fn invalid_own_values_are_explained() {
         (
             "archive = 'postgers://u:secret@h'",
             "archive in leasehold.toml: this is not a valid store URL: \
-             no store has URLs that start with \"postgers:\"; \
+             unknown store URL scheme \"postgers:\"; \
              use the URL of a store as text, such as sqlite:PATH or postgres://…",
         ),
     ] {

@@ -72,12 +72,12 @@ struct Driver {
     job: Option<Arc<dyn Job>>,
     ends_when_start_returns: bool,
     hints: Subscription,
-    /// The candidacy is `None` once the instance leaves the election.
+    /// The candidacy is set until the instance leaves the election.
     candidacy: Option<Candidacy>,
     /// This future withdraws the announcement; it is set once the instance leaves.
     withdrawing: Option<BoxFuture<'static, ()>>,
     job_runtime: Handle,
-    /// This task ends with the application's runtime; it is `None` if the election runs there too.
+    /// This task ends with the application's runtime; there is none if the election runs there too.
     runtime_watcher: Option<JoinHandle<()>>,
     /// Each term's leadership gets a clone; a dropped handle sends a command too.
     commands: mpsc::UnboundedSender<Command>,
