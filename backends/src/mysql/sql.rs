@@ -54,8 +54,9 @@ pub(super) struct Sql {
     /// Creates the table of instances where it is missing.
     create_instances: String,
 
-    /// The id in the answer of a statement that writes is 0 if it did nothing, and otherwise 1, the
-    /// token of a grant, or [`KNOWN`].
+    /// The id in the reply to a grant is its token, and in that to a disablement, a release or an
+    /// enable 1, or 0 if the statement did nothing. An announcement replies [`KNOWN`] unless it is
+    /// new.
     pub(super) statements: Statements,
     /// Its id is [`EXTENDED`], [`NOT_EXTENDED`] or 0.
     pub(super) renew: Statement,
@@ -243,5 +244,18 @@ fn instance_statements(table: String) -> InstanceStatements {
             &[],
         ),
         table,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_placeholder_has_a_value() {
+        let sql = Sql::new(&Namespace::default(), "d");
+        sql.statements.assert_bound('?');
+        sql.renew.assert_bound('?');
+        sql.unused.assert_bound('?');
     }
 }

@@ -209,3 +209,15 @@ fn instance_statements(table: String) -> InstanceStatements {
         table,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_placeholder_has_a_value() {
+        let sql = Sql::new(&Namespace::default(), "t".to_owned(), "i".to_owned());
+        sql.statements.assert_bound('$');
+        sql.unused.assert_bound('$');
+    }
+}

@@ -12,6 +12,7 @@ use crate::{Error, ErrorKind, Result};
 /// A backend whose single operation decides, such as a transaction, ignores it. One that sends
 /// several requests ends them by the deadline, and may read before it writes in the first attempt.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Attempt {
     /// The number of the attempt within its call; the first has the number 1.
     pub number: u32,

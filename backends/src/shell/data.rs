@@ -17,7 +17,7 @@ pub enum Decision<T> {
     Refused(LockRecord),
     /// The attempt failed, but the reason no longer exists: the store tries again.
     ///
-    /// A backend whose single operation decides, such as a transaction, never returns this.
+    /// A backend that reads the reason in the transaction of the attempt never returns this.
     Changed,
 }
 
@@ -50,6 +50,14 @@ pub struct Page<'a> {
     pub after: Option<&'a [u8]>,
     /// Limits how many entries are returned. It is never 0.
     pub limit: usize,
+}
+
+impl<'a> Page<'a> {
+    /// Selects at most that many names with that prefix after that name.
+    #[must_use]
+    pub const fn new(prefix: &'a str, after: Option<&'a [u8]>, limit: usize) -> Self {
+        Self { prefix, after, limit }
+    }
 }
 
 /// The entries of one page.

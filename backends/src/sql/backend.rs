@@ -103,14 +103,14 @@ impl<D: Dialect> Backend for D {
         let statements = self.statements();
         let values = Values { name: name.as_str(), ..Values::default() };
         let rows = self.select(&statements.find, &values).await?;
-        Ok(rows.first().map(|row| row::entry(self.record(row), row, &statements.table)))
+        Ok(rows.first().map(|row| row::entry(self.record_reader()(row), row, &statements.table)))
     }
 
     async fn page(&self, page: &Page<'_>) -> Result<Found<Entry>> {
         let statements = self.statements();
         let page = Page { limit: page.limit.min(D::MAX_ROWS), ..*page };
         let rows = self.select(&statements.list, &Values::of_page(&page)).await?;
-        Ok(row::to_page(&rows, &statements.table, &page, |row| self.record(row)))
+        Ok(row::to_page(&rows, &statements.table, &page, self.record_reader()))
     }
 
     async fn prune_page(
@@ -143,7 +143,7 @@ impl<D: Dialect> Backend for D {
     async fn instances(&self) -> Result<Vec<StoredInstance>> {
         let list = &self.statements().instances.list;
         let rows = self.select(list, &Values::default()).await?;
-        Ok(rows.iter().filter_map(|row| self.stored_instance(row)).collect())
+        Ok(rows.iter().filter_map(self.instance_reader()).collect())
     }
 
     async fn watch_once(&self, hints: &Hints) -> Result<()> {

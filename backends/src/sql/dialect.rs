@@ -16,6 +16,10 @@ use crate::{
 
 /// The part of a backend that depends on the database. Each dialect is a
 /// [`Backend`](crate::shell::Backend).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `leasehold::shell::Backend`",
+    label = "implement `Backend` for this type"
+)]
 pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
     /// The driver.
     type Db: Database;
@@ -54,7 +58,8 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
         values: &Values<'_>,
     ) -> impl Future<Output = Result<Decision<Option<FencingToken>>>> + Send;
 
-    /// Runs a statement that writes, and returns whether it changed anything.
+    /// Runs a statement that writes. Returns whether it changed anything if it is a release or an
+    /// enable; the result of others has no meaning.
     fn change(
         &self,
         purpose: Purpose,
@@ -84,14 +89,15 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
     /// Reports changes until they can no longer be watched.
     fn watch(&self, hints: &Hints) -> impl Future<Output = Result<()>> + Send;
 
-    /// Reads a row of the table of locks.
-    fn record(&self, row: &Self::Row) -> Result<LockRecord> {
-        row::record(row, &self.statements().table)
+    /// Returns a function that reads rows of the table of locks, all as of the same moment.
+    fn record_reader(&self) -> impl Fn(&Self::Row) -> Result<LockRecord> {
+        |row| row::record(row, &self.statements().table)
     }
 
-    /// Reads a row of the table of instances, unless it has expired.
-    fn stored_instance(&self, row: &Self::Row) -> Option<StoredInstance> {
-        row::stored_instance(row, &self.statements().instances.table)
+    /// Returns a function that reads rows of the table of instances, all as of the same moment. It
+    /// returns `None` for one that has expired.
+    fn instance_reader(&self) -> impl Fn(&Self::Row) -> Option<StoredInstance> {
+        |row| row::stored_instance(row, &self.statements().instances.table)
     }
 
     /// Notes that a caller asks about the name.

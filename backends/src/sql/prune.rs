@@ -43,7 +43,7 @@ where
 {
     let age = micros(unused_for);
     let rows = dialect.select(unused, &Values { age, ..Values::of_page(page) }).await?;
-    let candidates = valid_candidates(rows.iter().map(|row| dialect.record(row)));
+    let candidates = valid_candidates(rows.iter().map(dialect.record_reader()));
     // Rows that cannot be read, or are in use again, are skipped in favour of the next ones.
     let last = rows.last().filter(|_| rows.len() >= page.limit);
     let next = last.and_then(|row| row.bytes("name").ok());

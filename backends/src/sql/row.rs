@@ -257,12 +257,8 @@ pub(crate) fn left(expires_at: i64, clock: i64) -> Result<Option<Duration>, Corr
 
 /// Returns the time since then, for display only: zero if the clock was set back in between.
 fn since(then: i64, clock: i64) -> Result<Duration, CorruptRecord> {
-    let then = u64::try_from(then).map_err(|_| {
-        CorruptRecord::new(format!(
-            "{then} is not a valid \
-                                                                           time"
-        ))
-    })?;
+    let then = u64::try_from(then)
+        .map_err(|_| CorruptRecord::new(format!("{then} is not a valid time")))?;
     Ok(Duration::from_micros(clock.unsigned_abs().saturating_sub(then)))
 }
 

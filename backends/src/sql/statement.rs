@@ -140,8 +140,7 @@ impl<'a> Values<'a> {
         statement.parameters.iter().map(move |parameter| values.get(*parameter, attempt))
     }
 
-    fn get(self, parameter: Parameter, attempt: i64) -> Value<'a> {
-        let first = self.prefix.as_bytes().max(self.after.unwrap_or_default());
+    fn get(&self, parameter: Parameter, attempt: i64) -> Value<'a> {
         match parameter {
             Parameter::Name => Value::Text(Some(self.name)),
             Parameter::Lease => Value::Text(Some(self.lease)),
@@ -151,7 +150,9 @@ impl<'a> Values<'a> {
             Parameter::By => Value::Text(self.by),
             Parameter::Prefix => Value::Text(Some(self.prefix)),
             Parameter::After => Value::Name(self.after),
-            Parameter::First => Value::Name(Some(first)),
+            Parameter::First => {
+                Value::Name(Some(self.prefix.as_bytes().max(self.after.unwrap_or_default())))
+            }
             Parameter::Limit => Value::Integer(self.limit),
             Parameter::Age => Value::Integer(self.age),
             Parameter::Instance => Value::Text(Some(self.instance)),
@@ -162,6 +163,51 @@ impl<'a> Values<'a> {
             Parameter::Wall => Value::Integer(self.wall),
         }
     }
+}
+
+#[cfg(test)]
+impl Statements {
+    /// Asserts that each statement has a value for each placeholder, which begins with that sign. A
+    /// driver may bind NULL for a missing one.
+    pub(crate) fn assert_bound(&self, sign: char) {
+        let instances = &self.instances;
+        for statement in [
+            &self.acquire,
+            &self.release,
+            &self.disable,
+            &self.enable,
+            &self.find,
+            &self.list,
+            &instances.announce,
+            &instances.sweep,
+            &instances.withdraw,
+            &instances.list,
+        ] {
+            statement.assert_bound(sign);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Statement {
+    /// See [`Statements::assert_bound`].
+    pub(crate) fn assert_bound(&self, sign: char) {
+        let texts = [Some(&self.sql), self.fallback.as_ref().map(|fallback| &fallback.sql)];
+        for sql in texts.into_iter().flatten().map(SqlStr::as_str) {
+            assert_eq!(placeholders(sql, sign), self.parameters.len(), "{sql}");
+        }
+    }
+}
+
+/// Returns the highest number of a placeholder, or how many there are if they have no numbers.
+#[cfg(test)]
+fn placeholders(sql: &str, sign: char) -> usize {
+    let after_each = || sql.split(sign).skip(1);
+    let number = |text: &str| {
+        let end = text.find(|next: char| !next.is_ascii_digit()).unwrap_or(text.len());
+        text[..end].parse().ok()
+    };
+    after_each().filter_map(number).max().unwrap_or_else(|| after_each().count())
 }
 
 #[cfg(test)]

@@ -125,16 +125,19 @@ impl Dialect for Sqlite {
         watch::poll(self, hints).await
     }
 
-    fn record(&self, row: &SqliteRow) -> Result<LockRecord> {
-        self.record_at(row, self.clock.now())
+    fn record_reader(&self) -> impl Fn(&SqliteRow) -> Result<LockRecord> {
+        let now = self.clock.now();
+        move |row| self.record_at(row, now)
     }
 
-    fn stored_instance(&self, row: &SqliteRow) -> Option<StoredInstance> {
+    fn instance_reader(&self) -> impl Fn(&SqliteRow) -> Option<StoredInstance> {
         let (table, now) = (&self.sql.statements.instances.table, self.clock.now());
-        stored_instance_with(row, table, || {
-            let boot: &str = get(row, "boot")?;
-            let left = self.clock.left(boot, None, get(row, "expires_at")?, now)?;
-            Ok(left.filter(|left| boot == self.clock.boot() || *left <= MAX_LEFT))
-        })
+        move |row| {
+            stored_instance_with(row, table, || {
+                let boot: &str = get(row, "boot")?;
+                let left = self.clock.left(boot, None, get(row, "expires_at")?, now)?;
+                Ok(left.filter(|left| boot == self.clock.boot() || *left <= MAX_LEFT))
+            })
+        }
     }
 }

@@ -254,3 +254,13 @@ fn instance_statements(table: String) -> InstanceStatements {
         table,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_placeholder_has_a_value() {
+        Sql::new(&Namespace::default()).unwrap().statements.assert_bound('?');
+    }
+}
