@@ -242,12 +242,12 @@ pub trait Link: Send + Sync {
 #[async_trait]
 pub trait OwnServer: Send + Sync {
     /// Starts a server that nothing else uses and whose data outlast a restart.
-    async fn start_server(&self) -> Result<Box<dyn Victim>>;
+    async fn start_server(&self) -> Result<Box<dyn DisposableServer>>;
 }
 
-/// A victim is a server that belongs to one case, and is removed when this value is dropped.
+/// A disposable server belongs to one case, and is removed when this value is dropped.
 #[async_trait]
-pub trait Victim: Send + Sync {
+pub trait DisposableServer: Send + Sync {
     /// Opens another independent client of this server.
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>>;
     /// Stops the server in an orderly way.
