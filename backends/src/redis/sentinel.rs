@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::address::Address;
 use super::votes::{Vote, VoteHistory};
 use super::{connect, error_codes};
+use crate::common::timeout::CHECK_REACHABLE;
 use crate::{Error, ErrorKind, Result};
 
 /// The limit for a sentinel, and then for the server that it names. Both together are less than
@@ -249,7 +250,7 @@ fn more_specific(failed: Option<SurveyFailure>, other: SurveyFailure) -> Option<
     }
 }
 fn silent(message: &str) -> Error {
-    Error::new(ErrorKind::Unavailable, message).with_fix("is it up, and reachable from here?")
+    Error::new(ErrorKind::Unavailable, message).with_fix(CHECK_REACHABLE)
 }
 
 fn unknown() -> Error {
