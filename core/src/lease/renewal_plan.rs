@@ -13,7 +13,7 @@ use crate::Moment;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RenewalPlan {
     schedule: LeaseSchedule,
-    /// The window of the latest requested renewal.
+    /// The latest requested renewal has this window.
     window: RenewalWindow,
     /// Hints are ignored until a renewal has a reply, because they would use up the retries.
     ignore_hints: bool,
