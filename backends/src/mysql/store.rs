@@ -1,4 +1,4 @@
-//! The store that applications open.
+//! This is the store that applications open.
 
 use sqlx::mysql::MySqlPool;
 
@@ -87,7 +87,8 @@ impl MySqlStore {
         Self::new(MySql { label, pool, connections, sql, notifications })
     }
 
-    /// The statements that create the tables of that namespace, for an application's migrations.
+    /// Returns the statements that create the tables of that namespace, for an application's
+    /// migrations.
     ///
     /// # Errors
     /// None: every namespace can be used.

@@ -1,4 +1,4 @@
-//! The store that applications open.
+//! This is the store that applications open.
 
 use sqlx::postgres::PgPool;
 
@@ -88,7 +88,8 @@ impl PostgresStore {
         Self::new(Postgres::new(label, pool, connections, sql))
     }
 
-    /// The statements that create the tables of that namespace, for an application's migrations.
+    /// Returns the statements that create the tables of that namespace, for an application's
+    /// migrations.
     ///
     /// # Errors
     /// None: every namespace can be used.

@@ -2,17 +2,17 @@
 
 use crate::{Error, ErrorKind};
 
-/// The text before the version of the schema in a comment or a definition.
+/// This text stands before the version of the schema in a comment or a definition.
 pub(crate) const VERSION: &str = "leasehold schema ";
 
-/// The fix for what is missing and may not be created.
+/// This is the fix for what is missing and may not be created.
 pub(crate) const CREATE_IT: &str = "allow leasehold to create it, or apply `leasehold schema`";
 
-/// A column of a table: its name, its type, and whether it is NOT NULL. The first column of a table
-/// is its key.
+/// A column of a table has a name and a type, and may be NOT NULL. The first column of a table is
+/// its key.
 pub(crate) type Column = (&'static str, &'static str, bool);
 
-/// A column as the database describes it.
+/// This is a column as the database describes it.
 pub(crate) struct FoundColumn {
     pub(crate) name: String,
     pub(crate) kind: String,

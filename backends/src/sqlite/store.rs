@@ -1,4 +1,4 @@
-//! The store that applications open.
+//! This is the store that applications open.
 
 use std::path::Path;
 
@@ -40,7 +40,7 @@ impl SqliteStore {
         Self::open_at(&Location::from_path(path.as_ref())?, options).await
     }
 
-    /// A new database in this process's memory, which ends with the store and its clones.
+    /// Creates a database in this process's memory, which ends with the store and its clones.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for [`Schema::Require`], since it starts empty.
@@ -140,7 +140,8 @@ impl SqliteStore {
         }))
     }
 
-    /// The statements that create the schema of that namespace, for an application's migrations.
+    /// Returns the statements that create the schema of that namespace, for an application's
+    /// migrations.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for a namespace that SQLite keeps for itself.
@@ -148,14 +149,15 @@ impl SqliteStore {
         Sql::new(namespace).map(|sql| sql.script())
     }
 
-    /// The table of locks. An application may read its columns `name` and `token`, which stay, to
-    /// make a write in the same database conditional on a token being the latest of its lock.
+    /// Returns the name of the table of locks. An application may read its columns `name` and
+    /// `token`, which stay, to make a write in the same database conditional on a token being the
+    /// latest of its lock.
     #[must_use]
     pub fn table(&self) -> &str {
         &self.backend().sql.statements.table
     }
 
-    /// The pool of connections, for the application to close or to use for other tables.
+    /// Returns the pool of connections, for the application to close or to use for other tables.
     #[must_use]
     pub fn pool(&self) -> &SqlitePool {
         &self.backend().pool
