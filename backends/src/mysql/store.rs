@@ -26,12 +26,12 @@ impl MySqlStore {
     /// A missing table is created if [`OpenOptions::schema`] allows.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid URL, another kind of server, or a
-    /// missing database or table; [`Denied`](crate::ErrorKind::Denied) for a wrong password, a
-    /// missing right or a server that accepts no writes; [`Corrupt`](crate::ErrorKind::Corrupt) for a
-    /// table that is not Leasehold's, which is left as it is;
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a server that is too old or hides its clock;
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) when the server is not reached.
+    /// This returns [`Invalid`](crate::ErrorKind::Invalid) for an invalid URL, another kind of
+    /// server, or a missing database or table; [`Denied`](crate::ErrorKind::Denied) for a wrong
+    /// password, a missing right or a server that accepts no writes;
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) for a table that is not Leasehold's, which is left as
+    /// it is; [`Unsupported`](crate::ErrorKind::Unsupported) for a server that is too old or hides
+    /// its clock; [`Unavailable`](crate::ErrorKind::Unavailable) if the server is not reached.
     ///
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
@@ -91,7 +91,7 @@ impl MySqlStore {
     /// migrations.
     ///
     /// # Errors
-    /// None: every namespace can be used.
+    /// This never fails, because every namespace can be used.
     pub fn schema(namespace: &Namespace) -> Result<String> {
         // Only the names without the database are printed.
         let sql = Sql::new(namespace, "");

@@ -108,7 +108,7 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
     /// Notes the decision about an attempt.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::ErrorKind::Corrupt) if the record contradicts itself.
+    /// This returns [`Corrupt`](crate::ErrorKind::Corrupt) if the record contradicts itself.
     fn on_acquire(
         &self,
         name: &LockName,

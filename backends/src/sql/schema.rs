@@ -68,7 +68,7 @@ pub(crate) fn missing(table: &str) -> Error {
 /// counts if there are several. A table without a version is of the first.
 ///
 /// # Errors
-/// [`Unsupported`](ErrorKind::Unsupported) for a newer version.
+/// This returns [`Unsupported`](ErrorKind::Unsupported) for a newer version.
 pub(crate) fn check_version(table: &str, stated: &str, known: u32) -> Result<(), Error> {
     for stated in stated.split(VERSION).skip(1) {
         let end = stated.find(|c: char| !c.is_ascii_digit()).unwrap_or(stated.len());

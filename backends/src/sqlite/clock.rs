@@ -57,8 +57,8 @@ impl MachineClock {
     /// boot's id would take each other's leases for over.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) where Linux does not tell its boot's id, or by how
-    /// much it shifts this process's clock.
+    /// This returns [`Unsupported`](ErrorKind::Unsupported) where Linux does not tell its boot's
+    /// id, or by how much it shifts this process's clock.
     pub(super) fn detect() -> Result<Self> {
         if !cfg!(target_os = "linux") {
             return Ok(Self::of_boot(CALENDAR));

@@ -29,10 +29,10 @@ impl SqliteStore {
     /// to its write-ahead log.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid path, a directory, or a missing file
-    /// or table that may not be created; [`Denied`](crate::ErrorKind::Denied) for a file that
-    /// cannot be opened; [`Corrupt`](crate::ErrorKind::Corrupt) for a file that is not a database,
-    /// which is left as it is, and for a table that is not Leasehold's.
+    /// This returns [`Invalid`](crate::ErrorKind::Invalid) for an invalid path, a directory, or a
+    /// missing file or table that may not be created; [`Denied`](crate::ErrorKind::Denied) for a
+    /// file that cannot be opened; [`Corrupt`](crate::ErrorKind::Corrupt) for a file that is not a
+    /// database, which is left as it is, and for a table that is not Leasehold's.
     ///
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
@@ -43,7 +43,8 @@ impl SqliteStore {
     /// Creates a database in this process's memory, which ends with the store and its clones.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for [`Schema::Require`], since it starts empty.
+    /// This returns [`Invalid`](crate::ErrorKind::Invalid) for [`Schema::Require`], since it starts
+    /// empty.
     ///
     /// # Cancel safety
     /// Nothing is left of a dropped call.
@@ -144,7 +145,8 @@ impl SqliteStore {
     /// migrations.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for a namespace that SQLite keeps for itself.
+    /// This returns [`Invalid`](crate::ErrorKind::Invalid) for a namespace that SQLite keeps for
+    /// itself.
     pub fn schema(namespace: &Namespace) -> Result<String> {
         Sql::new(namespace).map(|sql| sql.script())
     }
