@@ -112,7 +112,7 @@ pub(super) const PREFIX: &str = "LEASEHOLD_";
 /// Names the configuration file.
 pub(super) const FILE_VARIABLE: &str = "LEASEHOLD_CONFIG";
 
-/// The object of the original's settings in its `config.json`.
+/// The original's settings are in this object of its `config.json`.
 pub(super) const SECTION: &str = "masterJobExecutor";
 
 /// This table has every setting of the library, in the order in which they are shown.

@@ -140,7 +140,8 @@ impl ErrorCodes for MySql {
         is_any(error, &[1050, 1205, 1213, 1684])
     }
 
-    /// So says TLS what it does not accept, after the server said that it speaks TLS.
+    /// Returns whether TLS did not accept what the server sent, after the server said that it
+    /// speaks TLS.
     fn is_tls_refusal(cause: &io::Error) -> bool {
         cause.kind() == io::ErrorKind::InvalidData
     }

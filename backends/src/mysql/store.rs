@@ -14,7 +14,8 @@ use crate::sql::error::connecting;
 use crate::sql::pool::{Connections, application_pool};
 use crate::{Namespace, OpenOptions, Result};
 
-/// Locks in a MySQL or MariaDB database; see the [module](super) for what they guarantee.
+/// This store keeps locks in a MySQL or MariaDB database; see the [module](super) for what they
+/// guarantee.
 ///
 /// Clones share the same pool of connections.
 pub type MySqlStore = Store<MySql>;

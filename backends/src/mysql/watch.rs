@@ -1,6 +1,6 @@
-//! Hints by reading what was signalled since the last read: when a user-level lock announces a
-//! release, every two seconds, and twice a second while a change is waited for that no user-level
-//! lock will announce. If answers are slow, it reads less often.
+//! A watch produces hints by reading what was signalled since the last read: when a user-level lock
+//! announces a release, every two seconds, and twice a second while a change is waited for that no
+//! user-level lock will announce. If answers are slow, it reads less often.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -87,7 +87,7 @@ fn check_option(name: &str, value: &str) -> Result<()> {
 struct Parts<'a> {
     scheme: &'a str,
     user: Option<&'a str>,
-    /// One host with its port, as a rule.
+    /// This is one host with its port, as a rule.
     hosts: &'a str,
     path: &'a str,
     query: &'a str,

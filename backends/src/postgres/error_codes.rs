@@ -140,7 +140,7 @@ impl ErrorCodes for Postgres {
         matches!(error, sqlx::Error::Protocol(said) if said.contains("SSLRequest: 0x00"))
     }
 
-    /// So says TLS what it does not accept.
+    /// Returns whether TLS did not accept what the other side sent.
     fn is_tls_refusal(cause: &io::Error) -> bool {
         let said = cause.to_string();
         said.contains("certificate") || said.contains("received fatal alert")

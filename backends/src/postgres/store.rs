@@ -13,7 +13,8 @@ use crate::sql::error::connecting;
 use crate::sql::pool::{Connections, application_pool};
 use crate::{Namespace, OpenOptions, Result};
 
-/// Locks in a PostgreSQL database; see the [module](super) for what they guarantee.
+/// This store keeps locks in a PostgreSQL database; see the [module](super) for what they
+/// guarantee.
 ///
 /// Clones share the same pool of connections and the same listener.
 pub type PostgresStore = Store<Postgres>;

@@ -1,4 +1,4 @@
-//! Reading the rows of the SQL stores back, strictly: what Leasehold did not write is an error,
+//! This module reads the rows of the SQL stores strictly: what Leasehold did not write is an error,
 //! never a guess.
 
 use std::fmt::Display;

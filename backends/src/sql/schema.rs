@@ -20,7 +20,7 @@ pub(crate) struct FoundColumn {
     pub(crate) filled: bool,
     /// This is true if it gets a value when a statement gives none.
     pub(crate) given: bool,
-    /// What else is wrong with it, if it is one of those expected.
+    /// This says what else is wrong with it, if it is one of those expected.
     pub(crate) wrong: Option<String>,
 }
 

@@ -190,7 +190,7 @@ impl Statements {
 
 #[cfg(test)]
 impl Statement {
-    /// See [`Statements::assert_bound`].
+    /// Does the same as [`Statements::assert_bound`] for this statement.
     pub(crate) fn assert_bound(&self, sign: char) {
         let texts = [Some(&self.sql), self.fallback.as_ref().map(|fallback| &fallback.sql)];
         for sql in texts.into_iter().flatten().map(SqlStr::as_str) {

@@ -191,7 +191,7 @@ impl Sqlite {
         row::record(row, &self.sql.statements.table, &self.clock, now)
     }
 
-    /// SQL found the row to be one way, and this code another.
+    /// Returns the error of a row that SQL found to be one way, and this code another.
     pub(super) fn contradiction(&self) -> Error {
         self.corrupt_row(CorruptRecord::new("the record contradicts itself"))
     }

@@ -45,12 +45,12 @@ pub(super) fn committing(error: sqlx::Error) -> Error {
     if is_busy(&error) { not_written(error) } else { unknown(error) }
 }
 
-/// Another connection has the database; the same call may succeed in a moment.
+/// Returns whether another connection has the database; the same call may succeed in a moment.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary(error), Some(code::BUSY | code::LOCKED))
 }
 
-/// What lies there is not SQLite's.
+/// Returns the error of a file that is not a database of SQLite.
 pub(super) fn no_database() -> Error {
     Error::new(ErrorKind::Corrupt, NO_DATABASE).with_fix(ANOTHER_FILE)
 }

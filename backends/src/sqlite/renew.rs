@@ -1,4 +1,4 @@
-//! Renews leases: with one transaction for a whole batch.
+//! This module renews leases, with one transaction for a whole batch.
 
 use std::collections::HashMap;
 

@@ -33,13 +33,14 @@ pub(super) struct Sql {
 
     /// A grant returns its token, and a disablement a row.
     pub(super) statements: Statements,
-    /// JSON array of `[name, lease, ttl]`, boot, uptime: name, lease, boot, set_at, expires_at,
-    /// ending of those in force.
+    /// A JSON array of `[name, lease, ttl]`, the boot and the uptime are bound; this returns name,
+    /// lease, boot, `set_at`, `expires_at` and `ending` of those in force.
     pub(super) renew: SqlStr,
     /// A JSON array of `[name, lease]` is bound; this returns the columns of those that exist, in
     /// force or not.
     pub(super) leases: SqlStr,
-    /// a name before the first, limit, boot, uptime, largest token: the columns of unused names.
+    /// A name before the first, the limit, the boot, the uptime and the largest token are bound;
+    /// this returns the columns of unused names.
     pub(super) unused: SqlStr,
     /// This removes the names, which are bound as a JSON array.
     pub(super) remove: SqlStr,

@@ -15,7 +15,7 @@ use super::url::Location;
 use crate::shell::Store;
 use crate::{Error, Namespace, OpenOptions, Reach, Result, Schema};
 
-/// Locks in an SQLite database; see the [module](super) for what they guarantee.
+/// This store keeps locks in an SQLite database; see the [module](super) for what they guarantee.
 ///
 /// Clones share the same pool of connections and the same queue of writers.
 pub type SqliteStore = Store<Sqlite>;

@@ -1,5 +1,5 @@
-//! Hints by reading what was signalled since the last read: one task per store, for all its
-//! watches.
+//! One task per store produces the hints of all its watches, by reading what was signalled since
+//! the last read.
 //!
 //! Twenty times a second the task asks the file system when the database was written, which costs
 //! next to nothing, and reads the database only if it was. It reads less often under load and when

@@ -29,9 +29,9 @@ pub(crate) struct RenewalPlan {
 /// After a failed renewal, the plan returns one of these decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
-    /// Send another renewal.
+    /// The plan sends another renewal.
     Renew(RenewalWindow),
-    /// Wait: another renewal is in progress or about to be sent.
+    /// The plan waits, because another renewal is in progress or about to be sent.
     Wait,
     /// All retries have failed.
     GiveUp,

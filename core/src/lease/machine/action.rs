@@ -32,14 +32,15 @@ pub enum Action {
 /// The machine makes these requests to the store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// Acquire the lease. One [`Event::AcquireReplied`](super::Event::AcquireReplied) follows.
+    /// The driver acquires the lease. One [`Event::AcquireReplied`](super::Event::AcquireReplied)
+    /// follows.
     Acquire(AttemptKind),
-    /// Renew the lease within this window. The renewal replaces one that was not sent yet; renewals
-    /// that were sent continue. If the maximum is in progress (one more than the retries, at least
-    /// three), it replaces the second oldest of them. At most one
+    /// The driver renews the lease within this window. The renewal replaces one that was not sent
+    /// yet; renewals that were sent continue. If the maximum is in progress (one more than the
+    /// retries, at least three), it replaces the second oldest of them. At most one
     /// [`Event::RenewReplied`](super::Event::RenewReplied) follows for each renewal that is sent.
     Renew(RenewalWindow),
-    /// Release the lease of the latest attempt, with this much time for the call. One
+    /// The driver releases the lease of the latest attempt, with this much time for the call. One
     /// [`Event::ReleaseReplied`](super::Event::ReleaseReplied) follows.
     Release(Duration),
 }
