@@ -14,7 +14,7 @@ use crate::{Disablement, FencingToken, Holder, LockName, LockRecord, Result, Tim
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Observation {
-    /// This leader holds the name; it is `None` if nobody holds it.
+    /// This leader holds the name; `None` means that nobody holds it.
     pub leader: Option<Leader>,
     /// The name is disabled if this is set.
     pub disabled: Option<Disablement>,

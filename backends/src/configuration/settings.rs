@@ -43,7 +43,7 @@ pub struct Setting {
     /// The setting's [`Key`](super::Key) has this name.
     pub key: &'static str,
     /// The value is written as in a file, and is the default if none is set. It has no password of
-    /// a store's URL, and is `None` if there is no value.
+    /// a store's URL; `None` means that there is no value.
     pub value: Option<String>,
     /// The value comes from this source.
     pub origin: Origin,

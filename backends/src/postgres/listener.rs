@@ -28,7 +28,7 @@ pub(super) enum ListenResult {
 
 /// Receives the notifications of one table.
 pub(super) struct Listener {
-    /// It is `None` only while this value is dropped.
+    /// It becomes `None` only when this value is dropped.
     listener: Option<PgListener>,
     channel: String,
     /// This second connection is kept until a notification that it sent has arrived.

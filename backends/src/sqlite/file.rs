@@ -24,7 +24,7 @@ pub(super) struct DatabaseFile {
     id: FileId,
     /// These are the write-ahead log and its index.
     log: [PathBuf; 2],
-    /// These are their identities, once they were seen; they are `None` if SQLite may remove and
+    /// These are their identities, once they were seen; `None` means that SQLite may remove and
     /// create them.
     log_ids: Option<Mutex<[Option<FileId>; 2]>>,
 }

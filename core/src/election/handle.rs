@@ -26,7 +26,7 @@ pub struct Status {
     pub terms: u64,
     /// This counts the terms whose job did not stop within its grace and was aborted.
     pub overruns: u64,
-    /// This is the latest failure of the store; it is `None` once a call succeeds again.
+    /// This is the latest failure of the store; it becomes `None` once a call succeeds again.
     pub error: Option<Error>,
 }
 

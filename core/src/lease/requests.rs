@@ -20,7 +20,7 @@ pub(crate) struct LeaseRequests {
     engine: Arc<Engine>,
     name: LockName,
     timing: Timing,
-    /// This is the latest attempt; it is `None` while a call owns it.
+    /// This is the latest attempt; `None` means that a call owns it.
     attempt: Option<AcquireAttempt>,
     acquiring: PendingCall<TimedReply<AcquireOutcome>>,
     /// These are the renewals of the lease; they exist from the first until it is no longer

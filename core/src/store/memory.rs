@@ -43,7 +43,7 @@ struct MemoryState {
 #[derive(Debug, Default)]
 struct StoredName {
     token: u64,
-    /// The latest grant took place at this time; it is `None` before the first.
+    /// The latest grant took place at this time; `None` means that there was no grant.
     granted: Option<Moment>,
     lease: Option<StoredLease>,
     disabled: Option<StoredDisable>,

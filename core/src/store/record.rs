@@ -14,10 +14,10 @@ use crate::{Error, ErrorKind, FencingToken, Holder, LeaseId, LockName, Reason, R
 pub struct LockRecord {
     /// The lock has this name.
     pub name: LockName,
-    /// This is the token of the latest grant, whose lease may have ended; it is `None` before the
-    /// first grant.
+    /// This is the token of the latest grant, whose lease may have ended; `None` means that there
+    /// was no grant.
     pub token: Option<FencingToken>,
-    /// This is the lease in force; it is `None` if nobody holds the name.
+    /// This is the lease in force; `None` means that nobody holds the name.
     pub lease: Option<LeaseRecord>,
     /// The name is disabled if this is set.
     pub disabled: Option<Disablement>,

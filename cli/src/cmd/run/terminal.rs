@@ -53,7 +53,7 @@ impl Terminal {
 pub(super) struct JobControl {
     terminal: Option<Terminal>,
     group: ProcessGroup,
-    /// The terminal had these modes before the command got it; they are `None` while the command
+    /// The terminal had these modes before the command got it; `None` means that the command
     /// does not have it.
     saved_modes: Option<Option<Termios>>,
     /// The command got the terminal only when it used it, so that other processes of this process's

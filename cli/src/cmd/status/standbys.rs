@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LockWithStandbys {
     pub(super) record: LockRecord,
-    /// These candidates do not hold the lock; they are `None` if they are unknown.
+    /// These candidates do not hold the lock; `None` means that they are unknown.
     pub(super) standbys: Option<Vec<Holder>>,
     /// The lock's holder campaigns for it.
     leads: bool,
