@@ -88,7 +88,9 @@
 //! | `mysql` | `mysql::MySqlStore` | the application has MySQL or MariaDB |
 //! | `redis` | `redis::RedisStore` | the application has Redis or Valkey, and fences writes that a failover must not damage |
 //! | `mongodb` | `mongodb::MongoStore` | the application has MongoDB |
+//! | `mongodb-srv` | the same, with URLs of `mongodb+srv` too | DNS names the servers of MongoDB |
 //! | `etcd` | `etcd::EtcdStore` | the application has etcd, and leases of 2 s or more are short enough |
+//! | `config` | none: it adds the module `configuration` | the environment and files hold the settings |
 //!
 #![cfg_attr(
     feature = "sqlite",

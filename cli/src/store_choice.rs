@@ -15,7 +15,7 @@ use crate::io::exit::Failure;
 pub(crate) struct StoreChoice {
     url: String,
     options: OpenOptions,
-    /// The database of the default store, which is created when it is first needed.
+    /// The default store has this database, which is created when it is first needed.
     default: Option<PathBuf>,
 }
 

@@ -155,11 +155,15 @@ pub trait RoundTrips: Send + Sync {
     /// Returns how many round trips the counted clients of that namespace have made so far.
     async fn counted(&self, namespace: &Namespace) -> Result<u64>;
 
-    /// Returns how many round trips an uncontended acquire may take: 1, or 2 on MySQL and etcd.
+    /// Returns how many round trips an uncontended acquire of a free name may take.
+    ///
+    /// This is 1, or 2 if a first request must be answered before the one that decides can be sent,
+    /// as on etcd. MySQL takes 1 for a free name, and a second one only to read who holds it. The
+    /// suite accepts no more than 2, and compares this number with the least of several calls.
     fn acquire_budget(&self) -> u64;
 
-    /// Returns how many round trips a renewal may take: 1, or 2 if the call that extends a lease
-    /// takes no conditions (etcd).
+    /// Returns how many round trips the renewal of one lease may take: 1, or 2 if the call that
+    /// extends a lease takes no conditions (etcd).
     fn renew_budget(&self) -> u64 {
         1
     }
@@ -242,12 +246,12 @@ pub trait Link: Send + Sync {
 #[async_trait]
 pub trait OwnServer: Send + Sync {
     /// Starts a server that nothing else uses and whose data outlast a restart.
-    async fn start_server(&self) -> Result<Box<dyn Victim>>;
+    async fn start_server(&self) -> Result<Box<dyn DisposableServer>>;
 }
 
-/// A victim is a server that belongs to one case, and is removed when this value is dropped.
+/// A disposable server belongs to one case, and is removed when this value is dropped.
 #[async_trait]
-pub trait Victim: Send + Sync {
+pub trait DisposableServer: Send + Sync {
     /// Opens another independent client of this server.
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>>;
     /// Stops the server in an orderly way.

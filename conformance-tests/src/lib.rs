@@ -60,8 +60,8 @@ mod trace;
 mod worker;
 
 pub use backend::{
-    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, Probes,
-    RoundTrips, Schema, UsePool, Victim,
+    Backend, DeleteRecord, DisposableServer, Link, OtherProcesses, Outages, OwnPool, OwnServer,
+    Pooled, Probes, RoundTrips, Schema, UsePool,
 };
 pub use case::{Case, Need};
 pub use client::{Client, HeldLease};

@@ -57,7 +57,7 @@ impl fmt::Display for ErrorKind {
 /// ```
 /// use leasehold_core::{Error, ErrorKind, LockName};
 ///
-/// let error = Error::new(ErrorKind::Unavailable, "the store did not answer within 2s")
+/// let error = Error::new(ErrorKind::Unavailable, "the server did not answer within 2s")
 ///     .during("renew")
 ///     .for_lock(&LockName::new("nightly-report")?)
 ///     .on_store("postgres://db/app")
@@ -65,8 +65,8 @@ impl fmt::Display for ErrorKind {
 /// assert!(error.is_unavailable());
 /// assert_eq!(
 ///     error.to_string(),
-///     "renew of lock \"nightly-report\" on postgres://db/app: the store did not answer within 2s; \
-///      is the server up, and reachable from here?",
+///     "renew of lock \"nightly-report\" on postgres://db/app: the server did not answer within \
+///      2s; is the server up, and reachable from here?",
 /// );
 /// # Ok::<(), Error>(())
 /// ```

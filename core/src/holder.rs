@@ -13,13 +13,13 @@ use crate::id::new_id;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Holder {
-    /// The id of the application's instance, which is new at every start.
+    /// The application's instance has this id, which is new at every start.
     pub instance: Uuid,
-    /// The host's name, which is empty if it cannot be determined.
+    /// The host has this name, which is empty if it cannot be determined.
     pub host: String,
-    /// The process id on that host.
+    /// The process has this id on that host.
     pub pid: u32,
-    /// The application's label for this instance, such as `10.0.0.7:8080`.
+    /// The application gave its instance this label, such as `10.0.0.7:8080`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
 }

@@ -29,7 +29,7 @@ fn check_text(what: &str, text: &str, max_bytes: usize) -> Result<()> {
 macro_rules! checked_text {
     ($type:ident, $what:literal, $max:expr) => {
         impl $type {
-            /// The longest accepted text, in bytes of UTF-8.
+            /// A text may have at most this many bytes of UTF-8.
             pub const MAX_BYTES: usize = $max;
 
             /// Creates the value if the text is not empty, is not too long and has no NUL.
@@ -133,7 +133,7 @@ checked_text!(Reason, "the reason", 1024);
 pub struct Namespace(Arc<str>);
 
 impl Namespace {
-    /// The longest accepted namespace, in bytes.
+    /// A namespace may have at most this many bytes.
     pub const MAX_BYTES: usize = 32;
 
     /// Creates the namespace if the text is valid.

@@ -14,7 +14,7 @@ use crate::{Disablement, FencingToken, Holder, LockName, LockRecord, Result, Tim
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Observation {
-    /// The holder of the name; `None` if nobody holds it.
+    /// This leader holds the name; `None` means that nobody holds it.
     pub leader: Option<Leader>,
     /// The name is disabled if this is set.
     pub disabled: Option<Disablement>,
@@ -24,9 +24,9 @@ pub struct Observation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leader {
-    /// The instance that leads.
+    /// This instance leads.
     pub holder: Holder,
-    /// The fencing token of the leader's term.
+    /// The leader's term has this fencing token.
     pub token: FencingToken,
 }
 

@@ -217,21 +217,21 @@ impl Settings {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Timing {
-    /// The effective value of [`Settings::ttl`].
+    /// This is the effective value of [`Settings::ttl`].
     pub ttl: Duration,
-    /// The effective value of [`Settings::margin`].
+    /// This is the effective value of [`Settings::margin`].
     pub margin: Duration,
-    /// The effective value of [`Settings::stop_grace`].
+    /// This is the effective value of [`Settings::stop_grace`].
     pub stop_grace: Duration,
-    /// The effective value of [`Settings::tolerance`].
+    /// This is the effective value of [`Settings::tolerance`].
     pub tolerance: Duration,
-    /// The effective value of [`Settings::heartbeat_interval`].
+    /// This is the effective value of [`Settings::heartbeat_interval`].
     pub heartbeat_interval: Duration,
-    /// The effective value of [`Settings::heartbeat_retries`].
+    /// This is the effective value of [`Settings::heartbeat_retries`].
     pub heartbeat_retries: u32,
-    /// The effective value of [`Settings::poll_interval`].
+    /// This is the effective value of [`Settings::poll_interval`].
     pub poll_interval: Duration,
-    /// The effective value of [`Settings::start_delay`].
+    /// This is the effective value of [`Settings::start_delay`].
     pub start_delay: Duration,
 }
 

@@ -15,5 +15,5 @@ mod server;
 
 pub use certificates::{Certificates, Signed};
 pub use image::{Image, skipped};
-pub use proxy::{Conduct, Proxy};
+pub use proxy::{LinkBehaviour, Proxy};
 pub use server::{Server, until_ready};

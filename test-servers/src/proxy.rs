@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// This defines how a proxy treats its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conduct {
+pub enum LinkBehaviour {
     /// Everything goes through.
     Pass,
     /// Everything goes through, and each chunk is delayed by that time.
@@ -30,7 +30,7 @@ pub enum Conduct {
 /// The connections follow these orders.
 #[derive(Clone, Copy, Debug)]
 struct Orders {
-    conduct: Conduct,
+    behaviour: LinkBehaviour,
     /// The connections with a smaller number are silent: data on them are thrown away.
     silent_below: u64,
 }
@@ -55,7 +55,7 @@ impl Proxy {
     pub async fn start(server: &str) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let orders = Orders { conduct: Conduct::Pass, silent_below: 0 };
+        let orders = Orders { behaviour: LinkBehaviour::Pass, silent_below: 0 };
         let orders = Arc::new(watch::Sender::new(orders));
         let server = Arc::new(watch::Sender::new(server.to_owned()));
         let (leads_to, told) = (server.subscribe(), orders.subscribe());
@@ -84,8 +84,8 @@ impl Proxy {
     }
 
     /// Treats open and new connections that way, from now on.
-    pub fn set(&self, conduct: Conduct) {
-        self.orders.send_modify(|orders| orders.conduct = conduct);
+    pub fn set(&self, behaviour: LinkBehaviour) {
+        self.orders.send_modify(|orders| orders.behaviour = behaviour);
     }
 
     /// Returns how many connections were accepted so far.
@@ -104,12 +104,12 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.set(Conduct::Cut);
+        self.set(LinkBehaviour::Cut);
     }
 }
 
 async fn serve(client: TcpStream, server: String, told: watch::Receiver<Orders>, number: u64) {
-    if told.borrow().conduct == Conduct::Cut {
+    if told.borrow().behaviour == LinkBehaviour::Cut {
         return;
     }
     let Ok(upstream) = TcpStream::connect(server).await else { return };
@@ -133,14 +133,14 @@ async fn pump(
     let mut buffer = vec![0; 64 * 1024];
     let mut lost = false;
     loop {
-        let Orders { conduct, silent_below } = *told.borrow_and_update();
+        let Orders { behaviour, silent_below } = *told.borrow_and_update();
         let silent = number < silent_below;
-        match conduct {
-            Conduct::Cut => return,
+        match behaviour {
+            LinkBehaviour::Cut => return,
             _ if silent => {}
             // After lost data, the rest of the stream cannot be used.
-            Conduct::Pass | Conduct::Slow(_) if lost => return,
-            Conduct::Hang => {
+            LinkBehaviour::Pass | LinkBehaviour::Slow(_) if lost => return,
+            LinkBehaviour::Hang => {
                 if told.changed().await.is_err() {
                     return;
                 }
@@ -156,13 +156,13 @@ async fn pump(
             },
         };
         let Ok(length @ 1..) = read else { return };
-        match conduct {
+        match behaviour {
             _ if silent => continue,
-            Conduct::SwallowReplies if replies => {
+            LinkBehaviour::SwallowReplies if replies => {
                 lost = true;
                 continue;
             }
-            Conduct::Slow(delay) => tokio::time::sleep(delay).await,
+            LinkBehaviour::Slow(delay) => tokio::time::sleep(delay).await,
             _ => {}
         }
         if to.write_all(&buffer[..length]).await.is_err() {

@@ -12,7 +12,8 @@ use crate::{Error, ErrorKind, Result};
 /// One call waits at most this long for an answer.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-const FIX: &str = "is the server up, and reachable from here?";
+/// This is the fix of an error of a server that does not answer, or whose connection failed.
+pub(crate) const CHECK_REACHABLE: &str = "is the server up, and reachable from here?";
 
 /// Limits a call that writes: without an answer, its outcome is unknown.
 pub(crate) async fn write_timeout<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
@@ -24,9 +25,15 @@ pub(crate) async fn read_timeout<T>(call: impl Future<Output = Result<T>>) -> Re
     timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(timed_out(ErrorKind::Unavailable)))
 }
 
-/// Returns the error of a call that was not answered in time.
+/// Returns the error of a call that was not answered within [`CALL_LIMIT`].
 pub(crate) fn timed_out(kind: ErrorKind) -> Error {
-    Error::new(kind, format!("the server did not answer within {CALL_LIMIT:?}")).with_fix(FIX)
+    unanswered(kind, CALL_LIMIT)
+}
+
+/// Returns the error of a call, or of connecting, that was not answered within that time.
+pub(crate) fn unanswered(kind: ErrorKind, limit: Duration) -> Error {
+    Error::new(kind, format!("the server did not answer within {limit:?}"))
+        .with_fix(CHECK_REACHABLE)
 }
 
 /// Returns the error of a call that was not sent because too many earlier ones are unanswered.

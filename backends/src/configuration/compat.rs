@@ -1,15 +1,16 @@
-//! What the original, oe-master-job-executor, says in other terms than we do.
+//! This module translates what the original, oe-master-job-executor, says in other terms than we
+//! do.
 
 use std::time::Duration;
 
 use crate::{Holder, MAX_TTL};
 
-/// It shows an instance as `host:port`.
+/// Returns the label with which the original shows an instance: `host:port`.
 pub(super) fn label(port: &str) -> String {
     format!("{}:{port}", Holder::current().host)
 }
 
-/// The ttl that the original's heartbeats and tolerance need, in whole seconds.
+/// Returns the ttl that the original's heartbeats and tolerance need, in whole seconds.
 ///
 /// The original has no ttl: a heartbeat older than the tolerance, by default three intervals, is
 /// too old. Its leader could go on for longer than that; here the ttl covers the retries, the

@@ -1,4 +1,4 @@
-//! Which files are looked for, and what stands in them.
+//! This module looks for files and reads their settings.
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
@@ -22,7 +22,7 @@ pub(super) const ORIGINAL_FILE: &str = "config.json";
 
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What the files say: the original's, then ours, which goes first.
+/// The layers of the files are the original's and then ours, which takes precedence.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     pub(super) layers: Vec<Layer>,
@@ -31,7 +31,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The one file that was named.
+    /// Reads the one file that was named.
     pub(super) fn named(path: &Path, by: &Origin, keys: &KnownKeys) -> Result<Self> {
         let text = read(path).map_err(|error| {
             Error::invalid(format!("{by}: {} cannot be read", path.display())).with_source(error)
@@ -47,7 +47,7 @@ impl Files {
         Ok(Self { layers: vec![layer], read: vec![path.to_owned()], warnings: Vec::new() })
     }
 
-    /// What is found: the first of ours, and the original's.
+    /// Reads the files that exist: the first of ours, and the original's.
     pub(super) fn found(
         working: Option<&Path>,
         folders: &[PathBuf],
@@ -195,7 +195,7 @@ fn contents(file: File) -> std::io::Result<String> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// The settings of a `leasehold.toml`.
+/// Reads the settings of a `leasehold.toml`.
 fn parse_ours(path: &Path, text: &str, keys: &KnownKeys) -> Result<Layer> {
     let table = parse(path, text, FileFormat::Toml, "TOML")?;
     let mut layer = Layer::default();
@@ -217,7 +217,8 @@ fn parse_ours(path: &Path, text: &str, keys: &KnownKeys) -> Result<Layer> {
     Ok(layer)
 }
 
-/// The settings in the original's `config.json`; none, if the file is not of the original.
+/// Reads the settings in the original's `config.json`; there are none if the file is not of the
+/// original.
 fn parse_original(path: &Path, text: &str) -> Result<Option<Layer>> {
     if !text.contains(SECTION) {
         return Ok(None);

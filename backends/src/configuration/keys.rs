@@ -1,18 +1,19 @@
-//! The table of the library's settings. Names, units, defaults and documentation follow from it.
+//! This table has the library's settings; names, units, defaults and documentation follow from it.
 
-/// A setting.
+/// A key describes one setting.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Key {
-    /// Its name in `leasehold.toml`, and of the option of [`Loader::option`](super::Loader::option).
+    /// The setting has this name in `leasehold.toml` and in
+    /// [`Loader::option`](super::Loader::option).
     pub name: &'static str,
-    /// What its values are.
+    /// This is the kind of its values.
     pub kind: Kind,
-    /// What holds where it is not set, in words.
+    /// This describes, in words, what applies where it is not set.
     pub default: &'static str,
-    /// What the original, oe-master-job-executor, calls it.
+    /// The original, oe-master-job-executor, has these names for it.
     pub original: Option<Original>,
-    /// What it is for, in one sentence.
+    /// This sentence says what it is for.
     pub documentation: &'static str,
 }
 
@@ -31,7 +32,7 @@ impl Key {
         Self { name, kind, default, original: None, documentation }
     }
 
-    /// The environment variable, such as `LEASEHOLD_TTL`.
+    /// Returns the environment variable, such as `LEASEHOLD_TTL`.
     #[must_use]
     pub fn variable(&self) -> String {
         variable(self.name)
@@ -60,49 +61,49 @@ impl Key {
     }
 }
 
-/// What the original calls a setting. Its durations are whole numbers of milliseconds.
+/// The original has these names for a setting; its durations are whole numbers of milliseconds.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Original {
-    /// Among the options of `startMaster`.
+    /// An option of `startMaster` has this name.
     pub option: Option<&'static str>,
-    /// In `config.json`, with the object that it stands in.
+    /// This path in `config.json` names the object and the key in it.
     pub path: Option<&'static str>,
-    /// Environment variables, the first one first.
+    /// These environment variables are read, and the first that is set applies.
     pub variables: &'static [&'static str],
 }
 
-/// What the values of a setting are.
+/// The kind says what the values of a setting are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// The URL of a store.
+    /// A value is the URL of a store.
     Store,
-    /// A namespace.
+    /// A value is a namespace.
     Namespace,
-    /// The name of a lock.
+    /// A value is the name of a lock.
     LockName,
-    /// What an instance is called.
+    /// A value is the label of an instance.
     Label,
-    /// A span of time.
+    /// A value is a span of time.
     Duration,
-    /// A whole number.
+    /// A value is a whole number.
     Count,
-    /// A number of connections, which is not 0.
+    /// A value is a number of connections, which is not 0.
     Connections,
-    /// True or false.
+    /// A value is true or false.
     Switch,
-    /// Any text.
+    /// A value is any text.
     Text,
-    /// One of these words.
+    /// A value is one of these words.
     OneOf(&'static [&'static str]),
-    /// An IP address and a port.
+    /// A value is an IP address and a port.
     Address,
-    /// The path of a file.
+    /// A value is the path of a file.
     Path,
 }
 
-/// What the original's durations accept, to be read after "use".
+/// This says, after the word "use", what the original's durations accept.
 pub(super) const MILLISECONDS: &str = "a whole number of milliseconds, such as 8000";
 
 /// Leasehold's environment variables begin with this prefix.
@@ -111,10 +112,10 @@ pub(super) const PREFIX: &str = "LEASEHOLD_";
 /// Names the configuration file.
 pub(super) const FILE_VARIABLE: &str = "LEASEHOLD_CONFIG";
 
-/// The object of the original's settings in its `config.json`.
+/// The original's settings are in this object of its `config.json`.
 pub(super) const SECTION: &str = "masterJobExecutor";
 
-/// Every setting of the library, in the order in which they are shown.
+/// This table has every setting of the library, in the order in which they are shown.
 pub const KEYS: &[Key] = &[
     Key {
         name: "store",
@@ -240,13 +241,13 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-/// Environment variables with this prefix that are not settings.
+/// These environment variables have the prefix and are not settings.
 ///
 /// The token of the HTTP API is a secret that no output may show, so it is not a setting either.
 pub(super) const OTHER_VARIABLES: &[&str] =
     &[FILE_VARIABLE, "LEASEHOLD_LOCK", "LEASEHOLD_TOKEN", "LEASEHOLD_ADMIN_TOKEN"];
 
-/// The command line's own settings.
+/// These settings belong to the command line alone.
 ///
 /// An application may share files and an environment with the command line, so it ignores these
 /// names instead of refusing them.

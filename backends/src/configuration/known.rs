@@ -1,4 +1,4 @@
-//! The settings that a loader knows: the library's, and the program's own.
+//! A loader knows the library's settings and the program's own.
 
 use super::keys::{KEYS, Key, OF_THE_COMMAND_LINE};
 

@@ -1,4 +1,4 @@
-//! One source of settings, and how they are laid over each other.
+//! A layer has the settings of one source, and later layers override earlier ones.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use super::keys::Key;
 use super::source::{Origin, Spelling};
 use crate::{Error, Result};
 
-/// A value with its setting, and with where it stands.
+/// An entry is a value with its setting and with the source that it comes from.
 type Entry = (&'static Key, ValueSource, ValueKind);
 
-/// The values that one source has, each with where it stands.
+/// A layer has the values of one source, each with the place where it was found.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layer {
     values: Vec<Entry>,
 }
 
-/// Where a value stands, and in whose words.
+/// This says where a value was found, and whose names and units it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ValueSource {
     pub(super) origin: Origin,
@@ -25,7 +25,7 @@ pub(super) struct ValueSource {
 }
 
 impl Layer {
-    /// Adds a value. Of two for one setting, the later holds.
+    /// Adds a value. If a setting has two values, the later one applies.
     pub(super) fn set(&mut self, key: &'static Key, place: ValueSource, value: ValueKind) {
         self.values.push((key, place, value));
     }
@@ -44,12 +44,12 @@ impl Source for Layer {
     }
 }
 
-/// What holds of each setting that somebody has set.
+/// This map has the value that applies for each setting that was set.
 #[derive(Debug, Default)]
 pub(super) struct MergedValues(pub(super) BTreeMap<&'static str, Entry>);
 
 impl MergedValues {
-    /// Lays each layer over those before it.
+    /// Combines the layers; the values of each override those of the layers before it.
     pub(super) fn new(layers: Vec<Layer>) -> Result<Self> {
         let (mut keys, mut places) = (BTreeMap::new(), BTreeMap::new());
         let mut builder = Config::builder();

@@ -1,4 +1,4 @@
-//! The sources, and the call that reads them.
+//! The loader has the sources of settings, and reads them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -101,7 +101,8 @@ impl Loader {
         self.option_shown_as(name, name, value)
     }
 
-    /// [`option`](Self::option), called something else in messages, such as `--ttl`.
+    /// Sets a setting as [`option`](Self::option) does, but messages call it something else, such
+    /// as `--ttl`.
     #[must_use]
     pub fn option_shown_as(
         mut self,
@@ -131,19 +132,20 @@ impl Loader {
         self.file_shown_as("file", path)
     }
 
-    /// [`file`](Self::file), whose option is called something else in messages, such as `--config`.
+    /// Reads this file as [`file`](Self::file) does, but messages call the option something else,
+    /// such as `--config`.
     #[must_use]
     pub fn file_shown_as(self, shown: &str, path: impl Into<PathBuf>) -> Self {
         Self { file: Some((path.into(), Origin::Option(shown.to_owned()))), ..self }
     }
 
-    /// Looks here for `leasehold.toml` and the original's `config.json`.
+    /// Looks in this folder for `leasehold.toml` and the original's `config.json`.
     #[must_use]
     pub fn working_folder(self, folder: impl Into<PathBuf>) -> Self {
         Self { working_folder: Some(folder.into()), ..self }
     }
 
-    /// Looks in these for a `leasehold.toml` where the working folder has none.
+    /// Looks in these folders for a `leasehold.toml` if the working folder has none.
     #[must_use]
     pub fn config_folders<P: Into<PathBuf>>(self, folders: impl IntoIterator<Item = P>) -> Self {
         Self { config_folders: folders.into_iter().map(Into::into).collect(), ..self }
@@ -163,10 +165,10 @@ impl Loader {
     /// Reads all sources, and checks the values and that they fit together.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a file that cannot be read, for a key
-    /// or value that cannot be one, and for settings that contradict each other. The message names
-    /// the source, the key and what is accepted, or the key that was likely meant. Of several
-    /// sources of a setting only the one that holds has its value read.
+    /// This returns [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a file that cannot be
+    /// read, for an unknown key, for an invalid value, and for settings that contradict each other.
+    /// The message names the source, the key and what is accepted, or the key that was likely
+    /// meant. If a setting has several sources, only the value of the one that applies is read.
     pub fn load(&self) -> Result<Configuration> {
         let mut files = self.files()?;
         let mut layers = std::mem::take(&mut files.layers);
@@ -193,7 +195,7 @@ impl Loader {
         }
     }
 
-    /// The original's environment variables, and ours.
+    /// Reads the original's environment variables, and ours.
     fn variables(&self) -> [Layer; 2] {
         let (mut originals, mut ours) = (Layer::default(), Layer::default());
         for key in self.keys.iter() {
@@ -220,7 +222,7 @@ impl Loader {
         layer.set(key, ValueSource { origin, words }, value);
     }
 
-    /// The options in the original's words, and in ours.
+    /// Reads the options that have the original's names, and those that have ours.
     fn options(&self) -> Result<[Layer; 2]> {
         let (mut originals, mut ours) = (Layer::default(), Layer::default());
         for (name, shown, value) in &self.options {
@@ -270,7 +272,7 @@ impl Loader {
     }
 }
 
-/// The name of a variable without what all have.
+/// Returns the name of a variable without the common prefix.
 fn without_prefix(name: &str) -> &str {
     name.strip_prefix(PREFIX).unwrap_or(name)
 }

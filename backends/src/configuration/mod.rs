@@ -1,8 +1,8 @@
-//! Settings from options, the environment, configuration files and defaults, with feature `config`.
+//! This module reads settings from options, the environment, files and defaults (feature `config`).
 //!
-//! For each setting on its own, the first of these that has it holds:
+//! For each setting, the first of these sources that has it applies:
 //!
-//! 1. an option: what the program gives with [`Loader::option`], or a flag of the command line;
+//! 1. an option: the program gives it with [`Loader::option`], or it is a flag of the command line;
 //! 2. an environment variable: ours (`LEASEHOLD_TTL`), else the original's
 //!    (`MASTER_JOB_HEARTBEAT_INTERVAL`);
 //! 3. a configuration file: ours (`ttl = "15s"`), else the original's (`masterJobExecutor` in
@@ -17,10 +17,11 @@
 //!
 //! # The files that are looked for
 //!
-//! The file that [`Loader::file`], `--config` or `LEASEHOLD_CONFIG` names, and then no other; it must
-//! exist. If its name ends in `.json` it is a `config.json` of the original, else a `leasehold.toml`.
+//! If [`Loader::file`], `--config` or `LEASEHOLD_CONFIG` names a file, it is the only one, and must
+//! exist. If its name ends in `.json` it is a `config.json` of the original, else a
+//! `leasehold.toml`.
 //!
-//! Where none is named, both of these:
+//! If none is named, both of these are read:
 //!
 //! * the first `leasehold.toml` that exists: in the working folder, in the user's folder of
 //!   configuration (`$XDG_CONFIG_HOME/leasehold`, else `~/.config/leasehold`; on Windows below

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-/// The value of an option that the program itself gives.
+/// A program gives this value for an option.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum OptionValue {
-    /// Text, written as in `leasehold.toml` or in an environment variable.
+    /// The value is text, written as in `leasehold.toml` or in an environment variable.
     Text(String),
-    /// A count, or the milliseconds of an option of the original.
+    /// The value is a count, or the milliseconds of an option of the original.
     Number(i128),
-    /// A span of time.
+    /// The value is a span of time.
     Duration(Duration),
-    /// True or false.
+    /// The value is true or false.
     Switch(bool),
 }
 

@@ -1,4 +1,4 @@
-//! From what stands in a source to a value, or to a message that says what would do.
+//! This module turns what a source has into a value, or into a message that says what is accepted.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -15,14 +15,14 @@ use super::store_url::StoreUrl;
 use crate::registry::driver;
 use crate::{Error, LockName, Namespace, Result};
 
-/// A value, to be shown.
+/// This is a value in the form in which it is shown.
 #[derive(Debug)]
 pub(super) enum DisplayedValue {
     Text(String),
     Duration(Duration),
 }
 
-/// A value where somebody set one, read strictly.
+/// Each value that was set is read strictly.
 impl MergedValues {
     pub(super) fn origin(&self, name: &str) -> Origin {
         self.0.get(name).map_or(Origin::Default, |(_, place, _)| place.origin.clone())
@@ -79,7 +79,7 @@ impl MergedValues {
         self.read(name, |value, _| whole(value)?.try_into().map_err(|_| Rejection::Evident))
     }
 
-    /// A number of connections, which is not 0.
+    /// Reads a number of connections, which is not 0.
     pub(super) fn connections(&self, name: &str) -> Result<Option<NonZeroU32>> {
         let checked = |count: u32| NonZeroU32::new(count).ok_or(Rejection::Zero);
         self.read(name, |value, _| {
@@ -148,17 +148,17 @@ impl MergedValues {
     }
 }
 
-/// Why a value cannot be one.
+/// This says why a value is invalid.
 #[derive(Debug)]
 pub(super) enum Rejection {
-    /// What is accepted says it.
+    /// The text that says what is accepted explains it.
     Evident,
     Negative,
     Zero,
     Refused(Error),
 }
 
-/// The error for a value that cannot be one: its source, its key, and what is accepted.
+/// Returns the error of an invalid value: its source, its key, and what is accepted.
 pub(super) fn invalid_value(key: &Key, place: &ValueSource, value: &str, why: Rejection) -> Error {
     let (noun, accepted) = match (key.kind, place.words) {
         (Kind::Duration, Spelling::Originals) => {
@@ -184,7 +184,8 @@ pub(super) fn invalid_value(key: &Key, place: &ValueSource, value: &str, why: Re
         .with_fix(format!("use {accepted}"))
 }
 
-/// The value in a message: short, in one line, and nothing that may hold a password.
+/// Returns the value for a message: it is short, in one line, and has nothing that may hold a
+/// password.
 fn display_value(key: &Key, value: &ValueKind) -> String {
     const MAX_SHOWN: usize = 60;
     match value {
@@ -201,7 +202,7 @@ fn display_value(key: &Key, value: &ValueKind) -> String {
     }
 }
 
-/// In a message, what a value is that holds others.
+/// Returns what a message calls a value that contains others.
 pub(super) fn compound_kind(value: &ValueKind) -> Option<&'static str> {
     match value {
         ValueKind::Table(_) => Some("a table"),
@@ -221,7 +222,7 @@ fn digits(value: &ValueKind) -> std::result::Result<String, Rejection> {
     whole(value).map(|number| number.to_string())
 }
 
-/// A whole number; as text too, since that is what an environment has.
+/// Reads a whole number, also from text, because an environment has only text.
 fn whole(value: &ValueKind) -> std::result::Result<u64, Rejection> {
     let number = match value {
         ValueKind::I64(number) => (*number).try_into().ok(),

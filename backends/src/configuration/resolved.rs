@@ -1,4 +1,4 @@
-//! From values to a configuration: filled in, checked, and shown.
+//! This module turns values into a configuration, whose settings are filled in, checked and shown.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::settings::{Configuration, Setting};
 use super::source::Origin;
 use crate::{Error, LockStore, MemoryStore, Result, Settings, Timing};
 
-/// Reads every value that holds, and checks that they fit together.
+/// Reads every value that applies, and checks that they are consistent.
 pub(super) fn configuration(
     keys: &KnownKeys,
     merged: &MergedValues,
@@ -53,7 +53,7 @@ pub(super) fn configuration(
     Ok(configuration)
 }
 
-/// The settings, and what the ttl was derived from if it was.
+/// Returns the settings, and what the ttl was derived from if it was derived.
 fn settings(merged: &MergedValues) -> Result<(Settings, Option<String>)> {
     let mut settings = Settings::new();
     let margin = merged.duration("margin")?;
@@ -98,7 +98,7 @@ fn settings(merged: &MergedValues) -> Result<(Settings, Option<String>)> {
     Ok((settings, derived))
 }
 
-/// The settings that must be consistent with each other.
+/// These settings must be consistent with each other.
 pub(super) const TIMING: [&str; 8] = [
     "ttl",
     "margin",

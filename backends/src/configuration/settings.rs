@@ -1,4 +1,4 @@
-//! The settings that apply, and the source of each.
+//! This module has the settings that apply, and the source of each.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -9,51 +9,51 @@ use super::source::Origin;
 use super::store_url::StoreUrl;
 use crate::{Client, Error, LockName, Namespace, OpenOptions, Result, Settings, Timing, url};
 
-/// Settings that were read and checked.
+/// A configuration has settings that were read and checked.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Configuration {
-    /// The store's URL.
+    /// The locks are in the store of this URL, if one is set.
     pub store: Option<StoreUrl>,
-    /// The namespace of the locks in the store.
+    /// The locks are in this namespace of the store.
     pub namespace: Namespace,
     /// The store opens at most this many connections for its calls; `None` means the store's
     /// default.
     pub store_connections: Option<NonZeroU32>,
-    /// The label shown for this instance.
+    /// This instance is shown with this label.
     pub label: Option<String>,
-    /// The lock's name.
+    /// The lock has this name, if one is set.
     pub lock_name: Option<LockName>,
-    /// How leases are taken, kept and given up.
+    /// These settings say how leases are acquired, renewed and released.
     pub settings: Settings,
     /// If this is true, the client watches the store for hints that a name became free.
     pub hints: bool,
-    /// The files that were read.
+    /// These files were read.
     pub files: Vec<PathBuf>,
-    /// What is most likely a mistake, a sentence each, such as a variable `LEASEHOLD_TTTL`.
+    /// Each of these sentences names a likely mistake, such as a variable `LEASEHOLD_TTTL`.
     pub warnings: Vec<String>,
     pub(super) shown: Vec<Setting>,
     pub(super) timing: Timing,
 }
 
-/// A setting, its value and where it comes from, to be shown.
+/// This shows a setting, its value and where the value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Setting {
-    /// The name of its [`Key`](super::Key).
+    /// The setting's [`Key`](super::Key) has this name.
     pub key: &'static str,
-    /// The value as it would be written, the default filled in; without the password of a store's
-    /// URL. None where there is no value.
+    /// The value is written as in a file, and is the default if none is set. It has no password of
+    /// a store's URL; `None` means that there is no value.
     pub value: Option<String>,
-    /// Where it comes from.
+    /// The value comes from this source.
     pub origin: Origin,
-    /// The value of a setting that is a span of time.
+    /// This is the value of a setting that is a span of time.
     pub duration: Option<Duration>,
 }
 
 impl Configuration {
-    /// Every setting, in the order of [`KEYS`](super::KEYS); then the program's own, in the order in
-    /// which it gave them to [`Loader::keys`](super::Loader::keys).
+    /// Returns every setting in the order of [`KEYS`](super::KEYS), and then the program's own in
+    /// the order in which it gave them to [`Loader::keys`](super::Loader::keys).
     #[must_use]
     pub fn all(&self) -> &[Setting] {
         &self.shown
@@ -65,14 +65,14 @@ impl Configuration {
         self.shown.iter().find(|setting| setting.key == key)
     }
 
-    /// The [`settings`](Self::settings) with every default filled in. A store may still
+    /// Returns the [`settings`](Self::settings) with every default filled in. A store may still
     /// refuse them, for example if its least ttl is longer.
     #[must_use]
     pub fn timing(&self) -> &Timing {
         &self.timing
     }
 
-    /// How the store is opened.
+    /// Returns the options with which the store is opened.
     #[must_use]
     pub fn open_options(&self) -> OpenOptions {
         OpenOptions::default()
@@ -80,19 +80,21 @@ impl Configuration {
             .with_max_connections(self.store_connections)
     }
 
-    /// The lock's name.
+    /// Returns the lock's name.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where none is set, naming where to.
+    /// This returns [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if none is set, and the
+    /// message says where to set it.
     pub fn required_lock_name(&self) -> Result<&LockName> {
         self.lock_name.as_ref().ok_or_else(|| not_set("lock_name", "--lock"))
     }
 
-    /// A client of the configured store, with the configured namespace, label and settings.
+    /// Opens the configured store, and returns a client with the configured namespace, label and
+    /// settings.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) where no store is set, or the store refuses
-    /// the settings; else as [`url::open`].
+    /// This returns [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if no store is set or the
+    /// store refuses the settings, and fails for the same reasons as [`url::open`].
     ///
     /// # Cancel safety
     /// A dropped call leaves the store's schema either as it was or complete.

@@ -1,31 +1,31 @@
-//! Where values come from.
+//! An origin says where a value comes from.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where the value of a setting comes from.
+/// An origin is where the value of a setting comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// An option, as it is called where it was given.
+    /// An option set it; this is the option's name where it was given.
     Option(String),
-    /// An environment variable.
+    /// The environment variable of this name set it.
     Variable(String),
-    /// A file.
+    /// A file set it.
     File {
-        /// Which one.
+        /// The file has this path.
         path: PathBuf,
-        /// The key in it.
+        /// The setting has this key in the file.
         key: String,
     },
-    /// It follows from others that were set.
+    /// The value follows from the settings that this text names.
     Derived(String),
-    /// Nobody set it.
+    /// No source set it, so the default applies.
     Default,
 }
 
 impl Origin {
-    /// The level, in one word: `option`, `environment`, `file`, `derived` or `default`.
+    /// Returns the level in one word: `option`, `environment`, `file`, `derived` or `default`.
     #[must_use]
     pub fn level(&self) -> &'static str {
         match self {

@@ -1,10 +1,10 @@
-//! A store's URL, which may hold a password.
+//! A store's URL may have a password, which is not shown.
 
 use std::fmt;
 
 use crate::common::url::split;
 
-/// The URL of a store. Only [`as_str`](Self::as_str) shows the password in it.
+/// This is the URL of a store, of which only [`as_str`](Self::as_str) shows the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreUrl(String);
 
@@ -13,7 +13,7 @@ impl StoreUrl {
         Self(url)
     }
 
-    /// All of it, for [`url::open`](crate::url::open).
+    /// Returns the whole URL, for [`url::open`](crate::url::open).
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -21,7 +21,7 @@ impl StoreUrl {
 }
 
 impl fmt::Display for StoreUrl {
-    /// Without user, password and the values of options.
+    /// Shows the URL without user, password and the values of options.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&redacted(&self.0))
     }
@@ -33,8 +33,8 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
-/// What stands before the last `@` may be, or belong to, a password, and what stands behind a `?`
-/// or `#` too.
+/// Removes what may be or belong to a password: all before the last `@`, and all after a `?` or
+/// `#`.
 fn redacted(url: &str) -> String {
     let Some((scheme, rest)) = split(url) else { return "***".to_owned() };
     if scheme.eq_ignore_ascii_case("sqlite") || scheme.eq_ignore_ascii_case("memory") {

@@ -1,4 +1,4 @@
-//! Locks in etcd, a few keys each.
+//! This module keeps locks in etcd, a few keys each.
 //!
 #![doc = include_str!("../../docs/etcd.md")]
 

@@ -12,7 +12,7 @@ use crate::common::with_context;
 use crate::shell::Store;
 use crate::{Namespace, OpenOptions, Result};
 
-/// Locks in etcd; see the [module](super) for what they guarantee.
+/// This store keeps locks in etcd; see the [module](super) for what they guarantee.
 ///
 /// Clones share the same connections.
 pub type EtcdStore = Store<Etcd>;

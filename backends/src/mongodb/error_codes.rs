@@ -2,6 +2,7 @@
 
 use mongodb::error::{Error as Cause, ErrorKind as CauseKind, WriteFailure};
 
+use crate::common::timeout::CHECK_REACHABLE;
 use crate::{Error, ErrorKind};
 
 /// The error codes of servers, see
@@ -127,11 +128,7 @@ fn classify(cause: &Cause) -> (ErrorKind, String, &'static str) {
         CauseKind::Shutdown => (Unavailable, "the client has been shut down", ""),
         CauseKind::BsonSerialization(_) => (Invalid, "cannot encode the request as BSON", ""),
         // The request may have been sent, also when the pool was cleared, which interrupts calls.
-        _ => (
-            OutcomeUnknown,
-            "the connection to the server failed",
-            "is the server up, and reachable from here?",
-        ),
+        _ => (OutcomeUnknown, "the connection to the server failed", CHECK_REACHABLE),
     };
     (kind, message.to_owned(), fix)
 }

@@ -1,4 +1,4 @@
-//! Locks in MongoDB, one document each.
+//! This module keeps locks in MongoDB, one document each.
 //!
 #![doc = include_str!("../../docs/mongodb.md")]
 

@@ -10,7 +10,7 @@ use crate::common::with_context;
 use crate::shell::Store;
 use crate::{Namespace, OpenOptions, Result};
 
-/// Locks in a MongoDB database; see the [module](super) for what they guarantee.
+/// This store keeps locks in a MongoDB database; see the [module](super) for what they guarantee.
 ///
 /// Clones share the same client and its connections.
 pub type MongoStore = Store<Mongo>;

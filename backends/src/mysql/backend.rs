@@ -1,4 +1,4 @@
-//! The operations, each of which is decided by one statement.
+//! These are the operations, each of which one statement decides.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

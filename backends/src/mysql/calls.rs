@@ -1,4 +1,4 @@
-//! The statements that the store sends, each on a connection that is returned clean or not at all.
+//! The store sends these statements, each on a connection that is returned clean or not at all.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub(super) fn bind(statement: &Statement, values: &Values<'_>) -> BoundStatement
     })
 }
 
-/// The backend of a [`MySqlStore`](super::MySqlStore).
+/// This is the backend of a [`MySqlStore`](super::MySqlStore).
 pub struct MySql {
     pub(super) label: String,
     pub(super) pool: MySqlPool,

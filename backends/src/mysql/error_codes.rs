@@ -1,4 +1,4 @@
-//! What MySQL's and MariaDB's errors mean to a caller.
+//! This module says what MySQL's and MariaDB's errors mean to a caller.
 
 use std::io;
 
@@ -9,10 +9,10 @@ use crate::sql::schema::CREATE_IT;
 use crate::sql::{Description, ErrorCodes, error};
 use crate::{Error, ErrorKind};
 
-/// Why nothing can be written here.
+/// This message says why nothing can be written here.
 pub(super) const READ_ONLY: &str =
     "the server accepts no writes: it is a replica, or read_only is on";
-/// The fix for [`READ_ONLY`].
+/// This is the fix for [`READ_ONLY`].
 pub(super) const USE_PRIMARY: &str = "use the primary server's address in the URL";
 
 /// Describes an error that left the database as it was.
@@ -140,7 +140,8 @@ impl ErrorCodes for MySql {
         is_any(error, &[1050, 1205, 1213, 1684])
     }
 
-    /// So says TLS what it does not accept, after the server said that it speaks TLS.
+    /// Returns whether TLS did not accept what the server sent, after the server said that it
+    /// speaks TLS.
     fn is_tls_refusal(cause: &io::Error) -> bool {
         cause.kind() == io::ErrorKind::InvalidData
     }

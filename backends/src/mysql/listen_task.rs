@@ -1,4 +1,4 @@
-//! The tasks of a listener, each of which waits for the user-level lock of one holder at a time.
+//! Each task of a listener waits for the user-level lock of one holder at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use super::error_codes::READ_ONLY;
 use super::listener_state::{Inner, ListenedHolder};
 use super::user_lock::{UserLockConnection, UserLockNames, WaitResult};
 
-/// The seconds for which a waiter waits for a user-level lock: 0 at first, which tells whether a
-/// session keeps it, and then this many before the waiter checks whether it still has to wait.
+/// A waiter waits for a user-level lock for 0 seconds at first, which tells whether a session keeps
+/// it, and then for this many before it checks whether it still has to wait.
 const TRY_SECONDS: u32 = 0;
 const WAIT_SECONDS: u32 = 5;
 
 /// A connection that waits for no holder is kept for this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pauses after an answer that came at once: no session keeps the user-level lock, or it is passed
-/// on all the time.
+/// A task pauses for this long, at first and at most, after an answer that came at once: no session
+/// keeps the user-level lock, or it is passed on all the time.
 const INSTANT_REPLY_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(20), Duration::from_secs(5));
 
-/// The longest pause after a user-level lock that was granted at once.
+/// A task pauses for at most this long after a user-level lock that was granted at once.
 const MAX_PAUSE_AFTER_GRANT: Duration = Duration::from_millis(200);
 
-/// The longest pause after an error.
+/// A task pauses for at most this long after an error.
 const MAX_ERROR_BACKOFF: Duration = Duration::from_secs(60);
 
 /// An answer that comes sooner than this did not wait for a session.

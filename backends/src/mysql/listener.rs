@@ -1,4 +1,4 @@
-//! The waiter's side of release notifications: a few connections per store, which wait for the
+//! On the waiter's side of release notifications, a few connections per store wait for the
 //! user-level locks of the holders that keep the store from a lock.
 
 use std::sync::Arc;

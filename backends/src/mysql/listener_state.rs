@@ -1,4 +1,4 @@
-//! What the tasks of a listener share: for which holders waiters wait.
+//! The tasks of a listener share this state, which says for which holders waiters wait.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::user_lock::UserLockNames;
 use crate::LockName;
 
-/// The state of a listener.
+/// This is the state of a listener.
 pub(super) struct Inner {
     pub(super) names: UserLockNames,
     pub(super) state: Mutex<ListenerState>,
@@ -23,13 +23,13 @@ pub(super) struct Inner {
 #[derive(Default)]
 pub(super) struct ListenerState {
     pub(super) watches: usize,
-    /// The names that were refused, with their holders and when their leases end unless they are
-    /// renewed. A waiter that still waits then asks again.
+    /// These names were refused; each has its holder and the moment when its lease ends unless it
+    /// is renewed. A waiter that still waits then asks again.
     pub(super) awaited: HashMap<LockName, (Uuid, Instant)>,
-    /// The names that an attempt found disabled, and when. No user-level lock announces that a name
-    /// is enabled.
+    /// An attempt found these names disabled at these moments. No user-level lock announces that a
+    /// name is enabled.
     pub(super) disabled: HashMap<LockName, Instant>,
-    /// The holders for which a task listens, and whether it waits for their user-level lock.
+    /// A task listens for these holders; the value says whether it waits for their user-level lock.
     pub(super) listened: HashMap<Uuid, bool>,
     pub(super) tasks: Vec<AbortHandle>,
 }
@@ -69,7 +69,7 @@ impl Inner {
     }
 }
 
-/// A holder for which a task listens, until this value is dropped.
+/// A task listens for this holder until this value is dropped.
 pub(super) struct ListenedHolder<'a> {
     pub(super) inner: &'a Inner,
     pub(super) holder: Uuid,

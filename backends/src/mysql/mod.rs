@@ -1,4 +1,4 @@
-//! Locks in a MySQL or MariaDB database.
+//! This module keeps locks in a MySQL or MariaDB database.
 //!
 #![doc = include_str!("../../docs/mysql.md")]
 

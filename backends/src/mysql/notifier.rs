@@ -1,4 +1,4 @@
-//! The holder's side of release notifications: one connection per store that keeps the user-level
+//! On the holder's side of release notifications, one connection per store keeps the user-level
 //! lock of its holder while it holds leases, and passes the lock on when a lease was released.
 
 use std::collections::{HashMap, HashSet};
@@ -25,7 +25,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// A store has one holder; if there are more, at most this many share its connection.
 const MAX_HOLDERS: usize = 8;
 
-/// The pauses between attempts to acquire user-level locks that another session keeps.
+/// Attempts to acquire user-level locks that another session keeps have these pauses, at first and
+/// at most.
 const LOCK_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
 /// Keeps user-level locks and passes them on, in a task that runs while the store holds leases.
@@ -39,11 +40,12 @@ struct Inner {
 
 #[derive(Default)]
 struct NotifierState {
-    /// The leases in force, as far as is known: their holders, and until when they last.
+    /// These leases are in force as far as is known; each has its holder and the moment when it
+    /// ends.
     leases: HashMap<LeaseId, (Uuid, Instant)>,
-    /// The holders whose user-level locks are needed, and when each was last needed.
+    /// The user-level locks of these holders are needed; the value says when each was last needed.
     holders: HashMap<Uuid, Instant>,
-    /// The holders whose waiters are to be notified.
+    /// The waiters of these holders are to be notified.
     to_notify: HashSet<Uuid>,
     task: Option<AbortHandle>,
 }
@@ -163,14 +165,14 @@ async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// The state of the task that keeps the user-level locks.
+/// This is the state of the task that keeps the user-level locks.
 struct NotifierTask<'a> {
     names: &'a UserLockNames,
     connection: Option<UserLockConnection>,
-    /// The holders whose user-level locks the connection keeps.
+    /// The connection keeps the user-level locks of these holders.
     locked: HashSet<Uuid>,
     pause: Duration,
-    /// When the task tries again to acquire the missing locks.
+    /// The task tries again at this moment to acquire the missing locks.
     retry_at: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! Release notifications: how a waiter learns at once that a lease was released.
+//! Release notifications tell a waiter at once that a lease was released.
 //!
 //! The store of a holder keeps a user-level lock (`GET_LOCK`) on a connection of its own, and lets go
 //! of it for a moment after it released a lease. A store that waits for that holder waits for the

@@ -1,4 +1,4 @@
-//! How MySQL's rows are read: names and text are bytes.
+//! This module reads MySQL's rows, in which names and text are bytes.
 
 use sqlx::mysql::MySqlRow;
 

@@ -1,4 +1,4 @@
-//! Checking that the tables are in place, and creating those that are not.
+//! This module checks that the tables exist, and creates those that do not.
 
 use sqlx::Row;
 use sqlx::mysql::MySqlConnection;

@@ -1,4 +1,4 @@
-//! The sessions that a store opens itself, and what an error means for one.
+//! A store opens these sessions itself; this module says what an error means for one.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +13,9 @@ use crate::sql::pool::{Health, Server};
 /// Without these limits, a statement that waits for a row or a table could outlast its call.
 const SETTINGS: &str = "SET autocommit = 1, innodb_lock_wait_timeout = 8, lock_wait_timeout = 8";
 
-/// The settings with which a store opens its sessions.
+/// A store opens its sessions with these settings.
 pub(crate) struct SessionSettings {
-    /// The database of the tables, which the options may not name.
+    /// The tables are in this database, which the options may not name.
     database: String,
     /// This is true once it was logged that the server refuses the limits.
     warned: AtomicBool,

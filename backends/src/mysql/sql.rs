@@ -1,4 +1,4 @@
-//! The statements, made once per store, since the table's name is part of them.
+//! The statements are made once per store, because the table's name is part of them.
 //!
 //! # Which clock is read, and when
 //!
@@ -32,24 +32,24 @@ use crate::sql::statement::Parameter::{
 };
 use crate::sql::statement::{InstanceStatements, Statement, Statements};
 
-/// The server's clock in microseconds since 1970, now.
+/// This expression reads the server's clock in microseconds since 1970.
 const CLOCK: &str = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) \
      + MOD(TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) + 8100000000, 1800000000) - 900000000)";
 
-/// What [`row`](crate::sql::row) reads, of the table `l`: as bytes, whatever the connection's
-/// character set.
+/// [`row`](crate::sql::row) reads these columns of the table `l`, as bytes whatever the
+/// connection's character set is.
 const COLUMNS: &str = "l.name, l.token, l.lease, CAST(l.holder AS BINARY) AS holder, \
      l.expires_at, l.granted_at, CAST(l.ending AS BINARY) AS ending, \
      CAST(l.disabled_reason AS BINARY) AS disabled_reason, \
      CAST(l.disabled_by AS BINARY) AS disabled_by, l.disabled_at";
 
-/// The tables of one namespace, and the statements on them.
+/// This has the tables of one namespace, and the statements on them.
 pub(super) struct Sql {
-    /// The table's name without its database.
+    /// The table has this name without its database.
     pub(super) name: String,
     /// Creates the table where it is missing.
     create: String,
-    /// The name of the table of instances without its database.
+    /// The table of instances has this name without its database.
     instances: String,
     /// Creates the table of instances where it is missing.
     create_instances: String,
@@ -60,26 +60,27 @@ pub(super) struct Sql {
     pub(super) statements: Statements,
     /// Its id is [`EXTENDED`], [`NOT_EXTENDED`] or 0.
     pub(super) renew: Statement,
-    /// JSON of the leases.
+    /// The leases are bound as JSON.
     pub(super) renew_batch: SqlStr,
-    /// JSON of the leases: the rows of their names.
+    /// The leases are bound as JSON; this returns the rows of their names.
     pub(super) find_batch: SqlStr,
     /// Selects the rows of the next unused names.
     pub(super) unused: Statement,
-    /// JSON of names and tokens, age: removes those that are unused.
+    /// This removes unused names; names and tokens are bound as JSON, and then the age.
     pub(super) remove: SqlStr,
-    /// JSON of names and tokens: the names that exist.
+    /// Names and tokens are bound as JSON; this returns the names that exist.
     pub(super) find_names: SqlStr,
-    /// time: the clock under an empty name, and names signalled since, with when.
+    /// A time is bound; this returns the clock under an empty name, and the names that were
+    /// signalled since then, with the times.
     pub(super) signals: SqlStr,
 }
 
-/// The answer of a renewal that extended the lease.
+/// A renewal that extended the lease gives this answer.
 pub(super) const EXTENDED: u64 = 1;
-/// The answer of a renewal whose lease is to end.
+/// A renewal whose lease is to end gives this answer.
 pub(super) const NOT_EXTENDED: u64 = 2;
 
-/// The answer to an announcement by an instance that was known.
+/// An announcement by an instance that was known gives this answer.
 pub(super) const KNOWN: u64 = 1;
 
 impl Sql {
@@ -211,7 +212,7 @@ impl Sql {
         }
     }
 
-    /// Each table: its name, the statement that creates it, and its columns.
+    /// Returns for each table its name, the statement that creates it, and its columns.
     pub(super) fn tables(&self) -> [(&str, &str, &'static [Column]); 2] {
         [
             (self.name.as_str(), self.create.as_str(), &EXPECTED),

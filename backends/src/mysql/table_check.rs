@@ -11,7 +11,7 @@ use crate::sql::schema::{self, Column, FoundColumn};
 /// Returns whether the table exists.
 ///
 /// # Errors
-/// [`Corrupt`](crate::ErrorKind::Corrupt) for a table that is not Leasehold's.
+/// This returns [`Corrupt`](crate::ErrorKind::Corrupt) for a table that is not Leasehold's.
 pub(super) async fn exists(
     connection: &mut MySqlConnection,
     table: &str,

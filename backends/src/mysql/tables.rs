@@ -1,4 +1,4 @@
-//! The tables of a namespace.
+//! A namespace has these tables.
 
 use crate::sql::schema::{Column, VERSION};
 
@@ -41,14 +41,13 @@ pub(super) fn create_instances(table: &str) -> String {
     )
 }
 
-/// The schema version that this code creates. A table whose comment states none has version 1.
+/// This code creates this version of the schema. A table whose comment states none has version 1.
 pub(super) const SCHEMA: u32 = 1;
 
-/// The options with which the table of locks is created. Its comment applies to the other table
-/// too.
+/// The table of locks is created with these options. Its comment applies to the other table too.
 const OPTIONS: &str = "ENGINE = InnoDB ROW_FORMAT = DYNAMIC COMMENT = 'leasehold schema 1'";
 
-/// The columns of the table of locks.
+/// The table of locks has these columns.
 pub(super) const EXPECTED: [Column; 12] = [
     ("name", "varbinary(255)", true),
     ("token", "bigint", true),
@@ -64,7 +63,7 @@ pub(super) const EXPECTED: [Column; 12] = [
     ("attempt", "bigint", false),
 ];
 
-/// The columns of the table of instances.
+/// The table of instances has these columns.
 pub(super) const INSTANCE_COLUMNS: [Column; 3] = [
     ("instance", "varbinary(36)", true),
     ("presence", "longtext", true),

@@ -1,4 +1,4 @@
-//! Where the database is.
+//! The URL says where the database is.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use crate::common::url::check_login;
 use crate::common::url_options;
 use crate::{Error, Result};
 
-/// The options that sqlx reads, as it spells them.
+/// sqlx reads these options, as it spells them.
 const OPTIONS: &[&str] = &[
     "ssl-mode",
     "ssl-ca",
@@ -68,7 +68,7 @@ fn with_host(url: &str) -> Cow<'_, str> {
     url.into()
 }
 
-/// The store's name in messages.
+/// Returns the store's name in messages.
 pub(super) fn label(options: &MySqlConnectOptions) -> String {
     let (user, database) = (options.get_username(), options.get_database().unwrap_or_default());
     if let Some(socket) = options.get_socket() {

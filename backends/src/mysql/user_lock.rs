@@ -1,4 +1,5 @@
-//! The user-level locks (`GET_LOCK`) that notify waiters: their names, and a connection for them.
+//! User-level locks (`GET_LOCK`) notify waiters; this module has their names and a connection for
+//! them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,14 +50,14 @@ impl UserLockNames {
     }
 }
 
-/// FNV-1a, which is the same in every build; the standard library's hash may not be.
+/// This is FNV-1a, which is the same in every build; the standard library's hash may not be.
 fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// The result of waiting for a user-level lock.
+/// A wait for a user-level lock has one of these results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitResult {
     Granted,
@@ -65,7 +66,8 @@ pub(super) enum WaitResult {
     NotHeld,
 }
 
-/// A connection for user-level locks, outside of the pool. It must not be used after an error.
+/// This is a connection for user-level locks, outside of the pool. It must not be used after an
+/// error.
 pub(super) struct UserLockConnection(MySqlConnection);
 
 impl UserLockConnection {

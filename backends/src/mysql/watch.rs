@@ -1,6 +1,6 @@
-//! Hints by reading what was signalled since the last read: when a user-level lock announces a
-//! release, every two seconds, and twice a second while a change is waited for that no user-level
-//! lock will announce. If answers are slow, it reads less often.
+//! A watch produces hints by reading what was signalled since the last read: when a user-level lock
+//! announces a release, every two seconds, and twice a second while a change is waited for that no
+//! user-level lock will announce. If answers are slow, it reads less often.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::sql::purpose::Purpose;
 use crate::sql::row::get;
 use crate::{Hint, Result};
 
-/// How long a hint takes at most, in ordinary operation.
+/// In ordinary operation a hint takes at most this long.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 
-/// The pause between reads while a change is waited for that no user-level lock will announce.
+/// Reads have this pause while a change is waited for that no user-level lock will announce.
 const FAST_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The longest pause between reads.
+/// Reads have at most this pause.
 const MAX_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A signal's time is read before its commit, so that one may appear after a later one did. Each read
@@ -30,11 +30,11 @@ const OVERLAP: i64 = 2_000_000;
 const MAX_LOAD_FACTOR: u32 = 9;
 const MIN_REST: Duration = Duration::from_millis(2);
 
-/// The result of one read.
+/// One read has this result.
 struct SignalRead {
-    /// The server's clock.
+    /// The server's clock showed this time.
     clock: i64,
-    /// The names that were signalled, and when.
+    /// These names were signalled at these times.
     signals: HashMap<Vec<u8>, i64>,
 }
 

@@ -1,4 +1,4 @@
-//! The operations, each of which is one statement.
+//! These are the operations, each of which is one statement.
 
 use std::collections::HashMap;
 use std::time::Duration;

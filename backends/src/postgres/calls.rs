@@ -1,4 +1,4 @@
-//! The statements that the store sends, each on a connection that is returned clean or not at all.
+//! The store sends these statements, each on a connection that is returned clean or not at all.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -32,13 +32,13 @@ fn bind(
     })
 }
 
-/// The backend of a [`PostgresStore`](super::PostgresStore).
+/// This is the backend of a [`PostgresStore`](super::PostgresStore).
 pub struct Postgres {
     pub(super) label: String,
     pub(super) pool: PgPool,
     pub(super) connections: Connections<sqlx::Postgres>,
     pub(super) sql: Sql,
-    /// The names to poll if notifications do not arrive.
+    /// These names are polled if notifications do not arrive.
     pub(super) polled_names: PolledNames,
     pub(super) listen_state: ListenState,
 }

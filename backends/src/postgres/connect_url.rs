@@ -10,7 +10,7 @@ use crate::common::url::check_login;
 use crate::common::url_options;
 use crate::{Error, Result};
 
-/// The options that the driver reads; it ignores all others.
+/// The driver reads these options and ignores all others.
 const OPTIONS: &[&str] = &[
     "sslmode",
     "ssl-mode",
@@ -32,7 +32,7 @@ const OPTIONS: &[&str] = &[
     "statement-cache-capacity",
 ];
 
-/// The options by which libpq chooses among several hosts.
+/// libpq chooses among several hosts by these options.
 const CHOICES: &[&str] = &["target_session_attrs", "load_balance_hosts"];
 
 pub(super) fn parse(url: &str) -> Result<PgConnectOptions> {
@@ -83,11 +83,11 @@ fn check_option(name: &str, value: &str) -> Result<()> {
     if of_session { Ok(()) } else { url_options::check([name], OPTIONS) }
 }
 
-/// The parts of a URL: what is between `//` and the path, the path, and what follows it.
+/// These are the parts of a URL: what is between `//` and the path, the path, and what follows it.
 struct Parts<'a> {
     scheme: &'a str,
     user: Option<&'a str>,
-    /// One host with its port, as a rule.
+    /// This is one host with its port, as a rule.
     hosts: &'a str,
     path: &'a str,
     query: &'a str,

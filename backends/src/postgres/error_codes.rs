@@ -1,4 +1,4 @@
-//! What PostgreSQL's errors mean to a caller.
+//! This module says what PostgreSQL's errors mean to a caller.
 
 use std::borrow::Cow;
 use std::io;
@@ -9,15 +9,15 @@ use sqlx::error::DatabaseError;
 use crate::sql::{Description, ErrorCodes, error};
 use crate::{Error, ErrorKind};
 
-/// Why nothing can be written here.
+/// This message says why nothing can be written here.
 pub(super) const READ_ONLY: &str = "the server accepts no writes: it is a replica, or \
      default_transaction_read_only is on";
-/// The fix for [`READ_ONLY`].
+/// This is the fix for [`READ_ONLY`].
 pub(super) const USE_PRIMARY: &str = "use the primary server's address in the URL";
 
-/// The reason why no table can be created.
+/// This message says why no table can be created.
 pub(super) const NO_SCHEMA: &str = "there is no schema to create the table in";
-/// The fix for [`NO_SCHEMA`].
+/// This is the fix for [`NO_SCHEMA`].
 pub(super) const SET_SEARCH_PATH: &str = "set the user's search_path to one that exists";
 
 /// Describes an error that left the database as it was.
@@ -140,7 +140,7 @@ impl ErrorCodes for Postgres {
         matches!(error, sqlx::Error::Protocol(said) if said.contains("SSLRequest: 0x00"))
     }
 
-    /// So says TLS what it does not accept.
+    /// Returns whether TLS did not accept what the other side sent.
     fn is_tls_refusal(cause: &io::Error) -> bool {
         let said = cause.to_string();
         said.contains("certificate") || said.contains("received fatal alert")

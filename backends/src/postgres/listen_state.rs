@@ -1,4 +1,4 @@
-//! What a watch remembers from one connection to the next.
+//! A watch remembers this state from one connection to the next.
 
 use std::time::Duration;
 
@@ -17,9 +17,10 @@ pub(super) struct ListenState(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// The number of connections in a row on which no notification arrived.
+    /// This counts the connections in a row on which no notification arrived.
     silent_connections: u32,
-    /// When a watch that polls tries to listen again, unless it polls because of a pooler.
+    /// A watch that polls tries to listen again at this moment, unless it polls because of a
+    /// pooler.
     listen_again: Option<Instant>,
 }
 

@@ -1,4 +1,4 @@
-//! One connection that listens, outside of the pool.
+//! One connection listens, outside of the pool.
 
 use std::mem;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const TEST_AFTER_SILENCE: Duration = Duration::from_secs(15);
 /// A notification from the probe connection may take this long.
 const ECHO_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The result of an attempt to listen.
+/// An attempt to listen has one of these results.
 pub(super) enum ListenResult {
     Listening(Listener),
     /// A pooler shares the server's sessions, so no `LISTEN` was sent.
@@ -28,10 +28,10 @@ pub(super) enum ListenResult {
 
 /// Receives the notifications of one table.
 pub(super) struct Listener {
-    /// Taken only when it is dropped.
+    /// It becomes `None` only when this value is dropped.
     listener: Option<PgListener>,
     channel: String,
-    /// A second connection, which is kept until a notification that it sent has arrived.
+    /// This second connection is kept until a notification that it sent has arrived.
     probe_connection: Option<PgConnection>,
 }
 

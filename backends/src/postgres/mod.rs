@@ -1,4 +1,4 @@
-//! Locks in a PostgreSQL database.
+//! This module keeps locks in a PostgreSQL database.
 //!
 #![doc = include_str!("../../docs/postgres.md")]
 

@@ -1,4 +1,4 @@
-//! Statements that send a hint, and that must not fail because of the hint.
+//! These statements send a hint, and must not fail because of it.
 //!
 //! A notification is sent within the statement's transaction and can make its commit fail when the
 //! server's queue is full. Any session that listens and stays in a transaction can cause that. So

@@ -29,7 +29,7 @@ pub(super) struct Poller {
     rounds: u32,
 }
 
-/// The part of a row that matters to waiters.
+/// This is the part of a row that matters to waiters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct PolledState {
     lease: Option<String>,

@@ -10,7 +10,7 @@ use crate::LockName;
 /// are left out; their waiters poll at their own interval.
 const MAX_NAMES: usize = 1000;
 
-/// The names that were asked about most recently, kept while a watch polls.
+/// These names were asked about most recently; they are kept while a watch polls.
 #[derive(Default)]
 pub(super) struct PolledNames {
     state: Mutex<NamesByAge>,
@@ -20,7 +20,7 @@ pub(super) struct PolledNames {
 struct NamesByAge {
     /// Notifications do not arrive, so the watch polls.
     polled: bool,
-    /// When each name was last asked about, as a number that grows.
+    /// The value says when each name was last asked about, as a number that grows.
     times: HashMap<LockName, u64>,
     /// These are the entries of `times`, by time.
     names: BTreeMap<u64, LockName>,

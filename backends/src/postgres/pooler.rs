@@ -8,7 +8,7 @@ use super::error_codes;
 use crate::sql::error::connecting;
 use crate::{Error, ErrorKind, LeaseId, Result};
 
-/// What one connection reveals about what is behind it.
+/// This is what one connection reveals about what is behind it.
 pub(super) struct PoolerProbe {
     /// The server knows a prepared statement under another name than the driver gave it. PgBouncer
     /// and similar poolers do this to separate prepared statements on sessions that clients share.

@@ -1,4 +1,4 @@
-//! How PostgreSQL's rows are read.
+//! This module reads PostgreSQL's rows.
 
 use std::time::Duration;
 

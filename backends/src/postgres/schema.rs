@@ -1,4 +1,4 @@
-//! Checking that the tables are in place, and creating those that are not.
+//! This module checks that the tables exist, and creates those that do not.
 //!
 //! Every statement here is sent by the simple protocol, in one message: a pooler in transaction
 //! mode may parse an unnamed statement on one of the server's sessions and run it on another, where
@@ -14,19 +14,19 @@ use crate::sql::create::create;
 use crate::sql::schema::{self, Column, VERSION};
 use crate::{Error, ErrorKind, Namespace, OpenOptions, Result, Schema};
 
-/// The version of the schema that this program creates, and the newest that it can use.
+/// This program creates this version of the schema, which is also the newest that it can use.
 const SCHEMA: u32 = 1;
 
-/// The first lines of the printed schema.
+/// The printed schema begins with these lines.
 const HEADING: &str = "\
 -- Version 1 of the schema. Each statement can be repeated.
 -- Tables without a comment were created before the schema had a version, and have the columns of
 -- version 1: the statements COMMENT ON TABLE are all that takes them to version 1.
 ";
 
-/// A table of a namespace.
+/// This is a table of a namespace.
 struct Table {
-    /// The name, without the schema of the table.
+    /// The table has this name without its schema.
     name: String,
     columns: &'static [Column],
     /// Returns the statement that creates the table under a qualified name if it is missing.

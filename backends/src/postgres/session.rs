@@ -1,4 +1,4 @@
-//! The sessions that a store opens itself, and what an error means for one.
+//! A store opens these sessions itself; this module says what an error means for one.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,15 +10,16 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, Postgres};
 use super::error_codes;
 use crate::sql::pool::{Health, Server};
 
-/// Settings of a session, in milliseconds. A statement that waits longer for a lock would outlast
-/// its call; the second setting lets a waiting server notice that its client is gone (since 14).
+/// A session has these settings, in milliseconds. A statement that waits longer for a lock would
+/// outlast its call; the second setting lets a waiting server notice that its client is gone (since
+/// 14).
 ///
 /// They are part of the startup message and never set by a statement, which behind a pooler would
 /// set them for other clients. A pooler or an older server refuses or ignores them.
 const SETTINGS: [(&str, &str); 2] =
     [("lock_timeout", "8000"), ("client_connection_check_interval", "2000")];
 
-/// How many of the settings are sent; the number decreases when a server refuses them, and accepts
+/// This many of the settings are sent; the number decreases when a server refuses them, and accepts
 /// the session without them.
 pub(crate) struct SessionSettings {
     settings: AtomicUsize,

@@ -1,4 +1,4 @@
-//! The statements, made once per store, since the table's name is part of them.
+//! The statements are made once per store, because the table's name is part of them.
 //!
 //! # Which clock is read, and when
 //!
@@ -31,28 +31,30 @@ use crate::sql::statement::Parameter::{
 };
 use crate::sql::statement::{InstanceStatements, Statement, Statements};
 
-/// The server's clock in microseconds since 1970.
+/// This expression reads the server's clock in microseconds since 1970.
 const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
-/// What [`row`](crate::sql::row) reads, of the table `l`.
+/// [`row`](crate::sql::row) reads these columns of the table `l`.
 const COLUMNS: &str = "l.name, l.token, l.lease::text AS lease, l.holder, l.expires_at, \
      l.granted_at, l.ending, l.disabled_reason, l.disabled_by, l.disabled_at";
 
-/// The statements on one namespace's tables.
+/// These are the statements on one namespace's tables.
 pub(super) struct Sql {
-    /// The notification channel, which is also safe in SQL.
+    /// Notifications have this channel, whose name is also safe in SQL.
     pub(super) channel: String,
 
     /// A grant and a disablement return `done` and the row, new or standing. An announcement
     /// returns whether it is new, and the others return a row if they did their work.
     pub(super) statements: Statements,
-    /// names, leases, ttls: name, lease, ttl, expires_at, reason and clock of those in force.
+    /// The names, leases and ttls are bound; this returns name, lease, ttl, `expires_at`, reason
+    /// and clock of those in force.
     pub(super) renew: SqlStr,
     /// Selects the rows of the next unused names.
     pub(super) unused: Statement,
-    /// names, tokens, age: removes those that are unused and returns their names.
+    /// The names, tokens and the age are bound; this removes those that are unused and returns
+    /// their names.
     pub(super) remove: SqlStr,
-    /// names: name, lease and `disabled` of those that have a row.
+    /// The names are bound; this returns name, lease and `disabled` of those that have a row.
     pub(super) poll: SqlStr,
 }
 

@@ -1,4 +1,4 @@
-//! The store that applications open.
+//! This is the store that applications open.
 
 use sqlx::postgres::PgPool;
 
@@ -13,7 +13,8 @@ use crate::sql::error::connecting;
 use crate::sql::pool::{Connections, application_pool};
 use crate::{Namespace, OpenOptions, Result};
 
-/// Locks in a PostgreSQL database; see the [module](super) for what they guarantee.
+/// This store keeps locks in a PostgreSQL database; see the [module](super) for what they
+/// guarantee.
 ///
 /// Clones share the same pool of connections and the same listener.
 pub type PostgresStore = Store<Postgres>;
@@ -25,11 +26,11 @@ impl PostgresStore {
     /// A missing table is created if [`OpenOptions::schema`] allows.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid URL, another kind of server, or a
-    /// missing database or table; [`Denied`](crate::ErrorKind::Denied) for a wrong password, a
-    /// missing right or a server that accepts no writes; [`Corrupt`](crate::ErrorKind::Corrupt) for
-    /// a table that is not Leasehold's, which is left as it is;
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) when the server is not reached.
+    /// This returns [`Invalid`](crate::ErrorKind::Invalid) for an invalid URL, another kind of
+    /// server, or a missing database or table; [`Denied`](crate::ErrorKind::Denied) for a wrong
+    /// password, a missing right or a server that accepts no writes;
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) for a table that is not Leasehold's, which is left as
+    /// it is; [`Unavailable`](crate::ErrorKind::Unavailable) if the server is not reached.
     ///
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
@@ -88,10 +89,11 @@ impl PostgresStore {
         Self::new(Postgres::new(label, pool, connections, sql))
     }
 
-    /// The statements that create the tables of that namespace, for an application's migrations.
+    /// Returns the statements that create the tables of that namespace, for an application's
+    /// migrations.
     ///
     /// # Errors
-    /// None: every namespace can be used.
+    /// This never fails, because every namespace can be used.
     pub fn schema(namespace: &Namespace) -> Result<String> {
         Ok(schema::text(namespace))
     }

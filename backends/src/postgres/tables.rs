@@ -1,4 +1,4 @@
-//! The tables of a namespace.
+//! A namespace has these tables.
 
 use crate::sql::schema::Column;
 
@@ -33,7 +33,7 @@ pub(super) fn create_instances(table: &str) -> String {
     )
 }
 
-/// The columns of the table of locks.
+/// The table of locks has these columns.
 pub(super) const EXPECTED: [Column; 10] = [
     ("name", "text", true),
     ("token", "bigint", true),
@@ -47,7 +47,7 @@ pub(super) const EXPECTED: [Column; 10] = [
     ("disabled_at", "bigint", false),
 ];
 
-/// The columns of the table of instances.
+/// The table of instances has these columns.
 pub(super) const INSTANCE_COLUMNS: [Column; 3] =
     [("instance", "uuid", true), ("presence", "text", true), ("expires_at", "bigint", true)];
 

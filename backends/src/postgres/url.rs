@@ -1,4 +1,4 @@
-//! Where the database is.
+//! The URL says where the database is.
 
 use sqlx::postgres::PgConnectOptions;
 
@@ -16,7 +16,7 @@ pub(super) fn from_url(url: &str) -> Result<PgConnectOptions> {
     })
 }
 
-/// The store's name in messages.
+/// Returns the store's name in messages.
 pub(super) fn label(options: &PgConnectOptions) -> String {
     let (user, database) = (options.get_username(), options.get_database());
     let database = database.unwrap_or(user);

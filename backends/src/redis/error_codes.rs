@@ -1,10 +1,10 @@
 //! Translates the driver's errors into errors of the store.
 
 use std::fmt::Display;
-use std::time::Duration;
 
 use ::redis::{ErrorKind as CauseKind, RedisError, ServerErrorKind};
 
+use crate::common::timeout::CHECK_REACHABLE;
 use crate::{Error, ErrorKind};
 
 /// Describes an error of connecting: no part of the call was sent.
@@ -23,21 +23,14 @@ pub(super) fn reading(error: Error) -> Error {
         return error;
     }
     Error::new(ErrorKind::Unavailable, "the connection to the server failed or timed out")
-        .with_fix("is the server up, and reachable from here?")
+        .with_fix(CHECK_REACHABLE)
         .with_source(error)
-}
-
-const REACHABLE: &str = "is it up, and reachable from here?";
-
-/// Returns the error of a call, or of connecting, that had no answer within that time.
-pub(super) fn unanswered(kind: ErrorKind, limit: Duration) -> Error {
-    Error::new(kind, format!("the server did not answer within {limit:?}")).with_fix(REACHABLE)
 }
 
 /// Returns the error of one node of a cluster.
 pub(super) fn of_node(node: impl Display, cause: Error) -> Error {
     Error::new(cause.kind(), format!("the cluster's node {node} did not answer"))
-        .with_fix(REACHABLE)
+        .with_fix(CHECK_REACHABLE)
         .with_source(cause)
 }
 
@@ -216,19 +209,15 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             CauseKind::Io if broken == Unavailable => (
                 Unavailable,
                 "the server cannot be reached",
-                "is it up, reachable from here, not in protected mode, and does the URL say \
-                 whether it speaks TLS?",
+                "is the server up, reachable from here, not in protected mode, and does the URL \
+                 say whether it speaks TLS?",
             ),
             _ if broken == Unavailable => (
                 Unavailable,
                 "the server does not speak the Redis protocol",
                 "check host and port, and whether it speaks TLS (rediss://)",
             ),
-            _ => (
-                broken,
-                "the connection to the server failed",
-                "is the server up, and reachable from here?",
-            ),
+            _ => (broken, "the connection to the server failed", CHECK_REACHABLE),
         },
     };
     let error = Error::new(kind, message).with_source(cause);

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::connect::{self, NODE_CONNECT_TIMEOUT};
 use super::error_codes;
 use super::slots::SlotMap;
+use crate::common::timeout::unanswered;
 use crate::{Error, ErrorKind, Result};
 
 /// If a node does not return the slots within this time, the next one is asked too.
@@ -35,7 +36,7 @@ pub(super) async fn fetch_slots(seeds: &[Client], last: &SlotMap) -> Result<Slot
             sleep(HEDGE_DELAY * at).await;
             timeout(NODE_CONNECT_TIMEOUT, fetch_slots_from(node)).await.unwrap_or_else(|_| {
                 let address = node.get_connection_info().addr();
-                let cause = error_codes::unanswered(ErrorKind::Unavailable, NODE_CONNECT_TIMEOUT);
+                let cause = unanswered(ErrorKind::Unavailable, NODE_CONNECT_TIMEOUT);
                 Err(error_codes::of_node(address, cause))
             })
         })

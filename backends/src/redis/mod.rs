@@ -1,4 +1,4 @@
-//! Locks in Redis or Valkey, one hash each.
+//! This module keeps locks in Redis or Valkey, one hash each.
 //!
 #![doc = include_str!("../../docs/redis.md")]
 

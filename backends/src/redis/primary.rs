@@ -10,7 +10,7 @@ use super::connect::NODE_CONNECT_TIMEOUT;
 use super::error_codes;
 use super::request::Request;
 use super::shared_connection::SharedConnection;
-use crate::common::timeout::CALL_LIMIT;
+use crate::common::timeout::{CALL_LIMIT, unanswered};
 use crate::{ErrorKind, Result};
 
 /// A server that stores keys, with its address in a cluster.
@@ -26,8 +26,7 @@ impl Primary {
         let limit = if self.node.is_some() { NODE_CONNECT_TIMEOUT } else { CALL_LIMIT };
         let call = self.connection.call(Request::Command { key: Vec::new(), command });
         let answer = timeout(limit, call).await;
-        let answer =
-            answer.unwrap_or_else(|_| Err(error_codes::unanswered(ErrorKind::Unavailable, limit)));
+        let answer = answer.unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable, limit)));
         answer.map_err(|cause| match &self.node {
             Some(node) if cause.is_transient() => error_codes::of_node(node, cause),
             _ => cause,

@@ -11,12 +11,13 @@ use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::{Client, ConnectionInfo, FromRedisValue, Pipeline, RedisError, RedisResult, Value};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::address::Address;
 use super::votes::{Vote, VoteHistory};
 use super::{connect, error_codes};
+use crate::common::timeout::CHECK_REACHABLE;
 use crate::{Error, ErrorKind, Result};
 
 /// The limit for a sentinel, and then for the server that it names. Both together are less than
@@ -39,7 +40,7 @@ pub(super) struct Sentinels {
     pub(super) node: ConnectionInfo,
     /// All runtimes share this, so that none returns to a server that was replaced.
     history: Arc<Mutex<VoteHistory>>,
-    monitor: Mutex<Option<JoinHandle<()>>>,
+    monitor: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 /// One sentinel, with a connection that is kept between two requests.
@@ -142,10 +143,11 @@ impl Sentinels {
     /// Starts the task that asks the sentinels, unless it is running. It ends when this value is
     /// dropped.
     pub(super) fn start_monitor(self: &Arc<Self>) {
-        let mut running = self.running();
+        let mut running = self.monitor.lock();
         // The task also ends when its runtime is shut down.
-        if running.as_ref().is_none_or(JoinHandle::is_finished) {
-            *running = Some(tokio::spawn(monitor(Arc::downgrade(self))));
+        if running.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
+            let task = tokio::spawn(monitor(Arc::downgrade(self)));
+            *running = Some(AbortOnDropHandle::new(task));
         }
     }
 
@@ -166,18 +168,6 @@ impl Sentinels {
 
     fn history(&self) -> MutexGuard<'_, VoteHistory> {
         self.history.lock()
-    }
-
-    fn running(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.monitor.lock()
-    }
-}
-
-impl Drop for Sentinels {
-    fn drop(&mut self) {
-        if let Some(monitor) = self.running().take() {
-            monitor.abort();
-        }
     }
 }
 
@@ -249,7 +239,7 @@ fn more_specific(failed: Option<SurveyFailure>, other: SurveyFailure) -> Option<
     }
 }
 fn silent(message: &str) -> Error {
-    Error::new(ErrorKind::Unavailable, message).with_fix("is it up, and reachable from here?")
+    Error::new(ErrorKind::Unavailable, message).with_fix(CHECK_REACHABLE)
 }
 
 fn unknown() -> Error {

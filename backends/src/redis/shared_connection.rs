@@ -23,7 +23,7 @@ use super::liveness::{self, Activity};
 use super::pipeline::{Replies, exchange, missing, run};
 use super::request::Request;
 use super::topology::ServerLocator;
-use crate::common::timeout::CALL_LIMIT;
+use crate::common::timeout::{CALL_LIMIT, timed_out, unanswered};
 use crate::{Error, ErrorKind, Result};
 
 /// A connection that was idle for this long is tested before a request that must not be sent twice.
@@ -62,9 +62,7 @@ impl From<BatchFailure> for Error {
         match failed {
             BatchFailure::Connecting(error) => error,
             BatchFailure::Broken(cause) => error_codes::calling(cause),
-            BatchFailure::Unanswered(limit) => {
-                error_codes::unanswered(ErrorKind::OutcomeUnknown, limit)
-            }
+            BatchFailure::Unanswered(limit) => unanswered(ErrorKind::OutcomeUnknown, limit),
         }
     }
 }
@@ -141,7 +139,7 @@ impl SharedConnection {
         let live = match timeout_at(end, self.usable(test_idle)).await {
             Ok(live) => live.map_err(BatchFailure::Connecting)?,
             Err(_) => {
-                let error = error_codes::unanswered(ErrorKind::Unavailable, CALL_LIMIT);
+                let error = timed_out(ErrorKind::Unavailable);
                 return Err(BatchFailure::Connecting(error));
             }
         };
@@ -219,9 +217,8 @@ impl SharedConnection {
 fn open(server: ServerLocator, connect_timeout: Duration, generation: u64) -> ConnectFuture {
     let task = tokio::spawn(async move {
         let connected = timeout(connect_timeout, server.connect()).await;
-        let opened = connected.unwrap_or_else(|_| {
-            Err(error_codes::unanswered(ErrorKind::Unavailable, connect_timeout))
-        })?;
+        let opened = connected
+            .unwrap_or_else(|_| Err(unanswered(ErrorKind::Unavailable, connect_timeout)))?;
         Ok(OpenConnection { opened, generation, activity: Arc::new(Activity::new()) })
     });
     let opened = task.map(|joined| {

@@ -10,7 +10,7 @@ use crate::common::with_context;
 use crate::shell::{Backend, Store};
 use crate::{Error, Namespace, OpenOptions, Result};
 
-/// Locks in Redis or Valkey; see the [module](super) for what they guarantee.
+/// This store keeps locks in Redis or Valkey; see the [module](super) for what they guarantee.
 ///
 /// Clones share their connections, which are reopened when they break. Each runtime has separate
 /// connections, so that heartbeats do not depend on the application's threads.

@@ -12,6 +12,7 @@ use super::address::Address;
 use super::connect::{NODE_CONNECT_TIMEOUT, primary};
 use super::error_codes;
 use super::sentinel::{self, Sentinels};
+use crate::common::timeout::unanswered;
 use crate::{Error, ErrorKind, Result};
 
 /// The servers of a store.
@@ -103,7 +104,7 @@ impl Topology {
             let cause = match timeout(NODE_CONNECT_TIMEOUT, node.get_async_pubsub()).await {
                 Ok(Ok(listening)) => return Ok((listening, None)),
                 Ok(Err(cause)) => error_codes::connecting(cause),
-                Err(_) => error_codes::unanswered(ErrorKind::Unavailable, NODE_CONNECT_TIMEOUT),
+                Err(_) => unanswered(ErrorKind::Unavailable, NODE_CONNECT_TIMEOUT),
             };
             failed = error_codes::of_node(node.get_connection_info().addr(), cause);
         }

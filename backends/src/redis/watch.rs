@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::address::Address;
 use super::error_codes;
 use super::topology::Topology;
-use crate::common::timeout::CALL_LIMIT;
+use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::shell::Hints;
 use crate::{Error, ErrorKind, Hint, LockName, Result};
 
@@ -20,8 +20,8 @@ const TEST_AFTER_SILENCE: Duration = Duration::from_secs(15);
 /// Reports hints until the connection fails, or the sentinels name another server.
 pub(super) async fn subscribe(topology: &Topology, channel: &str, hints: &Hints) -> Result<()> {
     let listening = timeout(CALL_LIMIT, listen(topology, channel)).await;
-    let (subscription, address) = listening
-        .unwrap_or_else(|_| Err(error_codes::unanswered(ErrorKind::Unavailable, CALL_LIMIT)))?;
+    let (subscription, address) =
+        listening.unwrap_or_else(|_| Err(timed_out(ErrorKind::Unavailable)))?;
     hints.listening();
     tokio::select! {
         error = forward(subscription, hints) => Err(error),
@@ -54,7 +54,7 @@ async fn forward(subscription: PubSub, hints: &Hints) -> Error {
             Err(_) => match timeout(CALL_LIMIT, sink.ping::<Value>()).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(cause)) => return error_codes::connecting(cause),
-                Err(_) => return error_codes::unanswered(ErrorKind::Unavailable, CALL_LIMIT),
+                Err(_) => return timed_out(ErrorKind::Unavailable),
             },
         }
     }

@@ -12,11 +12,12 @@ use super::backend::Backend;
 use super::data::Operation;
 use super::operations;
 use super::watch::Subscriptions;
+use crate::common::timeout::unanswered;
 use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore,
-    Presence, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, Presence,
+    PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// A store that keeps the contract of [`LockStore`] on top of a [`Backend`].
@@ -54,11 +55,9 @@ impl<B: Backend> Store<B> {
     ) -> Result<T> {
         let result = match self.backend.call_limit(operation) {
             None => call.await,
-            Some(limit) => timeout(limit, call).await.unwrap_or_else(|_| {
-                let message = format!("the store did not answer within {limit:?}");
-                Err(Error::new(operation.timeout_kind(), message)
-                    .with_fix("is it up, and reachable from here?"))
-            }),
+            Some(limit) => timeout(limit, call)
+                .await
+                .unwrap_or_else(|_| Err(unanswered(operation.timeout_kind(), limit))),
         };
         result.map_err(with_context(operation.name(), self.backend.label(), name))
     }

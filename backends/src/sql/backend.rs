@@ -1,4 +1,4 @@
-//! The operations of every SQL store, each of which is decided by one statement.
+//! Every SQL store has these operations, each of which one statement decides.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! A row that Leasehold did not write.
+//! A row is corrupt if Leasehold did not write it.
 
 use crate::{Error, ErrorKind};
 
-/// The reason why a row cannot be read, without the name of the table.
+/// This says why a row cannot be read, without the name of the table.
 pub(crate) struct CorruptRecord(pub(crate) Error);
 
 impl CorruptRecord {

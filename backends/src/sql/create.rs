@@ -9,7 +9,7 @@ use super::error::not_written;
 use super::error_codes::ErrorCodes;
 use crate::Result;
 
-/// How often creating is tried, while others create the same.
+/// Creating is tried this often while others create the same.
 const TRIES: u32 = 10;
 
 /// Runs a script that creates a table if it is missing. What collides with others that create the

@@ -1,4 +1,4 @@
-//! What differs between SQL databases.
+//! A dialect has what differs between SQL databases.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use crate::{
     ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
-/// The part of a backend that depends on the database. Each dialect is a
+/// A dialect is the part of a backend that depends on the database. Each dialect is a
 /// [`Backend`](crate::shell::Backend).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not implement `leasehold::shell::Backend`",
     label = "implement `Backend` for this type"
 )]
 pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
-    /// The driver.
+    /// This is the driver.
     type Db: Database;
 
-    /// The driver's rows.
+    /// The driver has rows of this type.
     type Row: Columns;
 
-    /// The most rows that one page of a list reads.
+    /// One page of a list reads at most this many rows.
     const MAX_ROWS: usize = usize::MAX;
 
     /// Returns the name of the store in messages.
@@ -108,7 +108,7 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
     /// Notes the decision about an attempt.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::ErrorKind::Corrupt) if the record contradicts itself.
+    /// This returns [`Corrupt`](crate::ErrorKind::Corrupt) if the record contradicts itself.
     fn on_acquire(
         &self,
         name: &LockName,

@@ -1,4 +1,4 @@
-//! The values that the SQL stores bind as JSON.
+//! The SQL stores bind these values as JSON.
 
 use super::row::ttl_micros;
 use crate::{Error, Holder, RenewOptions, Result};

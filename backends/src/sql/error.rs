@@ -4,10 +4,8 @@ use std::io;
 
 use super::error_codes::{Description, ErrorCodes};
 use super::pool::CallError;
-use crate::common::timeout::{timed_out, too_many_abandoned};
+use crate::common::timeout::{CHECK_REACHABLE, timed_out, too_many_abandoned};
 use crate::{Error, ErrorKind};
-
-const CHECK_REACHABLE: &str = "is the server up, and reachable from here?";
 
 /// Describes the error of a call that writes.
 pub(crate) fn writing<DB: ErrorCodes>(error: CallError) -> Error {

@@ -1,4 +1,4 @@
-//! What the errors of a database server mean.
+//! This module says what the errors of a database server mean.
 
 use std::io;
 
@@ -6,18 +6,18 @@ use sqlx::Database;
 
 use crate::ErrorKind;
 
-/// The kind of an error, a message, and what to do about it, which may be empty.
+/// A description has the kind of an error, a message, and what to do about it, which may be empty.
 pub(crate) type Description = (ErrorKind, &'static str, &'static str);
 
-/// The meaning of a server's errors.
+/// This says what a server's errors mean.
 pub(crate) trait ErrorCodes: Database {
-    /// The message where something answers that is not such a server.
+    /// This is the message if something answers that is not such a server.
     const OTHER_PROTOCOL: &'static str;
-    /// The fix where something answers that is not such a server, or nothing does.
+    /// This is the fix if something answers that is not such a server, or nothing does.
     const CHECK_SERVER: &'static str;
-    /// The fix where TLS fails.
+    /// This is the fix if TLS fails.
     const CHECK_TLS: &'static str;
-    /// The fix where a file is missing that the URL names.
+    /// This is the fix if a file is missing that the URL names.
     const CHECK_FILES: &'static str;
 
     /// Describes an error, if its meaning depends on the server or the driver.

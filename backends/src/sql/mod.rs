@@ -1,4 +1,4 @@
-//! What the stores of SQL databases have in common.
+//! This module has what the stores of SQL databases have in common.
 //!
 //! A database is a [`Dialect`](dialect::Dialect), which becomes a backend here. The stores of
 //! servers also share their connections (`pool`), the descriptions of errors and how tables are

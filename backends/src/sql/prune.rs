@@ -8,7 +8,7 @@ use super::statement::{Statement, Values};
 use crate::shell::{Found, Page};
 use crate::{FencingToken, LockName, LockRecord, Result};
 
-/// A name that may be removed, and the token that identifies the state of its row.
+/// This name may be removed; the token identifies the state of its row.
 pub(crate) type PruneCandidate = (LockName, u64);
 
 /// Returns the SQL condition that a row `l` is unused: free, enabled, and last granted at least

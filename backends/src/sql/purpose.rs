@@ -1,6 +1,6 @@
-//! What a call is for, which decides how its connection is chosen and whether it is repeated.
+//! The purpose of a call decides how its connection is chosen and whether it is repeated.
 
-/// The purpose of a call.
+/// A call has one of these purposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The call changes nothing.

@@ -1,4 +1,4 @@
-//! Reading the rows of the SQL stores back, strictly: what Leasehold did not write is an error,
+//! This module reads the rows of the SQL stores strictly: what Leasehold did not write is an error,
 //! never a guess.
 
 use std::fmt::Display;
@@ -13,7 +13,7 @@ use crate::{
     Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Reason, Result,
 };
 
-/// The columns of a row. Databases differ in the types that they keep text and names in.
+/// A row has these columns. Databases differ in the types that they keep text and names in.
 pub(crate) trait Columns: Send + Sync {
     /// Reads a number.
     fn integer(&self, column: &'static str) -> Result<i64, CorruptRecord>;
@@ -28,7 +28,7 @@ pub(crate) trait Columns: Send + Sync {
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord>;
 }
 
-/// A column as the server gives it.
+/// Returns a column as the server gives it.
 pub(crate) fn get<'r, R, T>(row: &'r R, column: &'static str) -> Result<T, CorruptRecord>
 where
     R: Row,
@@ -41,7 +41,7 @@ where
     })
 }
 
-/// Text that comes as bytes, whatever character set a connection has.
+/// Reads text that comes as bytes, whatever character set a connection has.
 pub(crate) fn text_of_bytes<R>(
     row: &R,
     column: &'static str,
@@ -57,13 +57,13 @@ where
         .map_err(|error| CorruptRecord::new(format!("column {column} is not UTF-8: {error}")))
 }
 
-/// The name in the row's column `name`.
+/// Returns the name in the row's column `name`.
 pub(crate) fn name(row: &impl Columns, table: &str) -> Result<LockName> {
     let name = || not_null("name", parse_column("name", row.text("name")?)?);
     name().map_err(|corrupt: CorruptRecord| corrupt.into_error(table))
 }
 
-/// The whole row of a server, as of its column `clock`, by which leases run there.
+/// Reads the whole row of a server, as of its column `clock`, by which leases run there.
 pub(crate) fn record(row: &impl Columns, table: &str) -> Result<LockRecord> {
     record_as_of(row, table, |_| {
         let clock = row.integer("clock")?;
@@ -71,8 +71,8 @@ pub(crate) fn record(row: &impl Columns, table: &str) -> Result<LockRecord> {
     })
 }
 
-/// The whole row. `time` returns the clock of the times that are displayed, and how to compute the
-/// time until `expires_at`.
+/// Reads the whole row. `time` returns the clock of the times that are displayed, and how to
+/// compute the time until `expires_at`.
 pub(crate) fn record_as_of<L>(
     row: &impl Columns,
     table: &str,
@@ -194,7 +194,7 @@ pub(crate) fn token(number: i64) -> Result<Option<FencingToken>, CorruptRecord> 
         .and_then(|number| Ok(Some(FencingToken::new(number)?)))
 }
 
-/// The columns of a lease. All of them are NULL, or at most `ending` is.
+/// These are the columns of a lease. All of them are NULL, or at most `ending` is.
 pub(crate) struct LeaseColumns {
     pub(crate) lease: Option<String>,
     pub(crate) holder: Option<String>,

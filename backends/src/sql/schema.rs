@@ -2,17 +2,17 @@
 
 use crate::{Error, ErrorKind};
 
-/// The text before the version of the schema in a comment or a definition.
+/// This text stands before the version of the schema in a comment or a definition.
 pub(crate) const VERSION: &str = "leasehold schema ";
 
-/// The fix for what is missing and may not be created.
+/// This is the fix for what is missing and may not be created.
 pub(crate) const CREATE_IT: &str = "allow leasehold to create it, or apply `leasehold schema`";
 
-/// A column of a table: its name, its type, and whether it is NOT NULL. The first column of a table
-/// is its key.
+/// A column of a table has a name and a type, and may be NOT NULL. The first column of a table is
+/// its key.
 pub(crate) type Column = (&'static str, &'static str, bool);
 
-/// A column as the database describes it.
+/// This is a column as the database describes it.
 pub(crate) struct FoundColumn {
     pub(crate) name: String,
     pub(crate) kind: String,
@@ -20,7 +20,7 @@ pub(crate) struct FoundColumn {
     pub(crate) filled: bool,
     /// This is true if it gets a value when a statement gives none.
     pub(crate) given: bool,
-    /// What else is wrong with it, if it is one of those expected.
+    /// This says what else is wrong with it, if it is one of those expected.
     pub(crate) wrong: Option<String>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn missing(table: &str) -> Error {
 /// counts if there are several. A table without a version is of the first.
 ///
 /// # Errors
-/// [`Unsupported`](ErrorKind::Unsupported) for a newer version.
+/// This returns [`Unsupported`](ErrorKind::Unsupported) for a newer version.
 pub(crate) fn check_version(table: &str, stated: &str, known: u32) -> Result<(), Error> {
     for stated in stated.split(VERSION).skip(1) {
         let end = stated.find(|c: char| !c.is_ascii_digit()).unwrap_or(stated.len());

@@ -1,4 +1,4 @@
-//! The statements of a store, and the values that are bound to them.
+//! This module has the statements of a store, and the values that are bound to them.
 
 use std::sync::atomic::AtomicBool;
 
@@ -6,16 +6,16 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use crate::shell::Page;
 
-/// A statement and what is bound to it.
+/// This is a statement and what is bound to it.
 pub(crate) struct Statement {
     pub(crate) sql: SqlStr,
-    /// The values that are bound, in the order of the placeholders.
+    /// These values are bound, in the order of the placeholders.
     pub(crate) parameters: &'static [Parameter],
-    /// The statement that runs if the server refuses what this one does beside its work.
+    /// This statement runs if the server refuses what the first one does beside its work.
     pub(crate) fallback: Option<Fallback>,
 }
 
-/// The statement without what a server may refuse, such as a notification.
+/// This is the statement without what a server may refuse, such as a notification.
 pub(crate) struct Fallback {
     pub(crate) sql: SqlStr,
     /// This is true once the current refusal was logged.
@@ -34,9 +34,9 @@ impl Statement {
     }
 }
 
-/// The statements that every dialect has, on one namespace's table of locks.
+/// Every dialect has these statements on one namespace's table of locks.
 pub(crate) struct Statements {
-    /// The table's name as it is written in statements, quoted where necessary.
+    /// The table has this name in statements, quoted where necessary.
     pub(crate) table: String,
     /// Grants the name if it is free and enabled.
     pub(crate) acquire: Statement,
@@ -53,9 +53,9 @@ pub(crate) struct Statements {
     pub(crate) instances: InstanceStatements,
 }
 
-/// The statements on one namespace's table of instances.
+/// These are the statements on one namespace's table of instances.
 pub(crate) struct InstanceStatements {
-    /// The table's name as it is written in statements, quoted where necessary.
+    /// The table has this name in statements, quoted where necessary.
     pub(crate) table: String,
     /// Adds the instance or overwrites its row.
     pub(crate) announce: Statement,
@@ -78,37 +78,37 @@ pub(crate) enum Parameter {
     By,
     Prefix,
     After,
-    /// The greater one of the prefix and the name after which the page begins.
+    /// This is the greater one of the prefix and the name after which the page begins.
     First,
     Limit,
     Age,
     Instance,
     Presence,
-    /// A random number that differs each time the statement is sent.
+    /// This is a random number that differs each time the statement is sent.
     Attempt,
-    /// What the leases of this boot are marked with, where they run by the machine's clock.
+    /// The leases of this boot are marked with this, where they run by the machine's clock.
     Boot,
-    /// The time since the boot in microseconds.
+    /// This is the time since the boot in microseconds.
     Uptime,
-    /// The time since 1970 in microseconds, by the machine's clock.
+    /// This is the time since 1970 in microseconds, by the machine's clock.
     Wall,
 }
 
-/// A value as it is bound. Dialects differ in the types that they bind text and bytes as.
+/// This is a value as it is bound. Dialects differ in the types that they bind text and bytes as.
 pub(crate) enum Value<'a> {
     Text(Option<&'a str>),
-    /// The bytes of a name.
+    /// The value is the bytes of a name.
     Name(Option<&'a [u8]>),
     Integer(i64),
 }
 
-/// The values of one call. Those that its statement does not bind have their default.
+/// These are the values of one call. Those that its statement does not bind have their default.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Values<'a> {
     pub(crate) name: &'a str,
     pub(crate) lease: &'a str,
     pub(crate) holder: &'a str,
-    /// The ttl in microseconds.
+    /// This is the ttl in microseconds.
     pub(crate) ttl: i64,
     pub(crate) reason: &'a str,
     pub(crate) by: Option<&'a str>,
@@ -116,14 +116,14 @@ pub(crate) struct Values<'a> {
     /// The page begins after this name.
     pub(crate) after: Option<&'a [u8]>,
     pub(crate) limit: i64,
-    /// The age in microseconds.
+    /// This is the age in microseconds.
     pub(crate) age: i64,
     pub(crate) instance: &'a str,
     pub(crate) presence: &'a str,
     pub(crate) boot: &'a str,
-    /// The time since the boot in microseconds.
+    /// This is the time since the boot in microseconds.
     pub(crate) uptime: i64,
-    /// The time since 1970 in microseconds.
+    /// This is the time since 1970 in microseconds.
     pub(crate) wall: i64,
 }
 
@@ -190,7 +190,7 @@ impl Statements {
 
 #[cfg(test)]
 impl Statement {
-    /// See [`Statements::assert_bound`].
+    /// Does the same as [`Statements::assert_bound`] for this statement.
     pub(crate) fn assert_bound(&self, sign: char) {
         let texts = [Some(&self.sql), self.fallback.as_ref().map(|fallback| &fallback.sql)];
         for sql in texts.into_iter().flatten().map(SqlStr::as_str) {

@@ -1,4 +1,4 @@
-//! The operations, each of which is one transaction.
+//! These are the operations, each of which is one transaction.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
     StoreClock, Wake,
 };
 
-/// The most that can be left of an instance's row with another boot id.
+/// An instance's row with another boot id can last at most this much longer.
 const MAX_LEFT: Duration = Duration::from_micros((MAX_INSTANCE_TTL + TOLERANCE).unsigned_abs());
 
 impl Dialect for Sqlite {

@@ -1,4 +1,4 @@
-//! The transactions of the store, and what its clones share.
+//! This module has the transactions of the store, and what its clones share.
 
 use std::fmt;
 
@@ -18,10 +18,10 @@ use crate::sql::CorruptRecord;
 use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, LockRecord, Reach, Result};
 
-/// A statement with its arguments.
+/// This is a statement with its arguments.
 type BoundStatement = Query<'static, sqlx::Sqlite, SqliteArguments>;
 
-/// The backend of a [`SqliteStore`](super::SqliteStore).
+/// This is the backend of a [`SqliteStore`](super::SqliteStore).
 pub struct Sqlite {
     pub(super) label: String,
     pub(super) reach: Reach,
@@ -31,15 +31,15 @@ pub struct Sqlite {
     /// Writers with a connection of the pool queue here first, so that only one of them takes one.
     pub(super) pool_writer: Mutex<()>,
     pub(super) pool: SqlitePool,
-    /// The connection for renewals and releases, if the database is in a file.
+    /// Renewals and releases use this connection if the database is in a file.
     pub(super) holder: Option<HeartbeatConnection>,
     pub(super) sql: Sql,
-    /// The file, if there is one and its identity is known.
+    /// This is the file, if there is one and its identity is known.
     pub(super) file: Option<DatabaseFile>,
-    /// A connection beside the pool's, if another can be opened. The poll reads on it, and while it
-    /// is open SQLite keeps the write-ahead log.
+    /// This connection is beside the pool's, if another can be opened. The poll reads on it, and
+    /// while it is open SQLite keeps the write-ahead log.
     pub(super) beside: Option<Mutex<SqliteConnection>>,
-    /// How often the watch has read the table.
+    /// This counts how often the watch has read the table.
     #[cfg(test)]
     pub(super) reads: std::sync::atomic::AtomicUsize,
 }
@@ -72,7 +72,7 @@ impl Sqlite {
         done
     }
 
-    /// Like [`write`](Self::write), on a connection that does not depend on the pool.
+    /// Does the same as [`write`](Self::write), on a connection that does not depend on the pool.
     pub(super) async fn write_for_heartbeat<T>(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
@@ -175,7 +175,7 @@ impl Sqlite {
         })
     }
 
-    /// The row that kept an insert from taking place.
+    /// Returns the row that kept an insert from taking place.
     pub(super) async fn stored_lock(
         &self,
         connection: &mut SqliteConnection,
@@ -191,7 +191,7 @@ impl Sqlite {
         row::record(row, &self.sql.statements.table, &self.clock, now)
     }
 
-    /// SQL found the row to be one way, and this code another.
+    /// Returns the error of a row that SQL found to be one way, and this code another.
     pub(super) fn contradiction(&self) -> Error {
         self.corrupt_row(CorruptRecord::new("the record contradicts itself"))
     }

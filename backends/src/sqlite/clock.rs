@@ -1,4 +1,4 @@
-//! The clock that leases run by: the machine's uptime, named by the boot it counts from.
+//! Leases run by this clock: it is the machine's uptime, named by the boot from which it counts.
 //!
 //! Every client of an SQLite file runs on one kernel, so one clock can serve them all without
 //! asking a server: `CLOCK_BOOTTIME`, which no one can set, which counts suspend, and which starts
@@ -20,45 +20,45 @@ use std::time::{Duration, SystemTime};
 
 use crate::{Clock as _, Error, ErrorKind, MAX_TTL, Result, SystemClock};
 
-/// Where Linux names the present boot.
+/// Linux names the present boot in this file.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The file in which Linux says by how much the time namespace of this process's children shifts
-/// their clocks.
+/// Linux says in this file by how much the time namespace of this process's children shifts their
+/// clocks.
 const OFFSETS: &str = "/proc/self/timens_offsets";
 
-/// The time namespaces of this process and of its children.
+/// These files name the time namespaces of this process and of its children.
 const NAMESPACES: [&str; 2] = ["/proc/self/ns/time", "/proc/self/ns/time_for_children"];
 
-/// What stands for a boot where the calendar clock has to serve.
+/// This stands for a boot where the calendar clock has to serve.
 const CALENDAR: &str = "calendar";
 
 /// This machine's clock during this boot.
 #[derive(Clone, Debug)]
 pub(super) struct MachineClock {
     boot: String,
-    /// The amount by which this process's uptime is ahead of the machine's, in microseconds.
+    /// This process's uptime is ahead of the machine's by this many microseconds.
     offset: i64,
 }
 
-/// One reading of the clock, in microseconds.
+/// This is one reading of the clock, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
-    /// Since the boot; leases run by it.
+    /// This is the time since the boot, by which leases run.
     pub(super) uptime: i64,
-    /// Since 1970; only for tokens, the order of signals and display.
+    /// This is the time since 1970, which is only for tokens, the order of signals and display.
     pub(super) wall: i64,
 }
 
 impl MachineClock {
-    /// The clock of this boot.
+    /// Returns the clock of this boot.
     ///
     /// On Linux there is no falling back to another: two processes of which only one can read the
     /// boot's id would take each other's leases for over.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) where Linux does not tell its boot's id, or by how
-    /// much it shifts this process's clock.
+    /// This returns [`Unsupported`](ErrorKind::Unsupported) where Linux does not tell its boot's
+    /// id, or by how much it shifts this process's clock.
     pub(super) fn detect() -> Result<Self> {
         if !cfg!(target_os = "linux") {
             return Ok(Self::of_boot(CALENDAR));
@@ -86,12 +86,12 @@ impl MachineClock {
         Self { boot: id.to_owned(), offset: 0 }
     }
 
-    /// What leases of this boot are marked with.
+    /// Returns what leases of this boot are marked with.
     pub(super) fn boot(&self) -> &str {
         &self.boot
     }
 
-    /// The present time. To decide by it, read it when the write lock is held, not before.
+    /// Returns the present time. To decide by it, read it when the write lock is held, not before.
     pub(super) fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // On Linux `SystemClock` is CLOCK_BOOTTIME, whose origin all processes share.
@@ -152,7 +152,7 @@ fn boottime_offset(text: &str) -> i64 {
     text.lines().find_map(read).unwrap_or(0)
 }
 
-/// The longest ttl, in microseconds.
+/// This is the longest ttl, in microseconds.
 pub(super) const LONGEST_TTL: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// An instance with another boot id can be known for at most this long, in microseconds: its row

@@ -1,4 +1,4 @@
-//! The connection on which a store renews and releases its leases.
+//! A store renews and releases its leases on this connection.
 //!
 //! It does not belong to the pool, so that an application's own queries, and slow listings, keep no
 //! heartbeat waiting.
@@ -11,7 +11,7 @@ use super::error_codes;
 use super::url::{BUSY_TIMEOUT, beside};
 use crate::Result;
 
-/// A connection outside the pool, which is opened again when it broke.
+/// This connection is outside the pool, and is opened again when it broke.
 pub(super) struct HeartbeatConnection(Mutex<Option<SqliteConnection>>);
 
 impl HeartbeatConnection {

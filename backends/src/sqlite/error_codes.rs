@@ -1,16 +1,16 @@
-//! What SQLite's errors mean to a caller.
+//! This module says what SQLite's errors mean to a caller.
 
 use sqlx::error::DatabaseError;
 
 use crate::{Error, ErrorKind};
 
-/// The fix for whatever is missing and may not be created.
+/// This is the fix for what is missing and may not be created.
 pub(super) const CREATE_IT: &str = "allow leasehold to create it, or apply `leasehold schema`";
 
 const NO_DATABASE: &str = "the file is not an SQLite database; it was not changed";
 const ANOTHER_FILE: &str = "name another file";
 
-/// Primary result codes, <https://www.sqlite.org/rescode.html>.
+/// These are primary result codes, see <https://www.sqlite.org/rescode.html>.
 mod code {
     pub(super) const ERROR: i32 = 1;
     pub(super) const PERM: i32 = 3;
@@ -27,30 +27,30 @@ mod code {
     pub(super) const NOTADB: i32 = 26;
 }
 
-/// An error that left the database as it was: of a read, or before a write took place.
+/// Describes an error that left the database as it was: of a read, or before a write took place.
 pub(super) fn not_written(error: sqlx::Error) -> Error {
     let (kind, message, fix) = classify(&error);
     let described = Error::new(kind, message).with_source(error);
     if fix.is_empty() { described } else { described.with_fix(fix) }
 }
 
-/// An error of a statement that writes. Its transaction is rolled back, which after an I/O error
-/// is more than can be promised.
+/// Describes an error of a statement that writes. Its transaction is rolled back, which after an
+/// I/O error is more than can be promised.
 pub(super) fn writing(error: sqlx::Error) -> Error {
     if primary(&error) == Some(code::IOERR) { unknown(error) } else { not_written(error) }
 }
 
-/// An error of the commit itself.
+/// Describes an error of the commit itself.
 pub(super) fn committing(error: sqlx::Error) -> Error {
     if is_busy(&error) { not_written(error) } else { unknown(error) }
 }
 
-/// Another connection has the database; the same call may succeed in a moment.
+/// Returns whether another connection has the database; the same call may succeed in a moment.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary(error), Some(code::BUSY | code::LOCKED))
 }
 
-/// What lies there is not SQLite's.
+/// Returns the error of a file that is not a database of SQLite.
 pub(super) fn no_database() -> Error {
     Error::new(ErrorKind::Corrupt, NO_DATABASE).with_fix(ANOTHER_FILE)
 }
@@ -61,7 +61,7 @@ fn unknown(error: sqlx::Error) -> Error {
         .with_fix("check the disk")
 }
 
-/// The primary code of an error of SQLite's; sqlx gives the extended one.
+/// Returns the primary code of an error of SQLite's; sqlx gives the extended one.
 fn primary(error: &sqlx::Error) -> Option<i32> {
     let extended: i32 = error.as_database_error().and_then(DatabaseError::code)?.parse().ok()?;
     Some(extended & 0xff)

@@ -14,25 +14,26 @@ use parking_lot::Mutex;
 
 use crate::{Error, ErrorKind, Result};
 
-/// A database file as it was when the store was opened.
+/// This is a database file as it was when the store was opened.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
-    /// The path by which a pool opens the file, if it differs: a link to the other path, which may
+    /// A pool opens the file by this path, if it differs: it is a link to the other path, and may
     /// come to name another file.
     link: Option<PathBuf>,
     id: FileId,
-    /// The write-ahead log and its index.
+    /// These are the write-ahead log and its index.
     log: [PathBuf; 2],
-    /// Their identities, once they were seen; `None` if SQLite may remove and create them.
+    /// These are their identities, once they were seen; `None` means that SQLite may remove and
+    /// create them.
     log_ids: Option<Mutex<[Option<FileId>; 2]>>,
 }
 
-/// The identity of a file, independent of its name.
+/// This is the identity of a file, independent of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId(u64, u64);
 
-/// The file system's times of the last writes. Two writes may have the same time.
+/// These are the file system's times of the last writes. Two writes may have the same time.
 pub(super) type FileTimes = [Option<(SystemTime, u64)>; 2];
 
 impl FileId {
@@ -133,8 +134,8 @@ fn changed(path: &Path, how: &str) -> Error {
         .with_fix("restart all processes that use it, and stop them before the file is changed")
 }
 
-/// The [source](std::error::Error::source) of an error that says that the database file was deleted
-/// or replaced while a store had it open.
+/// This is the [source](std::error::Error::source) of an error that says that the database file was
+/// deleted or replaced while a store had it open.
 ///
 /// The store can be used again only if the file is put back, so such a process should end.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! Locks in an SQLite database, for the processes of one machine.
+//! This module keeps locks in an SQLite database, for the processes of one machine.
 //!
 #![doc = include_str!("../../docs/sqlite.md")]
 

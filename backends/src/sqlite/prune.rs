@@ -12,7 +12,7 @@ use crate::shell::{Found, Page};
 use crate::sql::row::ttl_micros;
 use crate::{Error, LockName, Result};
 
-/// The most rows that are read at once.
+/// At most this many rows are read at once.
 pub(super) const MAX_ROWS: usize = 500;
 
 impl Sqlite {

@@ -1,4 +1,4 @@
-//! Renews leases: with one transaction for a whole batch.
+//! This module renews leases, with one transaction for a whole batch.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::sql::row::{get, parse_column};
 use crate::sql::{CorruptRecord, encode};
 use crate::{Error, LeaseId, RenewOptions, RenewOutcome, Result};
 
-/// The name and the lease of a row, and the result of its renewal.
+/// This has the name and the lease of a row, and the result of its renewal.
 type Renewal = ((String, String), Result<RenewOutcome>);
 
 impl Sqlite {

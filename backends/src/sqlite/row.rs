@@ -1,4 +1,4 @@
-//! How SQLite's rows are read, by the machine's clock.
+//! This module reads SQLite's rows, by the machine's clock.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Columns for SqliteRow {
     }
 }
 
-/// The whole row.
+/// Reads the whole row.
 pub(super) fn record(
     row: &SqliteRow,
     table: &str,

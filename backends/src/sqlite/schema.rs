@@ -1,4 +1,4 @@
-//! Checking that the schema is in place, and creating it where it is not.
+//! This module checks that the schema exists, and creates it where it does not.
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection};

@@ -1,4 +1,4 @@
-//! The statements, made once per store, since the table's name is part of them.
+//! The statements are made once per store, because the table's name is part of them.
 //!
 //! Parameters are numbered alike wherever they occur in one statement. A lease is in force until
 //! its time is over; a lease with another boot id must also not have been set later than now, see
@@ -17,13 +17,13 @@ use crate::sql::statement::Parameter::{
 use crate::sql::statement::{InstanceStatements, Statement, Statements};
 use crate::{Error, Namespace, Result};
 
-/// The columns that [`row`](super::row) reads, besides `set_at`.
+/// [`row`](super::row) reads these columns, besides `set_at`.
 const COLUMNS: &str = "name, token, lease, holder, boot, expires_at, granted_at, ending, \
      disabled_reason, disabled_by, disabled_at";
 
-/// The tables of one namespace, and the statements on them.
+/// This has the tables of one namespace, and the statements on them.
 pub(super) struct Sql {
-    /// The name of the index on `signal`.
+    /// The index on `signal` has this name.
     index: String,
     create_table: String,
     create_index: String,
@@ -33,18 +33,20 @@ pub(super) struct Sql {
 
     /// A grant returns its token, and a disablement a row.
     pub(super) statements: Statements,
-    /// JSON array of `[name, lease, ttl]`, boot, uptime: name, lease, boot, set_at, expires_at,
-    /// ending of those in force.
+    /// A JSON array of `[name, lease, ttl]`, the boot and the uptime are bound; this returns name,
+    /// lease, boot, `set_at`, `expires_at` and `ending` of those in force.
     pub(super) renew: SqlStr,
-    /// JSON array of `[name, lease]`: the columns of those that exist, in force or not.
+    /// A JSON array of `[name, lease]` is bound; this returns the columns of those that exist, in
+    /// force or not.
     pub(super) leases: SqlStr,
-    /// a name before the first, limit, boot, uptime, largest token: the columns of unused names.
+    /// A name before the first, the limit, the boot, the uptime and the largest token are bound;
+    /// this returns the columns of unused names.
     pub(super) unused: SqlStr,
-    /// JSON array of names: removes them.
+    /// This removes the names, which are bound as a JSON array.
     pub(super) remove: SqlStr,
-    /// signal: names and signals after it.
+    /// A signal is bound; this returns the names and signals after it.
     pub(super) signals: SqlStr,
-    /// The latest signal.
+    /// This returns the latest signal.
     pub(super) latest_signal: SqlStr,
 }
 
@@ -202,7 +204,7 @@ impl Sql {
         format!("{table};\n{upgrade}{others}")
     }
 
-    /// The statements of [`script`](Self::script).
+    /// Returns the statements of [`script`](Self::script).
     pub(super) fn create_if_missing(&self) -> [String; 3] {
         self.objects().map(|(_, create)| {
             let create = create.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
@@ -219,7 +221,7 @@ impl Sql {
         }
     }
 
-    /// The tables and the index: the name of each, and the statement that creates it.
+    /// Returns the name of each table and of the index, and the statement that creates it.
     pub(super) fn objects(&self) -> [(&str, &str); 3] {
         [
             (&self.statements.table, &self.create_table),

@@ -1,4 +1,4 @@
-//! The store that applications open.
+//! This is the store that applications open.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::url::Location;
 use crate::shell::Store;
 use crate::{Error, Namespace, OpenOptions, Reach, Result, Schema};
 
-/// Locks in an SQLite database; see the [module](super) for what they guarantee.
+/// This store keeps locks in an SQLite database; see the [module](super) for what they guarantee.
 ///
 /// Clones share the same pool of connections and the same queue of writers.
 pub type SqliteStore = Store<Sqlite>;
@@ -29,10 +29,10 @@ impl SqliteStore {
     /// to its write-ahead log.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid path, a directory, or a missing file
-    /// or table that may not be created; [`Denied`](crate::ErrorKind::Denied) for a file that
-    /// cannot be opened; [`Corrupt`](crate::ErrorKind::Corrupt) for a file that is not a database,
-    /// which is left as it is, and for a table that is not Leasehold's.
+    /// This returns [`Invalid`](crate::ErrorKind::Invalid) for an invalid path, a directory, or a
+    /// missing file or table that may not be created; [`Denied`](crate::ErrorKind::Denied) for a
+    /// file that cannot be opened; [`Corrupt`](crate::ErrorKind::Corrupt) for a file that is not a
+    /// database, which is left as it is, and for a table that is not Leasehold's.
     ///
     /// # Cancel safety
     /// A dropped call leaves the schema either as it was or complete.
@@ -40,10 +40,11 @@ impl SqliteStore {
         Self::open_at(&Location::from_path(path.as_ref())?, options).await
     }
 
-    /// A new database in this process's memory, which ends with the store and its clones.
+    /// Creates a database in this process's memory, which ends with the store and its clones.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for [`Schema::Require`], since it starts empty.
+    /// This returns [`Invalid`](crate::ErrorKind::Invalid) for [`Schema::Require`], since it starts
+    /// empty.
     ///
     /// # Cancel safety
     /// Nothing is left of a dropped call.
@@ -140,22 +141,25 @@ impl SqliteStore {
         }))
     }
 
-    /// The statements that create the schema of that namespace, for an application's migrations.
+    /// Returns the statements that create the schema of that namespace, for an application's
+    /// migrations.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for a namespace that SQLite keeps for itself.
+    /// This returns [`Invalid`](crate::ErrorKind::Invalid) for a namespace that SQLite keeps for
+    /// itself.
     pub fn schema(namespace: &Namespace) -> Result<String> {
         Sql::new(namespace).map(|sql| sql.script())
     }
 
-    /// The table of locks. An application may read its columns `name` and `token`, which stay, to
-    /// make a write in the same database conditional on a token being the latest of its lock.
+    /// Returns the name of the table of locks. An application may read its columns `name` and
+    /// `token`, which stay, to make a write in the same database conditional on a token being the
+    /// latest of its lock.
     #[must_use]
     pub fn table(&self) -> &str {
         &self.backend().sql.statements.table
     }
 
-    /// The pool of connections, for the application to close or to use for other tables.
+    /// Returns the pool of connections, for the application to close or to use for other tables.
     #[must_use]
     pub fn pool(&self) -> &SqlitePool {
         &self.backend().pool

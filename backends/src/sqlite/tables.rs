@@ -1,8 +1,8 @@
-//! The tables of a namespace.
+//! A namespace has these tables.
 
 use crate::sql::schema::{Column, VERSION};
 
-/// The schema version that this code creates. The first had no column `set_at`, and stated no
+/// This code creates this version of the schema. The first had no column `set_at`, and stated no
 /// version.
 pub(super) const SCHEMA: u32 = 2;
 
@@ -42,7 +42,7 @@ pub(super) fn create_instances(table: &str) -> String {
     )
 }
 
-/// The columns of the table of locks, in every schema.
+/// The table of locks has these columns in every schema.
 pub(super) const COLUMNS_OF_LOCKS: [Column; 12] = [
     ("name", "TEXT", true),
     ("token", "INTEGER", true),
@@ -58,7 +58,7 @@ pub(super) const COLUMNS_OF_LOCKS: [Column; 12] = [
     ("signal", "INTEGER", true),
 ];
 
-/// The columns of the table of instances.
+/// The table of instances has these columns.
 pub(super) const INSTANCE_COLUMNS: [Column; 4] = [
     ("instance", "TEXT", true),
     ("presence", "TEXT", true),

@@ -1,4 +1,4 @@
-//! Where the database is, and the pool of connections that a store opens for itself.
+//! The URL says where the database is; a store opens a pool of connections for itself.
 
 use std::fs;
 use std::io::ErrorKind::NotFound;
@@ -17,24 +17,24 @@ use super::retry_busy::retry_while_busy;
 use crate::common::url;
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
 
-/// How long SQLite waits for another process's write transaction before it gives up.
+/// SQLite waits this long for another process's write transaction before it gives up.
 ///
 /// A connection that waits cannot be called off, so this is also how long a dropped call may keep
 /// one busy.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a call waits for a connection of the pool.
+/// A call waits this long for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One connection writes at a time; the others read. Two more exist beside the pool.
 const MAX_CONNECTIONS: u32 = 3;
 
-/// Where the database is.
+/// A location says where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Location {
-    /// In this process's memory.
+    /// The database is in this process's memory.
     Memory,
-    /// In that file, named absolutely.
+    /// The database is in that file, which has an absolute path.
     File(PathBuf),
 }
 
@@ -73,7 +73,7 @@ impl Location {
         })
     }
 
-    /// The store's name in messages.
+    /// Returns the store's name in messages.
     pub(super) fn label(&self) -> String {
         match self {
             Self::Memory => "sqlite::memory:".to_owned(),
@@ -143,7 +143,7 @@ impl Location {
     }
 }
 
-/// The options of a connection beside those of the pool.
+/// Returns the options of a connection beside those of the pool.
 pub(super) fn beside(pool: &SqlitePool) -> SqliteConnectOptions {
     let options = Arc::unwrap_or_clone(pool.connect_options());
     options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()

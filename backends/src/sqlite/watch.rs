@@ -1,5 +1,5 @@
-//! Hints by reading what was signalled since the last read: one task per store, for all its
-//! watches.
+//! One task per store produces the hints of all its watches, by reading what was signalled since
+//! the last read.
 //!
 //! Twenty times a second the task asks the file system when the database was written, which costs
 //! next to nothing, and reads the database only if it was. It reads less often under load and when
@@ -17,10 +17,11 @@ use crate::shell::Hints;
 use crate::sql::row::get;
 use crate::{Hint, Result};
 
-/// How long a hint takes at most, in ordinary operation.
+/// In ordinary operation a hint takes at most this long.
 pub(super) const INTERVAL: Duration = Duration::from_millis(50);
 
-/// The longest time without a read, in case a file system does not report when a file was written.
+/// The table is read at least this often, in case a file system does not report when a file was
+/// written.
 const MAX_UNREAD: Duration = Duration::from_secs(5);
 
 /// Reads take at most a twentieth of the time: the pause after a read is this many times as long.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// The format of standard error.
+/// Standard error has one of these formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     /// Each line is text for people.
@@ -13,7 +13,7 @@ pub(crate) enum LogFormat {
 }
 
 impl LogFormat {
-    /// The names of the formats.
+    /// The formats have these names.
     pub(crate) const NAMES: &'static [&'static str] = &["text", "json"];
 
     pub(crate) fn as_str(self) -> &'static str {

@@ -1,4 +1,4 @@
-//! The settings that apply: the library's, and those that only the command line has.
+//! These settings apply: the library's, and those that only the command line has.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use leasehold::configuration::{Configuration, Origin, Setting};
 
 use crate::io::log_format::LogFormat;
 
-/// The settings that apply to this process.
+/// These settings apply to this process.
 #[derive(Debug)]
 pub(crate) struct CliConfiguration {
     /// The run waits this long for the lock; `None` means as long as it takes.
     pub(crate) wait: Option<Duration>,
     /// If this is true, `run` campaigns again after it lost the lock.
     pub(crate) respawn: bool,
-    /// The filter of the log.
+    /// The log has this filter, if one is set.
     pub(crate) log: Option<String>,
     pub(crate) log_format: LogFormat,
     /// `run` serves its metrics here, if this is set.
@@ -26,22 +26,22 @@ pub(crate) struct CliConfiguration {
     pub(crate) library: Configuration,
 }
 
-/// The settings of `serve`, of which the metrics of `run` share the token and TLS.
+/// These are the settings of `serve`, of which the metrics of `run` share the token and TLS.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Serve {
-    /// The address to listen on.
+    /// `serve` listens on this address.
     pub(crate) listen: SocketAddr,
-    /// The file with the token that callers must present.
+    /// Callers must present the token in this file.
     pub(crate) token_file: Option<PathBuf>,
-    /// The server's certificate and those above it.
+    /// This file has the server's certificate and those above it.
     pub(crate) tls_cert: Option<PathBuf>,
-    /// The certificate's private key.
+    /// This file has the certificate's private key.
     pub(crate) tls_key: Option<PathBuf>,
-    /// The maximum reads per second, for all callers together.
+    /// All callers together may make this many reads per second.
     pub(crate) max_reads: u32,
-    /// The maximum writes per second, for all callers together.
+    /// All callers together may make this many writes per second.
     pub(crate) max_writes: u32,
-    /// The maximum number of connections.
+    /// At most this many connections are open.
     pub(crate) max_connections: u32,
 }
 

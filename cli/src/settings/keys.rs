@@ -1,4 +1,4 @@
-//! The table of the settings that only the command line has.
+//! This table has the settings that only the command line has.
 
 use leasehold::configuration::{KEYS, Key, Kind};
 
@@ -9,7 +9,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
     KEYS.iter().chain(OWN)
 }
 
-/// The settings that only the command line has, in the order in which they are shown.
+/// Only the command line has these settings, which are in the order in which they are shown.
 ///
 /// An application ignores these names, so the library knows them too.
 pub(crate) const OWN: &[Key] = &[

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::engine::ttl;
 use super::unknown::{LIMIT, over_link};
 use crate::expect::{extended, granted};
-use crate::{CaseResult, Client, Ctx, Failure, Victim, spawn};
+use crate::{CaseResult, Client, Ctx, DisposableServer, Failure, spawn};
 
 crate::case::cases! {
     CallsEnd: [
@@ -26,13 +26,17 @@ crate::case::cases! {
     ],
 }
 
-async fn server(ctx: &Ctx) -> CaseResult<Box<dyn Victim>> {
+async fn server(ctx: &Ctx) -> CaseResult<Box<dyn DisposableServer>> {
     let probes = ctx.backend().probes();
     let probe = probes.own_server.ok_or_else(|| Failure::new("the backend lacks this probe"))?;
     Ok(probe.start_server().await?)
 }
 
-async fn engine(ctx: &Ctx, server: &dyn Victim, settings: Settings) -> CaseResult<Engine> {
+async fn engine(
+    ctx: &Ctx,
+    server: &dyn DisposableServer,
+    settings: Settings,
+) -> CaseResult<Engine> {
     let store = server.open(ctx.namespace()).await?;
     Ok(Engine::builder(store).settings(settings).build()?)
 }

@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// This defines how a fake server behaves.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Conduct {
+pub(crate) enum ServerBehaviour {
     /// It sends this to each client that connects, and waits until the client disconnects.
     Says(&'static [u8]),
     /// It sends this once it has received something, and waits until the client disconnects.
@@ -21,7 +21,7 @@ pub(crate) enum Conduct {
     IsSilent,
 }
 
-impl Conduct {
+impl ServerBehaviour {
     /// This is the reply of HTTP servers to a request that is not HTTP.
     pub(crate) const HTTP: Self = Self::Answers(b"HTTP/1.1 400 Bad Request\r\n\r\n");
 }
@@ -34,13 +34,13 @@ pub(crate) struct FakeServer {
 }
 
 impl FakeServer {
-    pub(crate) async fn start(conduct: Conduct) -> Result<Self> {
+    pub(crate) async fn start(behaviour: ServerBehaviour) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(broken)?;
         let address = listener.local_addr().map_err(broken)?;
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
-                connections.spawn(serve(connection, conduct));
+                connections.spawn(serve(connection, behaviour));
             }
         });
         Ok(Self { address, _serving: AbortOnDropHandle::new(serving) })
@@ -52,13 +52,13 @@ impl FakeServer {
     }
 }
 
-async fn serve(mut connection: TcpStream, conduct: Conduct) {
+async fn serve(mut connection: TcpStream, behaviour: ServerBehaviour) {
     let mut received = [0; 1024];
-    let text: &[u8] = match conduct {
-        Conduct::Closes => return,
-        Conduct::IsSilent => &[],
-        Conduct::Says(text) => text,
-        Conduct::Answers(text) => match connection.read(&mut received).await {
+    let text: &[u8] = match behaviour {
+        ServerBehaviour::Closes => return,
+        ServerBehaviour::IsSilent => &[],
+        ServerBehaviour::Says(text) => text,
+        ServerBehaviour::Answers(text) => match connection.read(&mut received).await {
             Ok(1..) => text,
             _ => return,
         },

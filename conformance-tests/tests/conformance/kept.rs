@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use leasehold_conformance::CaseResult;
 use leasehold_core::election::{Leadership, job_fn};
 use leasehold_core::{Client, ElectionHandle, Guard, LockStore, Settings};
-use leasehold_test_servers::{Conduct, Proxy};
+use leasehold_test_servers::{LinkBehaviour, Proxy};
 use tokio::time::{sleep, timeout};
 
 /// A case that hangs fails after this time.
@@ -83,9 +83,9 @@ pub(crate) async fn silent_connections(store: Arc<dyn LockStore>, proxies: &[Pro
     let ttl = settings.resolve(&store.capabilities())?.ttl;
     let kept = Kept::start(store, settings).await?;
     // The calls overlap, so each needs a connection.
-    proxies.iter().for_each(|proxy| proxy.set(Conduct::Slow(Duration::from_millis(50))));
+    proxies.iter().for_each(|proxy| proxy.set(LinkBehaviour::Slow(Duration::from_millis(50))));
     kept.use_many().await?;
-    proxies.iter().for_each(|proxy| proxy.set(Conduct::Pass));
+    proxies.iter().for_each(|proxy| proxy.set(LinkBehaviour::Pass));
     // The first heartbeat has opened the connections that it needs.
     sleep(ttl / 3).await;
     proxies.iter().for_each(Proxy::silence_connections);

@@ -3,7 +3,6 @@
 
 mod abandoned;
 mod broken;
-mod disposable_server;
 mod etcd;
 mod fake_server;
 mod files;
@@ -14,6 +13,7 @@ mod mysql;
 mod postgres;
 mod proxied_link;
 mod redis;
+mod server_container;
 mod sql;
 mod sqlite;
 mod stopped_clock;

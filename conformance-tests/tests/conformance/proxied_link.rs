@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_conformance::Link;
 use leasehold_core::LockStore;
-use leasehold_test_servers::{Conduct, Proxy};
+use leasehold_test_servers::{LinkBehaviour, Proxy};
 
 /// The connections of this store go through a proxy.
 #[derive(Debug)]
@@ -24,11 +24,11 @@ impl Link for ProxiedLink {
     }
 
     async fn swallow_replies(&self) {
-        self.proxy.set(Conduct::SwallowReplies);
+        self.proxy.set(LinkBehaviour::SwallowReplies);
     }
 
     async fn slow(&self, delay: Duration) {
-        self.proxy.set(Conduct::Slow(delay));
+        self.proxy.set(LinkBehaviour::Slow(delay));
     }
 
     async fn silence_connections(&self) {
@@ -36,10 +36,10 @@ impl Link for ProxiedLink {
     }
 
     async fn cut(&self) {
-        self.proxy.set(Conduct::Cut);
+        self.proxy.set(LinkBehaviour::Cut);
     }
 
     async fn restore(&self) {
-        self.proxy.set(Conduct::Pass);
+        self.proxy.set(LinkBehaviour::Pass);
     }
 }

@@ -14,19 +14,19 @@ pub use super::machine::Role;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
-    /// The part of this instance in the election.
+    /// This is the role of this instance in the election.
     pub role: Role,
-    /// The token of the term that this instance leads or is about to stop leading.
+    /// This is the token of the term that this instance leads or is about to stop leading.
     pub token: Option<FencingToken>,
-    /// The latest known leader: this instance, or another one as of the latest attempt.
+    /// This is the latest known leader: this instance, or another one as of the latest attempt.
     pub leader: Option<Holder>,
     /// This is set if the latest attempt found the name disabled.
     pub disabled: Option<Disablement>,
-    /// The number of terms that this instance has led.
+    /// This counts the terms that this instance has led.
     pub terms: u64,
-    /// The number of terms whose job did not stop within its grace and was aborted.
+    /// This counts the terms whose job did not stop within its grace and was aborted.
     pub overruns: u64,
-    /// The latest failure of the store; `None` once a call succeeds again.
+    /// This is the latest failure of the store; it becomes `None` once a call succeeds again.
     pub error: Option<Error>,
 }
 

@@ -15,7 +15,7 @@ pub enum StopReason {
     ShutDown,
     /// An operator disabled the name.
     Disabled {
-        /// The operator's reason.
+        /// The operator gave this reason.
         reason: Reason,
     },
     /// The store no longer has the lease; another instance may lead already.
@@ -27,7 +27,7 @@ pub enum StopReason {
     Finished,
     /// `start` failed or panicked.
     Failed {
-        /// The error or the panic of `start`.
+        /// `start` returned this error, or panicked with this message.
         error: String,
     },
 }

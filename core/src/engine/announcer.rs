@@ -32,7 +32,7 @@ pub(crate) struct PresenceAnnouncer {
 
 #[derive(Debug, Default)]
 struct Announced {
-    /// The number of campaigns for each name.
+    /// This counts the campaigns for each name.
     campaigns: BTreeMap<LockName, usize>,
     running: bool,
     /// The store does not support instance records.

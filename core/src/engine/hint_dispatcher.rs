@@ -43,7 +43,8 @@ pub(crate) struct Subscription {
 }
 
 impl HintDispatcher {
-    /// The first and the longest pause after a failed watch; the pause doubles each time.
+    /// After a failed watch the pause is the first of these, and it doubles each time up to the
+    /// second.
     const RECONNECT_BACKOFF: (Duration, Duration) =
         (Duration::from_millis(50), Duration::from_secs(5));
 

@@ -14,7 +14,7 @@ pub enum LossReason {
     Gone,
     /// An operator disabled the name. The time that is left of the lease is for stopping.
     Disabled {
-        /// The operator's reason.
+        /// The operator gave this reason.
         reason: Reason,
     },
 }

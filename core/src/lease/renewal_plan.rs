@@ -13,7 +13,7 @@ use crate::Moment;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RenewalPlan {
     schedule: LeaseSchedule,
-    /// The window of the latest requested renewal.
+    /// The latest requested renewal has this window.
     window: RenewalWindow,
     /// Hints are ignored until a renewal has a reply, because they would use up the retries.
     ignore_hints: bool,
@@ -29,9 +29,9 @@ pub(crate) struct RenewalPlan {
 /// After a failed renewal, the plan returns one of these decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
-    /// Send another renewal.
+    /// The plan sends another renewal.
     Renew(RenewalWindow),
-    /// Wait: another renewal is in progress or about to be sent.
+    /// The plan waits, because another renewal is in progress or about to be sent.
     Wait,
     /// All retries have failed.
     GiveUp,

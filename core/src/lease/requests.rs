@@ -20,10 +20,11 @@ pub(crate) struct LeaseRequests {
     engine: Arc<Engine>,
     name: LockName,
     timing: Timing,
-    /// The latest attempt; `None` while a call owns it.
+    /// This is the latest attempt; `None` means that a call owns it.
     attempt: Option<AcquireAttempt>,
     acquiring: PendingCall<TimedReply<AcquireOutcome>>,
-    /// The renewals of the lease, from the first until it is no longer renewed.
+    /// These are the renewals of the lease; they exist from the first until it is no longer
+    /// renewed.
     renewals: Option<InFlightRenewals>,
     releasing: PendingCall<Result<ReleaseOutcome>>,
 }

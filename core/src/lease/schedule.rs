@@ -13,12 +13,12 @@ use crate::{Moment, Timing};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseSchedule {
     timing: Timing,
-    /// The moment at which the latest successful request was sent.
+    /// The latest successful request was sent at this moment.
     confirmed: Moment,
     /// The next heartbeat may be sent this much earlier than it is due.
     early: Duration,
     deadline: Moment,
-    /// The number of heartbeats that failed since then.
+    /// This counts the heartbeats that failed since then.
     failures: u32,
     /// The latest heartbeat was due at this moment; retries are counted from it.
     due: Moment,

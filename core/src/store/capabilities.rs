@@ -10,17 +10,17 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// The shortest lease that the store grants.
+    /// The store grants no lease that is shorter than this.
     pub min_ttl: Duration,
     /// A ttl is rounded up to a multiple of this duration.
     pub ttl_step: Duration,
-    /// The clock by which leases expire.
+    /// Leases expire by this clock.
     pub clock: StoreClock,
-    /// The range within which clients share the same locks.
+    /// Clients share the same locks within this range.
     pub reach: Reach,
-    /// The way in which [`watch`](crate::LockStore::watch) notices a change.
+    /// [`watch`](crate::LockStore::watch) notices a change in this way.
     pub wake: Wake,
-    /// The maximum number of leases in one call to [`renew`](crate::LockStore::renew).
+    /// One call to [`renew`](crate::LockStore::renew) has at most this many leases.
     pub renew_batch: usize,
 }
 

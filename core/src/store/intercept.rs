@@ -75,29 +75,29 @@ pub trait Interceptor: Debug + Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
-    /// A call to [`LockStore::acquire`].
+    /// This is a call to [`LockStore::acquire`].
     Acquire(LockName, AcquireOptions),
-    /// A call to [`LockStore::renew`].
+    /// This is a call to [`LockStore::renew`].
     Renew(Vec<RenewOptions>),
-    /// A call to [`LockStore::release`].
+    /// This is a call to [`LockStore::release`].
     Release(LockName, LeaseId),
-    /// A call to [`LockStore::disable`].
+    /// This is a call to [`LockStore::disable`].
     Disable(LockName, DisableOptions),
-    /// A call to [`LockStore::enable`].
+    /// This is a call to [`LockStore::enable`].
     Enable(LockName),
-    /// A call to [`LockStore::get`].
+    /// This is a call to [`LockStore::get`].
     Get(LockName),
-    /// A call to [`LockStore::list`].
+    /// This is a call to [`LockStore::list`].
     List(ListOptions),
-    /// A call to [`LockStore::prune`].
+    /// This is a call to [`LockStore::prune`].
     Prune(PruneOptions),
-    /// A call to [`LockStore::announce`].
+    /// This is a call to [`LockStore::announce`].
     Announce(Presence, Duration),
-    /// A call to [`LockStore::withdraw`].
+    /// This is a call to [`LockStore::withdraw`].
     Withdraw(Uuid),
-    /// A call to [`LockStore::instances`].
+    /// This is a call to [`LockStore::instances`].
     Instances,
-    /// A call to [`LockStore::watch`].
+    /// This is a call to [`LockStore::watch`].
     Watch,
 }
 
@@ -171,29 +171,29 @@ impl Request {
 /// A reply is the return value of the method in the [`Request`] of the same name.
 #[non_exhaustive]
 pub enum Reply {
-    /// The return value of [`LockStore::acquire`].
+    /// This is what [`LockStore::acquire`] returned.
     Acquire(AcquireOutcome),
-    /// The return value of [`LockStore::renew`].
+    /// This is what [`LockStore::renew`] returned.
     Renew(Vec<RenewOutcome>),
-    /// The return value of [`LockStore::release`].
+    /// This is what [`LockStore::release`] returned.
     Release(ReleaseOutcome),
-    /// The return value of [`LockStore::disable`].
+    /// This is what [`LockStore::disable`] returned.
     Disable(DisableOutcome),
-    /// The return value of [`LockStore::enable`].
+    /// This is what [`LockStore::enable`] returned.
     Enable(EnableOutcome),
-    /// The return value of [`LockStore::get`].
+    /// This is what [`LockStore::get`] returned.
     Get(Option<LockRecord>),
-    /// The return value of [`LockStore::list`].
+    /// This is what [`LockStore::list`] returned.
     List(Vec<LockRecord>),
-    /// The return value of [`LockStore::prune`].
+    /// This is what [`LockStore::prune`] returned.
     Prune(Vec<LockName>),
-    /// The return value of [`LockStore::announce`].
+    /// This is what [`LockStore::announce`] returned.
     Announce,
-    /// The return value of [`LockStore::withdraw`].
+    /// This is what [`LockStore::withdraw`] returned.
     Withdraw,
-    /// The return value of [`LockStore::instances`].
+    /// This is what [`LockStore::instances`] returned.
     Instances(Vec<InstanceRecord>),
-    /// The return value of [`LockStore::watch`].
+    /// This is what [`LockStore::watch`] returned.
     Watch(HintStream),
 }
 

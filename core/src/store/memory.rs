@@ -35,7 +35,7 @@ struct MemoryState {
     entries: Mutex<BTreeMap<LockName, StoredName>>,
     /// Each presence has the moment at which it expires.
     instances: Mutex<BTreeMap<Uuid, (Presence, Moment)>>,
-    /// The largest token of the removed entries; later grants get larger ones.
+    /// This is the largest token of the removed entries; later grants get larger ones.
     pruned: AtomicU64,
     hints: broadcast::Sender<LockName>,
 }
@@ -43,7 +43,7 @@ struct MemoryState {
 #[derive(Debug, Default)]
 struct StoredName {
     token: u64,
-    /// The time of the latest grant; `None` before the first.
+    /// The latest grant took place at this time; `None` means that there was no grant.
     granted: Option<Moment>,
     lease: Option<StoredLease>,
     disabled: Option<StoredDisable>,

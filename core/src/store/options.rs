@@ -12,9 +12,9 @@ use crate::{Holder, LeaseId, LockName, Reason};
 pub struct AcquireOptions {
     /// The id of this attempt is the same in each of its retries.
     pub lease: LeaseId,
-    /// The instance that acquires the lease.
+    /// This instance acquires the lease.
     pub holder: Holder,
-    /// The duration of the lease.
+    /// The lease lasts this long.
     pub ttl: Duration,
 }
 
@@ -30,11 +30,11 @@ impl AcquireOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RenewOptions {
-    /// The name of the lock.
+    /// The lock has this name.
     pub name: LockName,
-    /// The id of the lease.
+    /// The lease has this id.
     pub lease: LeaseId,
-    /// The new duration of the lease, from now.
+    /// The lease lasts this long from now on.
     pub ttl: Duration,
 }
 
@@ -50,9 +50,9 @@ impl RenewOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DisableOptions {
-    /// The operator's reason.
+    /// The operator gave this reason.
     pub reason: Reason,
-    /// The operator, if known.
+    /// This is the operator, if known.
     pub by: Option<String>,
 }
 

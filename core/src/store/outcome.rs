@@ -25,7 +25,7 @@ pub enum AcquireOutcome {
 pub struct Grant {
     /// The fencing token is the number of this grant.
     pub token: FencingToken,
-    /// The time that is left of the lease, counted from the store's decision.
+    /// The lease lasts this much longer, counted from the store's decision.
     pub left: Duration,
 }
 
@@ -41,11 +41,11 @@ impl Grant {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Held {
-    /// The instance that holds the name.
+    /// This instance holds the name.
     pub holder: Holder,
-    /// The fencing token of its grant.
+    /// Its grant has this fencing token.
     pub token: FencingToken,
-    /// The time that is left of the lease, unless it is renewed or released.
+    /// The lease lasts this much longer, unless it is renewed or released.
     pub left: Duration,
 }
 
@@ -63,7 +63,7 @@ pub enum RenewOutcome {
     /// The lease was extended.
     #[non_exhaustive]
     Extended {
-        /// The time that is left of the lease, counted from the store's decision.
+        /// The lease lasts this much longer, counted from the store's decision.
         left: Duration,
     },
     /// No lease of that id is in force: it expired, was released or never existed.
@@ -71,15 +71,15 @@ pub enum RenewOutcome {
     /// The store does not know whether it extended the lease: the caller retries.
     #[non_exhaustive]
     Unknown {
-        /// A description of the failure.
+        /// This describes the failure.
         why: String,
     },
     /// The lease is in force but was not extended, because its holder has to stop.
     #[non_exhaustive]
     Disabled {
-        /// The operator's reason.
+        /// The operator gave this reason.
         reason: Reason,
-        /// The time that is left of the lease, in which the holder has to stop.
+        /// The lease lasts this much longer, and the holder has to stop within that time.
         left: Duration,
     },
 }

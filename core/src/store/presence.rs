@@ -12,12 +12,12 @@ use crate::{Holder, LockName};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Presence {
-    /// The instance that makes the announcement.
+    /// This instance makes the announcement.
     pub holder: Holder,
-    /// The names that it campaigns for, in byte order, including those that it leads; at most
-    /// [`MAX_LISTED`](Self::MAX_LISTED).
+    /// It campaigns for these names, which are in byte order and include those that it leads. There
+    /// are at most [`MAX_LISTED`](Self::MAX_LISTED).
     pub campaigns: Vec<LockName>,
-    /// The number of further names that it campaigns for.
+    /// It campaigns for this many further names.
     #[serde(default)]
     pub unlisted: usize,
 }
@@ -43,9 +43,9 @@ impl Presence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InstanceRecord {
-    /// The latest announcement of the instance.
+    /// This is the latest announcement of the instance.
     pub presence: Presence,
-    /// The time until the record expires, unless the instance announces itself again.
+    /// The record expires after this time, unless the instance announces itself again.
     pub left: Duration,
 }
 

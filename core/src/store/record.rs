@@ -12,15 +12,16 @@ use crate::{Error, ErrorKind, FencingToken, Holder, LeaseId, LockName, Reason, R
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LockRecord {
-    /// The name of the lock.
+    /// The lock has this name.
     pub name: LockName,
-    /// The token of the latest grant, whose lease may have ended; `None` before the first grant.
+    /// This is the token of the latest grant, whose lease may have ended; `None` means that there
+    /// was no grant.
     pub token: Option<FencingToken>,
-    /// The lease in force; `None` if nobody holds the name.
+    /// This is the lease in force; `None` means that nobody holds the name.
     pub lease: Option<LeaseRecord>,
     /// The name is disabled if this is set.
     pub disabled: Option<Disablement>,
-    /// The reason why the record cannot be read; the other fields are empty then.
+    /// The record cannot be read for this reason; the other fields are empty then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrupt: Option<String>,
 }
@@ -106,14 +107,15 @@ pub enum LockState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LeaseRecord {
-    /// The lease id, which is not serialized because it is the holder's secret proof.
+    /// The lease has this id, which is not serialized because it is the holder's secret proof.
     #[serde(skip)]
     pub id: LeaseId,
-    /// The instance that holds the lock.
+    /// This instance holds the lock.
     pub holder: Holder,
-    /// The time since the grant by the machine's or server's calendar clock, for display only.
+    /// The grant took place this long ago by the machine's or server's calendar clock, for display
+    /// only.
     pub held_for: Duration,
-    /// The time that is left of the lease, unless it is renewed or released.
+    /// The lease lasts this much longer, unless it is renewed or released.
     pub left: Duration,
     /// The holder has to stop if this is set: its next renewal says so and does not extend the
     /// lease.
@@ -145,11 +147,11 @@ impl LeaseRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Disablement {
-    /// The operator's reason.
+    /// The operator gave this reason.
     pub reason: Reason,
-    /// The operator, if known.
+    /// This is the operator, if known.
     pub by: Option<String>,
-    /// The time since the disable, for display only.
+    /// The name was disabled this long ago, for display only.
     pub since: Duration,
 }
 

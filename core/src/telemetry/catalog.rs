@@ -6,17 +6,17 @@ use metrics::{Unit, with_recorder};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Metric {
-    /// The name, in the form that Prometheus recommends.
+    /// The metric has this name, in the form that Prometheus recommends.
     pub name: &'static str,
-    /// The kind of the metric's values.
+    /// Its values are of this kind.
     pub kind: MetricKind,
-    /// The unit of the values.
+    /// Its values have this unit.
     pub unit: Unit,
-    /// The labels of the metric.
+    /// Its values have these labels.
     pub labels: &'static [&'static str],
-    /// The meaning of the metric, as one sentence for people.
+    /// This sentence tells people what it means.
     pub help: &'static str,
-    /// The upper bounds of a histogram's buckets. An exporter without bounds may show quantiles
+    /// A histogram's buckets have these upper bounds. An exporter without bounds may show quantiles
     /// instead, which cannot be added up over instances.
     pub buckets: &'static [f64],
 }

@@ -18,7 +18,7 @@ use crate::{
 /// These are the metrics of one client.
 #[derive(Debug)]
 pub(crate) struct ClientMetrics {
-    /// The metrics of each operation that was called so far.
+    /// This map has the metrics of each operation that was called so far.
     calls: Mutex<BTreeMap<&'static str, Arc<CallMetrics>>>,
     renewals: PerLabel<Counter>,
     time_to_deadline: Histogram,

@@ -36,20 +36,20 @@ struct Inner {
     answered: Notify,
 }
 
-/// The calls that count, and until when each does. The moments are compared where a call is
-/// allowed: no task needs to run for a call to stop counting.
+/// This state has the calls that count, each until its moment. The moments are compared where a
+/// call is allowed: no task needs to run for a call to stop counting.
 #[derive(Default)]
 struct AbandonedState {
     abandoned: HashMap<u64, Moment>,
-    /// The one call that was allowed although too many are abandoned.
+    /// This one call was allowed although too many are abandoned.
     probe: Option<(u64, Moment)>,
     last: u64,
 }
 
-/// The right to make one call.
+/// This is the right to make one call.
 pub(crate) struct CallPermit {
     inner: Arc<Inner>,
-    /// The number of the call, if it is the probe or was abandoned.
+    /// The call has this number if it is the probe or was abandoned.
     number: Option<u64>,
 }
 

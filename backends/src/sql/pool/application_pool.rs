@@ -1,4 +1,4 @@
-//! The pool that a store opens for the application.
+//! A store opens this pool for the application.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use sqlx::pool::PoolOptions;
 use super::call::MAX_CALL_CONNECTIONS;
 use super::server::{ConnectOptions, Server};
 
-/// How long a call waits for a connection of the pool.
+/// A call waits this long for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that the application no longer uses is kept this long.

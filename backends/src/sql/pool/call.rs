@@ -20,11 +20,13 @@ use crate::sql::error::{self, may_have_committed};
 use crate::sql::purpose::Purpose;
 use crate::{Clock, SystemClock};
 
-/// The most connections that a store opens for its calls, beside those for heartbeats and hints.
+/// A store opens at most this many connections for its calls, beside those for heartbeats and
+/// hints.
 pub(super) const MAX_CALL_CONNECTIONS: u32 = 4;
 
-/// The most connections for heartbeats. As many renewals of a lease as the engine has under way do
-/// not wait for each other, nor for releases; more than one connection is opened only for that.
+/// A store opens at most this many connections for heartbeats. As many renewals of a lease as the
+/// engine has under way do not wait for each other, nor for releases; more than one connection is
+/// opened only for that.
 const MAX_HEARTBEAT_CONNECTIONS: usize = 6;
 
 /// Once this many calls, or heartbeats, are abandoned, further ones are tried one at a time.
@@ -49,7 +51,8 @@ const CONFLICT_LIMIT: Duration = Duration::from_secs(5);
 /// A call tries at most this many dead connections of an application's pool.
 const MAX_DEAD_CONNECTIONS: u32 = 10;
 
-/// The connections of a store: those for calls, and those for heartbeats, which wait for no call.
+/// A store has these connections: those for calls, and those for heartbeats, which wait for no
+/// call.
 pub(crate) struct Connections<DB: Server> {
     permits: ConnectionPermits<DB>,
     abandoned_calls: AbandonedCalls,

@@ -1,6 +1,6 @@
-//! Why a call on a connection failed.
+//! A call error says why a call on a connection failed.
 
-/// Why a call has no answer.
+/// A call has no answer for one of these reasons.
 #[derive(Debug)]
 pub(crate) enum CallError {
     /// There was no connection, so nothing was sent.

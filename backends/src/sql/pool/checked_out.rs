@@ -1,4 +1,4 @@
-//! A connection that a call uses.
+//! A call uses a checked-out connection.
 
 use sqlx::pool::PoolConnection;
 use tokio::sync::OwnedSemaphorePermit;
@@ -7,15 +7,15 @@ use super::abandoned::CallPermit;
 use super::own_connections::OwnConnection;
 use super::server::Server;
 
-/// A connection, by where it comes from.
+/// A connection comes from one of these places.
 pub(super) enum ConnectionSource<DB: Server> {
     Heartbeats(OwnConnection<DB>, Option<OwnedSemaphorePermit>),
     Calls(OwnConnection<DB>),
     Pool(PoolConnection<DB>),
 }
 
-/// A connection in use. If it is dropped midway, it waits for the answer in the background and is
-/// then closed.
+/// This is a connection in use. If it is dropped midway, it waits for the answer in the background
+/// and is then closed.
 pub(super) struct CheckedOut<DB: Server> {
     source: Option<ConnectionSource<DB>>,
     permit: Option<CallPermit>,

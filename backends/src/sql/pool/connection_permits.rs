@@ -1,4 +1,4 @@
-//! Permits for the connections that a store may use.
+//! A store may use a connection only with a permit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,28 +17,29 @@ use crate::common::timeout::CALL_LIMIT;
 /// renewals do not wait for those.
 const MAX_NON_RENEWALS: usize = 2;
 
-/// The connections that serve a call.
+/// One of these groups of connections serves a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionClass {
-    /// Those for heartbeats.
+    /// The connections for heartbeats serve it.
     Heartbeats,
-    /// Those for calls: the store's own or the application's pool.
+    /// The connections for calls serve it: the store's own or the application's pool.
     Calls,
-    /// Whichever is free first; a few of those for heartbeats at most.
+    /// The connection that is free first serves it; at most a few of those for heartbeats do.
     Either,
 }
 
-/// The right to use a connection.
+/// This is the right to use a connection.
 pub(super) enum Permit<DB: Server> {
     Heartbeats(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
     Calls(OwnedSemaphorePermit),
     Pool(PoolConnection<DB>),
 }
 
-/// The permits for all connections of a store.
+/// These are the permits for all connections of a store.
 pub(super) struct ConnectionPermits<DB: Server> {
     pub(super) pool: Pool<DB>,
-    /// The store's own connections for calls; if `None`, calls use the application's pool.
+    /// The store has these connections of its own for calls; if `None`, calls use the application's
+    /// pool.
     calls: Option<OwnConnections<DB>>,
     pub(super) heartbeats: OwnConnections<DB>,
     others: Arc<Semaphore>,

@@ -1,4 +1,4 @@
-//! The connections that a store opens for itself and does not use at the moment.
+//! A store opens these connections for itself and does not use them at the moment.
 //!
 //! A network that loses all packets of a connection tells neither end. So while one connection does
 //! not answer, others that were not used since are tested, and are replaced if they do not answer.
@@ -39,10 +39,10 @@ pub(super) const SLOW_ANSWER: Duration = Duration::from_secs(1);
 /// effect.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
-/// The pauses between attempts to connect.
+/// Attempts to connect have these pauses, at first and at most.
 const CONNECT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// What the owner of the connections and the task that closes them share.
+/// The owner of the connections and the task that closes them share this.
 pub(super) struct Inner<DB: Server> {
     /// The pool's options say how to connect; a closed pool closes these connections too.
     pub(super) pool: Pool<DB>,
@@ -54,26 +54,26 @@ pub(super) struct Inner<DB: Server> {
     state: Mutex<PoolState<DB>>,
 }
 
-/// The idle connections, and when those in use were checked out.
+/// This has the idle connections, and when those in use were checked out.
 pub(super) struct PoolState<DB: Server> {
     /// The connection used last comes last.
     pub(super) idle: Vec<IdleConnection<DB>>,
     /// Closes connections that are not used.
     pub(super) reaper: Option<AbortHandle>,
-    /// When each connection in use was checked out.
+    /// Each connection in use was checked out at its moment.
     pub(super) checked_out: HashMap<u64, Moment>,
     pub(super) last: u64,
     /// Idle connections that were not used since then are tested first.
     pub(super) test_if_unused_since: Option<Moment>,
 }
 
-/// A connection that is not in use.
+/// This is a connection that is not in use.
 pub(super) struct IdleConnection<DB: Server> {
     pub(super) live: OpenConnection<DB>,
     pub(super) since: Moment,
 }
 
-/// An open connection.
+/// This is an open connection.
 pub(super) struct OpenConnection<DB: Server> {
     pub(super) connection: DB::Connection,
     /// From then on the connection is replaced when it is idle.

@@ -1,4 +1,4 @@
-//! Connections to a database server, whose calls leave nothing behind when they are dropped.
+//! Calls on these connections to a database server leave nothing behind when they are dropped.
 
 mod abandoned;
 mod application_pool;

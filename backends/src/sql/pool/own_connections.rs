@@ -1,4 +1,4 @@
-//! A store's own connections: as few as the calls need, closed when they are idle.
+//! A store has as few connections of its own as the calls need, and closes them when they are idle.
 //!
 //! The connection that was used last is used first, so that the others become idle and are closed.
 //! A connection is used only in the runtime that opened it: in another runtime it would hang while
@@ -25,7 +25,7 @@ const REPLACE_TIMEOUT: Duration = Duration::from_secs(2 * 60);
 /// Opens, checks out and closes connections.
 pub(crate) struct OwnConnections<DB: Server>(Arc<Inner<DB>>);
 
-/// A connection that is in use.
+/// This is a connection that is in use.
 pub(crate) struct OwnConnection<DB: Server> {
     live: OpenConnection<DB>,
     checked_out: CheckOutGuard<DB>,

@@ -1,4 +1,4 @@
-//! Heartbeats on the application's pool, where a connection of the store's own does not serve.
+//! Heartbeats use the application's pool if a connection of the store's own does not serve.
 
 use std::time::Duration;
 

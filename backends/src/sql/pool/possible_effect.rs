@@ -4,7 +4,7 @@ use super::call_error::CallError;
 use super::server::Server;
 use crate::sql::error::may_have_committed;
 
-/// The error of an earlier try that may have taken effect.
+/// This is the error of an earlier try that may have taken effect.
 pub(super) struct PossibleEffect(pub(super) Option<sqlx::Error>);
 
 impl PossibleEffect {

@@ -1,13 +1,13 @@
-//! What the calls of the SQL stores need to know about their database server.
+//! This trait has what the calls of the SQL stores need to know about their database server.
 
 use sqlx::database::HasStatementCache;
 use sqlx::{Connection, Database};
 
 use crate::sql::ErrorCodes;
 
-/// A database server, and what its errors mean for a connection.
+/// This describes a database server, and what its errors mean for a connection.
 pub(crate) trait Server: ErrorCodes + HasStatementCache {
-    /// The settings with which a store opens its sessions.
+    /// A store opens its sessions with these settings.
     type Session: Send + Sync;
 
     /// Opens a connection of the store's own, with limits on how long its statements wait.
@@ -27,7 +27,7 @@ pub(crate) trait Server: ErrorCodes + HasStatementCache {
     fn is_read_only(error: &sqlx::Error) -> bool;
 }
 
-/// The options by which a server's connections are opened.
+/// A server's connections are opened by these options.
 pub(crate) type ConnectOptions<DB> = <<DB as Database>::Connection as Connection>::Options;
 
 /// Tells which connections are still usable after an error.

@@ -8,7 +8,7 @@ use super::server::Server;
 use crate::Result;
 use crate::sql::purpose::Purpose;
 
-/// A statement with its arguments.
+/// This is a statement with its arguments.
 pub(crate) type BoundStatement<DB> = Query<'static, DB, <DB as Database>::Arguments>;
 
 impl<DB> Connections<DB>

@@ -30,9 +30,9 @@ pub(super) struct Child {
 /// A command that has ended has an exit status, and perhaps a signal that ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
-    /// The exit status, as shells report it.
+    /// The command has this exit status, as shells report it.
     pub(super) status: u8,
-    /// The signal that ended the command, if any.
+    /// This signal ended the command, if it is set.
     pub(super) signal: Option<Signal>,
 }
 

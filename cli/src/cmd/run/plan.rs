@@ -11,7 +11,7 @@ use super::command_line::CommandLine;
 pub(super) struct Plan {
     pub(super) name: LockName,
     pub(super) command: CommandLine,
-    /// The environment variables that the command does not inherit.
+    /// The command does not inherit these environment variables.
     pub(super) removed_variables: Vec<String>,
     /// The command has this time from SIGTERM to SIGKILL.
     pub(super) grace: Duration,

@@ -42,11 +42,11 @@ pub(super) struct RunningCommand {
     watchdog: Watchdog,
     signals: mpsc::UnboundedReceiver<Signal>,
     children: unix::Signal,
-    /// The deadline that was sent to the watchdog.
+    /// The watchdog was sent this deadline.
     deadline: Moment,
     ended_by: Option<EndedBy>,
     ended: Option<Ended>,
-    /// The signals that were forwarded to the command.
+    /// These signals were forwarded to the command.
     forwarded: BTreeSet<i32>,
     terminated: bool,
     kill_at: Option<Moment>,

@@ -26,7 +26,7 @@ pub(super) struct Supervisor {
     options: RunOptions,
     /// The term is ending, and the command with it.
     stopping: bool,
-    /// The forwarded signal that asked the command to end.
+    /// This forwarded signal asked the command to end.
     interrupted: Option<Signal>,
     /// The store has replied once, so a failure now is an outage and not a mistake of the user.
     store_replied: bool,
@@ -41,7 +41,7 @@ pub(super) struct RunOptions {
     pub(super) respawn: bool,
     /// If this is true, nothing is printed about a lock that is held or disabled.
     pub(super) quiet: bool,
-    /// The exit status of a run that ends for that reason.
+    /// A run that ends because the lock is held or disabled has this exit status.
     pub(super) conflict_status: u8,
 }
 

@@ -14,7 +14,7 @@ use super::process_group::ProcessGroup;
 use super::{own_group, signal_mask};
 use crate::io::stderr::print_message;
 
-/// The interval of checks whether a stopped command can continue.
+/// The supervisor checks at this interval whether a stopped command can continue.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A terminal is the controlling terminal, with the process group to which it is returned.
@@ -53,7 +53,8 @@ impl Terminal {
 pub(super) struct JobControl {
     terminal: Option<Terminal>,
     group: ProcessGroup,
-    /// The terminal's modes before the command got it; `None` while the command does not have it.
+    /// The terminal had these modes before the command got it; `None` means that the command
+    /// does not have it.
     saved_modes: Option<Option<Termios>>,
     /// The command got the terminal only when it used it, so that other processes of this process's
     /// group may be stopped because they used it too.
@@ -72,7 +73,7 @@ enum Stopped {
         /// After this time this process has most likely been continued, since it does not run while
         /// it is stopped.
         until: Moment,
-        /// The command's own modes.
+        /// The command set these modes itself.
         modes: Option<Termios>,
     },
 }

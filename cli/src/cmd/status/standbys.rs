@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LockWithStandbys {
     pub(super) record: LockRecord,
-    /// The candidates that do not hold the lock; `None` if they are unknown.
+    /// These candidates do not hold the lock; `None` means that they are unknown.
     pub(super) standbys: Option<Vec<Holder>>,
     /// The lock's holder campaigns for it.
     leads: bool,
@@ -40,15 +40,15 @@ impl LockWithStandbys {
     /// Returns whether this is an election that has no standby as far as is known. A lock that a
     /// guard holds is not an election, and a lock without holder and candidates is idle.
     pub(super) fn has_no_standby(&self) -> bool {
-        let nobody = self.standbys.as_ref().is_some_and(Vec::is_empty);
-        nobody && self.leads && !self.may_have_unlisted && self.record.state() == LockState::Held
+        let none = self.standbys.as_ref().is_some_and(Vec::is_empty);
+        none && self.leads && !self.may_have_unlisted && self.record.state() == LockState::Held
     }
 
     /// Describes the standbys for people.
     pub(super) fn standbys(&self) -> String {
         match &self.standbys {
             None => "-".to_owned(),
-            Some(_) if self.has_no_standby() => "nobody".to_owned(),
+            Some(_) if self.has_no_standby() => "no standby".to_owned(),
             Some(standbys) => standbys.len().to_string(),
         }
     }
@@ -93,15 +93,19 @@ mod tests {
             let all = [std::slice::from_ref(&leads), others].concat();
             LockWithStandbys::new(held.clone(), Some(&all)).standbys()
         };
-        assert_eq!(text(&[]), "nobody");
-        assert_eq!(text(&[instance(&other, &["else"], 0)]), "nobody");
+        assert_eq!(text(&[]), "no standby");
+        assert_eq!(text(&[instance(&other, &["else"], 0)]), "no standby");
         assert_eq!(text(&[instance(&other, &["job"], 0)]), "1");
         assert_eq!(
             text(&[instance(&other, &["else"], 3)]),
             "0",
             "it may campaign for this name too"
         );
-        assert_eq!(text(&[instance(&other, &["later"], 3)]), "nobody", "this name would be listed");
+        assert_eq!(
+            text(&[instance(&other, &["later"], 3)]),
+            "no standby",
+            "this name would be listed"
+        );
         assert_eq!(
             LockWithStandbys::new(held.clone(), Some(&[])).standbys(),
             "0",

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use leasehold::etcd::EtcdStore;
 use leasehold_conformance::{
-    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
-    Victim,
+    Backend, DeleteRecord, DisposableServer, Link, OtherProcesses, Outages, OwnPool, OwnServer,
+    Pooled, RoundTrips,
 };
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 use leasehold_test_servers::Proxy;
@@ -16,8 +16,8 @@ use leasehold_test_servers::catalog::ETCD;
 use super::metrics::Counted;
 use super::{Etcd, options, start_server};
 use crate::broken::broken;
-use crate::disposable_server::DisposableServer;
 use crate::proxied_link::ProxiedLink;
+use crate::server_container::ServerContainer;
 
 #[async_trait]
 impl OtherProcesses for Etcd {
@@ -104,7 +104,7 @@ impl Outages for Etcd {
 
 #[async_trait]
 impl OwnServer for Etcd {
-    async fn start_server(&self) -> Result<Box<dyn Victim>> {
-        Ok(Box::new(DisposableServer::start(&ETCD, &[]).await?))
+    async fn start_server(&self) -> Result<Box<dyn DisposableServer>> {
+        Ok(Box::new(ServerContainer::start(&ETCD, &[]).await?))
     }
 }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use leasehold::mongodb::MongoStore;
 use leasehold_conformance::{
-    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
-    Victim,
+    Backend, DeleteRecord, DisposableServer, Link, OtherProcesses, Outages, OwnPool, OwnServer,
+    Pooled, RoundTrips,
 };
 use leasehold_core::{Error, LockName, LockStore, Namespace, Result};
 use leasehold_test_servers::Proxy;
@@ -22,8 +22,8 @@ use mongodb::{Client, Database};
 use super::backend::{MongoDb, options};
 use super::endpoint::Endpoint;
 use crate::broken::broken;
-use crate::disposable_server::DisposableServer;
 use crate::proxied_link::ProxiedLink;
+use crate::server_container::ServerContainer;
 
 /// Returns a client as an application has one.
 pub(super) async fn application(
@@ -119,7 +119,7 @@ impl Outages for MongoDb {
 
 #[async_trait]
 impl OwnServer for MongoDb {
-    async fn start_server(&self) -> Result<Box<dyn Victim>> {
-        Ok(Box::new(DisposableServer::start(&MONGODB, &[]).await?))
+    async fn start_server(&self) -> Result<Box<dyn DisposableServer>> {
+        Ok(Box::new(ServerContainer::start(&MONGODB, &[]).await?))
     }
 }

@@ -13,7 +13,7 @@ use leasehold_conformance::{Backend, CaseResult, Client, Failure, race, spawn};
 use leasehold_core::{
     DisableOptions, ErrorKind, LeaseId, LockStoreExt, Namespace, Reason, ReleaseOutcome,
 };
-use leasehold_test_servers::{Conduct, Proxy};
+use leasehold_test_servers::{LinkBehaviour, Proxy};
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::{sleep, timeout};
@@ -243,7 +243,7 @@ pub(super) async fn a_grant_whose_answer_is_lost_keeps_its_token(
     // From here on the statements are prepared.
     client.acquire_free(&name("other"), LONG).await?;
     let job = name("job");
-    link.proxy.set(Conduct::SwallowReplies);
+    link.proxy.set(LinkBehaviour::SwallowReplies);
     let acquiring = spawn({
         let (client, job) = (client.clone(), job.clone());
         async move {
@@ -262,7 +262,7 @@ pub(super) async fn a_grant_whose_answer_is_lost_keeps_its_token(
     let first = timeout(LIMIT, committed).await;
     let first = first.map_err(|_| Failure::new("the acquire does not arrive"))??;
     // The connection ends, and new ones work.
-    link.proxy.set(Conduct::Pass);
+    link.proxy.set(LinkBehaviour::Pass);
     let grant = granted(acquiring.join().await?);
     assert_eq!(grant.token, first);
     assert_eq!(direct.get(&job).await?.and_then(|record| record.token), Some(first));

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::support::{LONG, fresh, name};
 use super::tunnel::Tunnel;
 use super::{MySql, options, pool, start};
-use crate::fake_server::{Conduct, FakeServer};
+use crate::fake_server::{FakeServer, ServerBehaviour};
 
 pub(super) async fn a_wrong_password_is_denied_and_not_shown(backend: Arc<MySql>) -> CaseResult {
     let url = backend.url_of("root").replace(":secret@", ":wr0ngpassword@");
@@ -148,25 +148,25 @@ pub(super) async fn what_is_no_mysql_server_is_named(_: Arc<MySql>) -> CaseResul
     // This greeting has an obsolete protocol version, in a message of the right length.
     let ancient = b"\x14\0\0\0\x099.0.0\0\x08\0\0\0abcdefgh\0";
     let fake_servers = [
-        (Conduct::Says(ancient), ErrorKind::Invalid),
-        (Conduct::Closes, ErrorKind::Unavailable),
-        (Conduct::IsSilent, ErrorKind::Unavailable),
+        (ServerBehaviour::Says(ancient), ErrorKind::Invalid),
+        (ServerBehaviour::Closes, ErrorKind::Unavailable),
+        (ServerBehaviour::IsSilent, ErrorKind::Unavailable),
         // Both this server and a client of MySQL wait for the other one to send first.
-        (Conduct::HTTP, ErrorKind::Unavailable),
+        (ServerBehaviour::HTTP, ErrorKind::Unavailable),
         // As the beginning of a MySQL message, these announce more bytes than follow. They are
         // replies of Redis, and of PostgreSQL to a message that it does not understand.
-        (Conduct::Says(b"-ERR unknown command\r\n"), ErrorKind::Unavailable),
-        (Conduct::Says(b"E\0\0\0\x0cSFATAL\0\0"), ErrorKind::Unavailable),
+        (ServerBehaviour::Says(b"-ERR unknown command\r\n"), ErrorKind::Unavailable),
+        (ServerBehaviour::Says(b"E\0\0\0\x0cSFATAL\0\0"), ErrorKind::Unavailable),
     ];
     // Most of these take some time, so they run at the same time.
-    race(fake_servers.map(|(conduct, kind)| async move {
-        let server = FakeServer::start(conduct).await?;
+    race(fake_servers.map(|(behaviour, kind)| async move {
+        let server = FakeServer::start(behaviour).await?;
         let url = format!("mysql://app:secret@{}/app", server.address());
         let error = timeout(LONG / 2, url::open(&url, &options(&fresh(), Schema::Create)))
             .await
             .map_err(|_| Failure::new("opening never ends"))?
             .expect_err("it cannot be opened");
-        assert_eq!(error.kind(), kind, "{conduct:?}: {error:?}");
+        assert_eq!(error.kind(), kind, "{behaviour:?}: {error:?}");
         assert!(error.to_string().contains(&server.address()), "{error}");
         assert!(!format!("{error:?}").contains("secret"), "{error:?}");
         Ok(())

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
-use crate::fake_server::{Conduct, FakeServer};
+use crate::fake_server::{FakeServer, ServerBehaviour};
 
 async fn refusal(url: &str, schema: Schema) -> Error {
     let opened = url::open(url, &options(&fresh(), schema)).await;
@@ -189,16 +189,16 @@ pub(super) async fn what_is_no_postgres_server_is_named(_: Arc<Postgres>) -> Cas
     // refuses an encrypted connection with 'N', and it also ends one in the middle of a message.
     let mysql = b"\x4a\0\0\0\x0a8.4.0\0\x08\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xdf\x15\0";
     let fake_servers = [
-        (Conduct::Says(mysql), ErrorKind::Invalid),
-        (Conduct::HTTP, ErrorKind::Invalid),
-        (Conduct::Says(b"-ERR unknown command\r\n"), ErrorKind::Invalid),
-        (Conduct::Says(b"N-ERR unknown command\r\n"), ErrorKind::Invalid),
-        (Conduct::Says(b"NR\0\0\0\x05\0"), ErrorKind::Invalid),
-        (Conduct::Closes, ErrorKind::Unavailable),
-        (Conduct::IsSilent, ErrorKind::Unavailable),
+        (ServerBehaviour::Says(mysql), ErrorKind::Invalid),
+        (ServerBehaviour::HTTP, ErrorKind::Invalid),
+        (ServerBehaviour::Says(b"-ERR unknown command\r\n"), ErrorKind::Invalid),
+        (ServerBehaviour::Says(b"N-ERR unknown command\r\n"), ErrorKind::Invalid),
+        (ServerBehaviour::Says(b"NR\0\0\0\x05\0"), ErrorKind::Invalid),
+        (ServerBehaviour::Closes, ErrorKind::Unavailable),
+        (ServerBehaviour::IsSilent, ErrorKind::Unavailable),
     ];
-    for (number, (conduct, kind)) in fake_servers.into_iter().enumerate() {
-        let server = FakeServer::start(conduct).await?;
+    for (number, (behaviour, kind)) in fake_servers.into_iter().enumerate() {
+        let server = FakeServer::start(behaviour).await?;
         let url = format!("postgres://app:secret@{}/app", server.address());
         let error = timeout(LONG / 2, refusal(&url, Schema::Create))
             .await
@@ -206,7 +206,10 @@ pub(super) async fn what_is_no_postgres_server_is_named(_: Arc<Postgres>) -> Cas
         assert_eq!(error.kind(), kind, "{number}: {error:?}");
         assert!(error.to_string().contains(&server.address()), "{error}");
         assert!(!format!("{error:?}").contains("secret"), "{error:?}");
-        assert!(error.source().is_some() || matches!(conduct, Conduct::IsSilent), "{error:?}");
+        assert!(
+            error.source().is_some() || matches!(behaviour, ServerBehaviour::IsSilent),
+            "{error:?}"
+        );
     }
     Ok(())
 }

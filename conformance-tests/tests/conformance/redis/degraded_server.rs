@@ -7,7 +7,7 @@ use std::time::Duration;
 use leasehold_conformance::expect::{already_disabled, extended, granted, not_extended};
 use leasehold_conformance::{CaseResult, spawn};
 use leasehold_core::{DisableOutcome, EnableOutcome, ErrorKind, LeaseId, LockStoreExt};
-use leasehold_test_servers::{Conduct, Proxy};
+use leasehold_test_servers::{LinkBehaviour, Proxy};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -155,7 +155,7 @@ pub(super) async fn a_slow_server_is_asked_on_few_connections(backend: Arc<Redis
     let client = open(&endpoint.url_by(&proxy.address()), &namespace).await?;
     let taken = client.acquire_free(&name("job"), LONG).await?;
     // An answer takes longer than a connection may be silent.
-    proxy.set(Conduct::Slow(Duration::from_millis(700)));
+    proxy.set(LinkBehaviour::Slow(Duration::from_millis(700)));
     let before = proxy.accepted();
     let calls = (0..40).map(|number| {
         let (client, taken) = (client.clone(), taken.clone());

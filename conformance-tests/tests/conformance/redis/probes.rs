@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use leasehold::redis::RedisStore;
 use leasehold_conformance::{
-    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
-    Victim,
+    Backend, DeleteRecord, DisposableServer, Link, OtherProcesses, Outages, OwnPool, OwnServer,
+    Pooled, RoundTrips,
 };
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 use leasehold_test_servers::Proxy;
@@ -18,8 +18,8 @@ use super::counting_proxy::CountingProxy;
 use super::endpoint::Endpoint;
 use super::{Redis, options};
 use crate::broken::broken;
-use crate::disposable_server::DisposableServer;
 use crate::proxied_link::ProxiedLink;
+use crate::server_container::ServerContainer;
 
 #[async_trait]
 impl OtherProcesses for Redis {
@@ -98,7 +98,7 @@ impl Outages for Redis {
 
 #[async_trait]
 impl OwnServer for Redis {
-    async fn start_server(&self) -> Result<Box<dyn Victim>> {
-        Ok(Box::new(DisposableServer::start(self.image, &[]).await?))
+    async fn start_server(&self) -> Result<Box<dyn DisposableServer>> {
+        Ok(Box::new(ServerContainer::start(self.image, &[]).await?))
     }
 }

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use leasehold::Schema as OnMissing;
 use leasehold_conformance::{
-    Backend, DeleteRecord, Link, OtherProcesses, Outages, OwnPool, OwnServer, Pooled, RoundTrips,
-    Schema, Victim,
+    Backend, DeleteRecord, DisposableServer, Link, OtherProcesses, Outages, OwnPool, OwnServer,
+    Pooled, RoundTrips, Schema,
 };
 use leasehold_core::{LockName, LockStore, Namespace, Result};
 
 use super::{Dialect, SqlBackend, options};
-use crate::disposable_server::DisposableServer;
+use crate::server_container::ServerContainer;
 
 #[async_trait]
 impl<D: Dialect> OtherProcesses for SqlBackend<D> {
@@ -94,7 +94,7 @@ impl<D: Dialect> Outages for SqlBackend<D> {
 
 #[async_trait]
 impl<D: Dialect> OwnServer for SqlBackend<D> {
-    async fn start_server(&self) -> Result<Box<dyn Victim>> {
-        Ok(Box::new(DisposableServer::start(self.image, &[]).await?))
+    async fn start_server(&self) -> Result<Box<dyn DisposableServer>> {
+        Ok(Box::new(ServerContainer::start(self.image, &[]).await?))
     }
 }

@@ -11,9 +11,9 @@ pub enum Action {
     Send(Request),
     /// A term begins: call the job's `start`.
     Start {
-        /// The token of the term.
+        /// The term has this token.
         token: FencingToken,
-        /// The moment until which the lease may be trusted.
+        /// The lease may be trusted until this moment.
         deadline: Moment,
     },
     /// The lease may be trusted until this moment.

@@ -48,7 +48,7 @@ struct Stopping {
     never_release: bool,
 }
 
-/// The role that an instance has in an election at present.
+/// A role says what an instance does in an election at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {

@@ -12,19 +12,19 @@ pub enum Action {
     Send(Request),
     /// The lease is held from now on.
     Granted {
-        /// The token of the grant.
+        /// The grant has this token.
         token: FencingToken,
-        /// The moment until which the lease may be trusted.
+        /// The lease may be trusted until this moment.
         deadline: Moment,
     },
     /// The lease may be trusted until this moment.
     ExtendTrust(Moment),
     /// The lease is lost. It is not renewed from now on, and the holder has to stop its work.
     Lost {
-        /// The reason.
+        /// The lease is lost for this reason.
         reason: LossReason,
-        /// The moment until which the lease could be trusted if nothing else were known. A lease
-        /// that is [`Gone`](LossReason::Gone) must not be trusted from now on.
+        /// The lease could be trusted until this moment if nothing else were known. A lease that is
+        /// [`Gone`](LossReason::Gone) must not be trusted from now on.
         deadline: Moment,
     },
 }
@@ -32,14 +32,15 @@ pub enum Action {
 /// The machine makes these requests to the store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// Acquire the lease. One [`Event::AcquireReplied`](super::Event::AcquireReplied) follows.
+    /// The driver acquires the lease. One [`Event::AcquireReplied`](super::Event::AcquireReplied)
+    /// follows.
     Acquire(AttemptKind),
-    /// Renew the lease within this window. The renewal replaces one that was not sent yet; renewals
-    /// that were sent continue. If the maximum is in progress (one more than the retries, at least
-    /// three), it replaces the second oldest of them. At most one
+    /// The driver renews the lease within this window. The renewal replaces one that was not sent
+    /// yet; renewals that were sent continue. If the maximum is in progress (one more than the
+    /// retries, at least three), it replaces the second oldest of them. At most one
     /// [`Event::RenewReplied`](super::Event::RenewReplied) follows for each renewal that is sent.
     Renew(RenewalWindow),
-    /// Release the lease of the latest attempt, with this much time for the call. One
+    /// The driver releases the lease of the latest attempt, with this much time for the call. One
     /// [`Event::ReleaseReplied`](super::Event::ReleaseReplied) follows.
     Release(Duration),
 }
@@ -47,9 +48,10 @@ pub enum Request {
 /// An attempt id selects the lease id under which a [`Request::Acquire`] is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AttemptKind {
-    /// A new id. If the latest attempt may have been granted, it is released in the background.
+    /// The request gets a new id. If the latest attempt may have been granted, it is released in
+    /// the background.
     New,
-    /// The id of the latest attempt, because that may have been granted already.
+    /// The request keeps the id of the latest attempt, because that may have been granted already.
     Retry,
 }
 

@@ -11,16 +11,16 @@ pub enum Event {
     Tick,
     /// A [`Request::Acquire`](super::Request::Acquire) got a reply or failed.
     AcquireReplied {
-        /// The moment just before the request was sent.
+        /// The request was sent just after this moment.
         sent: Moment,
-        /// The reply of the store.
+        /// The store gave this reply.
         reply: AcquireReply,
     },
     /// A [`Request::Renew`](super::Request::Renew) got a reply or failed.
     RenewReplied {
-        /// The moment just before the request was sent.
+        /// The request was sent just after this moment.
         sent: Moment,
-        /// The reply of the store.
+        /// The store gave this reply.
         reply: RenewReply,
         /// This is true if another renewal was sent and has no reply yet.
         in_flight: bool,
@@ -41,7 +41,7 @@ pub enum AcquireReply {
     Granted(Grant),
     /// Another lease is in force.
     Held {
-        /// The time that is left of that lease.
+        /// That lease lasts this much longer.
         left: Duration,
     },
     /// The name is disabled.
@@ -66,14 +66,14 @@ impl From<&Result<AcquireOutcome, Error>> for AcquireReply {
 pub enum RenewReply {
     /// The lease was extended.
     Extended {
-        /// The time that is left of the lease.
+        /// The lease lasts this much longer.
         left: Duration,
     },
     /// The lease is no longer in force.
     Lost,
     /// The name was disabled, so the lease was not extended.
     Disabled {
-        /// The operator's reason.
+        /// The operator gave this reason.
         reason: Reason,
     },
     /// The renewal failed, or its outcome is unknown.

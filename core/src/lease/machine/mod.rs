@@ -39,7 +39,7 @@ pub struct Machine {
     state: State,
     /// The latest attempt may have been granted, or may still be granted, without a reply.
     maybe_granted: bool,
-    /// The number of attempts that failed in a row.
+    /// This counts the attempts that failed in a row.
     failures: u32,
     /// Renewals are retried for as long as the lease is trusted.
     retry_until_expiry: bool,

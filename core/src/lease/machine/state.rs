@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::RenewalPlan;
 use crate::Moment;
 
-/// The state of a machine, with the data that it needs.
+/// A state has the data that the machine needs in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum State {
     /// The machine waits for its next attempt.

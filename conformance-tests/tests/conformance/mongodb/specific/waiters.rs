@@ -13,7 +13,7 @@ use leasehold_core::{
     DisableOptions, LeaseId, LockName, LockStore, LockStoreExt, Reason, RenewOptions, Settings,
 };
 use leasehold_test_servers::catalog::MONGODB;
-use leasehold_test_servers::{Conduct, Proxy};
+use leasehold_test_servers::{LinkBehaviour, Proxy};
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use parking_lot::Mutex;
@@ -42,7 +42,7 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
         let taken = client.acquire_free(&LockName::new(format!("job {number}"))?, TTL).await?;
         leases.push(RenewOptions::new(taken.name, taken.lease, TTL));
     }
-    proxy.set(Conduct::Slow(DELAY));
+    proxy.set(LinkBehaviour::Slow(DELAY));
     let ended = Arc::new(AtomicBool::new(false));
     let waiters: Vec<_> = (0..WAITERS)
         .map(|number| {
@@ -69,7 +69,7 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
     client.store().enable(&leases[1].name).await?;
     client.store().release(&leases[0].name, leases[0].lease).await?;
     ended.store(true, Ordering::SeqCst);
-    proxy.set(Conduct::Pass);
+    proxy.set(LinkBehaviour::Pass);
     for waiter in waiters {
         waiter.await?;
     }

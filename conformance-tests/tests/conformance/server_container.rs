@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use leasehold::{OpenOptions, url};
-use leasehold_conformance::Victim;
+use leasehold_conformance::DisposableServer;
 use leasehold_core::{LockStore, Namespace, Result};
 use leasehold_test_servers::{Image, Server, catalog, until_ready};
 
-/// This is a server that nothing else uses.
-pub(crate) struct DisposableServer {
+/// This is a server in a container that nothing else uses.
+pub(crate) struct ServerContainer {
     image: &'static Image,
     server: Server,
     url: String,
 }
 
-impl DisposableServer {
+impl ServerContainer {
     /// Starts a server, with more arguments than the suite's own server has.
     pub(crate) async fn start(image: &'static Image, more: &[&str]) -> Result<Self> {
         let server = Server::start_with(image, more).await?;
@@ -36,7 +36,7 @@ impl DisposableServer {
 }
 
 #[async_trait]
-impl Victim for DisposableServer {
+impl DisposableServer for ServerContainer {
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>> {
         let options = OpenOptions::default().with_namespace(namespace.clone());
         url::open(&self.url, &options).await
