@@ -57,16 +57,16 @@ impl fmt::Display for ErrorKind {
 /// ```
 /// use leasehold_core::{Error, ErrorKind, LockName};
 ///
-/// let error = Error::new(ErrorKind::Unavailable, "the server did not answer within 2s")
+/// let error = Error::new(ErrorKind::Unavailable, "the datastore did not answer within 2s")
 ///     .during("renew")
 ///     .for_lock(&LockName::new("nightly-report")?)
 ///     .on_store("postgres://db/app")
-///     .with_fix("is the server up, and reachable from here?");
+///     .with_fix("is it up, and reachable from here?");
 /// assert!(error.is_unavailable());
 /// assert_eq!(
 ///     error.to_string(),
-///     "renew of lock \"nightly-report\" on postgres://db/app: the server did not answer within \
-///      2s; is the server up, and reachable from here?",
+///     "renew of lock \"nightly-report\" on postgres://db/app: the datastore did not answer \
+///      within 2s; is it up, and reachable from here?",
 /// );
 /// # Ok::<(), Error>(())
 /// ```

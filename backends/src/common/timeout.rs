@@ -1,4 +1,4 @@
-//! Limits the time that a store waits for its server.
+//! Limits the time that a store waits for its datastore.
 //!
 //! The engine limits its calls by the remaining time of a lease. This limit is for callers that use
 //! a store directly, and releases the connections of a server that hangs.
@@ -12,8 +12,8 @@ use crate::{Error, ErrorKind, Result};
 /// One call waits at most this long for an answer.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// This is the fix of an error of a server that does not answer, or whose connection failed.
-pub(crate) const CHECK_REACHABLE: &str = "is the server up, and reachable from here?";
+/// This is the fix of an error of a datastore that does not answer, or whose connection failed.
+pub(crate) const CHECK_REACHABLE: &str = "is it up, and reachable from here?";
 
 /// Limits a call that writes: without an answer, its outcome is unknown.
 pub(crate) async fn write_timeout<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
@@ -32,7 +32,7 @@ pub(crate) fn timed_out(kind: ErrorKind) -> Error {
 
 /// Returns the error of a call, or of connecting, that was not answered within that time.
 pub(crate) fn unanswered(kind: ErrorKind, limit: Duration) -> Error {
-    Error::new(kind, format!("the server did not answer within {limit:?}"))
+    Error::new(kind, format!("the datastore did not answer within {limit:?}"))
         .with_fix(CHECK_REACHABLE)
 }
 

@@ -81,8 +81,8 @@ async fn an_unanswered_call_fails_with_the_kind_of_error_of_its_operation() {
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
     assert_eq!(
         error.to_string(),
-        "acquire of lock \"a\" on scripted: the server did not answer within 10s; is the server \
-         up, and reachable from here?"
+        "acquire of lock \"a\" on scripted: the datastore did not answer within 10s; is it up, \
+         and reachable from here?"
     );
     let error = store.get(&name("a")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);

@@ -240,7 +240,7 @@ pub(super) async fn what_is_no_redis_server_is_named(_: Arc<Redis>) -> CaseResul
     let fake_servers = [
         (FakeServer::Says(mysql), "speak the Redis protocol"),
         (FakeServer::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "speak the Redis protocol"),
-        (FakeServer::Closes, "is the server up"),
+        (FakeServer::Closes, "is it up"),
         (FakeServer::IsSilent, "did not answer"),
     ];
     for (server, part) in fake_servers {
