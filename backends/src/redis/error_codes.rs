@@ -209,7 +209,7 @@ fn described(cause: RedisError, broken: ErrorKind) -> Error {
             CauseKind::Io if broken == Unavailable => (
                 Unavailable,
                 "the server cannot be reached",
-                "is the server up, reachable from here, not in protected mode, and does the URL \
+                "is it up, reachable from here, not in protected mode, and does the URL \
                  say whether it speaks TLS?",
             ),
             _ if broken == Unavailable => (

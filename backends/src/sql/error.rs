@@ -94,7 +94,7 @@ fn of_driver(error: &sqlx::Error) -> Description {
         sqlx::Error::PoolTimedOut => (
             Unavailable,
             "timed out waiting for a connection to the server",
-            "is the server up and reachable, and are all pool connections in use?",
+            "is it up and reachable, and are all pool connections in use?",
         ),
         sqlx::Error::PoolClosed => (Unavailable, "the pool of connections is closed", ""),
         sqlx::Error::Configuration(_) => (Invalid, "the connection's settings are wrong", ""),

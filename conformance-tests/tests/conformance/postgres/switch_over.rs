@@ -59,6 +59,8 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     sqlx::query("SELECT pg_reload_conf()").execute(&admin).await?;
     let read_only = "SELECT 1 / (current_setting('transaction_read_only') = 'on')::int";
     until_ready(|| async { sqlx::query(read_only).execute(&admin).await }).await?;
+    // The server signals its sessions one after the other.
+    sleep(Duration::from_secs(1)).await;
     proxy.lead_to(&backend.address());
     let upkeep = DisableOptions::new(Reason::new("upkeep")?);
     for (client, taken) in clients.iter().zip(leases) {
