@@ -43,6 +43,18 @@ impl Outage {
     }
 }
 
+/// Reads the name. On a busy machine the store may have further idle connections that became silent,
+/// on which a call waits for its limit.
+async fn read_on_a_live_connection(store: &dyn LockStore, name: &LockName) -> CaseResult {
+    loop {
+        match store.get(name).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.to_string().contains("did not answer within") => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Calls are abandoned on connections that become silent, and then nothing can be reached for some
 /// time. Afterwards the store makes several calls at a time again.
 ///
@@ -56,7 +68,7 @@ pub(crate) async fn abandoned_calls_do_not_count_after_an_outage(
     let name = LockName::new("job")?;
     let mut abandoned = 0;
     while abandoned < 3 {
-        store.get(&name).await?;
+        read_on_a_live_connection(&*store, &name).await?;
         proxy.silence_connections();
         // On a busy machine the store may notice the silence before the call ends.
         let call = timeout(Duration::from_millis(100), store.get(&name)).await;
@@ -71,11 +83,10 @@ pub(crate) async fn abandoned_calls_do_not_count_after_an_outage(
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     }
     proxy.lead_to(server);
-    store.get(&name).await?;
+    read_on_a_live_connection(&*store, &name).await?;
     // While one call waits for its answer, another one is sent.
     proxy.silence_connections();
     let mut waiting = pin!(store.get(&name));
     assert!(timeout(Duration::from_millis(300), &mut waiting).await.is_err(), "it is answered");
-    store.get(&name).await?;
-    Ok(())
+    read_on_a_live_connection(&*store, &name).await
 }
