@@ -21,9 +21,11 @@ use crate::{
     StoreClock, SystemClock, Wake, check_ttl,
 };
 
+// The page's example is that of an application, which depends on `leasehold`. So it is tested by
+// `examples/documentation.rs`, and not as an example of this crate.
 /// A memory store keeps locks in this process's memory, by this process's clock.
 ///
-/// Clones share the same locks. Nothing survives a restart, including fencing tokens.
+#[cfg_attr(not(doctest), doc = include_str!("../../docs/memory.md"))]
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     shared: Arc<MemoryState>,
