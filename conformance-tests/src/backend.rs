@@ -28,7 +28,7 @@ pub trait Backend: Send + Sync + 'static {
     /// The namespace may be new. The store then creates what it needs.
     ///
     /// Namespaces whose first 21 characters are alike must share one database, or the case
-    /// `rights::namespaces_are_apart` proves nothing. Others may have a database of their own.
+    /// `rights::namespaces_are_separate` proves nothing. Others may have a database of their own.
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>>;
 
     /// Removes everything that belongs to the namespace.
