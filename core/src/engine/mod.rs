@@ -8,6 +8,7 @@ mod heartbeat;
 mod hint_dispatcher;
 mod outages;
 mod random;
+mod renewal_queue;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 pub(crate) use announcer::{Candidacy, PresenceAnnouncer};
 pub(crate) use background::BackgroundRuntime;
 pub(crate) use bounded_store::{BoundedStore, TimedReply};
-pub(crate) use heartbeat::{Heartbeat, PendingRenewal};
+pub(crate) use heartbeat::{Heartbeat, PendingRenewal, RenewalTicket};
 pub(crate) use hint_dispatcher::{HintDispatcher, Subscription};
 pub(crate) use outages::Outages;
 pub(crate) use random::SeededRandom;

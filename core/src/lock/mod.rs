@@ -1,6 +1,7 @@
 //! With a lock, one instance at a time runs a section of code.
 
 mod guard;
+mod renewal;
 mod waiter;
 
 use std::sync::Arc;
