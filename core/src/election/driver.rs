@@ -158,7 +158,7 @@ impl Driver {
             // The tick comes before hints, so that a flood of hints cannot keep a leader from
             // stepping down.
             () = tick => Event::TICK,
-            () = self.hints.changed() => Event::Lease(LeaseEvent::Hint),
+            change = self.hints.changed() => Event::Lease(change.into()),
         }
     }
 

@@ -9,6 +9,7 @@ mod hint_dispatcher;
 mod outages;
 mod random;
 mod renewal_queue;
+mod subscribers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub(crate) use heartbeat::{Heartbeat, PendingRenewal, RenewalTicket};
 pub(crate) use hint_dispatcher::{HintDispatcher, Subscription};
 pub(crate) use outages::Outages;
 pub(crate) use random::SeededRandom;
+pub(crate) use subscribers::Change;
 
 use uuid::Uuid;
 
@@ -89,5 +91,12 @@ impl Engine {
         } else {
             LeaseId::new()
         }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Its task keeps the store, and perhaps a connection, until it ends.
+        self.hint_dispatcher.close();
     }
 }

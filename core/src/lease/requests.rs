@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::machine::{AttemptKind, Event, NextTick, Request};
 use super::{AcquireAttempt, AcquireCall, InFlightRenewals};
-use crate::engine::{Engine, RenewalTicket, TimedReply};
+use crate::engine::{Change, Engine, RenewalTicket, TimedReply};
 use crate::{
     AcquireOutcome, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result, Timing,
 };
@@ -52,6 +52,15 @@ impl From<&Reply> for Event {
                 Self::RenewReplied { sent: *sent, reply: outcome.into(), in_flight: *in_flight }
             }
             Reply::Release(outcome) => Self::ReleaseReplied { confirmed: outcome.is_ok() },
+        }
+    }
+}
+
+impl From<Change> for Event {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Hint => Self::Hint,
+            Change::WatchOpened => Self::WatchOpened,
         }
     }
 }

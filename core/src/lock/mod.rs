@@ -4,10 +4,11 @@ mod guard;
 mod renewal;
 mod waiter;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Engine, TimedReply};
+use crate::engine::{Change, Engine, Subscription, TimedReply};
 use crate::lease::Reply;
 use crate::lease::machine::Event;
 use crate::{AcquireOutcome, Error, ErrorKind, LockName, Result, Settings, Timing};
@@ -113,14 +114,17 @@ impl Lock {
             let guard = self.try_acquire().await?;
             return guard.ok_or_else(|| self.timed_out(limit, "the lock is held or disabled"));
         }
-        let clock = self.engine.store.clock().clone();
-        let deadline = clock.now() + limit;
-        let hints = self.engine.hint_dispatcher.subscribe(self.name.clone());
+        let (clock, dispatcher) = (self.engine.store.clock(), &self.engine.hint_dispatcher);
+        // One deadline limits everything, including a call that hangs.
+        let mut expired = clock.sleep_until(clock.now() + limit);
         let mut waiter = self.waiter();
         let mut last = "the store did not reply".to_owned();
+        let asked = dispatcher.position();
+        waiter.handle(Event::Tick);
+        let mut hints = None;
         loop {
             let tick = waiter.timer.sleep(waiter.machine.next_tick(), &self.engine);
-            let event = tokio::select! {
+            let event: Event = tokio::select! {
                 biased;
                 reply = waiter.requests.next() => {
                     if let Reply::Acquire(TimedReply { outcome, .. }) = &reply {
@@ -128,13 +132,16 @@ impl Lock {
                     }
                     (&reply).into()
                 }
-                // One deadline limits everything, including a call that hangs.
-                () = clock.sleep_until(deadline) => return Err(self.timed_out(limit, &last)),
-                () = hints.changed() => Event::Hint,
+                () = &mut expired => return Err(self.timed_out(limit, &last)),
+                change = next_change(hints.as_ref()) => change.into(),
                 () = tick => Event::Tick,
             };
             if let Some(granted) = waiter.handle(event) {
                 return Ok(Guard::new(waiter, granted));
+            }
+            // Most locks are granted at once and need no hints.
+            if hints.is_none() {
+                hints = Some(dispatcher.subscribe_since(self.name.clone(), asked));
             }
         }
     }
@@ -148,6 +155,14 @@ impl Lock {
             .during("acquire")
             .for_lock(&self.name)
             .on_store(self.engine.store.inner().label())
+    }
+}
+
+/// Waits for the next change of a name; it stays pending without a subscription.
+async fn next_change(hints: Option<&Subscription>) -> Change {
+    match hints {
+        Some(hints) => hints.changed().await,
+        None => pending().await,
     }
 }
 

@@ -115,14 +115,14 @@ impl GuardTask {
     async fn keep(&mut self, hints: &Subscription) -> LossReason {
         loop {
             let tick = self.timer.sleep(self.machine.next_tick(), &self.engine);
-            let event = tokio::select! {
+            let event: Event = tokio::select! {
                 biased;
                 reply = self.requests.next() => {
                     self.record(&reply);
                     (&reply).into()
                 }
                 () = tick => Event::Tick,
-                () = hints.changed() => Event::Hint,
+                change = hints.changed() => change.into(),
             };
             for action in self.machine.handle(event, self.engine.now()) {
                 match action {
