@@ -1,11 +1,12 @@
-//! The locks and elections of one client share an engine: calls with a time limit, one heartbeat
-//! and one watch.
+//! The locks and elections of one client share an engine: calls with a time limit, one heartbeat,
+//! one watch, and a queue of waiters per lock.
 
 mod announcer;
 mod background;
 mod bounded_store;
 mod heartbeat;
 mod hint_dispatcher;
+mod local_queue;
 mod outages;
 mod random;
 mod renewal_queue;
@@ -19,6 +20,7 @@ pub(crate) use background::BackgroundRuntime;
 pub(crate) use bounded_store::{BoundedStore, TimedReply};
 pub(crate) use heartbeat::{Heartbeat, PendingRenewal, RenewalTicket};
 pub(crate) use hint_dispatcher::{HintDispatcher, Subscription};
+pub(crate) use local_queue::{LocalHolder, LocalQueues, QueuePosition, Turn};
 pub(crate) use outages::Outages;
 pub(crate) use random::SeededRandom;
 pub(crate) use subscribers::Change;
@@ -35,6 +37,7 @@ pub(crate) struct Engine {
     pub(crate) background: Arc<BackgroundRuntime>,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) hint_dispatcher: Arc<HintDispatcher>,
+    pub(crate) local_queues: Arc<LocalQueues>,
     pub(crate) announcer: Arc<PresenceAnnouncer>,
     random: Arc<SeededRandom>,
     /// If this is true, the seed determines lease ids too, so that a simulation can be repeated.
@@ -66,6 +69,7 @@ impl Engine {
         Self {
             heartbeat: Heartbeat::new(store.clone(), background.clone()),
             hint_dispatcher: Arc::new(dispatcher),
+            local_queues: Arc::default(),
             announcer: Arc::new(announcer),
             store,
             holder,

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tracing::debug;
 
-use crate::engine::{Engine, TimedReply};
+use crate::engine::{Engine, LocalHolder, TimedReply};
 use crate::{AcquireOptions, AcquireOutcome, LeaseId, LockName, ReleaseOutcome, Result, Timing};
 
 /// An attempt is one acquisition and the lease that it may have been granted.
@@ -30,6 +30,9 @@ pub(crate) struct AcquireAttempt {
     lease: LeaseId,
     may_be_granted: bool,
     limit: Duration,
+    /// A guard has the lease. The client's waiters do not ask for the lock until its release was
+    /// answered.
+    holder: Option<LocalHolder>,
 }
 
 impl AcquireAttempt {
@@ -37,7 +40,8 @@ impl AcquireAttempt {
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: &Timing) -> Self {
         let (caller, background) = (Handle::current(), engine.background.runtime());
         let (lease, limit) = (engine.lease_id(), timing.call_limit());
-        Self { engine, caller, background, name, lease, may_be_granted: false, limit }
+        let (may_be_granted, holder) = (false, None);
+        Self { engine, caller, background, name, lease, may_be_granted, limit, holder }
     }
 
     pub(crate) fn lease(&self) -> LeaseId {
@@ -76,10 +80,16 @@ impl AcquireAttempt {
         self.may_be_granted = false;
     }
 
+    /// Notes that a guard has the lease from now on.
+    pub(crate) fn set_holder(&mut self, holder: LocalHolder) {
+        self.holder = Some(holder);
+    }
+
     /// Releases the lease. After an error the release is retried once when the attempt is dropped.
     pub(crate) async fn release(&mut self, limit: Duration) -> Result<ReleaseOutcome> {
         let outcome = self.engine.store.release(&self.name, self.lease, limit).await?;
         self.may_be_granted = false;
+        wake_next(self.holder.take(), &self.engine, &self.name);
         Ok(outcome)
     }
 }
@@ -90,13 +100,23 @@ impl Drop for AcquireAttempt {
             return;
         }
         let (engine, name) = (self.engine.clone(), self.name.clone());
-        let (lease, limit) = (self.lease, self.limit);
+        let (lease, limit, holder) = (self.lease, self.limit, self.holder.take());
         // This is best effort: a runtime that shuts down drops the task, and the lease expires.
         self.background.spawn(async move {
             if let Err(error) = engine.store.release(&name, lease, limit).await {
                 debug!(%error, "could not release a dropped lease; it will expire");
             }
+            wake_next(holder, &engine, &name);
         });
+    }
+}
+
+/// Lets the client's next waiter for the lock ask, because a release has ended.
+fn wake_next(holder: Option<LocalHolder>, engine: &Engine, name: &LockName) {
+    match holder {
+        // Dropping it wakes the waiter.
+        Some(holder) => drop(holder),
+        None => engine.local_queues.wake_first(name),
     }
 }
 

@@ -39,8 +39,9 @@ impl Guard {
     /// Starts to renew the lease that was granted to a waiter.
     pub(super) fn new(waiter: Waiter, granted: Granted) -> Self {
         let Waiter { engine, name, timing, machine, requests, timer } = waiter;
-        let Granted { attempt, token, deadline } = granted;
+        let Granted { mut attempt, token, deadline } = granted;
         let trust = Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone()));
+        attempt.set_holder(engine.local_queues.hold(name.clone(), trust.clone()));
         engine.store.metrics().lock_acquired();
         let task =
             GuardTask::new(engine.clone(), name.clone(), trust.clone(), machine, requests, timer);
@@ -116,8 +117,9 @@ impl Guard {
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn release_within(mut self, limit: Duration) -> Result<()> {
+        // The client's waiters ask for the lock when the release was answered, or when the lease
+        // is no longer trusted: the trust is left to expire.
         self.renewal.end();
-        self.trust.expire_now(None);
         self.attempt.release(limit).await?;
         Ok(())
     }

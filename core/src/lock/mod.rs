@@ -8,10 +8,10 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Change, Engine, Subscription, TimedReply};
+use crate::engine::{Change, Engine, QueuePosition, Subscription, TimedReply, Turn};
 use crate::lease::Reply;
-use crate::lease::machine::Event;
-use crate::{AcquireOutcome, Error, ErrorKind, LockName, Result, Settings, Timing};
+use crate::lease::machine::{Event, Stage};
+use crate::{AcquireOutcome, Error, ErrorKind, Holder, LockName, Result, Settings, Timing};
 
 pub use guard::Guard;
 use waiter::Waiter;
@@ -117,32 +117,53 @@ impl Lock {
         let (clock, dispatcher) = (self.engine.store.clock(), &self.engine.hint_dispatcher);
         // One deadline limits everything, including a call that hangs.
         let mut expired = clock.sleep_until(clock.now() + limit);
+        let position = self.engine.local_queues.join(self.name.clone());
         let mut waiter = self.waiter();
-        let mut last = "the store did not reply".to_owned();
-        let asked = dispatcher.position();
-        waiter.handle(Event::Tick);
-        let mut hints = None;
+        let (mut hints, mut asked) = (None, dispatcher.position());
+        if matches!(position.turn(), Turn::Ask) {
+            waiter.handle(Event::Tick);
+        }
         loop {
-            let tick = waiter.timer.sleep(waiter.machine.next_tick(), &self.engine);
-            let event: Event = tokio::select! {
+            let turn = position.turn();
+            // A request that is in progress continues, whoever holds the lock.
+            let asks = matches!(turn, Turn::Ask) || waiter.machine.stage() != Stage::Idle;
+            let next_tick = waiter.machine.next_tick().filter(|_| asks);
+            let tick = waiter.timer.sleep(next_tick, &self.engine);
+            let (event, reply): (Event, Option<Reply>) = tokio::select! {
                 biased;
-                reply = waiter.requests.next() => {
-                    if let Reply::Acquire(TimedReply { outcome, .. }) = &reply {
-                        last = describe_outcome(outcome)?;
-                    }
-                    (&reply).into()
-                }
-                () = &mut expired => return Err(self.timed_out(limit, &last)),
-                change = next_change(hints.as_ref()) => change.into(),
-                () = tick => Event::Tick,
+                reply = waiter.requests.next() => ((&reply).into(), Some(reply)),
+                () = &mut expired => return Err(self.timed_out(limit, &self.last_known(&position))),
+                // The name may be free, though the store has given no hint yet.
+                () = position.changed() => (Event::Hint, None),
+                () = end_of_local_hold(&turn) => continue,
+                change = next_change(hints.as_ref()), if asks => (change.into(), None),
+                () = tick => (Event::Tick, None),
             };
+            if reply.is_none() && waiter.machine.stage() == Stage::Idle {
+                if !matches!(position.turn(), Turn::Ask) {
+                    continue;
+                }
+                if hints.is_none() {
+                    asked = dispatcher.position();
+                }
+            }
             if let Some(granted) = waiter.handle(event) {
                 return Ok(Guard::new(waiter, granted));
             }
-            // Most locks are granted at once and need no hints.
-            if hints.is_none() {
-                hints = Some(dispatcher.subscribe_since(self.name.clone(), asked));
+            if let Some(Reply::Acquire(TimedReply { outcome, .. })) = &reply {
+                position.record_outcome(describe_outcome(outcome)?);
+                // Most locks are granted at once and need no hints.
+                hints.get_or_insert_with(|| dispatcher.subscribe_since(self.name.clone(), asked));
             }
+        }
+    }
+
+    /// Describes why the lock was not acquired, by what the client's waiters know.
+    fn last_known(&self, position: &QueuePosition) -> String {
+        match position.last_known() {
+            (Some(trust), _) => describe_held(&self.engine.holder, trust.remaining()),
+            (None, Some(outcome)) => outcome.to_string(),
+            (None, None) => "the store did not reply".to_owned(),
         }
     }
 
@@ -166,6 +187,15 @@ async fn next_change(hints: Option<&Subscription>) -> Change {
     }
 }
 
+/// Waits until a guard of the same client has lost the lock that it holds. It stays pending in any
+/// other turn; the release of a guard changes the turn.
+async fn end_of_local_hold(turn: &Turn) {
+    match turn {
+        Turn::HeldHere(trust) => drop(trust.lost().await),
+        Turn::Ask | Turn::Queued => pending().await,
+    }
+}
+
 /// Describes a reply that did not end the wait, for the message of a timeout.
 ///
 /// # Errors
@@ -173,13 +203,15 @@ async fn next_change(hints: Option<&Subscription>) -> Change {
 fn describe_outcome(outcome: &Result<AcquireOutcome>) -> Result<String> {
     match outcome {
         Ok(AcquireOutcome::Granted(_)) => Ok("the grant arrived too late to be used".to_owned()),
-        Ok(AcquireOutcome::Held(held)) => {
-            Ok(format!("held by {} for another {:.1?}", held.holder, held.left))
-        }
+        Ok(AcquireOutcome::Held(held)) => Ok(describe_held(&held.holder, held.left)),
         Ok(AcquireOutcome::Disabled(disabled)) => {
             Ok(format!("the lock is disabled: {}", disabled.reason))
         }
         Err(error) if error.is_transient() => Ok(error.to_string()),
         Err(error) => Err(error.clone()),
     }
+}
+
+fn describe_held(holder: &Holder, left: Duration) -> String {
+    format!("held by {holder} for another {left:.1?}")
 }
