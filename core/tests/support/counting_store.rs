@@ -1,0 +1,101 @@
+//! This store counts its calls, and answers each after some time.
+#![allow(dead_code, reason = "each test has its own choice")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use leasehold_core::intercept::{Interceptor, Reply, Request};
+use leasehold_core::{Client, Clock, LockStore, MemoryStore, Result, TokioClock};
+
+/// Each call takes this time at the store.
+pub(crate) const LATENCY: Duration = Duration::from_millis(10);
+
+/// A counting store is one instance's access to a memory store, on paused time.
+#[derive(Clone, Debug)]
+pub(crate) struct CountingStore {
+    clock: Arc<dyn Clock>,
+    store: MemoryStore,
+    log: Arc<Mutex<Vec<(&'static str, CallStage)>>>,
+    /// Each open watch has a clone.
+    open_watches: Arc<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallStage {
+    Sent,
+    Answered,
+}
+
+impl CountingStore {
+    pub(crate) fn new() -> Self {
+        let clock = Arc::new(TokioClock::new());
+        let store = MemoryStore::with_clock(clock.clone());
+        Self { clock, store, log: Arc::default(), open_watches: Arc::default() }
+    }
+
+    /// Returns the access of another instance to the same store.
+    pub(crate) fn another(&self) -> Self {
+        Self { log: Arc::default(), open_watches: Arc::default(), ..self.clone() }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        let builder = Client::builder(Arc::new(self.clone())).clock(self.clock.clone());
+        builder.seed(1).build().unwrap()
+    }
+
+    /// Returns the calls so far, with their stages in the order in which they happened.
+    pub(crate) fn log(&self) -> Vec<(&'static str, CallStage)> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Returns how often each operation was called.
+    pub(crate) fn calls(&self) -> Vec<(&'static str, usize)> {
+        let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for (operation, stage) in self.log() {
+            if stage == CallStage::Sent {
+                *counts.entry(operation).or_default() += 1;
+            }
+        }
+        counts.into_iter().collect()
+    }
+
+    /// Returns how often that operation was called.
+    pub(crate) fn count(&self, operation: &str) -> usize {
+        self.calls().into_iter().find(|(name, _)| *name == operation).map_or(0, |(_, count)| count)
+    }
+
+    pub(crate) fn open_watches(&self) -> usize {
+        Arc::strong_count(&self.open_watches) - 1
+    }
+
+    fn note(&self, operation: &'static str, stage: CallStage) {
+        self.log.lock().unwrap().push((operation, stage));
+    }
+}
+
+#[async_trait]
+impl Interceptor for CountingStore {
+    fn inner(&self) -> &dyn LockStore {
+        &self.store
+    }
+
+    async fn intercept(&self, request: Request) -> Result<Reply> {
+        let operation = request.operation();
+        self.note(operation, CallStage::Sent);
+        tokio::time::sleep(LATENCY).await;
+        let reply = request.send_to(&self.store).await;
+        self.note(operation, CallStage::Answered);
+        match reply {
+            Ok(Reply::Watch(hints)) => {
+                let open = self.open_watches.clone();
+                Ok(Reply::Watch(Box::pin(hints.inspect(move |_| {
+                    let _ = &open;
+                }))))
+            }
+            reply => reply,
+        }
+    }
+}
