@@ -30,6 +30,12 @@ use crate::{
 /// * `prompt-takeover`: A released or enabled name is taken over at once, by a hint or at the next
 ///   poll; a crashed holder's name is taken over when its lease ends.
 /// * `shared-heartbeats`: All leases of a client share one heartbeat and one watch.
+/// * `uncontended-locks`: A lock that nobody else wants costs two calls to the store, an acquire
+///   and a release. It is renewed when that is due, and the store is watched from its first
+///   heartbeat on.
+/// * `waiters-in-order`: The tasks of one client that wait for a lock get it in the order in which
+///   they began to wait. Only the first of them asks the store, and each grant to one of them
+///   costs two calls.
 /// * `settings-agree`: Settings that contradict each other or the store are refused before
 ///   anything is written. The defaults agree with every store's shortest ttl.
 /// * `pure-machine`: The state machines depend on their events and on the given time alone.
@@ -307,9 +313,10 @@ impl ClientBuilder {
         Self { settings, ..self }
     }
 
-    /// Sets whether the client watches the store for hints; it does so by default. Without hints,
+    /// Sets whether the client watches the store for hints; it does so by default, while it waits
+    /// for a lock or leads an election, and from the first heartbeat of a lock on. Without hints,
     /// waiters notice a change at their next [poll](Settings::poll_interval), and a disabled holder
-    /// at its next heartbeat.
+    /// at its next heartbeat. Tasks of the client itself hand a lock over without hints.
     ///
     /// Turn hints off where a watch is not available or causes problems, such as with a connection
     /// pooler that shares sessions among clients.

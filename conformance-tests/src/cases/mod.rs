@@ -40,6 +40,7 @@ modules! {
     heartbeat,
     upkeep,
     waiting,
+    queue,
     settings,
     presence,
     properties,

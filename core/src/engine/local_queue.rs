@@ -14,7 +14,7 @@ use crate::lease::TrustDeadline;
 ///
 /// The first waiter of a name asks the store and listens to hints; the others only wait. While a
 /// guard of the same client holds the lock, even the first does not ask: it is woken when the
-/// guard's release was answered. So a lock is handed over within a process in the order in which it
+/// guard's release was answered or has failed. So a lock is handed over within a process in the order in which it
 /// was asked for, by one release and one acquire, however many tasks wait.
 ///
 /// A queue decides only when a waiter asks. Who holds the lock is decided by the store.
@@ -59,8 +59,8 @@ pub(crate) enum Turn {
     Queued,
 }
 
-/// A local holder is a guard of this client, until its release was answered. Dropping this value
-/// wakes the first waiter.
+/// A local holder is a guard of this client, until its release has ended. Dropping this value wakes
+/// the first waiter.
 #[derive(Debug)]
 pub(crate) struct LocalHolder {
     queues: Arc<LocalQueues>,

@@ -31,7 +31,7 @@ pub(crate) struct AcquireAttempt {
     may_be_granted: bool,
     limit: Duration,
     /// A guard has the lease. The client's waiters do not ask for the lock until its release was
-    /// answered.
+    /// answered or has failed.
     holder: Option<LocalHolder>,
 }
 
@@ -87,10 +87,11 @@ impl AcquireAttempt {
 
     /// Releases the lease. After an error the release is retried once when the attempt is dropped.
     pub(crate) async fn release(&mut self, limit: Duration) -> Result<ReleaseOutcome> {
-        let outcome = self.engine.store.release(&self.name, self.lease, limit).await?;
-        self.may_be_granted = false;
+        let released = self.engine.store.release(&self.name, self.lease, limit).await;
+        self.may_be_granted &= released.is_err();
+        // After an error the store tells the waiter whether the lock is still held.
         wake_next(self.holder.take(), &self.engine, &self.name);
-        Ok(outcome)
+        released
     }
 }
 

@@ -16,6 +16,9 @@ use crate::{FencingToken, LockName, Result};
 /// step that must not be done twice, watch [`lost`](Self::lost) during long ones, and pass the
 /// [`token`](Self::token) to any resource that can refuse an older one.
 ///
+/// If the name is disabled, the guard learns it from its first heartbeat, by default a fifth of the
+/// ttl after the grant. After that heartbeat a hint tells it at once, if the store sends hints.
+///
 /// Heartbeats run on Leasehold's own thread, and the first is scheduled before `acquire` returns: a
 /// task that computes or blocks keeps its lock, even on a runtime of one thread. That thread does
 /// not help when the whole process is stopped or gets no processor time, nor when the application's
@@ -117,8 +120,8 @@ impl Guard {
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn release_within(mut self, limit: Duration) -> Result<()> {
-        // The client's waiters ask for the lock when the release was answered, or when the lease
-        // is no longer trusted: the trust is left to expire.
+        // The client's waiters ask for the lock when the release has ended, or when the lease is no
+        // longer trusted. So the trust is left to expire.
         self.renewal.end();
         self.attempt.release(limit).await?;
         Ok(())

@@ -61,8 +61,12 @@ impl Lock {
         &self.name
     }
 
-    /// Tries to acquire the lock once. Returns `None` if another instance holds it, if it is
-    /// disabled, or if the reply took too long for the lease to be used.
+    /// Tries to acquire the lock once. Returns `None` if it is held, by another instance or by a
+    /// guard of this one, if it is disabled, or if the reply took too long for the lease to be
+    /// used.
+    ///
+    /// It asks the store at once, and does not queue behind the tasks of this client that wait for
+    /// the lock.
     ///
     /// # Errors
     /// This fails with the store's error. A lease that was granted despite the error is released.
@@ -85,18 +89,24 @@ impl Lock {
 
     /// Waits for the lock, at most for `limit`; with a limit of zero it tries once.
     ///
-    /// It tries again when the lease of the present holder expires, when the store hints at a
-    /// change and at every [poll interval](Settings::poll_interval), also while the name is
-    /// disabled. After a failure of the store it waits for at most a second, doubled at each
-    /// further failure, and ignores hints. Waiters are not served in turn: a client that releases
-    /// and acquires in a loop may starve others, so it should pause in between.
+    /// The tasks of one client get the lock in the order in which their calls were first polled.
+    /// Only the first of them asks the store. It tries again when the lease of the present holder
+    /// expires, when the store hints at a change and at every
+    /// [poll interval](Settings::poll_interval), also while the name is disabled. After a failure
+    /// of the store it waits for at most a second, doubled at each further failure, and ignores
+    /// hints. While a guard of this client holds the lock, the store is not asked; the first waiter
+    /// asks as soon as the guard's release has ended, or its lease is lost.
+    ///
+    /// Clients are not served in turn: one whose tasks always wait, or that releases and acquires
+    /// in a loop, may starve others, so it should pause in between.
     ///
     /// # Errors
     /// This fails with [`ErrorKind::TimedOut`], whose message names the present holder or the last
     /// error of the store. An error that waiting cannot resolve is returned at once.
     ///
     /// # Cancel safety
-    /// A lease that is granted to a dropped call is released.
+    /// A call that is dropped leaves the queue, and a lease that is granted to it is released. A
+    /// call that is neither polled nor dropped holds up the calls behind it.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
