@@ -1,4 +1,4 @@
-//! Promises `uncontended-locks` and `waiters-in-order`: a lock costs no more calls than it needs,
+//! Promises `uncontended-locks` and `waiters-in-order`: a lock costs an acquire and a release,
 //! however many tasks of the client wait for it.
 
 use futures_util::future::{join, join_all};

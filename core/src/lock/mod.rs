@@ -135,7 +135,7 @@ impl Lock {
         }
         loop {
             let turn = position.turn();
-            // A request that is in progress continues, whoever holds the lock.
+            // A request in progress continues, even if a guard of this client has the lock now.
             let asks = matches!(turn, Turn::Ask) || waiter.machine.stage() != Stage::Idle;
             let next_tick = waiter.machine.next_tick().filter(|_| asks);
             let tick = waiter.timer.sleep(next_tick, &self.engine);

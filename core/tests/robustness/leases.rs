@@ -22,10 +22,11 @@ async fn a_panicking_renew_fails_only_its_batch() {
         .unwrap()
         .spawn(waiting_job());
     let fast = c.election("fast").unwrap().spawn(waiting_job());
-    tokio::time::sleep(secs(1)).await;
+    // The first heartbeat of the slow one is sent with that of the fast one, at 3 s.
+    tokio::time::sleep(secs(4)).await;
     assert!(slow.status().is_leading() && fast.status().is_leading());
     faulty.state.renew_panics.store(true, SeqCst);
-    // Only the fast one's heartbeat is sent; the slow one's is due at 120 s.
+    // Only the fast one's heartbeat is sent, at 6 s; the slow one's may be sent from 63 s on.
     tokio::time::sleep(secs(3)).await;
     faulty.state.renew_panics.store(false, SeqCst);
     println!("terms {} {} {:?}", fast.status().terms, slow.status().terms, fast.status().error);
