@@ -77,6 +77,31 @@ async fn tasks_in_a_loop_get_equal_shares() {
     assert!(*least > 100 && most - least <= 1, "{grants:?}");
 }
 
+/// The tasks of one client hand the lock over before the hint reaches the other client.
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_tasks_always_wait_does_not_starve_another_client() {
+    let near = CountingStore::new();
+    let far = near.another().with_latency(LATENCY * 5 / 2);
+    let grants = Arc::new(Mutex::new([0_u32; 2]));
+    for (number, store) in [near, far].into_iter().enumerate() {
+        let lock = store.client().lock("a").unwrap();
+        for _ in 0..3 {
+            let (lock, grants) = (lock.clone(), grants.clone());
+            tokio::spawn(async move {
+                loop {
+                    let guard = lock.acquire(HOUR).await.unwrap();
+                    grants.lock().unwrap()[number] += 1;
+                    sleep(LATENCY * 5).await;
+                    guard.release().await.unwrap();
+                }
+            });
+        }
+    }
+    sleep(100 * SECOND).await;
+    let [near, far] = *grants.lock().unwrap();
+    assert!(far * 20 > near, "{near} and {far} grants");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_next_waiter_asks_at_once_when_the_release_was_answered() {
     use CallStage::{Answered, Sent};

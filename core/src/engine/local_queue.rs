@@ -3,23 +3,30 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use crate::LockName;
 use crate::lease::TrustDeadline;
+use crate::{Clock, LockName, Moment, Wake};
 
 /// The local queues have the waiters and the holders of a client's locks, by name.
 ///
 /// The first waiter of a name asks the store and listens to hints; the others only wait. While a
 /// guard of the same client holds the lock, even the first does not ask: it is woken when the
-/// guard's release was answered or has failed. So a lock is handed over within a process in the order in which it
-/// was asked for, by one release and one acquire, however many tasks wait.
+/// guard's release was answered or has failed. So a lock is handed over within a process in the
+/// order of the calls, by one release and one acquire, however many tasks wait.
 ///
-/// A queue decides only when a waiter asks. Who holds the lock is decided by the store.
-#[derive(Debug, Default)]
+/// The waiters of other clients hear of a release by a hint, which is later than that. So that they
+/// get the lock too, the first waiter pauses from time to time before it asks.
+///
+/// A queue decides only when a waiter asks. The store decides who holds the lock.
+#[derive(Debug)]
 pub(crate) struct LocalQueues {
+    clock: Arc<dyn Clock>,
+    /// Within this time other clients have received the hint of a release and have asked.
+    pause: Duration,
     state: Mutex<State>,
 }
 
@@ -37,6 +44,10 @@ struct LocalQueue {
     holder: Option<(u64, Arc<TrustDeadline>)>,
     /// This describes the latest reply that did not end the wait of the first waiter.
     last_outcome: Option<Arc<str>>,
+    /// Since then the lock was handed over within this client, as far as it knows.
+    kept_since: Option<Moment>,
+    /// The first waiter does not ask before this moment.
+    paused_until: Option<Moment>,
 }
 
 /// A queue position is that of one waiter, which leaves the queue when this value is dropped.
@@ -55,6 +66,8 @@ pub(crate) enum Turn {
     Ask,
     /// A guard of this client holds the lock, until this trust ends at the latest.
     HeldHere(Arc<TrustDeadline>),
+    /// The clients of other processes may ask first, until this moment.
+    Paused(Moment),
     /// Another waiter is ahead.
     Queued,
 }
@@ -69,6 +82,21 @@ pub(crate) struct LocalHolder {
 }
 
 impl LocalQueues {
+    /// A hint that the store pushes takes less than this.
+    const PUSHED_WITHIN: Duration = Duration::from_millis(20);
+
+    /// A lock is handed over within the client for this many pauses before there is one, so a
+    /// pause costs little.
+    const PAUSES_APART: u32 = 20;
+
+    pub(crate) fn new(clock: Arc<dyn Clock>, wake: Wake) -> Self {
+        let polled = match wake {
+            Wake::Push => Duration::ZERO,
+            Wake::Poll(interval) => interval,
+        };
+        Self { clock, pause: polled + Self::PUSHED_WITHIN, state: Mutex::default() }
+    }
+
     /// Adds a waiter at the end of the name's queue.
     pub(crate) fn join(self: &Arc<Self>, name: LockName) -> QueuePosition {
         let changed = Arc::new(Notify::new());
@@ -124,6 +152,23 @@ impl LocalQueue {
         }
     }
 
+    /// Hands the lock over to the first waiter, or lets other clients ask first if it was handed
+    /// over here for long.
+    fn hand_over(&mut self, now: Moment, pause: Duration) {
+        self.holder = None;
+        self.paused_until = None;
+        if self.waiting.is_empty() {
+            self.kept_since = None;
+            return;
+        }
+        let kept_since = *self.kept_since.get_or_insert(now);
+        if now >= kept_since + pause * LocalQueues::PAUSES_APART {
+            self.kept_since = None;
+            self.paused_until = Some(now + pause);
+        }
+        self.wake_first();
+    }
+
     fn is_first(&self, number: u64) -> bool {
         self.waiting.front().is_some_and(|(first, _)| *first == number)
     }
@@ -138,10 +183,13 @@ impl QueuePosition {
     /// Returns what the waiter may do now.
     pub(crate) fn turn(&self) -> Turn {
         let state = self.queues.state();
-        match state.queues.get(&self.name).filter(|queue| queue.is_first(self.number)) {
-            Some(queue) => queue.holder().map_or(Turn::Ask, Turn::HeldHere),
-            None => Turn::Queued,
+        let queue = state.queues.get(&self.name).filter(|queue| queue.is_first(self.number));
+        let Some(queue) = queue else { return Turn::Queued };
+        if let Some(trust) = queue.holder() {
+            return Turn::HeldHere(trust);
         }
+        let now = self.queues.clock.now();
+        queue.paused_until.filter(|until| now < *until).map_or(Turn::Ask, Turn::Paused)
     }
 
     /// Waits until the turn of the waiter may have changed, or the name may have become free.
@@ -155,6 +203,7 @@ impl QueuePosition {
     pub(crate) fn record_outcome(&self, outcome: String) {
         if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
             queue.last_outcome = Some(outcome.into());
+            queue.kept_since = None;
         }
     }
 
@@ -190,109 +239,11 @@ impl Drop for LocalHolder {
         let mut state = self.queues.state();
         let Some(queue) = state.queues.get_mut(&self.name) else { return };
         if queue.holder.as_ref().is_some_and(|(number, _)| *number == self.number) {
-            queue.holder = None;
-            queue.wake_first();
+            queue.hand_over(self.queues.clock.now(), self.queues.pause);
         }
         state.remove_if_unused(&self.name);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::{Clock, LossReason, SystemClock};
-
-    fn name() -> LockName {
-        LockName::new("job").unwrap()
-    }
-
-    fn trust() -> Arc<TrustDeadline> {
-        let deadline = SystemClock.now() + Duration::from_secs(600);
-        Arc::new(TrustDeadline::new(deadline, Arc::new(SystemClock)))
-    }
-
-    fn turns<const N: usize>(positions: [&QueuePosition; N]) -> [&'static str; N] {
-        positions.map(|position| match position.turn() {
-            Turn::Ask => "ask",
-            Turn::HeldHere(_) => "held",
-            Turn::Queued => "queued",
-        })
-    }
-
-    fn is_woken(position: &QueuePosition) -> bool {
-        position.changed().now_or_never().is_some()
-    }
-
-    #[test]
-    fn the_first_waiter_asks_and_the_next_is_woken_when_it_leaves() {
-        let queues = Arc::new(LocalQueues::default());
-        let [first, second, third] = [(); 3].map(|()| queues.join(name()));
-        let other = queues.join(LockName::new("other").unwrap());
-        assert_eq!(turns([&first, &second, &third, &other]), ["ask", "queued", "queued", "ask"]);
-        drop(second);
-        assert!(!is_woken(&third), "it is not the first yet");
-        drop(first);
-        assert!(is_woken(&third));
-        assert_eq!(turns([&third]), ["ask"]);
-        drop((third, other));
-        assert!(queues.state().queues.is_empty());
-    }
-
-    #[test]
-    fn waiters_do_not_ask_while_a_guard_of_the_client_holds_the_lock() {
-        let queues = Arc::new(LocalQueues::default());
-        let holder = queues.hold(name(), trust());
-        let [first, second] = [(); 2].map(|()| queues.join(name()));
-        assert_eq!(turns([&first, &second]), ["held", "queued"]);
-        drop(holder);
-        assert!(is_woken(&first) && !is_woken(&second));
-        assert_eq!(turns([&first, &second]), ["ask", "queued"]);
-    }
-
-    #[test]
-    fn a_lost_lease_blocks_nobody() {
-        let queues = Arc::new(LocalQueues::default());
-        let disabled = LossReason::Disabled { reason: crate::Reason::new("upgrade").unwrap() };
-        for loss in [LossReason::Gone, disabled] {
-            let trust = trust();
-            let _holder = queues.hold(name(), trust.clone());
-            let first = queues.join(name());
-            assert_eq!(turns([&first]), ["held"]);
-            match loss {
-                LossReason::Disabled { .. } => trust.stop_renewing(loss),
-                _ => trust.expire_now(Some(loss)),
-            }
-            assert_eq!(turns([&first]), ["ask"]);
-        }
-    }
-
-    #[test]
-    fn the_end_of_an_earlier_holder_does_not_end_a_later_one() {
-        let queues = Arc::new(LocalQueues::default());
-        let lost = queues.hold(name(), trust());
-        let holder = queues.hold(name(), trust());
-        let first = queues.join(name());
-        drop(lost);
-        assert_eq!(turns([&first]), ["held"]);
-        drop(holder);
-        assert_eq!(turns([&first]), ["ask"]);
-        drop(first);
-        assert!(queues.state().queues.is_empty());
-    }
-
-    #[test]
-    fn waiters_share_what_the_first_of_them_learned() {
-        let queues = Arc::new(LocalQueues::default());
-        let [first, second] = [(); 2].map(|()| queues.join(name()));
-        first.record_outcome("held by another".to_owned());
-        let learned = |position: &QueuePosition| position.last_known().1;
-        assert_eq!(learned(&second).as_deref(), Some("held by another"));
-        let _holder = queues.hold(name(), trust());
-        assert_eq!(learned(&second), None, "it is out of date");
-        assert!(second.last_known().0.is_some());
-    }
-}
+mod tests;

@@ -64,12 +64,14 @@ impl Engine {
         let store = BoundedStore::new(store, clock);
         let dispatcher =
             HintDispatcher::new(store.clone(), background.clone(), random.clone(), hints);
+        let local_queues =
+            LocalQueues::new(store.clock().clone(), store.inner().capabilities().wake);
         let announcer =
             PresenceAnnouncer::new(store.clone(), background.clone(), holder.clone(), &timing);
         Self {
             heartbeat: Heartbeat::new(store.clone(), background.clone()),
             hint_dispatcher: Arc::new(dispatcher),
-            local_queues: Arc::default(),
+            local_queues: Arc::new(local_queues),
             announcer: Arc::new(announcer),
             store,
             holder,

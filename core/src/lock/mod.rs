@@ -97,8 +97,10 @@ impl Lock {
     /// hints. While a guard of this client holds the lock, the store is not asked; the first waiter
     /// asks as soon as the guard's release has ended, or its lease is lost.
     ///
-    /// Clients are not served in turn: one whose tasks always wait, or that releases and acquires
-    /// in a loop, may starve others, so it should pause in between.
+    /// Clients are not served in turn. One whose tasks always wait keeps the lock among them for
+    /// some hundred milliseconds, and then lets others ask first. A task that releases and acquires
+    /// in a loop while no other task of the client waits may starve other clients, so it should
+    /// pause in between.
     ///
     /// # Errors
     /// This fails with [`ErrorKind::TimedOut`], whose message names the present holder or the last
@@ -145,7 +147,7 @@ impl Lock {
                 () = &mut expired => return Err(self.timed_out(limit, &self.last_known(&position))),
                 // The name may be free, though the store has given no hint yet.
                 () = position.changed() => (Event::Hint, None),
-                () = end_of_local_hold(&turn) => continue,
+                () = self.until_turn(&turn) => continue,
                 change = next_change(hints.as_ref()), if asks => (change.into(), None),
                 () = tick => (Event::Tick, None),
             };
@@ -165,6 +167,16 @@ impl Lock {
                 // Most locks are granted at once and need no hints.
                 hints.get_or_insert_with(|| dispatcher.subscribe_since(self.name.clone(), asked));
             }
+        }
+    }
+
+    /// Waits until the turn ends by itself: a guard of the client has lost the lock, or a pause is
+    /// over. The waiters ahead and a guard that is released change the turn.
+    async fn until_turn(&self, turn: &Turn) {
+        match turn {
+            Turn::HeldHere(trust) => drop(trust.lost().await),
+            Turn::Paused(until) => self.engine.store.clock().sleep_until(*until).await,
+            Turn::Ask | Turn::Queued => pending().await,
         }
     }
 
@@ -194,15 +206,6 @@ async fn next_change(hints: Option<&Subscription>) -> Change {
     match hints {
         Some(hints) => hints.changed().await,
         None => pending().await,
-    }
-}
-
-/// Waits until a guard of the same client has lost the lock that it holds. It stays pending in any
-/// other turn; the release of a guard changes the turn.
-async fn end_of_local_hold(turn: &Turn) {
-    match turn {
-        Turn::HeldHere(trust) => drop(trust.lost().await),
-        Turn::Ask | Turn::Queued => pending().await,
     }
 }
 

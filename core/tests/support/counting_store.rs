@@ -1,4 +1,4 @@
-//! This store counts its calls, and answers each after some time.
+//! This store counts its calls, and answers each after some time, on paused time.
 #![allow(dead_code, reason = "each test has its own choice")]
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use leasehold_core::intercept::{Interceptor, Reply, Request};
 use leasehold_core::{Client, Clock, LockStore, MemoryStore, Result, TokioClock};
 
-/// Each call takes this time at the store.
+/// Each call takes this time, unless a test says otherwise.
 pub(crate) const LATENCY: Duration = Duration::from_millis(10);
 
 /// A counting store is one instance's access to a memory store, on paused time.
@@ -18,6 +18,7 @@ pub(crate) const LATENCY: Duration = Duration::from_millis(10);
 pub(crate) struct CountingStore {
     clock: Arc<dyn Clock>,
     store: MemoryStore,
+    latency: Duration,
     log: Arc<Mutex<Vec<(&'static str, CallStage)>>>,
     /// Each open watch has a clone.
     open_watches: Arc<()>,
@@ -33,12 +34,17 @@ impl CountingStore {
     pub(crate) fn new() -> Self {
         let clock = Arc::new(TokioClock::new());
         let store = MemoryStore::with_clock(clock.clone());
-        Self { clock, store, log: Arc::default(), open_watches: Arc::default() }
+        let (log, open_watches) = (Arc::default(), Arc::default());
+        Self { clock, store, latency: LATENCY, log, open_watches }
     }
 
     /// Returns the access of another instance to the same store.
     pub(crate) fn another(&self) -> Self {
         Self { log: Arc::default(), open_watches: Arc::default(), ..self.clone() }
+    }
+
+    pub(crate) fn with_latency(self, latency: Duration) -> Self {
+        Self { latency, ..self }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -85,7 +91,7 @@ impl Interceptor for CountingStore {
     async fn intercept(&self, request: Request) -> Result<Reply> {
         let operation = request.operation();
         self.note(operation, CallStage::Sent);
-        tokio::time::sleep(LATENCY).await;
+        tokio::time::sleep(self.latency).await;
         let reply = request.send_to(&self.store).await;
         self.note(operation, CallStage::Answered);
         match reply {
