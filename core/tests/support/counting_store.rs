@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test has its own choice")]
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,8 +21,23 @@ pub(crate) struct CountingStore {
     store: MemoryStore,
     latency: Duration,
     log: Arc<Mutex<Vec<(&'static str, CallStage)>>>,
-    /// Each open watch has a clone.
-    open_watches: Arc<()>,
+    open_watches: Arc<AtomicUsize>,
+}
+
+/// An open watch is counted until it is dropped.
+struct OpenWatch(Arc<AtomicUsize>);
+
+impl OpenWatch {
+    fn new(open_watches: Arc<AtomicUsize>) -> Self {
+        open_watches.fetch_add(1, SeqCst);
+        Self(open_watches)
+    }
+}
+
+impl Drop for OpenWatch {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +90,7 @@ impl CountingStore {
     }
 
     pub(crate) fn open_watches(&self) -> usize {
-        Arc::strong_count(&self.open_watches) - 1
+        self.open_watches.load(SeqCst)
     }
 
     fn note(&self, operation: &'static str, stage: CallStage) {
@@ -96,7 +112,7 @@ impl Interceptor for CountingStore {
         self.note(operation, CallStage::Answered);
         match reply {
             Ok(Reply::Watch(hints)) => {
-                let open = self.open_watches.clone();
+                let open = OpenWatch::new(self.open_watches.clone());
                 Ok(Reply::Watch(Box::pin(hints.inspect(move |_| {
                     let _ = &open;
                 }))))
