@@ -34,8 +34,8 @@ use crate::{
 ///   and a release. It is renewed when that is due, and the store is watched from its first
 ///   heartbeat on.
 /// * `waiters-in-order`: The tasks of one client that wait for a lock get it in the order in which
-///   they began to wait. Only the first of them asks the store, and each grant to one of them
-///   costs two calls.
+///   they began to wait. Only the first of them asks the store, so each grant costs two calls
+///   unless another client wants the lock.
 /// * `settings-agree`: Settings that contradict each other or the store are refused before
 ///   anything is written. The defaults agree with every store's shortest ttl.
 /// * `pure-machine`: The state machines depend on their events and on the given time alone.
