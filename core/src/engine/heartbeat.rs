@@ -1,15 +1,16 @@
 //! One heartbeat renews all leases of a client: due renewals are sent together, in batches.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -34,14 +35,14 @@ pub(crate) struct Heartbeat {
     queues: Mutex<HashMap<runtime::Id, Arc<RenewalQueue>>>,
 }
 
-/// A ticket is the place of a renewal in the queue.
+/// This handle refers to a renewal that was requested.
 #[derive(Clone, Debug)]
-pub(crate) struct RenewalTicket {
+pub(crate) struct RenewalHandle {
     queue: Arc<RenewalQueue>,
     key: RenewalKey,
 }
 
-impl RenewalTicket {
+impl RenewalHandle {
     /// Calls `act` when the renewal is about to be sent, or now if it was sent already. A cancelled
     /// renewal drops `act`.
     pub(crate) fn on_sent(&self, act: OnSent) {
@@ -60,7 +61,7 @@ impl RenewalTicket {
 #[derive(Debug)]
 pub(crate) struct PendingRenewal {
     due: Moment,
-    ticket: RenewalTicket,
+    handle: RenewalHandle,
     sent: Arc<AtomicBool>,
     reply: oneshot::Receiver<TimedReply<RenewOutcome>>,
     store: Arc<str>,
@@ -72,15 +73,15 @@ impl PendingRenewal {
         self.sent.load(Ordering::SeqCst)
     }
 
-    /// Returns the renewal's place in the queue.
-    pub(crate) fn ticket(&self) -> RenewalTicket {
-        self.ticket.clone()
+    /// Returns the renewal's handle.
+    pub(crate) fn handle(&self) -> RenewalHandle {
+        self.handle.clone()
     }
 }
 
 impl Drop for PendingRenewal {
     fn drop(&mut self) {
-        self.ticket.cancel();
+        self.handle.cancel();
     }
 }
 
@@ -88,7 +89,7 @@ impl Future for PendingRenewal {
     type Output = TimedReply<RenewOutcome>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // The sender is dropped unused only if the runtime shuts down or the store panics.
+        // The sender is dropped unused only if the runtime shuts down or the batch panics.
         Pin::new(&mut self.reply).poll(context).map(|reply| {
             reply.unwrap_or_else(|_| TimedReply {
                 sent: self.due,
@@ -115,10 +116,10 @@ impl Heartbeat {
         let renewal =
             QueuedRenewal { options, window, sent: sent.clone(), reply_to, on_sent: None };
         let queue = self.queue();
-        let ticket = RenewalTicket { key: queue.add(renewal), queue };
+        let handle = RenewalHandle { key: queue.add(renewal), queue };
         PendingRenewal {
             due: window.latest,
-            ticket,
+            handle,
             sent,
             reply,
             store: self.store.label().clone(),
@@ -172,7 +173,10 @@ async fn run(store: BoundedStore, owner: QueueOwner) {
                 if first_due.is_some() =>
             {
                 for batch in queue.take_due(clock.now(), store.inner().capabilities().renew_batch) {
-                    in_flight.push(Box::pin(send_and_reply(store.clone(), batch)));
+                    // A panic, such as one of a metrics recorder, costs only the replies of its
+                    // batch: the renewals in the queue are still sent.
+                    let sending = AssertUnwindSafe(send_and_reply(store.clone(), batch));
+                    in_flight.push(sending.catch_unwind().map(drop).boxed());
                 }
             }
         }

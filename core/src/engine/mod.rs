@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) use announcer::{Candidacy, PresenceAnnouncer};
 pub(crate) use background::BackgroundRuntime;
 pub(crate) use bounded_store::{BoundedStore, TimedReply};
-pub(crate) use heartbeat::{Heartbeat, PendingRenewal, RenewalTicket};
+pub(crate) use heartbeat::{Heartbeat, PendingRenewal, RenewalHandle};
 pub(crate) use hint_dispatcher::{HintDispatcher, Subscription};
 pub(crate) use local_queue::{LocalHolder, LocalQueues, QueuePosition, Turn};
 pub(crate) use outages::Outages;

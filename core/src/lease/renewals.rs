@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::RenewalWindow;
-use crate::engine::{Engine, PendingRenewal, RenewalTicket, TimedReply};
+use crate::engine::{Engine, PendingRenewal, RenewalHandle, TimedReply};
 use crate::{RenewOptions, RenewOutcome, Timing};
 
 /// These are the renewals of one lease that are in progress, and the next one, which was not sent
@@ -47,9 +47,9 @@ impl InFlightRenewals {
         self.in_flight.push(self.engine.heartbeat.renew(self.lease.clone(), window));
     }
 
-    /// Returns the place in the queue of the latest renewal without a reply.
-    pub(crate) fn latest(&self) -> Option<RenewalTicket> {
-        self.in_flight.last().map(PendingRenewal::ticket)
+    /// Returns the handle of the latest renewal without a reply.
+    pub(crate) fn latest(&self) -> Option<RenewalHandle> {
+        self.in_flight.last().map(PendingRenewal::handle)
     }
 
     /// Returns whether a renewal was sent and has no reply yet.

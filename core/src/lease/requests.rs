@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::machine::{AttemptKind, Event, NextTick, Request};
 use super::{AcquireAttempt, AcquireCall, InFlightRenewals};
-use crate::engine::{Change, Engine, RenewalTicket, TimedReply};
+use crate::engine::{Change, Engine, RenewalHandle, TimedReply};
 use crate::{
     AcquireOutcome, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result, Timing,
 };
@@ -141,8 +141,8 @@ impl LeaseRequests {
         }
     }
 
-    /// Returns the place in the queue of the latest renewal without a reply.
-    pub(crate) fn latest_renewal(&self) -> Option<RenewalTicket> {
+    /// Returns the handle of the latest renewal without a reply.
+    pub(crate) fn latest_renewal(&self) -> Option<RenewalHandle> {
         self.renewals.as_ref().and_then(InFlightRenewals::latest)
     }
 

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-use crate::engine::{Engine, RenewalTicket, Subscription};
+use crate::engine::{Engine, RenewalHandle, Subscription};
 use crate::lease::machine::{Action, Event, Machine};
 use crate::lease::{LeaseRequests, LossReason, Reply, TickTimer, TrustDeadline};
 use crate::{LockName, RenewOutcome};
@@ -19,7 +19,7 @@ use crate::{LockName, RenewOutcome};
 #[derive(Debug)]
 pub(super) struct Renewal {
     state: Arc<Mutex<State>>,
-    first: Option<RenewalTicket>,
+    first: Option<RenewalHandle>,
 }
 
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Renewal {
         Self { state, first }
     }
 
-    /// Ends the renewal: no heartbeat is sent from now on.
+    /// Ends the renewal: no further heartbeat is requested from now on.
     pub(super) fn end(&self) {
         let before = std::mem::replace(&mut *self.state.lock(), State::Ended);
         match (before, &self.first) {

@@ -1,11 +1,13 @@
 //! These tests cover acquires, renewals and releases that fail, hang or get no reply.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::FutureExt;
-use leasehold_core::{Client, LockName, LockStore, MemoryStore, Settings, TokioClock};
+use leasehold_core::intercept::{Interceptor, Reply, Request};
+use leasehold_core::{Client, LockName, LockStore, MemoryStore, Result, Settings, TokioClock};
 
 use super::faulty_store::FaultyStore;
 use super::{client, ms, secs, waiting_job};
@@ -33,6 +35,50 @@ async fn a_panicking_renew_fails_only_its_batch() {
     println!("fast {:?} slow {:?}", fast.status().role, slow.status().role);
     assert_eq!(slow.status().terms, 1, "a lease whose heartbeat was not in the batch stepped down");
 }
+
+/// The label of this store panics when a test says so, which is outside of the store's own calls.
+#[derive(Debug)]
+struct PanickingLabel {
+    store: MemoryStore,
+    panics: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Interceptor for PanickingLabel {
+    fn inner(&self) -> &dyn LockStore {
+        &self.store
+    }
+
+    fn store_label(&self) -> &str {
+        assert!(!self.panics.load(SeqCst), "label");
+        "memory:"
+    }
+
+    async fn intercept(&self, request: Request) -> Result<Reply> {
+        request.send_to(&self.store).await
+    }
+}
+
+/// The task of the second lock waits for its first heartbeat when that of the first lock panics.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_panics_costs_no_other_lock() {
+    let clock = Arc::new(TokioClock::new());
+    let panics = Arc::new(AtomicBool::new(false));
+    let store = MemoryStore::with_clock(clock.clone());
+    let store = Arc::new(PanickingLabel { store, panics: panics.clone() });
+    let c = Client::builder(store).clock(clock).seed(1).build().unwrap();
+    let first = c.lock("first").unwrap().try_acquire().await.unwrap().unwrap();
+    tokio::time::sleep(ms(2_900)).await;
+    let second = c.lock("second").unwrap().try_acquire().await.unwrap().unwrap();
+    panics.store(true, SeqCst);
+    // Only the heartbeat of the first lock is sent, at 3 s.
+    tokio::time::sleep(ms(200)).await;
+    panics.store(false, SeqCst);
+    tokio::time::sleep(secs(60)).await;
+    assert!(second.is_held(), "the other lock was lost");
+    assert!(first.is_held());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unconfirmed_grant_is_released_after_a_disable() {
     let clock = Arc::new(TokioClock::new());
