@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use counting_store::{CallStage, CountingStore, LATENCY};
 use faulty_store::FaultyStore;
-use leasehold_core::{Client, Guard, Lock, LossReason, Result, TokioClock};
+use leasehold_core::{Client, Guard, Lock, LockStore, LossReason, Result, TokioClock};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -226,6 +226,27 @@ async fn waiters_go_on_when_a_release_hangs_or_the_lease_is_lost() {
         assert!(next.is_held() && lock.try_acquire().await.unwrap().is_none(), "hangs: {hangs}");
         next.release().await.unwrap();
     }
+}
+
+/// The store refused the waiter a moment ago, and no hint wakes it: its next poll is later.
+#[tokio::test(start_paused = true)]
+async fn a_refused_waiter_asks_again_when_a_guard_of_its_client_has_lost_the_lock() {
+    let clock = Arc::new(TokioClock::new());
+    let faulty = FaultyStore::new(clock.clone());
+    let [other, lock] = [(); 2].map(|()| {
+        let builder = Client::builder(Arc::new(faulty.clone())).clock(clock.clone());
+        builder.hints(false).seed(1).build().unwrap().lock("a").unwrap()
+    });
+    let held_elsewhere = other.acquire(HOUR).await.unwrap();
+    let waiting = wait(&lock, HOUR).await;
+    held_elsewhere.release().await.unwrap();
+    let guard = lock.try_acquire().await.unwrap().unwrap();
+    let lease = *faulty.state.acquire_ids.lock().unwrap().last().unwrap();
+    faulty.inner.release(guard.name(), lease).await.unwrap();
+    // The guard learns it from its first heartbeat after 3 s; the waiter polls every 5 s.
+    assert_eq!(guard.lost().await, LossReason::Gone);
+    let next = timeout(SECOND, waiting).await.unwrap().unwrap().unwrap();
+    next.release().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

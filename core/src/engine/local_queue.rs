@@ -115,15 +115,17 @@ impl LocalQueues {
         let queue = state.queues.entry(name.clone()).or_default();
         queue.holder = Some((number, trust));
         queue.last_outcome = None;
+        let first = queue.first();
         drop(state);
+        // From now on the first waiter waits for the end of this trust.
+        wake(first);
         LocalHolder { queues: self.clone(), name, number }
     }
 
     /// Wakes the first waiter, because the name may have become free.
     pub(crate) fn wake_first(&self, name: &LockName) {
-        if let Some(queue) = self.state().queues.get(name) {
-            queue.wake_first();
-        }
+        let first = self.state().queues.get(name).and_then(LocalQueue::first);
+        wake(first);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -146,27 +148,25 @@ impl State {
 }
 
 impl LocalQueue {
-    fn wake_first(&self) {
-        if let Some((_, changed)) = self.waiting.front() {
-            changed.notify_one();
-        }
+    fn first(&self) -> Option<Arc<Notify>> {
+        self.waiting.front().map(|(_, changed)| changed.clone())
     }
 
-    /// Hands the lock over to the first waiter, or lets other clients ask first if it was handed
-    /// over here for long.
-    fn hand_over(&mut self, now: Moment, pause: Duration) {
+    /// Hands the lock over to the first waiter, which it returns, or lets other clients ask first
+    /// if it was handed over here for long.
+    fn hand_over(&mut self, now: Moment, pause: Duration) -> Option<Arc<Notify>> {
         self.holder = None;
         self.paused_until = None;
         if self.waiting.is_empty() {
             self.kept_since = None;
-            return;
+            return None;
         }
         let kept_since = *self.kept_since.get_or_insert(now);
         if now >= kept_since + pause * LocalQueues::PAUSES_APART {
             self.kept_since = None;
             self.paused_until = Some(now + pause);
         }
-        self.wake_first();
+        self.first()
     }
 
     fn is_first(&self, number: u64) -> bool {
@@ -227,10 +227,10 @@ impl Drop for QueuePosition {
         if let Ok(at) = queue.waiting.binary_search_by_key(&self.number, |(number, _)| *number) {
             queue.waiting.remove(at);
         }
-        if was_first {
-            queue.wake_first();
-        }
+        let next = if was_first { queue.first() } else { None };
         state.remove_if_unused(&self.name);
+        drop(state);
+        wake(next);
     }
 }
 
@@ -238,10 +238,22 @@ impl Drop for LocalHolder {
     fn drop(&mut self) {
         let mut state = self.queues.state();
         let Some(queue) = state.queues.get_mut(&self.name) else { return };
-        if queue.holder.as_ref().is_some_and(|(number, _)| *number == self.number) {
-            queue.hand_over(self.queues.clock.now(), self.queues.pause);
-        }
+        let is_holder = queue.holder.as_ref().is_some_and(|(number, _)| *number == self.number);
+        let next = if is_holder {
+            queue.hand_over(self.queues.clock.now(), self.queues.pause)
+        } else {
+            None
+        };
         state.remove_if_unused(&self.name);
+        drop(state);
+        wake(next);
+    }
+}
+
+/// Wakes a waiter. The queues must be unlocked, because a waker may run any code.
+fn wake(waiter: Option<Arc<Notify>>) {
+    if let Some(changed) = waiter {
+        changed.notify_one();
     }
 }
 

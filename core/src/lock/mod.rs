@@ -147,7 +147,7 @@ impl Lock {
                 () = &mut expired => return Err(self.timed_out(limit, &self.last_known(&position))),
                 // The name may be free, though the store has given no hint yet.
                 () = position.changed() => (Event::Hint, None),
-                () = self.until_turn(&turn) => continue,
+                () = self.turn_ended(&turn) => (Event::Hint, None),
                 change = next_change(hints.as_ref()), if asks => (change.into(), None),
                 () = tick => (Event::Tick, None),
             };
@@ -172,7 +172,7 @@ impl Lock {
 
     /// Waits until the turn ends by itself: a guard of the client has lost the lock, or a pause is
     /// over. The waiters ahead and a guard that is released change the turn.
-    async fn until_turn(&self, turn: &Turn) {
+    async fn turn_ended(&self, turn: &Turn) {
         match turn {
             Turn::HeldHere(trust) => drop(trust.lost().await),
             Turn::Paused(until) => self.engine.store.clock().sleep_until(*until).await,
