@@ -1,6 +1,5 @@
 //! One watch serves all waiters of a client: the store's hints are dispatched by name.
 
-use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,10 +147,9 @@ impl HintDispatcher {
     /// that ends.
     fn watch_ended(&self) -> bool {
         let mut state = self.state();
-        state.subscribers.watch_ended();
-        let unused = state.subscribers.is_empty();
-        state.watching = !unused;
-        unused
+        state.end_watch();
+        state.watching = !state.subscribers.is_empty();
+        !state.watching
     }
 
     /// Waits until the watch is no longer needed, and notes under the lock that it has ended.
@@ -168,16 +166,11 @@ impl HintDispatcher {
                 state.checks_later = ends_at.is_some();
                 ends_at
             };
-            let check = async {
-                match check_at {
-                    Some(at) => clock.sleep_until(at).await,
-                    None => pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 () = self.unused.notified() => {}
-                () = check => {}
+                () = async { clock.sleep_until(check_at.unwrap_or_default()).await },
+                    if check_at.is_some() => {}
             }
         }
     }
@@ -305,48 +298,4 @@ async fn run_watch(mut task: WatchTask, delay: Duration) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::task::{Context, Waker};
-    use std::thread;
-
-    use super::*;
-    use crate::{MemoryStore, SystemClock};
-
-    fn dispatcher() -> Arc<HintDispatcher> {
-        let store = BoundedStore::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock));
-        let (background, random) = (BackgroundRuntime::new(false), SeededRandom::new(Some(1)));
-        Arc::new(HintDispatcher::new(store, Arc::new(background), Arc::new(random), true))
-    }
-
-    /// A waiter once started a watch that was dropped at once, which woke the waiter, in a loop.
-    #[test]
-    fn a_waiter_does_not_block_runtime_shutdown() {
-        let (done, waited) = mpsc::channel();
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let handle = runtime.handle().clone();
-            let name = LockName::new("job").unwrap();
-            let subscription = runtime.block_on(async { dispatcher().subscribe(name) });
-            drop(runtime);
-            let _entered = handle.enter();
-            let mut changed = std::pin::pin!(subscription.changed());
-            let polled = changed.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            done.send(polled.is_pending()).unwrap();
-        });
-        assert_eq!(waited.recv_timeout(Duration::from_secs(30)), Ok(true));
-    }
-
-    #[tokio::test]
-    async fn names_without_waiters_are_removed() {
-        let dispatcher = dispatcher();
-        for number in 0..100 {
-            let name = LockName::new(format!("lock-{number}")).unwrap();
-            let [first, second] = [(); 2].map(|()| dispatcher.subscribe(name.clone()));
-            drop(first);
-            assert!(!dispatcher.state().subscribers.is_empty());
-            drop(second);
-            assert!(dispatcher.state().subscribers.is_empty());
-        }
-    }
-}
+mod tests;
