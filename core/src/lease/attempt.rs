@@ -1,5 +1,6 @@
 //! When an acquire attempt is dropped, it releases the lease that it may have been granted.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,7 +12,10 @@ use tokio::runtime::Handle;
 use tracing::debug;
 
 use crate::engine::{Engine, LocalHolder, TimedReply};
-use crate::{AcquireOptions, AcquireOutcome, LeaseId, LockName, ReleaseOutcome, Result, Timing};
+use crate::{
+    AcquireOptions, AcquireOutcome, Error, ErrorKind, LeaseId, LockName, ReleaseOutcome, Result,
+    Timing,
+};
 
 /// An attempt is one acquisition and the lease that it may have been granted.
 ///
@@ -61,7 +65,14 @@ impl AcquireAttempt {
             let was_uncertain = std::mem::replace(&mut self.may_be_granted, true);
             let options =
                 AcquireOptions { lease: self.lease, holder: self.engine.holder.clone(), ttl };
-            let reply = self.engine.store.acquire(&self.name, &options, self.limit).await;
+            let sent = self.engine.now();
+            let acquire = self.engine.store.acquire(&self.name, &options, self.limit);
+            // A panic, such as one of a metrics recorder, must not end the caller's task.
+            let reply = AssertUnwindSafe(acquire).catch_unwind().await.unwrap_or_else(|_| {
+                let error = Error::new(ErrorKind::OutcomeUnknown, "the call panicked");
+                let error = error.during("acquire").for_lock(&self.name);
+                TimedReply { sent, outcome: Err(error.on_store(self.engine.store.label())) }
+            });
             match reply.outcome {
                 // This refuses neither an earlier abandoned request, which may still arrive, nor a
                 // lease that was granted before the name was disabled.

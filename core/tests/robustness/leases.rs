@@ -38,13 +38,26 @@ async fn a_panicking_renew_fails_only_its_batch() {
     assert_eq!(slow.status().terms, 1, "a lease whose heartbeat was not in the batch stepped down");
 }
 
-/// One renewal fails. After that the store's label, which the error names, panics once: that is
-/// outside of the store's own calls.
+/// The label of this store panics once when a test says so, or after a renewal has failed, because
+/// the error names it. That is outside of the store's own calls.
 #[derive(Debug)]
 struct PanickingLabel {
     store: MemoryStore,
     renewal_fails: AtomicBool,
     panics: AtomicBool,
+}
+
+impl PanickingLabel {
+    fn new(renewal_fails: bool) -> (Arc<Self>, Client) {
+        let clock = Arc::new(TokioClock::new());
+        let store = Arc::new(Self {
+            store: MemoryStore::with_clock(clock.clone()),
+            renewal_fails: AtomicBool::new(renewal_fails),
+            panics: AtomicBool::new(false),
+        });
+        let builder = Client::builder(store.clone()).clock(clock).seed(1);
+        (store, builder.build().unwrap())
+    }
 }
 
 #[async_trait]
@@ -71,13 +84,7 @@ impl Interceptor for PanickingLabel {
 /// The task of the second lock waits for its first heartbeat when that of the first lock panics.
 #[tokio::test(start_paused = true)]
 async fn a_heartbeat_that_panics_costs_no_other_lock() {
-    let clock = Arc::new(TokioClock::new());
-    let store = Arc::new(PanickingLabel {
-        store: MemoryStore::with_clock(clock.clone()),
-        renewal_fails: AtomicBool::new(true),
-        panics: AtomicBool::new(false),
-    });
-    let c = Client::builder(store.clone()).clock(clock).seed(1).build().unwrap();
+    let (store, c) = PanickingLabel::new(true);
     let first = c.lock("first").unwrap().try_acquire().await.unwrap().unwrap();
     // The heartbeat of the first lock is sent at 3 s, and panics at 4 s.
     tokio::time::sleep(ms(3_500)).await;
@@ -86,6 +93,15 @@ async fn a_heartbeat_that_panics_costs_no_other_lock() {
     tokio::time::sleep(secs(60)).await;
     assert!(second.is_held(), "the other lock was lost");
     assert!(first.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acquire_that_panics_is_tried_again() {
+    let (store, c) = PanickingLabel::new(false);
+    store.panics.store(true, SeqCst);
+    let guard = c.lock("a").unwrap().acquire(secs(60)).await.unwrap();
+    assert!(!store.panics.load(SeqCst), "the acquire did not panic");
+    guard.release().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
