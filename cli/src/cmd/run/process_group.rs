@@ -52,6 +52,19 @@ impl ProcessGroup {
         test_kill_process_group(self.0) != Err(Errno::SRCH) && self.has_living_members()
     }
 
+    /// Kills what is left of the group, and returns whether it is certain that no process of it
+    /// still runs; unlike [`is_alive`](Self::is_alive), this does not take a process that cannot be
+    /// seen for one that has ended.
+    pub(super) fn has_certainly_ended(self) -> bool {
+        // The kernel answers for the whole group at one moment. Killed processes start no others,
+        // so none can escape from the list that is read afterwards.
+        match kill_process_group(self.0, Signal::KILL) {
+            Err(Errno::SRCH) => true,
+            Err(_) => false,
+            Ok(()) => lists_all_processes() && !self.has_living_members(),
+        }
+    }
+
     /// Returns whether a member still runs. A process that has ended but was not reaped is still a
     /// member, perhaps forever: a stopped supervisor reaps nothing, nor does a container's first
     /// process.
@@ -62,8 +75,8 @@ impl ProcessGroup {
         processes.flatten().any(|process| {
             let number = process.file_name();
             number.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit)
-                && std::fs::read_to_string(process.path().join("stat"))
-                    .is_ok_and(|stat| is_running_in(&stat, self.id()))
+                && std::fs::read(process.path().join("stat"))
+                    .is_ok_and(|stat| is_running_in(&String::from_utf8_lossy(&stat), self.id()))
         })
     }
 
@@ -77,6 +90,27 @@ impl fmt::Debug for ProcessGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ProcessGroup({})", self.id())
     }
+}
+
+/// Returns whether `/proc` lists the processes of all users, by the ids that they have here.
+#[cfg(target_os = "linux")]
+fn lists_all_processes() -> bool {
+    let id = rustix::process::getpid().as_raw_pid().to_string();
+    let own_ids = std::fs::read_link("/proc/self").is_ok_and(|own| own.as_os_str() == id.as_str());
+    own_ids && std::fs::read_to_string("/proc/self/mounts").is_ok_and(|mounts| !hides(&mounts))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn lists_all_processes() -> bool {
+    false
+}
+
+/// Parses `/proc/self/mounts` (fstab(5)), and returns whether `/proc` hides the processes of other
+/// users.
+#[cfg(target_os = "linux")]
+fn hides(mounts: &str) -> bool {
+    let mut proc = mounts.lines().filter(|mount| mount.split(' ').nth(1) == Some("/proc"));
+    proc.any(|mount| mount.contains("hidepid="))
 }
 
 /// Parses a line of `/proc/PID/stat` (proc(5)), and returns whether it is a running process of that
@@ -114,6 +148,38 @@ mod tests {
         assert!(!is_running_in(&stat("Z", 42, 1), 42));
         assert!(is_running_in(&stat("Z", 42, 2), 42));
         assert!(!is_running_in("", 42));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_member_whose_name_is_not_utf_8_counts_as_alive() {
+        use std::os::unix::process::CommandExt;
+        let script = r"printf '\377' > /proc/$$/comm && read _";
+        let mut command = std::process::Command::new("sh");
+        let command = command.args(["-c", script]).stdin(std::process::Stdio::piped());
+        let mut process = command.process_group(0).spawn().unwrap();
+        let name = format!("/proc/{}/comm", process.id());
+        while !std::fs::read(&name).unwrap().starts_with(b"\xff") {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let group = ProcessGroup::new(process.id().try_into().unwrap()).unwrap();
+        assert!(group.is_alive());
+        // The process is still a member of the group while it is not reaped.
+        while !group.has_certainly_ended() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(!group.is_alive());
+        process.wait().unwrap();
+        assert!(group.has_certainly_ended());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn hidden_processes_are_noticed() {
+        assert!(hides(
+            "sysfs /sys sysfs rw 0 0\nproc /proc proc rw,nosuid,hidepid=invisible 0 0\n"
+        ));
+        assert!(!hides("proc /proc proc rw,relatime 0 0\nproc /jail/proc proc rw,hidepid=2 0 0\n"));
     }
 
     #[test]
