@@ -20,7 +20,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// A release that failed is tried again after this pause.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// The surroundings of the supervisor, which the watchdog detached from.
+/// The surroundings are what the watchdog detached from when it started.
 #[derive(Debug)]
 pub(super) struct Surroundings {
     /// Relative paths in the store's URL count from this folder.
