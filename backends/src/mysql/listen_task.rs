@@ -86,7 +86,9 @@ async fn listen_for(
         seconds = if waits { WAIT_SECONDS } else { TRY_SECONDS };
         let most = match answer {
             Ok(result) => {
-                if result == WaitResult::Granted {
+                // If no session keeps it, the holder may have been killed, and another process
+                // releases its lease about now: the watch reads at growing intervals for a while.
+                if result != WaitResult::TimedOut {
                     inner.notified.send_replace(());
                 }
                 if waited {
