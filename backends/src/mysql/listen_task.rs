@@ -91,7 +91,8 @@ async fn listen_for(
                 if result != WaitResult::TimedOut {
                     inner.notified.send_replace(());
                 }
-                if waited {
+                // The answer that no session keeps it takes time only on the network.
+                if waited && result != WaitResult::NotHeld {
                     pause = INSTANT_REPLY_BACKOFF.0;
                 }
                 if waits {
