@@ -1,6 +1,11 @@
 //! The command's environment names the lock and the term, and its processes inherit it.
 
 use leasehold::{FencingToken, LockName};
+#[cfg(target_os = "linux")]
+use rustix::io::Errno;
+
+#[cfg(target_os = "linux")]
+use super::processes;
 
 /// Returns the variables that the command of a term gets.
 pub(super) fn variables(name: &LockName, token: FencingToken) -> [(&'static str, String); 2] {
@@ -8,17 +13,18 @@ pub(super) fn variables(name: &LockName, token: FencingToken) -> [(&'static str,
 }
 
 /// Returns whether a process runs that has inherited the variables of that term, in whatever group.
-/// A process that has changed them, or whose environment may not be read, is not found.
+/// A process is not found if it has changed them, if its environment may not be read, or while it
+/// executes a program.
 #[cfg(target_os = "linux")]
 pub(super) fn is_inherited(name: &LockName, token: FencingToken) -> bool {
     let wanted = variables(name, token).map(|(name, value)| format!("{name}={value}"));
     // Without /proc this is unknown.
-    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
-    processes.flatten().any(|process| {
-        let number = process.file_name();
-        number.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit)
-            && std::fs::read(process.path().join("environ"))
-                .is_ok_and(|environment| has_all(&environment, &wanted))
+    let Ok(processes) = processes::folders() else { return true };
+    processes.iter().any(|process| match processes::read(process, "environ") {
+        Ok(environment) => has_all(&environment, &wanted),
+        Err(Errno::ACCESS | Errno::PERM) => false,
+        // Perhaps too many files are open.
+        Err(_) => true,
     })
 }
 
@@ -39,16 +45,24 @@ fn has_all(environment: &[u8], wanted: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::time::Duration;
 
     use super::*;
 
     #[test]
     fn a_process_that_inherited_the_environment_is_found() {
         let name = LockName::new("environment").unwrap();
-        let [token, other] = [4711, 4712].map(|token| FencingToken::new(token).unwrap());
+        // Another run of this test may have its own process.
+        let token = u64::from(std::process::id());
+        let [token, other] =
+            [token, token + (1 << 32)].map(|token| FencingToken::new(token).unwrap());
         let mut command = Command::new("sleep");
         let mut process = command.arg("600").envs(variables(&name, token)).spawn().unwrap();
-        assert!(is_inherited(&name, token));
+        // A process that was just started has no environment for a moment.
+        while !is_inherited(&name, token) {
+            assert_eq!(process.try_wait().unwrap(), None);
+            std::thread::sleep(Duration::from_millis(1));
+        }
         assert!(!is_inherited(&name, other));
         process.kill().unwrap();
         process.wait().unwrap();

@@ -23,6 +23,8 @@ mod open_store;
 mod own_group;
 mod plan;
 mod process_group;
+#[cfg(target_os = "linux")]
+mod processes;
 mod reaper;
 mod running_command;
 mod signal_mask;

@@ -5,6 +5,9 @@ use std::fmt;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
+#[cfg(target_os = "linux")]
+use super::processes;
+
 /// A process group is the command and the processes that it started.
 ///
 /// The kernel may reuse its id once the group is empty and its leader was reaped, so the code that
@@ -49,39 +52,43 @@ impl ProcessGroup {
 
     /// Returns whether any process of the group still runs.
     pub(super) fn is_alive(self) -> bool {
-        test_kill_process_group(self.0) != Err(Errno::SRCH) && self.has_living_members()
+        test_kill_process_group(self.0) != Err(Errno::SRCH) && self.has_living_members(false)
     }
 
-    /// Kills what is left of the group, and returns whether it is certain that no process of it
-    /// still runs; unlike [`is_alive`](Self::is_alive), this does not take a process that cannot be
-    /// seen for one that has ended.
+    /// Returns whether it is certain that no process of a killed group still runs. Unlike
+    /// [`is_alive`](Self::is_alive), this does not take a process that cannot be seen for one that
+    /// has ended.
+    #[cfg(target_os = "linux")]
     pub(super) fn has_certainly_ended(self) -> bool {
-        // The kernel answers for the whole group at one moment. Killed processes start no others,
-        // so none can escape from the list that is read afterwards.
-        match kill_process_group(self.0, Signal::KILL) {
+        match test_kill_process_group(self.0) {
             Err(Errno::SRCH) => true,
+            // A process that may not be signalled was not killed.
             Err(_) => false,
-            Ok(()) => lists_all_processes() && !self.has_living_members(),
+            // A killed process starts no others, so none can escape from the list.
+            Ok(()) => processes::are_all_listed() && !self.has_living_members(true),
         }
     }
 
-    /// Returns whether a member still runs. A process that has ended but was not reaped is still a
-    /// member, perhaps forever: a stopped supervisor reaps nothing, nor does a container's first
-    /// process.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn has_certainly_ended(self) -> bool {
+        test_kill_process_group(self.0) == Err(Errno::SRCH)
+    }
+
+    /// Returns whether a member still runs; `unreadable` says whether a process that cannot be read
+    /// counts as one. A process that has ended but was not reaped is still a member, perhaps
+    /// forever: a stopped supervisor reaps nothing, nor does a container's first process.
     #[cfg(target_os = "linux")]
-    fn has_living_members(self) -> bool {
+    fn has_living_members(self, unreadable: bool) -> bool {
         // Without /proc it is unknown whether the members still run.
-        let Ok(processes) = std::fs::read_dir("/proc") else { return true };
-        processes.flatten().any(|process| {
-            let number = process.file_name();
-            number.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit)
-                && std::fs::read(process.path().join("stat"))
-                    .is_ok_and(|stat| is_running_in(&String::from_utf8_lossy(&stat), self.id()))
+        let Ok(processes) = processes::folders() else { return true };
+        processes.iter().any(|process| match processes::read(process, "stat") {
+            Ok(stat) => is_running_in(&String::from_utf8_lossy(&stat), self.id()),
+            Err(_) => unreadable,
         })
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn has_living_members(self) -> bool {
+    fn has_living_members(self, _: bool) -> bool {
         true
     }
 }
@@ -90,27 +97,6 @@ impl fmt::Debug for ProcessGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ProcessGroup({})", self.id())
     }
-}
-
-/// Returns whether `/proc` lists the processes of all users, by the ids that they have here.
-#[cfg(target_os = "linux")]
-fn lists_all_processes() -> bool {
-    let id = rustix::process::getpid().as_raw_pid().to_string();
-    let own_ids = std::fs::read_link("/proc/self").is_ok_and(|own| own.as_os_str() == id.as_str());
-    own_ids && std::fs::read_to_string("/proc/self/mounts").is_ok_and(|mounts| !hides(&mounts))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn lists_all_processes() -> bool {
-    false
-}
-
-/// Parses `/proc/self/mounts` (fstab(5)), and returns whether `/proc` hides the processes of other
-/// users.
-#[cfg(target_os = "linux")]
-fn hides(mounts: &str) -> bool {
-    let mut proc = mounts.lines().filter(|mount| mount.split(' ').nth(1) == Some("/proc"));
-    proc.any(|mount| mount.contains("hidepid="))
 }
 
 /// Parses a line of `/proc/PID/stat` (proc(5)), and returns whether it is a running process of that
@@ -164,6 +150,8 @@ mod tests {
         }
         let group = ProcessGroup::new(process.id().try_into().unwrap()).unwrap();
         assert!(group.is_alive());
+        assert!(!group.has_certainly_ended());
+        group.kill();
         // The process is still a member of the group while it is not reaped.
         while !group.has_certainly_ended() {
             std::thread::sleep(std::time::Duration::from_millis(1));
@@ -171,15 +159,6 @@ mod tests {
         assert!(!group.is_alive());
         process.wait().unwrap();
         assert!(group.has_certainly_ended());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn hidden_processes_are_noticed() {
-        assert!(hides(
-            "sysfs /sys sysfs rw 0 0\nproc /proc proc rw,nosuid,hidepid=invisible 0 0\n"
-        ));
-        assert!(!hides("proc /proc proc rw,relatime 0 0\nproc /jail/proc proc rw,hidepid=2 0 0\n"));
     }
 
     #[test]

@@ -17,9 +17,10 @@ use super::stderr::DetachedStderr;
 use super::{ARMED, COMMAND, ENDING, Order};
 use crate::io::exit::Failure;
 
-/// The group is checked after this time for the first time while it is being ended, because most
-/// commands end at once; then less and less often, down to this interval.
+/// A group that is being ended is first checked after this time, because most commands end at once.
 const FIRST_CHECK: Duration = Duration::from_millis(1);
+
+/// The pause between checks grows to this.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A killed process that does not end within this many checks is blocked in the kernel, and does
@@ -43,11 +44,11 @@ pub(in crate::cmd::run) fn main(mut args: impl Iterator<Item = OsString>) -> Exi
 fn watch(mut state: WatchdogState, alarm: &Alarm, surroundings: &Surroundings) {
     let mut orders = Orders::default();
     let Some(ending) = wait(&mut state, &mut orders, alarm) else { return };
-    let ended = end(ending);
+    end(ending);
     // A supervisor that still runs releases its lease itself, or lets it expire.
     let supervisor_exited = matches!(orders.read(&mut state), Ok(false));
     if supervisor_exited && let Some((lease, deadline)) = state.lease_to_release() {
-        release(lease, ended, deadline, surroundings);
+        release(lease, ending.group, deadline, surroundings);
     }
 }
 
@@ -128,8 +129,8 @@ impl Orders {
     }
 }
 
-/// Ends the group, waits until it has ended, and returns whether that is certain.
-fn end(Ending { group, terminate, kill_at }: Ending) -> bool {
+/// Ends the group, and waits until it has ended.
+fn end(Ending { group, terminate, kill_at }: Ending) {
     // The report comes first, so that a supervisor that continues later knows that the watchdog
     // ended the group.
     report(ENDING);
@@ -143,7 +144,7 @@ fn end(Ending { group, terminate, kill_at }: Ending) -> bool {
             break;
         }
         if !group.is_alive() {
-            return group.has_certainly_ended();
+            return;
         }
         std::thread::sleep(left.min(pause));
         pause = (pause * 2).min(CHECK_INTERVAL);
@@ -151,11 +152,10 @@ fn end(Ending { group, terminate, kill_at }: Ending) -> bool {
     for _ in 0..CHECKS_AFTER_KILL {
         group.kill();
         if !group.is_alive() {
-            return group.has_certainly_ended();
+            return;
         }
         std::thread::sleep(CHECK_INTERVAL);
     }
-    false
 }
 
 /// Sends a report to the supervisor, if it still runs.

@@ -2,19 +2,25 @@
 //! lease, so that another instance need not wait until it expires.
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use leasehold::{Clock, Error, ErrorKind, Moment, ReleaseOutcome, Result, SystemClock};
 
 use super::held_lease::HeldLease;
 use super::stderr::DetachedStderr;
+use crate::cmd::run::process_group::ProcessGroup;
 use crate::io::exit::{chain, is_permanent};
 use crate::io::stderr::print_message;
 
-/// The release may take this long, if the lease lasts that long.
+/// The wait for the command's end and the release may together take this long, if the lease lasts
+/// that long.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Processes that have left the group are looked for at this interval.
+/// This process then exits, even if a file system or a terminal does not respond.
+const EXIT_AFTER: Duration = Duration::from_secs(15);
+
+/// The command's processes are looked for at this interval.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A release that failed is tried again after this pause.
@@ -28,21 +34,26 @@ pub(super) struct Surroundings {
     pub(super) stderr: DetachedStderr,
 }
 
-/// Releases the lease, which the supervisor trusted until that deadline. `ended` says whether the
-/// command's group has certainly ended; if not, the lease is left to expire.
-pub(super) fn release(lease: &HeldLease, ended: bool, deadline: Moment, from: &Surroundings) {
+/// Releases the lease, which the supervisor trusted until that deadline, once the command's group has
+/// certainly ended. If that stays uncertain, the lease is left to expire.
+pub(super) fn release(
+    lease: &HeldLease,
+    group: ProcessGroup,
+    deadline: Moment,
+    from: &Surroundings,
+) {
     let now = SystemClock.now();
     if deadline <= now {
         // The lease ends by itself now.
         return;
     }
+    let _ = thread::Builder::new().spawn(exit_late);
     let limit = deadline.min(now + LIMIT);
-    let outcome = match ended && wait_for_processes(lease, limit) {
-        true => run(lease, limit, from),
-        false => Err(Error::new(
-            ErrorKind::Unavailable,
-            "a process that the command started may still run",
-        )),
+    let outcome = if wait_for_end(lease, group, limit) {
+        run(lease, limit, from)
+    } else {
+        let message = "a process that the command started may still run";
+        Err(Error::new(ErrorKind::Unavailable, message))
     };
     from.stderr.attach();
     lease.use_message_format();
@@ -60,20 +71,38 @@ pub(super) fn release(lease: &HeldLease, ended: bool, deadline: Moment, from: &S
     }
 }
 
-/// Waits until the processes that have left the command's group have ended, and returns whether
-/// they have.
-fn wait_for_processes(lease: &HeldLease, limit: Moment) -> bool {
-    while lease.may_be_in_use() {
+fn exit_late() {
+    thread::sleep(EXIT_AFTER);
+    std::process::exit(0)
+}
+
+/// Waits until no process of the command runs, in its group or outside of it, and returns whether
+/// that is certain.
+fn wait_for_end(lease: &HeldLease, group: ProcessGroup, limit: Moment) -> bool {
+    // This also ends members that this process cannot see. It is not repeated: once the group has
+    // ended, its id may be reused.
+    group.kill();
+    let mut unused = 0;
+    wait_until(limit, || group.has_certainly_ended())
+        && wait_until(limit, || {
+            // One check can miss a process that has left the group and executes a program just now.
+            unused = if lease.may_be_in_use() { 0 } else { unused + 1 };
+            unused == 2
+        })
+}
+
+/// Waits until the condition is met, and returns whether it was met by that moment.
+fn wait_until(limit: Moment, mut condition: impl FnMut() -> bool) -> bool {
+    while !condition() {
         if SystemClock.now() >= limit {
             return false;
         }
-        std::thread::sleep(CHECK_INTERVAL);
+        thread::sleep(CHECK_INTERVAL);
     }
     true
 }
 
-/// Releases the lease in a runtime of its own. This process has no other thread, and was not forked
-/// from one that has.
+/// Releases the lease in a runtime of its own.
 fn run(lease: &HeldLease, limit: Moment, from: &Surroundings) -> Result<ReleaseOutcome> {
     let failed = |error: std::io::Error| {
         Error::new(ErrorKind::Unavailable, "cannot prepare the release").with_source(error)
