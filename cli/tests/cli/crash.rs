@@ -3,9 +3,8 @@
 //!
 //! Leases last so long here that they do not expire within a test.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -28,6 +27,15 @@ fn kill(run: &Running) {
     let watchdog = run.watchdog();
     run.signal(Signal::KILL);
     wait_until("the watchdog's end", || !is_alive(watchdog));
+}
+
+/// Returns whether the watchdog has read its orders: its timer is then set.
+fn has_orders(watchdog: u32) -> bool {
+    let is_set = |info: &str| {
+        info.lines().filter_map(|line| line.strip_prefix("it_value: ")).any(|left| left != "(0, 0)")
+    };
+    let Ok(infos) = fs::read_dir(format!("/proc/{watchdog}/fdinfo")) else { return false };
+    infos.flatten().any(|info| fs::read_to_string(info.path()).is_ok_and(|info| is_set(&info)))
 }
 
 fn assert_not_released(bench: &Bench) {
@@ -59,9 +67,10 @@ fn a_replaced_watchdog_releases_the_lease() {
     let leader = bench.next_leader(0);
     let watchdog = run.watchdog();
     send(watchdog, Signal::KILL);
-    wait_until("another watchdog", || run.watchdog() != watchdog);
-    // It has its orders by now.
-    std::thread::sleep(Duration::from_millis(500));
+    wait_until("another watchdog", || {
+        let other = run.watchdog();
+        other != watchdog && has_orders(other)
+    });
     kill(&run);
     let second = bench.printer(OPTIONS);
     assert_eq!(bench.next_leader(leader.token).supervisor, second.id());
