@@ -80,7 +80,7 @@ impl Dialect for Sqlite {
         };
         let decision = self.write(work).await?;
         if !is_acquire && matches!(decision, Decision::Done(_)) {
-            self.announce();
+            self.notify_watches();
         }
         Ok(decision)
     }
@@ -100,7 +100,7 @@ impl Dialect for Sqlite {
             _ => self.write(work).await?,
         };
         if changed && purpose != Purpose::Presence {
-            self.announce();
+            self.notify_watches();
         }
         Ok(changed)
     }

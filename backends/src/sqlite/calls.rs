@@ -160,7 +160,7 @@ impl Sqlite {
     }
 
     /// Wakes the watches of all processes after a change that their waiters wait for.
-    pub(super) fn announce(&self) {
+    pub(super) fn notify_watches(&self) {
         if let Some(file) = &self.file {
             notification::announce(file.path());
         }
