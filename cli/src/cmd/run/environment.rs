@@ -13,8 +13,8 @@ pub(super) fn variables(name: &LockName, token: FencingToken) -> [(&'static str,
 }
 
 /// Returns whether a process runs that has inherited the variables of that term, in whatever group.
-/// A process is not found if it has changed them, if its environment may not be read, or while it
-/// executes a program.
+/// A process is not found if it has changed them, if its environment may not be read, or at the
+/// moment in which another program replaces it (execve).
 #[cfg(target_os = "linux")]
 pub(super) fn is_inherited(name: &LockName, token: FencingToken) -> bool {
     let wanted = variables(name, token).map(|(name, value)| format!("{name}={value}"));

@@ -85,7 +85,7 @@ fn wait_for_end(lease: &HeldLease, group: ProcessGroup, limit: Moment) -> bool {
     let mut unused = 0;
     wait_until(limit, || group.has_certainly_ended())
         && wait_until(limit, || {
-            // One check can miss a process that has left the group and executes a program just now.
+            // One check can miss a process outside of the group that another program just replaces.
             unused = if lease.may_be_in_use() { 0 } else { unused + 1 };
             unused == 2
         })
