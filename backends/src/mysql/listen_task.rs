@@ -86,10 +86,13 @@ async fn listen_for(
         seconds = if waits { WAIT_SECONDS } else { TRY_SECONDS };
         let most = match answer {
             Ok(result) => {
-                if result == WaitResult::Granted {
+                // If no session keeps it, the holder may have been killed, and another process
+                // releases its lease about now: the watch reads at growing intervals for a while.
+                if result != WaitResult::TimedOut {
                     inner.notified.send_replace(());
                 }
-                if waited {
+                // The answer that no session keeps it takes time only on the network.
+                if waited && result != WaitResult::NotHeld {
                     pause = INSTANT_REPLY_BACKOFF.0;
                 }
                 if waits {

@@ -10,7 +10,8 @@ use super::machine::{AttemptKind, Event, NextTick, Request};
 use super::{AcquireAttempt, AcquireCall, InFlightRenewals};
 use crate::engine::{Change, Engine, RenewalHandle, TimedReply};
 use crate::{
-    AcquireOutcome, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result, Timing,
+    AcquireOutcome, LeaseId, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    Timing,
 };
 
 /// These are the requests of one lease that are in progress.
@@ -71,6 +72,11 @@ impl LeaseRequests {
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
         let (attempt, acquiring, renewals, releasing) = (None, None, None, None);
         Self { engine, name, timing, attempt, acquiring, renewals, releasing }
+    }
+
+    /// Returns the id of the latest attempt's lease; `None` while a call owns the attempt.
+    pub(crate) fn lease(&self) -> Option<LeaseId> {
+        self.attempt.as_ref().map(AcquireAttempt::lease)
     }
 
     /// Sends a request.
