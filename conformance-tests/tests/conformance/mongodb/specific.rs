@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
 
 mod damage;
+mod filters;
 mod instances;
 mod outages;
 mod rights;
@@ -29,6 +30,7 @@ pub(crate) const CASES: &[OwnCase<MongoDb>] = &[
     ("own::values_are_no_expressions", |this| Box::pin(settings::values(this))),
     ("own::waiters_do_not_hold_up_heartbeats", |this| Box::pin(waiters::heartbeats(this))),
     ("own::a_name_that_was_refused_is_read_first", |this| Box::pin(waiters::reads(this))),
+    ("own::a_lease_is_found_by_its_name_alone", |this| Box::pin(filters::by_name(this))),
     ("own::a_grant_is_not_reported_from_a_read", |this| Box::pin(waiters::own_grant(this))),
     ("own::connections_that_become_silent_cost_no_lease", |this| {
         Box::pin(waiters::silent_connections(this))
