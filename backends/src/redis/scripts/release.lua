@@ -1,7 +1,14 @@
 -- ARGV: channel, name, lease.
 if damaged then return answer('damaged') end
 if not left or record.lease ~= ARGV[3] then return { 'not_held' } end
-redis.call('HDEL', key, 'lease', 'holder', 'granted_at', 'expires_at', 'ending')
-compact({ lease = true, holder = true, granted_at = true, expires_at = true, ending = true })
+if #flat == 10 then
+  -- The record has a token and a lease, and the token stays. It is removed too, and then written
+  -- again, so that it is stored compactly.
+  remove()
+  redis.call('HSET', key, 'token', record.token)
+else
+  redis.call('HDEL', key, 'lease', 'holder', 'granted_at', 'expires_at', 'ending')
+  compact({ lease = true, holder = true, granted_at = true, expires_at = true, ending = true })
+end
 tell()
 return { 'released' }

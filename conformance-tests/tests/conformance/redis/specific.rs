@@ -3,7 +3,8 @@
 use leasehold_conformance::OwnCase;
 
 use super::{
-    Redis, cluster, cluster_outages, connect_errors, degraded_server, keys, replicas, sentinel, tls,
+    Redis, cluster, cluster_outages, commands, connect_errors, degraded_server, keys, replicas,
+    sentinel, tls,
 };
 
 macro_rules! cases {
@@ -35,6 +36,9 @@ cases! {
         a_listing_scans_the_keys_once,
         a_damaged_instance_hides_no_other,
         forgotten_scripts_come_back;
+    commands:
+        a_lock_runs_two_scripts_with_few_commands,
+        a_renewal_runs_one_script_with_three_commands;
     degraded_server:
         without_memory_leases_are_kept,
         a_connection_that_is_of_no_use_is_left,
