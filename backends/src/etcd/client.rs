@@ -12,6 +12,7 @@ use super::error_codes::{self, RequestResult, SendState};
 use super::keep_alive::KeepAlives;
 use super::keep_alive_request::KeepAliveReply;
 use super::lease_id::{self, whole_seconds};
+use super::lease_pool::LeasePool;
 use super::limits::STALL_TIMEOUT;
 use super::members::Members;
 use super::request::{pause, send_once};
@@ -24,37 +25,28 @@ const TRIES: usize = 6;
 /// The largest reply in bytes, for calls for which the driver's own limit of 4 MiB is too low.
 const LARGE_REPLY_BYTES: usize = 256 << 20;
 
-const DISCARDED_AFTER: Duration = Duration::from_secs(2);
-
 /// Sends requests to etcd.
 #[derive(Clone)]
 pub(super) struct EtcdClient {
     members: Arc<Members>,
     keep_alives: Arc<KeepAlives>,
+    leases: Arc<LeasePool>,
 }
 
 impl EtcdClient {
     pub(super) fn new(members: Members) -> Self {
         let members = Arc::new(members);
         let keep_alives = Arc::new(KeepAlives::new(Arc::clone(&members)));
-        Self { members, keep_alives }
+        Self { members, keep_alives, leases: Arc::default() }
     }
 
     pub(super) fn members(&self) -> &Arc<Members> {
         &self.members
     }
 
-    /// Ends an etcd lease to which no key is attached anymore. This happens after a delay, so
-    /// that clients that wait for its name are served first. If this process ends before, the lease
-    /// expires.
-    pub(super) fn discard(&self, lease: i64) {
-        let etcd = self.clone();
-        tokio::spawn(async move {
-            sleep(DISCARDED_AFTER).await;
-            if let Err(error) = etcd.call().revoke(lease).await {
-                tracing::debug!(%error, "could not revoke an etcd lease; it will expire");
-            }
-        });
+    /// Returns the etcd leases of this store.
+    pub(super) fn leases(&self) -> &LeasePool {
+        &self.leases
     }
 
     /// Begins an operation that ends in the time that a store waits for its server.
@@ -183,6 +175,12 @@ impl BoundedCall {
             sleep(pause).await;
             tries += 1;
         }
+    }
+
+    /// Returns a time before the request of an extension that [`keep_alive`](Self::keep_alive)
+    /// returned.
+    pub(super) fn requested_at(&self, before: Duration) -> Moment {
+        self.start.saturating_sub(before)
     }
 
     /// Revokes an etcd lease, which removes its keys, unless the lease has expired.

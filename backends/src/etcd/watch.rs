@@ -11,7 +11,7 @@ use super::keys::{Family, Keys};
 use super::limits::STALL_TIMEOUT;
 use super::members::Target;
 use crate::common::timeout::CALL_LIMIT;
-use crate::shell::Hints;
+use crate::shell::{Hints, RecentRefusals};
 use crate::{Error, ErrorKind, Hint, LockName, Result};
 
 /// After a watch was silent for this long, the server is asked for its progress, and has the same
@@ -25,10 +25,24 @@ const OPEN_LIMIT: Duration = Duration::from_secs(4);
 const OPEN_ALL_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(1));
 
 /// Opens the watch and reports changes until it breaks.
-pub(super) async fn watch_once(client: &EtcdClient, keys: &Keys, hints: &Hints) -> Result<()> {
+///
+/// A name that changed is no longer expected to be refused, so that the next attempt at it is sent
+/// at once.
+pub(super) async fn watch_once(
+    client: &EtcdClient,
+    keys: &Keys,
+    refusals: &RecentRefusals,
+    hints: &Hints,
+) -> Result<()> {
     let OpenWatch { stream, member } = open_somewhere(client, keys).await?;
     hints.listening();
-    let broken = follow(stream, keys, hints).await;
+    let report = |hint: Hint| {
+        if let Hint::Name(name) = &hint {
+            refusals.forget(name);
+        }
+        hints.send(hint);
+    };
+    let broken = follow(stream, keys, report).await;
     client.members().use_another(member);
     broken
 }
@@ -117,7 +131,7 @@ fn canceled(reason: &str) -> Error {
 /// Reports the events of the stream until it breaks. The stream is always read: otherwise the
 /// events that etcd sends would fill the flow-control window of the connection, which all calls
 /// share.
-async fn follow(mut watching: WatchStream, keys: &Keys, hints: &Hints) -> Result<()> {
+async fn follow(mut watching: WatchStream, keys: &Keys, report: impl Fn(Hint)) -> Result<()> {
     let mut progress_requested = false;
     loop {
         let Ok(message) = timeout(PROGRESS_TIMEOUT, watching.message()).await else {
@@ -134,7 +148,7 @@ async fn follow(mut watching: WatchStream, keys: &Keys, hints: &Hints) -> Result
             return Err(canceled(message.cancel_reason()));
         }
         progress_requested = false;
-        message.events().iter().filter_map(|event| hint(keys, event)).for_each(|it| hints.send(it));
+        message.events().iter().filter_map(|event| hint(keys, event)).for_each(&report);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Remembers names that were recently held by others, or disabled.
 //!
 //! An attempt to acquire such a name reads it first, which takes one command instead of two. The
-//! read can only refuse the attempt. If the name is free, the attempt is sent as usual.
+//! read can only refuse the attempt. If the name is free, the attempt is sent as usual. A hint that
+//! the name changed makes the next attempt do without the read.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -32,7 +33,7 @@ impl RecentRefusals {
     /// Notes the outcome of an attempt at the name.
     pub(crate) fn note(&self, name: &LockName, outcome: &AcquireOutcome) {
         match outcome {
-            AcquireOutcome::Granted(_) => self.remove(name),
+            AcquireOutcome::Granted(_) => self.forget(name),
             AcquireOutcome::Held(held) => self.add(name, held.left),
             AcquireOutcome::Disabled(_) => self.add(name, DISABLED_RECHECK),
         }
@@ -50,7 +51,8 @@ impl RecentRefusals {
         names.insert(name.clone(), now + left);
     }
 
-    fn remove(&self, name: &LockName) {
+    /// Forgets a name, since it may be free now.
+    pub(crate) fn forget(&self, name: &LockName) {
         self.names.lock().remove(name);
     }
 }
@@ -65,7 +67,7 @@ mod tests {
         assert!(!refused.is_expected(&name));
         refused.add(&name, Duration::from_secs(3600));
         assert!(refused.is_expected(&name));
-        refused.remove(&name);
+        refused.forget(&name);
         assert!(!refused.is_expected(&name));
         refused.add(&name, Duration::ZERO);
         assert!(!refused.is_expected(&name));

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod instances;
+mod kept_leases;
 mod members;
 mod metrics;
 mod probes;

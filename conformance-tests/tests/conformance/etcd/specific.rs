@@ -13,7 +13,9 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::support::{LIMIT, TTL, connect, name, namespace};
-use super::{Etcd, client, instances, members, metrics, options, records, start_server, tls};
+use super::{
+    Etcd, client, instances, kept_leases, members, metrics, options, records, start_server, tls,
+};
 use crate::broken::broken;
 use crate::kept;
 
@@ -33,6 +35,12 @@ pub(crate) const CASES: &[OwnCase<Etcd>] = &[
     ("own::an_instance_has_one_lease_and_leaves_none", |b| Box::pin(instances::leases(b))),
     ("own::long_instances_are_all_known", |b| Box::pin(instances::long(b))),
     ("own::keep_alives_share_a_few_streams", |b| Box::pin(few_streams(b))),
+    ("own::one_etcd_lease_serves_lock_after_lock", |b| Box::pin(kept_leases::reused(b))),
+    ("own::refused_attempts_share_one_etcd_lease", |b| Box::pin(kept_leases::refused(b))),
+    ("own::a_kept_etcd_lease_is_extended_when_it_is_used", |b| Box::pin(kept_leases::full(b))),
+    ("own::a_kept_etcd_lease_that_was_revoked_is_replaced", |b| Box::pin(kept_leases::revoked(b))),
+    ("own::kept_etcd_leases_end_with_their_store", |b| Box::pin(kept_leases::closed(b))),
+    ("own::an_etcd_lease_of_another_store_is_not_kept", |b| Box::pin(kept_leases::foreign(b))),
     ("own::a_lock_is_had_over_tls", |b| Box::pin(tls::a_lock_is_had_over_tls(b))),
     ("own::clients_have_certificates", |b| Box::pin(tls::clients_have_certificates(b))),
     ("own::connections_that_become_silent_cost_no_lease", |b| Box::pin(silent_connections(b))),

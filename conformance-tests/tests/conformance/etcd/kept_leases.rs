@@ -1,0 +1,145 @@
+//! These cases cover the etcd leases that a store keeps for its next attempts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{Client as Raw, LeaseStatus};
+use leasehold_conformance::CaseResult;
+use leasehold_conformance::expect::{extended, held};
+use leasehold_core::LeaseId;
+use leasehold_test_servers::Server;
+use leasehold_test_servers::catalog::ETCD;
+use tokio::time::{Instant, sleep};
+
+use super::support::{LIMIT, TTL, connect, name, namespace};
+use super::{Etcd, client, metrics, start_server};
+use crate::broken::broken;
+
+const REPEATS: u64 = 20;
+
+/// If a keep-alive takes longer than a second, a new etcd lease is created. On a busy machine that
+/// may happen a few times.
+const FEW: u64 = REPEATS / 4;
+
+/// An etcd lease that is not kept is revoked within this time.
+const UNTIL_REVOKED: Duration = Duration::from_secs(4);
+
+async fn ids(raw: &mut Raw) -> CaseResult<Vec<i64>> {
+    let leases = raw.leases().await.map_err(broken)?;
+    Ok(leases.leases().iter().map(LeaseStatus::id).collect())
+}
+
+async fn until_none_is_left(raw: &mut Raw) -> CaseResult {
+    let begun = Instant::now();
+    while !ids(raw).await?.is_empty() {
+        assert!(begun.elapsed() < LIMIT, "an etcd lease is left");
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+async fn grants_and_revokes(server: &Server) -> CaseResult<(u64, u64)> {
+    let address = server.address();
+    let grants = metrics::requests(&address, "LeaseGrant").await?;
+    Ok((grants, metrics::requests(&address, "LeaseRevoke").await?))
+}
+
+pub(super) async fn reused(_: Arc<Etcd>) -> CaseResult {
+    let server = start_server().await?;
+    let store = connect(&ETCD.url_at(&server.address()), &namespace()?).await?;
+    let mut last = store.acquire_free(&name("first"), TTL).await?;
+    store.release_held(&last).await?;
+    let before = grants_and_revokes(&server).await?;
+    for number in 0..REPEATS {
+        // The names do not matter, and tokens grow although the etcd lease is the same.
+        let next = store.acquire_free(&name(&format!("job {}", number % 2)), TTL).await?;
+        assert!(next.token > last.token, "{:?} after {:?}", next.token, last.token);
+        extended(store.renew(&next.name, next.lease, TTL).await?);
+        store.release_held(&next).await?;
+        last = next;
+    }
+    sleep(UNTIL_REVOKED).await;
+    let (grants, revokes) = grants_and_revokes(&server).await?;
+    assert!(grants - before.0 <= FEW, "{} etcd leases were created", grants - before.0);
+    assert!(revokes - before.1 <= FEW, "{} etcd leases were revoked", revokes - before.1);
+    Ok(())
+}
+
+pub(super) async fn refused(_: Arc<Etcd>) -> CaseResult {
+    let server = start_server().await?;
+    let (url, namespace) = (ETCD.url_at(&server.address()), namespace()?);
+    let (holder, waiter) = (connect(&url, &namespace).await?, connect(&url, &namespace).await?);
+    let names: Vec<_> = (0..REPEATS).map(|number| name(&format!("job {number}"))).collect();
+    for name in &names {
+        holder.acquire_free(name, TTL).await?;
+    }
+    let before = grants_and_revokes(&server).await?;
+    for name in &names {
+        held(waiter.acquire(name, LeaseId::new(), TTL).await?);
+    }
+    sleep(UNTIL_REVOKED).await;
+    let (grants, revokes) = grants_and_revokes(&server).await?;
+    assert!(grants - before.0 <= 1 + FEW, "{} etcd leases were created", grants - before.0);
+    assert!(revokes - before.1 <= FEW, "{} etcd leases were revoked", revokes - before.1);
+    Ok(())
+}
+
+pub(super) async fn full(backend: Arc<Etcd>) -> CaseResult {
+    let namespace = namespace()?;
+    let store = connect(backend.url(), &namespace).await?;
+    let mut raw = client(backend.address()).await.map_err(broken)?;
+    let taken = store.acquire_free(&name("job"), TTL).await?;
+    store.release_held(&taken).await?;
+    // Without an extension, at least this time would be missing.
+    sleep(Duration::from_secs(3)).await;
+    let begun = Instant::now();
+    let again = store.acquire_free(&name("job"), TTL).await?;
+    let found = raw.get(format!("/{namespace}/lease/job"), None).await.map_err(broken)?;
+    let live = raw.lease_time_to_live(found.kvs()[0].lease(), None).await.map_err(broken)?;
+    // etcd rounds down to whole seconds.
+    let left = Duration::from_secs(u64::try_from(live.ttl())? + 1);
+    assert!(left + begun.elapsed() >= again.left, "{left:?} is left of {:?}", again.left);
+    Ok(())
+}
+
+pub(super) async fn revoked(_: Arc<Etcd>) -> CaseResult {
+    let server = start_server().await?;
+    let mut raw = client(server.address()).await.map_err(broken)?;
+    let store = connect(&ETCD.url_at(&server.address()), &namespace()?).await?;
+    let mut last = store.acquire_free(&name("job"), TTL).await?;
+    store.release_held(&last).await?;
+    for _ in 0..3 {
+        for id in ids(&mut raw).await? {
+            raw.lease_revoke(id).await.map_err(broken)?;
+        }
+        let next = store.acquire_free(&name("job"), TTL).await?;
+        assert!(next.token > last.token, "{:?} after {:?}", next.token, last.token);
+        extended(store.renew(&next.name, next.lease, TTL).await?);
+        store.release_held(&next).await?;
+        last = next;
+    }
+    Ok(())
+}
+
+pub(super) async fn closed(_: Arc<Etcd>) -> CaseResult {
+    let server = start_server().await?;
+    let mut raw = client(server.address()).await.map_err(broken)?;
+    let store = connect(&ETCD.url_at(&server.address()), &namespace()?).await?;
+    for job in ["one", "two"] {
+        let taken = store.acquire_free(&name(job), TTL).await?;
+        store.release_held(&taken).await?;
+    }
+    assert!(!ids(&mut raw).await?.is_empty(), "no etcd lease is kept");
+    drop(store);
+    until_none_is_left(&mut raw).await
+}
+
+pub(super) async fn foreign(_: Arc<Etcd>) -> CaseResult {
+    let server = start_server().await?;
+    let mut raw = client(server.address()).await.map_err(broken)?;
+    let (url, namespace) = (ETCD.url_at(&server.address()), namespace()?);
+    let (one, other) = (connect(&url, &namespace).await?, connect(&url, &namespace).await?);
+    let taken = one.acquire_free(&name("job"), TTL).await?;
+    other.release_held(&taken).await?;
+    until_none_is_left(&mut raw).await
+}
