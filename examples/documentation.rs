@@ -1,16 +1,17 @@
 //! The examples in the pages are compiled as documentation tests: `cargo test --doc --package
 //! leasehold-examples --all-features`.
 //!
-//! The pages of the other backends are documentation of the modules of `leasehold`, whose tests
-//! compile their examples.
+//! The pages of the backends on servers and of SQLite are documentation of the modules of
+//! `leasehold`, whose tests compile their examples. The page of the memory store is documentation of
+//! `leasehold_core`, whose tests cannot use `leasehold`.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
 
 #[cfg(doctest)]
-#[doc = include_str!("../backends/docs/memory.md")]
-mod backends_docs_memory {}
+#[doc = include_str!("../core/docs/memory.md")]
+mod core_docs_memory {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide/elections.md")]

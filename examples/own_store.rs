@@ -3,7 +3,8 @@
 //! the map.
 //!
 //! `leasehold::shell::Backend` has the operations that differ between datastores, and `Store` makes
-//! a `LockStore` of them. The test `tests/own_store.rs` runs the conformance suite on it.
+//! a `LockStore` of them. The test `tests/own_store.rs` runs the conformance suite on it. A
+//! datastore with a blocking API needs more, which the module `leasehold::shell` describes.
 //!
 //! ```text
 //! cargo run -p leasehold-examples --example own_store

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_accept_days() {
+    fn an_age_can_be_given_in_days() {
         assert_eq!(age("30d"), Ok(Duration::from_secs(30 * 24 * 60 * 60)));
         assert_eq!(age("1w 12h"), Ok(Duration::from_secs((7 * 24 + 12) * 60 * 60)));
         assert_eq!(age("0s"), Ok(Duration::ZERO));

@@ -23,12 +23,15 @@ pub trait Backend: Send + Sync + 'static {
     fn name(&self) -> &str;
 
     /// Opens another independent client, which has its own connections and shares only the
-    /// datastore with other clients.
+    /// datastore with other clients. Clients of a database that can be opened only once share the
+    /// open database.
     ///
     /// The namespace may be new. The store then creates what it needs.
     ///
     /// Namespaces whose first 21 characters are alike must share one database, or the case
-    /// `rights::namespaces_are_apart` proves nothing. Others may have a database of their own.
+    /// `rights::namespaces_are_separate` proves nothing. Others may have a database of their own.
+    /// Several cases run at a time. If a database has only one writer at a time, give each such
+    /// group of namespaces its own: cases that wait for each other's writes may lose short leases.
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn LockStore>>;
 
     /// Removes everything that belongs to the namespace.
@@ -37,7 +40,7 @@ pub trait Backend: Send + Sync + 'static {
     /// file, must stay; [`stop`](Self::stop) may remove it.
     async fn clean(&self, namespace: &Namespace) -> Result<()>;
 
-    /// Starts a server, if the backend needs one.
+    /// Starts a server, if the backend needs one, or creates the folder of an embedded datastore.
     async fn start(&self) -> Result<()> {
         Ok(())
     }
@@ -187,6 +190,9 @@ pub trait Schema: Send + Sync {
 }
 
 /// Builds stores on a pool or client that the application already has.
+///
+/// For an embedded datastore, this is the open database, in which the application has tables of its
+/// own.
 #[async_trait]
 pub trait OwnPool: Send + Sync {
     /// Opens a store on the pool of a new application. The pool has at most two connections.

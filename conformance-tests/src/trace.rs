@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "came twice")]
-    fn a_token_that_comes_twice_is_found() {
+    fn a_repeated_token_is_found() {
         trace(&[(1, 0, 100), (1, 150, 250)]).assert_exclusive();
     }
 }

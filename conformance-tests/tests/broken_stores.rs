@@ -39,94 +39,94 @@ macro_rules! caught {
 }
 
 caught! {
-    check_then_grant: ChecksThenGrants
+    a_check_before_a_separate_grant_is_caught: ChecksThenGrants
         by "exclusion::one_of_32_contenders_is_granted",
-    check_then_grant_by_overlap: ChecksThenGrants
+    a_check_before_a_separate_grant_is_caught_by_overlap: ChecksThenGrants
         by "exclusion::holders_among_32_contenders_never_overlap",
-    lease_that_ends_early: EndsEarly
-        by "exclusion::a_lease_lasts_as_long_as_the_store_said",
-    token_restarts_after_release: TokenRestartsAfterRelease
+    a_lease_that_ends_early_is_caught: EndsEarly
+        by "exclusion::a_lease_lasts_as_long_as_the_store_reported",
+    a_token_restart_after_release_is_caught: TokenRestartsAfterRelease
         by "fencing::token_increases_after_release",
-    token_restarts_after_expiry: TokenRestartsAfterExpiry
+    a_token_restart_after_expiry_is_caught: TokenRestartsAfterExpiry
         by "fencing::token_increases_after_expiry",
-    token_restarts_after_deletion: TokenRestartsAfterDeletion
+    a_token_restart_after_deletion_is_caught: TokenRestartsAfterDeletion
         by "fencing::token_increases_after_the_record_is_deleted",
-    retry_is_a_new_grant: RetryGrantsAgain
+    a_new_grant_for_a_retry_is_caught: RetryGrantsAgain
         by "idempotence::a_retry_returns_the_same_grant",
-    retry_is_a_new_grant_when_duplicated: RetryGrantsAgain
-        by "idempotence::duplicates_sent_at_once_are_one_grant",
-    retry_is_a_new_grant_after_a_lost_reply: RetryGrantsAgain
-        by "unknown::a_retry_settles_a_lost_grant",
-    retry_extends: RetryExtends
-        by "idempotence::a_retry_extends_nothing",
-    renew_revives: RenewRevives
+    a_new_grant_for_a_concurrent_retry_is_caught: RetryGrantsAgain
+        by "idempotence::concurrent_duplicates_get_one_grant",
+    a_new_grant_for_a_retry_after_a_lost_reply_is_caught: RetryGrantsAgain
+        by "unknown::retry_after_lost_reply_returns_the_grant",
+    a_retry_that_extends_is_caught: RetryExtends
+        by "idempotence::a_retry_does_not_extend_the_lease",
+    a_renewal_that_revives_is_caught: RenewRevives
         by "renewal::an_expired_lease_is_lost",
-    renew_inserts: RenewInserts
-        by "renewal::a_lease_never_granted_is_lost_and_creates_nothing",
-    renew_ignores_the_id: RenewIgnoresTheId
-        by "renewal::a_foreign_id_is_lost_and_extends_nothing",
-    renew_extends_all: RenewExtendsAll
+    a_renewal_that_inserts_is_caught: RenewInserts
+        by "renewal::a_never_granted_lease_is_lost_and_creates_no_record",
+    a_renewal_that_ignores_the_id_is_caught: RenewIgnoresTheId
+        by "renewal::a_renewal_with_another_lease_id_is_lost_and_extends_nothing",
+    a_renewal_that_extends_the_whole_batch_is_caught: RenewExtendsAll
         by "batch::only_the_leases_in_force_are_extended",
-    batch_answers_in_another_order: BatchAnswersInAnotherOrder
+    a_batch_answered_in_another_order_is_caught: BatchAnswersInAnotherOrder
         by "batch::a_thousand_leases_are_answered_in_order",
-    release_ignores_the_id: ReleaseIgnoresTheId
-        by "release::anothers_lease_stays",
-    client_clock: ClientClock
-        by "server_time::all_clients_agree_about_what_is_left",
-    client_clock_by_overlap: ClientClock
-        by "exclusion::leases_that_run_out_never_overlap",
-    unknown_is_called_failed: UnknownIsCalledFailed
-        by "unknown::a_withheld_reply_is_an_unknown_outcome",
-    release_forgets_disable: ReleaseForgetsDisable
-        by "disable::a_disabled_name_stays_disabled_whatever_else_happens",
-    renew_forgets_disable: RenewForgetsDisable
-        by "disable::a_disabled_name_stays_disabled_whatever_else_happens",
-    grant_forgets_disable: GrantForgetsDisable
-        by "disable::a_disabled_name_stays_disabled_whatever_else_happens",
-    holder_outlives_disable: HolderOutlivesDisable
-        by "disable::a_holder_is_told_why_and_not_extended",
-    enable_forgets_the_end: EnableForgetsTheEnd
-        by "disable::a_lease_that_was_told_to_end_ends_after_enable_too",
-    disable_replaces_the_reason: DisableReplacesTheReason
+    a_release_that_ignores_the_id_is_caught: ReleaseIgnoresTheId
+        by "release::a_release_with_another_lease_id_releases_nothing",
+    a_decision_by_a_clients_clock_is_caught: ClientClock
+        by "server_time::all_clients_agree_about_the_time_left",
+    a_decision_by_a_clients_clock_is_caught_by_overlap: ClientClock
+        by "exclusion::expiring_leases_never_overlap",
+    an_unknown_outcome_reported_as_failed_is_caught: UnknownIsCalledFailed
+        by "unknown::an_acquire_without_a_reply_has_an_unknown_outcome",
+    a_release_that_forgets_a_disable_is_caught: ReleaseForgetsDisable
+        by "disable::a_name_stays_disabled_after_release_expiry_and_renewal",
+    a_renewal_that_forgets_a_disable_is_caught: RenewForgetsDisable
+        by "disable::a_name_stays_disabled_after_release_expiry_and_renewal",
+    a_grant_that_forgets_a_disable_is_caught: GrantForgetsDisable
+        by "disable::a_name_stays_disabled_after_release_expiry_and_renewal",
+    a_renewal_of_a_disabled_name_is_caught: HolderOutlivesDisable
+        by "disable::a_renewal_of_a_disabled_name_reports_the_reason_and_extends_nothing",
+    an_enable_that_cancels_the_end_is_caught: EnableForgetsTheEnd
+        by "disable::an_ending_lease_is_not_renewed_after_enable",
+    a_second_disable_that_replaces_the_reason_is_caught: DisableReplacesTheReason
         by "disable::a_second_disable_keeps_the_first_reason",
-    check_then_disable: ChecksThenDisables
-        by "disable::one_of_16_disables_at_once_is_the_disable",
-    enable_inserts: EnableInserts
+    a_check_before_a_separate_disable_is_caught: ChecksThenDisables
+        by "disable::one_of_16_concurrent_disables_takes_effect",
+    an_enable_that_inserts_is_caught: EnableInserts
         by "disable::enable_of_an_enabled_name_changes_and_creates_nothing",
-    no_hints: GivesNoHints
+    a_store_without_hints_is_caught: GivesNoHints
         by "hints::a_release_is_hinted_to_other_clients",
-    hints_at_heartbeats: HintsAtHeartbeats
-        by "hints::heartbeats_give_no_hints",
-    folded_names: FoldsCase
-        by "names::all_look_alikes_are_held_at_once",
-    trimmed_names: TrimsNames
-        by "names::all_look_alikes_are_held_at_once",
-    prefix_is_a_pattern: PrefixIsAPattern
-        by "records::no_character_of_a_prefix_is_special",
-    list_in_another_order: ListsInAnotherOrder
-        by "names::look_alikes_are_listed_byte_for_byte_in_byte_order",
-    dropped_halfway: DroppedHalfway
-        by "cancellation::a_dropped_acquire_leaves_before_or_after",
-    dropped_call_leaks: DroppedCallLeaks
-        by "cancellation::dropped_calls_use_up_no_connections",
-    any_ttl: GrantsAnyTtl
-        by "input::a_ttl_that_cannot_be_granted_is_refused",
-    three_trips: AcquireTakesThreeTrips
+    hints_caused_by_heartbeats_are_caught: HintsAtHeartbeats
+        by "hints::heartbeats_cause_no_hints",
+    folded_names_are_caught: FoldsCase
+        by "names::similar_names_can_all_be_held_at_the_same_time",
+    trimmed_names_are_caught: TrimsNames
+        by "names::similar_names_can_all_be_held_at_the_same_time",
+    a_prefix_read_as_a_pattern_is_caught: PrefixIsAPattern
+        by "records::every_character_of_a_prefix_is_literal",
+    a_list_in_another_order_is_caught: ListsInAnotherOrder
+        by "names::similar_names_are_listed_unchanged_in_byte_order",
+    a_dropped_acquire_that_grants_half_is_caught: DroppedHalfway
+        by "cancellation::a_dropped_acquire_is_atomic",
+    a_dropped_call_that_leaks_is_caught: DroppedCallLeaks
+        by "cancellation::dropped_calls_leak_no_connections",
+    an_unchecked_ttl_is_caught: GrantsAnyTtl
+        by "input::an_out_of_range_ttl_is_refused",
+    an_acquire_with_three_round_trips_is_caught: AcquireTakesThreeTrips
         by "round_trips::an_uncontended_acquire_stays_within_its_budget",
-    a_trip_each: BatchTakesATripEach
-        by "round_trips::a_batch_takes_as_many_whatever_its_size",
-    prune_removes_held_names: PruneRemovesHeldNames
-        by "prune::names_in_use_are_left",
-    prune_forgets_disable: PruneForgetsDisable
-        by "prune::names_in_use_are_left",
-    prune_ignores_the_age: PruneIgnoresTheAge
-        by "prune::a_name_granted_lately_is_left",
-    dry_run_prunes: DryRunPrunes
+    a_batch_with_a_round_trip_per_lease_is_caught: BatchTakesATripEach
+        by "round_trips::round_trips_of_a_batch_do_not_grow_with_its_size",
+    a_prune_of_held_names_is_caught: PruneRemovesHeldNames
+        by "prune::names_in_use_are_not_pruned",
+    a_prune_of_disabled_names_is_caught: PruneForgetsDisable
+        by "prune::names_in_use_are_not_pruned",
+    a_prune_that_ignores_the_age_is_caught: PruneIgnoresTheAge
+        by "prune::a_recently_granted_name_is_not_pruned",
+    a_dry_run_that_prunes_is_caught: DryRunPrunes
         by "prune::a_dry_run_removes_nothing",
-    token_restarts_after_prune: TokenRestartsAfterDeletion
+    a_token_restart_after_prune_is_caught: TokenRestartsAfterDeletion
         by "prune::an_unused_name_is_pruned_and_its_next_token_is_larger",
-    mixed_up_namespaces: MixesUpNamespaces
-        by "rights::namespaces_are_apart",
+    mixed_up_namespaces_are_caught: MixesUpNamespaces
+        by "rights::namespaces_are_separate",
 }
 
 /// These are the faults that show in the answers of single calls.
@@ -190,23 +190,23 @@ async fn find(fault: Fault, case: &'static str) -> Verdict {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn faults_are_found_in_sequences() {
-    assert_found_in_sequences(IN_ANSWERS, "properties::each_answer_in_a_sequence_is_the_models")
+async fn random_sequences_find_the_faults() {
+    assert_found_in_sequences(IN_ANSWERS, "properties::random_call_sequences_match_the_model")
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn faults_are_found_in_sequences_though_answers_get_lost() {
+async fn random_sequences_with_lost_replies_find_the_faults() {
     let faults = [Fault::RetryGrantsAgain, Fault::RenewRevives, Fault::EnableForgetsTheEnd];
     assert_found_in_sequences(
         &faults,
-        "properties::each_answer_is_the_models_though_others_get_lost",
+        "properties::random_call_sequences_with_lost_replies_match_the_model",
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_case_that_does_not_exist_is_not_passed() {
+async fn an_unknown_case_does_not_pass() {
     let verdict = run_case(Arc::new(Broken::new(None)), "fencing::no_such_case").await;
     assert!(matches!(verdict, Verdict::Ignored(_)), "{verdict:?}");
 }

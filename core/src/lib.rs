@@ -17,6 +17,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
+mod client_builder;
 mod clock;
 pub mod election;
 mod engine;
@@ -37,9 +38,11 @@ mod observer;
 mod settings;
 mod store;
 pub mod telemetry;
+mod timing;
 
 pub use async_trait::async_trait;
-pub use client::{Client, ClientBuilder, ResignOutcome};
+pub use client::{Client, ResignOutcome};
+pub use client_builder::ClientBuilder;
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use election::{
     Election, ElectionHandle, Job, JobError, Leadership, Role, Status, StopReason, job_fn,
@@ -54,7 +57,7 @@ pub use lock::{Guard, Lock};
 pub use moment::Moment;
 pub use name::{LockName, Namespace, Reason};
 pub use observer::{Leader, Observation, Observations};
-pub use settings::{Settings, Timing};
+pub use settings::Settings;
 pub use store::intercept;
 pub use store::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, Disablement,
@@ -62,3 +65,4 @@ pub use store::{
     LockRecord, LockState, LockStore, LockStoreExt, MAX_TTL, MemoryStore, Presence, PruneOptions,
     Reach, ReleaseOutcome, RenewOptions, RenewOutcome, StoreClock, Wake, check_ttl,
 };
+pub use timing::Timing;

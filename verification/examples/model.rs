@@ -8,7 +8,7 @@ use leasehold_verification::model::{Budget, LeaseModel, Mutation};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize| arguments.get(at).and_then(|given| given.parse::<u8>().ok());
-    let (Some(candidates), Some(lockers), Some(faults), Some(commands)) =
+    let (Some(candidates), Some(lock_callers), Some(faults), Some(commands)) =
         (number(0), number(1), number(2), number(3))
     else {
         eprintln!("usage: model CANDIDATES LOCKERS FAULTS COMMANDS [STEPS [MUTATION]]");
@@ -20,7 +20,8 @@ fn main() -> ExitCode {
             .into_iter()
             .find(|mutation| format!("{mutation:?}").eq_ignore_ascii_case(given))
     });
-    let model = LeaseModel::new(candidates.into(), lockers.into(), Budget { faults, commands });
+    let model =
+        LeaseModel::new(candidates.into(), lock_callers.into(), Budget { faults, commands });
     let model = match (model, mutation) {
         (Ok(model), None) => model,
         (Ok(model), Some(Some(mutation))) => model.without(mutation),

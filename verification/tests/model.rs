@@ -11,98 +11,98 @@ use leasehold_verification::model::{Budget, Explored, LeaseModel, Mutation};
 #[derive(Clone, Copy)]
 struct Participants {
     candidates: usize,
-    lockers: usize,
+    lock_callers: usize,
 }
 
 const fn candidates(candidates: usize) -> Participants {
-    Participants { candidates, lockers: 0 }
+    Participants { candidates, lock_callers: 0 }
 }
 
-const fn lockers(lockers: usize) -> Participants {
-    Participants { candidates: 0, lockers }
+const fn lock_callers(lock_callers: usize) -> Participants {
+    Participants { candidates: 0, lock_callers }
 }
 
-const ONE_OF_EACH: Participants = Participants { candidates: 1, lockers: 1 };
+const ONE_OF_EACH: Participants = Participants { candidates: 1, lock_callers: 1 };
 
 fn explore(who: Participants, faults: u8, commands: u8, steps: Option<usize>) -> Explored {
-    let Participants { candidates, lockers } = who;
-    let model = LeaseModel::new(candidates, lockers, Budget { faults, commands }).unwrap();
+    let Participants { candidates, lock_callers } = who;
+    let model = LeaseModel::new(candidates, lock_callers, Budget { faults, commands }).unwrap();
     let explored = model.explore(steps.and_then(NonZeroUsize::new));
     export_figure(&format!(
-        "model: {candidates} candidates, {lockers} lockers, {faults} faults, {commands} commands: \
-         {explored}"
+        "model: {candidates} candidates, {lock_callers} lock callers, {faults} faults, \
+         {commands} commands: {explored}"
     ));
     assert!(explored.counterexamples.is_empty(), "{explored}");
     explored
 }
 
 #[test]
-fn two_candidates_and_two_faults() {
+fn rules_hold_with_two_candidates_and_two_faults() {
     assert!(explore(candidates(2), 2, 0, None).is_complete);
 }
 
 #[test]
-fn two_candidates_a_fault_and_a_command() {
+fn rules_hold_with_two_candidates_a_fault_and_a_command() {
     assert!(explore(candidates(2), 1, 1, None).is_complete);
 }
 
 #[test]
-fn two_candidates_and_two_commands() {
+fn rules_hold_with_two_candidates_and_two_commands() {
     assert!(explore(candidates(2), 0, 2, None).is_complete);
 }
 
 #[test]
-fn three_candidates_and_a_fault() {
+fn rules_hold_with_three_candidates_and_a_fault() {
     assert!(explore(candidates(3), 1, 0, None).is_complete);
 }
 
 #[test]
-fn three_candidates_and_a_command() {
+fn rules_hold_with_three_candidates_and_a_command() {
     assert!(explore(candidates(3), 0, 1, None).is_complete);
 }
 
 #[test]
-fn three_candidates_to_a_depth() {
+fn rules_hold_with_three_candidates_to_a_depth() {
     assert!(!explore(candidates(3), 2, 1, Some(12)).is_complete);
 }
 
 #[test]
-fn two_lockers_and_two_faults() {
-    assert!(explore(lockers(2), 2, 0, None).is_complete);
+fn rules_hold_with_two_lock_callers_and_two_faults() {
+    assert!(explore(lock_callers(2), 2, 0, None).is_complete);
 }
 
 #[test]
-fn two_lockers_a_fault_and_a_command() {
-    assert!(explore(lockers(2), 1, 1, None).is_complete);
+fn rules_hold_with_two_lock_callers_a_fault_and_a_command() {
+    assert!(explore(lock_callers(2), 1, 1, None).is_complete);
 }
 
 #[test]
-fn two_lockers_and_two_commands() {
-    assert!(explore(lockers(2), 0, 2, None).is_complete);
+fn rules_hold_with_two_lock_callers_and_two_commands() {
+    assert!(explore(lock_callers(2), 0, 2, None).is_complete);
 }
 
 #[test]
-fn a_candidate_a_locker_a_fault_and_a_command() {
+fn rules_hold_with_a_candidate_a_lock_caller_a_fault_and_a_command() {
     assert!(explore(ONE_OF_EACH, 1, 1, None).is_complete);
 }
 
 /// Asserts that the search breaks that rule once the mutation is applied.
 fn breaks(who: Participants, mutation: Mutation, faults: u8, commands: u8, rule: &'static str) {
-    let Participants { candidates, lockers } = who;
+    let Participants { candidates, lock_callers } = who;
     let budget = Budget { faults, commands };
-    let model = LeaseModel::new(candidates, lockers, budget).unwrap().without(mutation);
+    let model = LeaseModel::new(candidates, lock_callers, budget).unwrap().without(mutation);
     let explored = model.find_counterexample(rule);
     println!("{mutation:?}: {explored}");
     let broken = explored.counterexamples.iter().any(|(broken, _)| *broken == rule);
     assert!(
         broken,
-        "{candidates} candidates, {lockers} lockers: {mutation:?} does not break {rule}"
+        "{candidates} candidates, {lock_callers} lock callers: {mutation:?} does not break {rule}"
     );
 }
 
 /// Asserts the same for candidates and for callers of a lock.
 fn breaks_for_all(mutation: Mutation, faults: u8, commands: u8, rule: &'static str) {
-    for who in [candidates(2), lockers(2)] {
+    for who in [candidates(2), lock_callers(2)] {
         breaks(who, mutation, faults, commands, rule);
     }
 }
@@ -135,7 +135,7 @@ fn release_before_stop_is_caught() {
     breaks(candidates(2), Mutation::ReleaseBeforeStop, 0, 1, EXCLUSION);
     // A guard ends on its own only if its name was disabled. Another caller acquires the lock once
     // it is enabled.
-    breaks(lockers(2), Mutation::ReleaseBeforeStop, 0, 2, EXCLUSION);
+    breaks(lock_callers(2), Mutation::ReleaseBeforeStop, 0, 2, EXCLUSION);
 }
 
 #[test]

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_numbers_count() {
+    fn the_last_of_several_numbers_is_read() {
         let output = "#2 INITED cov: 11 ft: 12\n#4194 DONE   cov: 306 ft: 1031 corp: 141/13Kb\n\
                     stat::number_of_executed_units: 4194\n";
         assert_eq!(number_after(output, "cov:"), Some(306));

@@ -24,9 +24,9 @@ pub(super) fn ignore_invalid(
     if !TIMING.iter().any(|name| needed.contains(name))
         && let Err(error) = timing(merged)
     {
-        let anothers = |name: &&str| may_be_foreign_variable(merged, name);
+        let may_be_foreign = |name: &&str| may_be_foreign_variable(merged, name);
         let set = || TIMING.iter().filter(|name| merged.0.contains_key(*name));
-        warnings.extend((!set().all(anothers)).then(|| ignored_warning(&error)));
+        warnings.extend((!set().all(may_be_foreign)).then(|| ignored_warning(&error)));
         merged.0.retain(|name, _| !TIMING.contains(name));
     }
     warnings

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_a_disable_and_an_enable_are_hinted_at() {
+    fn release_disable_and_enable_cause_hints() {
         for (before, now, told) in [
             (None, state("", false), true),
             (None, state("a", false), false),

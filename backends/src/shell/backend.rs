@@ -32,11 +32,15 @@ use crate::{
 /// | `ending`: why the holder must stop | `acquire` clears it, `disable` sets it, `enable` keeps it |
 /// | the disablement: why, by whom, since when | `disable` sets it, and `enable` removes it |
 ///
+/// `enable`, `renew`, `release` and a refused `acquire` create no record. The types of these values
+/// implement the traits of `serde`, and refuse invalid values when they are deserialized.
+///
 /// # Time
 ///
 /// A decision is made by the clock at the moment of the decision. A backend that reads the clock
 /// itself reads it when it has the lock of the datastore's writers, and not when it is called,
-/// because a lease may expire while it waits.
+/// because a lease may expire while it waits. If the records outlive the process, so must that
+/// clock: a `SystemTime` can be stored, and an `Instant` cannot.
 ///
 /// The backend rounds a ttl up to a multiple of [`ttl_step`](Capabilities::ttl_step), and returns
 /// what it rounded to as the time that is left; [`Store`](super::Store) passes ttls on as they are.
@@ -47,15 +51,21 @@ use crate::{
 ///   reached, or a transaction failed before its commit.
 /// * [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) if a write, or its commit, failed or had no
 ///   reply after it was sent, unless the datastore says that it wrote nothing.
-/// * [`Corrupt`](ErrorKind::Corrupt) for a record that cannot be read. In a batch of renewals it is
-///   the result of its own lease, and `read` and `page` return it as [`Entry::Corrupt`].
+/// * [`Denied`](ErrorKind::Denied) if a permission is missing or a file is not writable, also when
+///   the store is opened. A database that another process has locked is `Unavailable`.
+/// * [`Corrupt`](ErrorKind::Corrupt) for a record that cannot be read, which `acquire` does not
+///   overwrite and `prune_page` does not remove. In a batch of renewals it is the result of its own
+///   lease, and `read` and `page` return it as [`Entry::Corrupt`].
 ///
 /// [`Store`](super::Store) adds the operation, the lock and the label to each error.
 pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// Returns the name of the store in messages: a URL without its password.
     fn label(&self) -> &str;
 
-    /// Returns what the store can do.
+    /// Returns what the store can do, which is the same for all clients of a datastore.
+    ///
+    /// An embedded datastore has [`Reach::Machine`](crate::Reach::Machine), or
+    /// [`Reach::Process`](crate::Reach::Process) if only one process at a time can open it.
     fn capabilities(&self) -> Capabilities;
 
     /// Grants the name in one atomic operation, or returns why it cannot be granted.
@@ -79,7 +89,9 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// A client calls this in the runtime of Leasehold's own thread, and most other methods in the
     /// runtime of the application, whose threads may be blocked. Share no async lock, no queue and
     /// no connection with the other methods: if a call in a blocked runtime has its turn,
-    /// heartbeats wait for it until their leases expire.
+    /// heartbeats wait for it until their leases expire. A lock that a thread takes and releases
+    /// within `spawn_blocking`, such as that of the only writer of an embedded datastore, may be
+    /// shared, because the thread releases it although the runtime is blocked.
     fn renew(
         &self,
         leases: &[&RenewOptions],
@@ -87,7 +99,7 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
 
     /// Ends the lease of that id, if it is in force.
     ///
-    /// This removes the lease and causes a hint. The token stays.
+    /// This removes the lease and, once that is committed, causes a hint. The token stays.
     fn release(
         &self,
         name: &LockName,
@@ -120,6 +132,8 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
 
     /// Finds the next names that are unused, and removes each in one atomic operation unless it is
     /// in use again. A dry run removes nothing.
+    ///
+    /// A record that cannot be read is neither returned nor removed.
     ///
     /// A name is unused if it is free and enabled, and its latest grant is at least that long ago.
     /// Where tokens are taken from the store's clock in microseconds, the token must also be below
@@ -175,11 +189,17 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// the store is closed permanently. After an error it is called again, following a pause. It
     /// runs in a separate task and may be dropped at any time.
     ///
-    /// The changes to report are releases, disables and enables. Grants and renewals need no hint,
-    /// and heartbeats must not cause any.
+    /// The changes to report are releases, disables and enables, each after its commit, because a
+    /// waiter tries to acquire the name at once. Grants and renewals need no hint, and heartbeats
+    /// must not cause any.
     fn watch_once(&self, hints: &Hints) -> impl Future<Output = Result<()>> + Send;
 
     /// Returns how long a call may take, or `None` if the backend itself limits that operation.
+    ///
+    /// The default is 10 s for the call with all its attempts or pages. After that, the future of
+    /// this trait's method is dropped: a write is then
+    /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), and a read
+    /// [`Unavailable`](ErrorKind::Unavailable).
     ///
     /// A backend that knows whether a request was sent limits the operation itself, since it can
     /// then tell a write that certainly had no effect from one whose outcome is unknown.

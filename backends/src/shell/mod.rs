@@ -33,10 +33,47 @@
 //! is then [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown), and a read
 //! [`Unavailable`](crate::ErrorKind::Unavailable).
 //!
+//! The thread makes the whole decision: it begins the transaction, reads the clock, commits, and
+//! then reports the change to the watches, even if the caller is gone by then.
+//!
 //! A call that is dropped does not stop its thread. A thread that waits for others, such as for the
 //! only writer of an embedded datastore, must stop waiting when its caller is gone or after a limit
 //! of its own, because waiting threads use up those of the runtime. It notices that the caller is
-//! gone by a `Weak` of an `Arc` that the method keeps until the thread has answered.
+//! gone by a `Weak` of an `Arc` that the method keeps until the thread has answered:
+//!
+//! ```
+//! use std::sync::{Arc, Weak};
+//!
+//! use leasehold::{Error, ErrorKind, Result};
+//!
+//! /// Runs a write on a thread. The write checks its `Weak` while it waits, and again when it has
+//! /// its turn.
+//! async fn write<T: Send + 'static>(
+//!     work: impl FnOnce(&Weak<()>) -> Result<T> + Send + 'static,
+//! ) -> Result<T> {
+//!     let caller = Arc::new(());
+//!     let present = Arc::downgrade(&caller);
+//!     let ended = tokio::task::spawn_blocking(move || work(&present)).await;
+//!     drop(caller); // if this future is dropped earlier, `caller` is dropped with it
+//!     ended.unwrap_or_else(|error| {
+//!         Err(Error::new(ErrorKind::OutcomeUnknown, "the call panicked").with_source(error))
+//!     })
+//! }
+//! ```
+//!
+//! If a limit of its own ends the wait before that of the call
+//! ([`call_limit`](Backend::call_limit), 10 s by default) does, a write can say that it wrote
+//! nothing: it is [`Unavailable`](crate::ErrorKind::Unavailable).
+//!
+//! # An embedded datastore
+//!
+//! A database that can be opened only once is opened by a value of your own, which all its stores
+//! share, and which has the channel by which a change reaches their watches. The `Database` of
+//! `own_store` is such a value. If other processes change the database too, a watch must poll,
+//! unless the database reports their changes.
+//!
+//! If an error makes an open database useless, such as a full disk, the store opens it again: by
+//! the promise `calls-end`, the same store works again once its datastore does.
 
 mod attempts;
 mod backend;

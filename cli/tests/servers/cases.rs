@@ -15,9 +15,9 @@ pub(crate) const ALL: &[Case] = &[
         "an_interrupted_leader_releases_the_lock_at_once",
         an_interrupted_leader_releases_the_lock_at_once,
     ),
-    ("a_killed_leader_is_replaced_after_its_lease", a_killed_leader_is_replaced),
-    ("a_disabled_command_ends_until_it_is_enabled", a_disabled_command_ends),
-    ("disable_and_enable_reach_fifty_instances", disable_and_enable_reach_fifty),
+    ("a_killed_leader_is_replaced_after_its_lease", a_killed_leader_is_replaced_after_its_lease),
+    ("a_disabled_command_ends_until_it_is_enabled", a_disabled_command_ends_until_it_is_enabled),
+    ("disable_and_enable_reach_fifty_instances", disable_and_enable_reach_fifty_instances),
     ("the_schema_can_be_printed_and_applied", the_schema_can_be_printed_and_applied),
     ("an_unreachable_server_gives_one_line", an_unreachable_server_gives_one_line),
 ];
@@ -46,7 +46,7 @@ fn an_interrupted_leader_releases_the_lock_at_once(url: &str) {
     }
 }
 
-fn a_killed_leader_is_replaced(url: &str) {
+fn a_killed_leader_is_replaced_after_its_lease(url: &str) {
     let bench = Bench::on(url);
     let runs: Vec<_> = (0..2).map(|_| bench.printer(OPTIONS)).collect();
     let leader = bench.next_leader(0);
@@ -58,7 +58,7 @@ fn a_killed_leader_is_replaced(url: &str) {
     assert_ne!(next.supervisor, leader.supervisor);
 }
 
-fn a_disabled_command_ends(url: &str) {
+fn a_disabled_command_ends_until_it_is_enabled(url: &str) {
     let bench = Bench::on(url);
     let mut first = bench.printer(OPTIONS);
     let leader = bench.next_leader(0);
@@ -78,7 +78,7 @@ fn a_disabled_command_ends(url: &str) {
 
 /// Instances notice the change by a hint: their own heartbeats and polls are further apart than
 /// this test waits.
-fn disable_and_enable_reach_fifty(url: &str) {
+fn disable_and_enable_reach_fifty_instances(url: &str) {
     let bench = Bench::on(url);
     let scheme = url.split(':').next().unwrap();
     let instances = Instances::start(&bench, 50);

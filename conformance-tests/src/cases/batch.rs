@@ -13,7 +13,7 @@ crate::case::cases! {
         a_lease_twice_in_a_batch_is_answered_twice,
         only_the_leases_in_force_are_extended,
         each_lease_is_extended_by_its_own_ttl,
-        overlapping_batches_at_once_all_succeed,
+        concurrent_overlapping_batches_all_succeed,
     ],
 }
 
@@ -22,7 +22,11 @@ fn renewal(name: &LockName, lease: LeaseId, ttl: Duration) -> RenewOptions {
 }
 
 /// Acquires many names, a few at a time.
-async fn take_many(client: &Client, names: Vec<LockName>, ttl: Duration) -> CaseResult<Vec<HeldLease>> {
+async fn take_many(
+    client: &Client,
+    names: Vec<LockName>,
+    ttl: Duration,
+) -> CaseResult<Vec<HeldLease>> {
     let mut all = Vec::new();
     for some in names.chunks(50) {
         all.extend(
@@ -151,7 +155,7 @@ async fn each_lease_is_extended_by_its_own_ttl(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn overlapping_batches_at_once_all_succeed(ctx: Ctx) -> CaseResult {
+async fn concurrent_overlapping_batches_all_succeed(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     let ttl = ctx.long_ttl();
     let all = take_many(&clients[0], numbered(&ctx, "job", 60), ttl).await?;

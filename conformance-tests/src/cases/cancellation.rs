@@ -16,12 +16,12 @@ use crate::{CaseResult, Client, Ctx, race};
 
 crate::case::cases! {
     CancelSafe: [
-        a_dropped_acquire_leaves_before_or_after,
-        a_dropped_renewal_leaves_before_or_after,
-        a_dropped_release_leaves_before_or_after,
-        a_dropped_disable_or_enable_leaves_before_or_after,
-        dropped_reads_do_no_harm,
-        dropped_calls_use_up_no_connections,
+        a_dropped_acquire_is_atomic,
+        a_dropped_renewal_is_atomic,
+        a_dropped_release_is_atomic,
+        a_dropped_disable_or_enable_is_atomic,
+        dropped_reads_leave_the_store_usable,
+        dropped_calls_leak_no_connections,
     ],
 }
 
@@ -75,7 +75,7 @@ async fn assert_usable(ctx: &Ctx, client: &Client, name: &LockName) -> CaseResul
     client.release_held(&taken).await
 }
 
-async fn a_dropped_acquire_leaves_before_or_after(ctx: Ctx) -> CaseResult {
+async fn a_dropped_acquire_is_atomic(ctx: Ctx) -> CaseResult {
     let (client, other) = (ctx.open().await?, ctx.open().await?);
     let ttl = ctx.long_ttl();
     let mut attempts = Vec::new();
@@ -103,7 +103,7 @@ async fn a_dropped_acquire_leaves_before_or_after(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_dropped_renewal_leaves_before_or_after(ctx: Ctx) -> CaseResult {
+async fn a_dropped_renewal_is_atomic(ctx: Ctx) -> CaseResult {
     let (client, other) = (ctx.open().await?, ctx.open().await?);
     let ttl = ctx.long_ttl();
     let mut held = Vec::new();
@@ -124,7 +124,7 @@ async fn a_dropped_renewal_leaves_before_or_after(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_dropped_release_leaves_before_or_after(ctx: Ctx) -> CaseResult {
+async fn a_dropped_release_is_atomic(ctx: Ctx) -> CaseResult {
     let (client, other) = (ctx.open().await?, ctx.open().await?);
     let mut held = Vec::new();
     for name in numbered(&ctx) {
@@ -143,7 +143,7 @@ async fn a_dropped_release_leaves_before_or_after(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_dropped_disable_or_enable_leaves_before_or_after(ctx: Ctx) -> CaseResult {
+async fn a_dropped_disable_or_enable_is_atomic(ctx: Ctx) -> CaseResult {
     let (client, other) = (ctx.open().await?, ctx.open().await?);
     let options = DisableOptions::new(Reason::new("upkeep")?);
     for name in numbered(&ctx) {
@@ -168,7 +168,7 @@ async fn a_dropped_disable_or_enable_leaves_before_or_after(ctx: Ctx) -> CaseRes
     Ok(())
 }
 
-async fn dropped_reads_do_no_harm(ctx: Ctx) -> CaseResult {
+async fn dropped_reads_leave_the_store_usable(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     for name in numbered(&ctx).iter().take(20) {
         client.acquire_free(name, ctx.long_ttl()).await?;
@@ -182,7 +182,7 @@ async fn dropped_reads_do_no_harm(ctx: Ctx) -> CaseResult {
     assert_usable(&ctx, &client, &ctx.name("another")).await
 }
 
-async fn dropped_calls_use_up_no_connections(ctx: Ctx) -> CaseResult {
+async fn dropped_calls_leak_no_connections(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     // All calls run at the same time on one client. They are more than any pool has connections.

@@ -15,20 +15,20 @@ use crate::{CLOCK_TOLERANCE, CaseResult, Ctx, race};
 crate::case::cases! {
     DisableWins: [
         a_disabled_name_is_granted_to_nobody,
-        a_disabled_name_stays_disabled_whatever_else_happens,
-        a_holder_is_told_why_and_not_extended,
-        a_lease_in_force_stays_until_it_ends,
-        a_lease_that_was_told_to_end_ends_after_enable_too,
+        a_name_stays_disabled_after_release_expiry_and_renewal,
+        a_renewal_of_a_disabled_name_reports_the_reason_and_extends_nothing,
+        disable_leaves_the_lease_in_force_until_it_ends,
+        an_ending_lease_is_not_renewed_after_enable,
         a_new_lease_after_enable_is_renewed,
         a_second_disable_keeps_the_first_reason,
-        one_of_16_disables_at_once_is_the_disable,
-        one_of_16_enables_at_once_is_the_enable,
+        one_of_16_concurrent_disables_takes_effect,
+        one_of_16_concurrent_enables_takes_effect,
         enable_of_an_enabled_name_changes_and_creates_nothing,
-        a_name_never_used_can_be_disabled,
-        no_grant_begins_after_disable_returned,
-        a_racing_holder_is_told_by_its_next_renewal,
-        an_operators_words_are_kept_byte_for_byte,
-        other_names_are_left_alone,
+        a_never_used_name_can_be_disabled,
+        no_grant_begins_after_disable_has_returned,
+        a_grant_that_races_with_a_disable_is_not_renewed,
+        reason_and_operator_are_kept_byte_for_byte,
+        disable_affects_no_other_name,
     ],
 }
 
@@ -45,7 +45,7 @@ async fn a_disabled_name_is_granted_to_nobody(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_disabled_name_stays_disabled_whatever_else_happens(ctx: Ctx) -> CaseResult {
+async fn a_name_stays_disabled_after_release_expiry_and_renewal(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let ttl = ctx.long_ttl();
     // The lease that is in force at the disable is released, expires, or is renewed.
@@ -75,7 +75,9 @@ async fn a_disabled_name_stays_disabled_whatever_else_happens(ctx: Ctx) -> CaseR
     Ok(())
 }
 
-async fn a_holder_is_told_why_and_not_extended(ctx: Ctx) -> CaseResult {
+async fn a_renewal_of_a_disabled_name_reports_the_reason_and_extends_nothing(
+    ctx: Ctx,
+) -> CaseResult {
     let (holder, operator) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = holder.acquire_free(&name, ttl).await?;
@@ -93,7 +95,7 @@ async fn a_holder_is_told_why_and_not_extended(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_lease_in_force_stays_until_it_ends(ctx: Ctx) -> CaseResult {
+async fn disable_leaves_the_lease_in_force_until_it_ends(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("job");
     let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
@@ -111,7 +113,7 @@ async fn a_lease_in_force_stays_until_it_ends(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_lease_that_was_told_to_end_ends_after_enable_too(ctx: Ctx) -> CaseResult {
+async fn an_ending_lease_is_not_renewed_after_enable(ctx: Ctx) -> CaseResult {
     let (holder, operator) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = holder.acquire_free(&name, ttl).await?;
@@ -171,7 +173,7 @@ async fn a_second_disable_keeps_the_first_reason(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn one_of_16_disables_at_once_is_the_disable(ctx: Ctx) -> CaseResult {
+async fn one_of_16_concurrent_disables_takes_effect(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     for round in 0..6 {
         // Each name is unused in its first round, and used in the later ones.
@@ -200,7 +202,7 @@ async fn one_of_16_disables_at_once_is_the_disable(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn one_of_16_enables_at_once_is_the_enable(ctx: Ctx) -> CaseResult {
+async fn one_of_16_concurrent_enables_takes_effect(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     let name = ctx.name("job");
     for round in 0..6 {
@@ -230,7 +232,7 @@ async fn enable_of_an_enabled_name_changes_and_creates_nothing(ctx: Ctx) -> Case
     Ok(())
 }
 
-async fn a_name_never_used_can_be_disabled(ctx: Ctx) -> CaseResult {
+async fn a_never_used_name_can_be_disabled(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("never used");
     assert_eq!(first.disable(&name, "not yet").await?, DisableOutcome::Disabled);
@@ -243,7 +245,7 @@ async fn a_name_never_used_can_be_disabled(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn no_grant_begins_after_disable_returned(ctx: Ctx) -> CaseResult {
+async fn no_grant_begins_after_disable_has_returned(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     for round in 0..8 {
@@ -289,7 +291,7 @@ async fn no_grant_begins_after_disable_returned(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_racing_holder_is_told_by_its_next_renewal(ctx: Ctx) -> CaseResult {
+async fn a_grant_that_races_with_a_disable_is_not_renewed(ctx: Ctx) -> CaseResult {
     let (holder, operator) = (ctx.open().await?, ctx.open().await?);
     let ttl = ctx.long_ttl();
     for round in 0..20 {
@@ -309,7 +311,7 @@ async fn a_racing_holder_is_told_by_its_next_renewal(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn an_operators_words_are_kept_byte_for_byte(ctx: Ctx) -> CaseResult {
+async fn reason_and_operator_are_kept_byte_for_byte(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let long = "ü".repeat(Reason::MAX_BYTES / 2);
     let words =
@@ -329,7 +331,7 @@ async fn an_operators_words_are_kept_byte_for_byte(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn other_names_are_left_alone(ctx: Ctx) -> CaseResult {
+async fn disable_affects_no_other_name(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let ttl = ctx.long_ttl();
     let other = client.acquire_free(&ctx.name("job 2"), ttl).await?;

@@ -14,19 +14,19 @@ use crate::{CLOCK_TOLERANCE, CaseResult, Ctx, Trace, race};
 
 crate::case::cases! {
     Exclusion: [
-        a_held_name_answers_who_holds_it_and_for_how_long,
+        a_refused_acquire_reports_the_holder_and_the_time_left,
         one_of_32_contenders_is_granted,
         holders_among_32_contenders_never_overlap,
-        a_lease_lasts_as_long_as_the_store_said,
+        a_lease_lasts_as_long_as_the_store_reported,
         one_of_32_contenders_takes_over_an_expired_lease,
-        leases_that_run_out_never_overlap,
+        expiring_leases_never_overlap,
     ],
 }
 
 const CONTENDERS: usize = 32;
 const CLIENTS: usize = 4;
 
-async fn a_held_name_answers_who_holds_it_and_for_how_long(ctx: Ctx) -> CaseResult {
+async fn a_refused_acquire_reports_the_holder_and_the_time_left(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
     let ttl = ctx.long_ttl();
@@ -104,7 +104,7 @@ async fn holders_among_32_contenders_never_overlap(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_lease_lasts_as_long_as_the_store_said(ctx: Ctx) -> CaseResult {
+async fn a_lease_lasts_as_long_as_the_store_reported(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.short_ttl());
     for _ in 0..3 {
@@ -150,7 +150,7 @@ async fn one_of_32_contenders_takes_over_an_expired_lease(ctx: Ctx) -> CaseResul
     Ok(())
 }
 
-async fn leases_that_run_out_never_overlap(ctx: Ctx) -> CaseResult {
+async fn expiring_leases_never_overlap(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(CLIENTS).await?;
     let (name, ttl) = (ctx.name("job"), ctx.short_ttl());
     let trace = Trace::new();

@@ -13,8 +13,8 @@ crate::case::cases! {
         token_increases_after_disable_and_enable,
         token_increases_after_the_record_is_deleted[DeleteRecord, CalendarClock],
         token_increases_among_racing_clients,
-        token_stays_the_same_while_the_lease_does,
-        token_outlives_its_lease_on_record,
+        token_is_unchanged_while_the_lease_lasts,
+        the_record_keeps_the_token_after_release,
     ],
 }
 
@@ -114,7 +114,7 @@ async fn token_increases_among_racing_clients(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn token_stays_the_same_while_the_lease_does(ctx: Ctx) -> CaseResult {
+async fn token_is_unchanged_while_the_lease_lasts(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = first.acquire_free(&name, ttl).await?;
@@ -127,7 +127,7 @@ async fn token_stays_the_same_while_the_lease_does(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn token_outlives_its_lease_on_record(ctx: Ctx) -> CaseResult {
+async fn the_record_keeps_the_token_after_release(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("job");
     let taken = client.acquire_free(&name, ctx.long_ttl()).await?;

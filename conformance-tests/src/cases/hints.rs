@@ -18,12 +18,12 @@ crate::case::cases! {
         a_release_is_hinted_to_other_clients,
         a_disable_is_hinted_to_other_clients,
         an_enable_is_hinted_to_other_clients,
-        every_watcher_is_told,
-        heartbeats_give_no_hints,
-        a_watch_opened_late_hears_of_what_comes,
-        many_changes_at_once_are_all_hinted,
-        a_watch_that_is_dropped_or_never_polled_does_no_harm,
-        a_gap_is_followed_by_a_hint_or_the_end[Outages],
+        every_watch_gets_the_hint,
+        heartbeats_cause_no_hints,
+        a_watch_gets_hints_of_changes_after_it_opened,
+        concurrent_changes_are_all_hinted,
+        dropped_and_unpolled_watches_block_no_call,
+        an_interrupted_watch_gives_a_hint_or_ends[Outages],
     ],
 }
 
@@ -84,7 +84,7 @@ async fn an_enable_is_hinted_to_other_clients(ctx: Ctx) -> CaseResult {
     watcher.join().await
 }
 
-async fn every_watcher_is_told(ctx: Ctx) -> CaseResult {
+async fn every_watch_gets_the_hint(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     let name = ctx.name("job");
     let taken = clients[0].acquire_free(&name, ctx.long_ttl()).await?;
@@ -101,7 +101,7 @@ async fn every_watcher_is_told(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
+async fn heartbeats_cause_no_hints(ctx: Ctx) -> CaseResult {
     let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
     let (beating, end, ttl) = (ctx.name("beating"), ctx.name("end"), ctx.long_ttl());
     let lease = holder.acquire_free(&beating, ttl).await?.lease;
@@ -141,7 +141,7 @@ async fn heartbeats_give_no_hints(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_watch_opened_late_hears_of_what_comes(ctx: Ctx) -> CaseResult {
+async fn a_watch_gets_hints_of_changes_after_it_opened(ctx: Ctx) -> CaseResult {
     let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
     for _ in 0..2 {
@@ -156,7 +156,7 @@ async fn a_watch_opened_late_hears_of_what_comes(ctx: Ctx) -> CaseResult {
     watcher.join().await
 }
 
-async fn many_changes_at_once_are_all_hinted(ctx: Ctx) -> CaseResult {
+async fn concurrent_changes_are_all_hinted(ctx: Ctx) -> CaseResult {
     let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
     let names: Vec<LockName> = (0..64).map(|job| ctx.name(&format!("job {job}"))).collect();
     let mut held = Vec::new();
@@ -189,7 +189,7 @@ async fn many_changes_at_once_are_all_hinted(ctx: Ctx) -> CaseResult {
     watcher.join().await
 }
 
-async fn a_watch_that_is_dropped_or_never_polled_does_no_harm(ctx: Ctx) -> CaseResult {
+async fn dropped_and_unpolled_watches_block_no_call(ctx: Ctx) -> CaseResult {
     let (holder, waiter) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
     let _never_polled = waiter.watch().await?;
@@ -202,7 +202,7 @@ async fn a_watch_that_is_dropped_or_never_polled_does_no_harm(ctx: Ctx) -> CaseR
     Ok(())
 }
 
-async fn a_gap_is_followed_by_a_hint_or_the_end(ctx: Ctx) -> CaseResult {
+async fn an_interrupted_watch_gives_a_hint_or_ends(ctx: Ctx) -> CaseResult {
     let near = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
     let name = ctx.name("job");

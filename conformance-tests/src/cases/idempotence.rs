@@ -11,11 +11,11 @@ use crate::{CLOCK_TOLERANCE, CaseResult, Ctx, race};
 crate::case::cases! {
     OwnRetryIsGranted: [
         a_retry_returns_the_same_grant,
-        a_retry_extends_nothing,
+        a_retry_does_not_extend_the_lease,
         a_retry_after_a_renewal_keeps_the_renewed_lease,
-        duplicates_sent_at_once_are_one_grant,
+        concurrent_duplicates_get_one_grant,
         a_retry_while_another_holds_the_name_is_refused,
-        a_retry_after_the_end_is_no_old_grant,
+        a_retry_after_the_lease_ended_never_returns_the_old_token,
     ],
     DisableWins: [
         a_retry_does_not_undo_a_disable,
@@ -36,7 +36,7 @@ async fn a_retry_returns_the_same_grant(ctx: Ctx) -> CaseResult {
     first.release_held(&taken).await
 }
 
-async fn a_retry_extends_nothing(ctx: Ctx) -> CaseResult {
+async fn a_retry_does_not_extend_the_lease(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = client.acquire_free(&name, ttl).await?;
@@ -65,7 +65,7 @@ async fn a_retry_after_a_renewal_keeps_the_renewed_lease(ctx: Ctx) -> CaseResult
     Ok(())
 }
 
-async fn duplicates_sent_at_once_are_one_grant(ctx: Ctx) -> CaseResult {
+async fn concurrent_duplicates_get_one_grant(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     let ttl = ctx.long_ttl();
     for round in 0..10 {
@@ -97,7 +97,7 @@ async fn a_retry_while_another_holds_the_name_is_refused(ctx: Ctx) -> CaseResult
     Ok(())
 }
 
-async fn a_retry_after_the_end_is_no_old_grant(ctx: Ctx) -> CaseResult {
+async fn a_retry_after_the_lease_ended_never_returns_the_old_token(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (released, expired) = (ctx.name("released"), ctx.name("expired"));
     let first = client.acquire_free(&released, ctx.long_ttl()).await?;

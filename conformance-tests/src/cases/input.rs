@@ -9,11 +9,11 @@ use crate::{CaseResult, Ctx};
 
 crate::case::cases! {
     CheckedInput: [
-        a_ttl_that_cannot_be_granted_is_refused,
-        a_ttl_that_cannot_be_granted_extends_nothing,
+        an_out_of_range_ttl_is_refused,
+        a_renewal_with_an_out_of_range_ttl_extends_nothing,
         the_shortest_and_the_longest_ttl_are_granted,
         a_ttl_between_two_steps_is_rounded_up,
-        capabilities_are_possible_and_the_same_for_all_clients,
+        capabilities_are_valid_and_equal_for_all_clients,
     ],
 }
 
@@ -31,7 +31,7 @@ fn impossible_ttls(ctx: &Ctx) -> Vec<Duration> {
     ttls
 }
 
-async fn a_ttl_that_cannot_be_granted_is_refused(ctx: Ctx) -> CaseResult {
+async fn an_out_of_range_ttl_is_refused(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("job");
     for ttl in impossible_ttls(&ctx) {
@@ -50,7 +50,7 @@ async fn a_ttl_that_cannot_be_granted_is_refused(ctx: Ctx) -> CaseResult {
     client.release_held(&taken).await
 }
 
-async fn a_ttl_that_cannot_be_granted_extends_nothing(ctx: Ctx) -> CaseResult {
+async fn a_renewal_with_an_out_of_range_ttl_extends_nothing(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = client.acquire_free(&name, ttl).await?;
@@ -92,7 +92,7 @@ async fn a_ttl_between_two_steps_is_rounded_up(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn capabilities_are_possible_and_the_same_for_all_clients(ctx: Ctx) -> CaseResult {
+async fn capabilities_are_valid_and_equal_for_all_clients(ctx: Ctx) -> CaseResult {
     for client in ctx.open_many(3).await? {
         let capabilities = client.store().capabilities();
         assert_eq!(capabilities, ctx.capabilities());

@@ -38,7 +38,7 @@ modules! {
     terms,
     takeover,
     heartbeat,
-    upkeep,
+    kept_leases,
     waiting,
     settings,
     presence,

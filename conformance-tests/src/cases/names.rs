@@ -7,47 +7,136 @@ use crate::{CaseResult, Client, Ctx, HeldLease};
 
 crate::case::cases! {
     ExactNames: [
-        all_look_alikes_are_held_at_once,
-        look_alikes_are_listed_byte_for_byte_in_byte_order,
-        a_release_frees_no_look_alike,
-        a_renewal_extends_no_look_alike,
-        a_disable_concerns_no_look_alike,
-        names_of_255_bytes_differ_in_their_last,
+        similar_names_can_all_be_held_at_the_same_time,
+        similar_names_are_listed_unchanged_in_byte_order,
+        a_release_frees_no_similar_name,
+        a_renewal_extends_no_similar_name,
+        a_disable_affects_no_similar_name,
+        names_of_255_bytes_that_differ_in_the_last_byte_are_separate,
     ],
 }
 
 /// Returns names that a store might take for each other or for something else.
-fn look_alikes(ctx: &Ctx) -> Vec<LockName> {
+fn similar_names(ctx: &Ctx) -> Vec<LockName> {
     let names = [
         // These differ in case, padding and other white space.
-        "a", "A", "a ", " a", "a  ", "a\t", "a\n", "a\r\n", "\na", "a\u{a0}", "a\u{200b}",
+        "a",
+        "A",
+        "a ",
+        " a",
+        "a  ",
+        "a\t",
+        "a\n",
+        "a\r\n",
+        "\na",
+        "a\u{a0}",
+        "a\u{200b}",
         // These are one letter in two spellings, and letters that a collation may treat as equal.
-        "á", "a\u{301}", "â", "å", "ß", "ss", "ẞ", "ı", "i", "I", "İ", "ﬁ", "fi", "æ", "ae",
+        "á",
+        "a\u{301}",
+        "â",
+        "å",
+        "ß",
+        "ss",
+        "ẞ",
+        "ı",
+        "i",
+        "I",
+        "İ",
+        "ﬁ",
+        "fi",
+        "æ",
+        "ae",
         // A query language gives these characters a meaning.
-        "a%", "a_", "a*", "a?", "a[b]", "a'", "a''", "a\"", "a`", "a\\", "a\\\\", "a;--", "%", "_",
-        "*", "?", "a|b", "^a", "a$", "(a)",
+        "a%",
+        "a_",
+        "a*",
+        "a?",
+        "a[b]",
+        "a'",
+        "a''",
+        "a\"",
+        "a`",
+        "a\\",
+        "a\\\\",
+        "a;--",
+        "%",
+        "_",
+        "*",
+        "?",
+        "a|b",
+        "^a",
+        "a$",
+        "(a)",
         // A datastore may read these as structure.
-        "a/b", "a//b", "/a", "a/", "a.b", ".a", "a.", "..", ".", "$a", "$", "a$b", "{a}", "{a}b",
-        "{}", "a:b", ":", "a::b", "a,b", "a=b", "a#b", "a@b", "a&b", "a+b", "a%20", "a b", "-a",
+        "a/b",
+        "a//b",
+        "/a",
+        "a/",
+        "a.b",
+        ".a",
+        "a.",
+        "..",
+        ".",
+        "$a",
+        "$",
+        "a$b",
+        "{a}",
+        "{a}b",
+        "{}",
+        "a:b",
+        ":",
+        "a::b",
+        "a,b",
+        "a=b",
+        "a#b",
+        "a@b",
+        "a&b",
+        "a+b",
+        "a%20",
+        "a b",
+        "-a",
         // A parser may read these as values.
-        "null", "NULL", "0", "00", "0.0", "-0", "1", "01", "1e0", "true", "NaN", "[]", "\"a\"",
+        "null",
+        "NULL",
+        "0",
+        "00",
+        "0.0",
+        "-0",
+        "1",
+        "01",
+        "1e0",
+        "true",
+        "NaN",
+        "[]",
+        "\"a\"",
         // These are beyond the first plane or written from right to left, or are control
         // characters.
-        "😀", "😀 ", "👩\u{200d}💻", "👩", "شغل", "仕事", "\u{1}", "\u{7f}", "\u{feff}a", "\u{fffd}",
-        "\u{10ffff}", "\u{e000}",
+        "😀",
+        "😀 ",
+        "👩\u{200d}💻",
+        "👩",
+        "شغل",
+        "仕事",
+        "\u{1}",
+        "\u{7f}",
+        "\u{feff}a",
+        "\u{fffd}",
+        "\u{10ffff}",
+        "\u{e000}",
     ];
     names.into_iter().map(|name| ctx.name(name)).collect()
 }
 
 async fn take_all(ctx: &Ctx, client: &Client) -> CaseResult<Vec<HeldLease>> {
     let mut all = Vec::new();
-    for name in look_alikes(ctx) {
+    for name in similar_names(ctx) {
         all.push(client.acquire_free(&name, ctx.long_ttl()).await?);
     }
     Ok(all)
 }
 
-async fn all_look_alikes_are_held_at_once(ctx: Ctx) -> CaseResult {
+async fn similar_names_can_all_be_held_at_the_same_time(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let all = take_all(&ctx, &first).await?;
     for taken in &all {
@@ -60,7 +149,7 @@ async fn all_look_alikes_are_held_at_once(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn look_alikes_are_listed_byte_for_byte_in_byte_order(ctx: Ctx) -> CaseResult {
+async fn similar_names_are_listed_unchanged_in_byte_order(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let all = take_all(&ctx, &client).await?;
     let mut names: Vec<LockName> = all.iter().map(|taken| taken.name.clone()).collect();
@@ -75,7 +164,7 @@ async fn look_alikes_are_listed_byte_for_byte_in_byte_order(ctx: Ctx) -> CaseRes
     Ok(())
 }
 
-async fn a_release_frees_no_look_alike(ctx: Ctx) -> CaseResult {
+async fn a_release_frees_no_similar_name(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let mut all = take_all(&ctx, &client).await?;
     // Every lease is also tried with every other name.
@@ -93,7 +182,7 @@ async fn a_release_frees_no_look_alike(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_renewal_extends_no_look_alike(ctx: Ctx) -> CaseResult {
+async fn a_renewal_extends_no_similar_name(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let all = take_all(&ctx, &client).await?;
     let ttl = ctx.long_ttl();
@@ -107,9 +196,9 @@ async fn a_renewal_extends_no_look_alike(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_disable_concerns_no_look_alike(ctx: Ctx) -> CaseResult {
+async fn a_disable_affects_no_similar_name(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
-    let names = look_alikes(&ctx);
+    let names = similar_names(&ctx);
     for (number, name) in names.iter().enumerate().filter(|(number, _)| number % 2 == 0) {
         client.disable(name, &format!("reason {number}")).await?;
     }
@@ -124,7 +213,7 @@ async fn a_disable_concerns_no_look_alike(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn names_of_255_bytes_differ_in_their_last(ctx: Ctx) -> CaseResult {
+async fn names_of_255_bytes_that_differ_in_the_last_byte_are_separate(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let long = "n".repeat(LockName::MAX_BYTES - 1);
     let umlauts = "ü".repeat(LockName::MAX_BYTES / 2);

@@ -17,12 +17,12 @@ use crate::{CaseResult, Client, Ctx, DisposableServer, Failure, spawn};
 
 crate::case::cases! {
     CallsEnd: [
-        a_restart_is_survived[OwnServer],
-        a_frozen_server_ends_calls_and_trust[OwnServer],
-        a_slow_server_is_waited_for[Outages],
+        clients_continue_after_a_server_restart[OwnServer],
+        calls_and_trust_end_while_the_server_is_frozen[OwnServer],
+        calls_wait_for_a_slow_server_within_their_limit[Outages],
     ],
     TrustEndsFirst: [
-        whoever_follows_a_cut_off_holder_comes_after_its_trust[Outages],
+        takeover_waits_for_the_partitioned_holders_trust_deadline[Outages],
     ],
 }
 
@@ -59,7 +59,7 @@ async fn in_time<T>(otherwise: &str, future: impl Future<Output = T>) -> CaseRes
     timeout(LIMIT, future).await.map_err(|_| Failure::new(otherwise))
 }
 
-async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
+async fn clients_continue_after_a_server_restart(ctx: Ctx) -> CaseResult {
     let server = server(&ctx).await?;
     // One lease outlasts the restart, the other does not.
     let long = Settings::new().ttl(ctx.in_steps(Duration::from_secs(240)));
@@ -119,7 +119,7 @@ async fn a_restart_is_survived(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_frozen_server_ends_calls_and_trust(ctx: Ctx) -> CaseResult {
+async fn calls_and_trust_end_while_the_server_is_frozen(ctx: Ctx) -> CaseResult {
     let server = server(&ctx).await?;
     let five = Settings::new().ttl(ctx.in_steps(Duration::from_secs(5)));
     let holder = engine(&ctx, &*server, five).await?;
@@ -152,7 +152,7 @@ async fn a_frozen_server_ends_calls_and_trust(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_slow_server_is_waited_for(ctx: Ctx) -> CaseResult {
+async fn calls_wait_for_a_slow_server_within_their_limit(ctx: Ctx) -> CaseResult {
     let (link, client) = over_link(&ctx).await?;
     link.slow(Duration::from_millis(150)).await;
     let taken = client.acquire_free(&ctx.name("job"), ctx.long_ttl()).await?;
@@ -167,7 +167,7 @@ async fn a_slow_server_is_waited_for(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn whoever_follows_a_cut_off_holder_comes_after_its_trust(ctx: Ctx) -> CaseResult {
+async fn takeover_waits_for_the_partitioned_holders_trust_deadline(ctx: Ctx) -> CaseResult {
     let near = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
     let settings = Settings::new().ttl(ttl(&ctx));

@@ -7,8 +7,8 @@ use crate::{CaseResult, Client, Ctx, Failure, Pooled, race};
 
 crate::case::cases! {
     OwnPool: [
-        a_store_on_the_applications_pool_shares_the_locks[OwnPool],
-        the_application_goes_on_using_its_pool[OwnPool],
+        stores_by_url_and_by_pool_share_their_locks[OwnPool],
+        the_application_can_still_use_its_pool[OwnPool],
     ],
 }
 
@@ -18,7 +18,7 @@ async fn on_own_pool(ctx: &Ctx) -> CaseResult<Pooled> {
     Ok(probe.open_on_own_pool(ctx.namespace()).await?)
 }
 
-async fn a_store_on_the_applications_pool_shares_the_locks(ctx: Ctx) -> CaseResult {
+async fn stores_by_url_and_by_pool_share_their_locks(ctx: Ctx) -> CaseResult {
     let by_url = ctx.open().await?;
     let pooled = on_own_pool(&ctx).await?;
     let on_pool = Client::new(pooled.store);
@@ -35,7 +35,7 @@ async fn a_store_on_the_applications_pool_shares_the_locks(ctx: Ctx) -> CaseResu
     Ok(())
 }
 
-async fn the_application_goes_on_using_its_pool(ctx: Ctx) -> CaseResult {
+async fn the_application_can_still_use_its_pool(ctx: Ctx) -> CaseResult {
     let Pooled { store, use_pool } = on_own_pool(&ctx).await?;
     let client = Client::new(store);
     let ttl = ctx.long_ttl();

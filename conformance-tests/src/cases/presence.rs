@@ -14,18 +14,18 @@ use crate::{CaseResult, Client, Ctx, Failure};
 
 crate::case::cases! {
     KnownInstances: [
-        an_instance_is_known_to_all,
-        what_it_says_last_counts,
-        one_that_says_nothing_more_is_forgotten,
-        one_that_withdraws_is_forgotten_and_no_other,
-        the_most_that_can_be_said_comes_back,
-        many_at_once_are_all_known,
-        no_lock_is_touched,
-        an_impossible_ttl_is_refused,
-        elections_make_their_instance_known,
+        an_announced_instance_is_listed_for_all_clients,
+        the_latest_announcement_replaces_earlier_ones,
+        silent_instance_expires,
+        withdraw_removes_only_its_own_instance,
+        the_largest_announcement_is_returned_unchanged,
+        concurrent_announcements_are_all_listed,
+        announcements_change_no_lock,
+        an_out_of_range_ttl_is_refused,
+        elections_announce_their_instance,
     ],
     SeparateNamespaces: [
-        instances_of_another_namespace_are_not_known,
+        instances_of_another_namespace_are_not_listed,
     ],
 }
 
@@ -63,7 +63,7 @@ async fn presences(client: &Client) -> Result<Vec<Presence>> {
     Ok(known(client).await?.into_iter().map(|record| record.presence).collect())
 }
 
-async fn an_instance_is_known_to_all(ctx: Ctx) -> CaseResult {
+async fn an_announced_instance_is_listed_for_all_clients(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (here, ttl) = (presence(&["a", "b"]), ctx.long_ttl());
     let sent_at = Instant::now();
@@ -80,7 +80,7 @@ async fn an_instance_is_known_to_all(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn what_it_says_last_counts(ctx: Ctx) -> CaseResult {
+async fn the_latest_announcement_replaces_earlier_ones(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let mut here = presence(&["a"]);
     announce(&client, &here, ctx.long_ttl()).await?;
@@ -94,7 +94,7 @@ async fn what_it_says_last_counts(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn one_that_says_nothing_more_is_forgotten(ctx: Ctx) -> CaseResult {
+async fn silent_instance_expires(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (silent, other, ttl) = (presence(&["a"]), presence(&["a"]), ctx.short_ttl());
     announce(&client, &other, ctx.long_ttl()).await?;
@@ -113,7 +113,7 @@ async fn one_that_says_nothing_more_is_forgotten(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn one_that_withdraws_is_forgotten_and_no_other(ctx: Ctx) -> CaseResult {
+async fn withdraw_removes_only_its_own_instance(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (leaving, staying) = (presence(&["a"]), presence(&["a"]));
     announce(&first, &leaving, ctx.long_ttl()).await?;
@@ -127,7 +127,7 @@ async fn one_that_withdraws_is_forgotten_and_no_other(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn the_most_that_can_be_said_comes_back(ctx: Ctx) -> CaseResult {
+async fn the_largest_announcement_is_returned_unchanged(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let names = (0..Presence::MAX_LISTED).map(|number| LockName::new(format!("{number:\"<255}")));
     let holder = Holder::new(Uuid::now_v7(), "h\u{f6}st'\"\\ {}$", std::process::id())
@@ -139,7 +139,7 @@ async fn the_most_that_can_be_said_comes_back(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn instances_of_another_namespace_are_not_known(ctx: Ctx) -> CaseResult {
+async fn instances_of_another_namespace_are_not_listed(ctx: Ctx) -> CaseResult {
     let here = ctx.open().await?;
     let there = ctx.open_in(&ctx.another_namespace()?).await?;
     let present = presence(&["a"]);
@@ -150,7 +150,7 @@ async fn instances_of_another_namespace_are_not_known(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn many_at_once_are_all_known(ctx: Ctx) -> CaseResult {
+async fn concurrent_announcements_are_all_listed(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(8).await?;
     announce(&clients[0], &presence(&["a"]), ctx.long_ttl()).await?;
     withdraw(&clients[0], presences(&clients[0]).await?[0].holder.instance).await?;
@@ -176,7 +176,7 @@ async fn many_at_once_are_all_known(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn no_lock_is_touched(ctx: Ctx) -> CaseResult {
+async fn announcements_change_no_lock(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (name, here) = (ctx.name("a"), presence(&["a", "b"]));
     let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
@@ -189,7 +189,7 @@ async fn no_lock_is_touched(ctx: Ctx) -> CaseResult {
     client.release_held(&taken).await
 }
 
-async fn an_impossible_ttl_is_refused(ctx: Ctx) -> CaseResult {
+async fn an_out_of_range_ttl_is_refused(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let here = presence(&["a"]);
     announce(&client, &here, ctx.long_ttl()).await?;
@@ -201,7 +201,7 @@ async fn an_impossible_ttl_is_refused(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn elections_make_their_instance_known(ctx: Ctx) -> CaseResult {
+async fn elections_announce_their_instance(ctx: Ctx) -> CaseResult {
     let (leader, follower) = (client(&ctx).await?, client(&ctx).await?);
     let observer = ctx.open().await?;
     // A store without instance records ignores the case here.

@@ -13,10 +13,10 @@ use crate::{CLOCK_TOLERANCE, CaseResult, Ctx};
 crate::case::cases! {
     Exclusion: [
         holders_in_many_processes_never_overlap[OtherProcesses],
-        a_killed_holder_is_succeeded_when_its_lease_runs_out[OtherProcesses, SteadyMachine],
+        takeover_from_a_killed_holder_waits_for_its_lease[OtherProcesses, SteadyMachine],
     ],
     CancelSafe: [
-        a_killed_contender_stops_nobody[OtherProcesses],
+        a_killed_contender_does_not_block_others[OtherProcesses],
     ],
 }
 
@@ -59,7 +59,7 @@ async fn holders_in_many_processes_never_overlap(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_killed_holder_is_succeeded_when_its_lease_runs_out(ctx: Ctx) -> CaseResult {
+async fn takeover_from_a_killed_holder_waits_for_its_lease(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let ttl = ctx.in_steps(ctx.short_ttl() * 10);
     for round in 0..2 {
@@ -78,7 +78,7 @@ async fn a_killed_holder_is_succeeded_when_its_lease_runs_out(ctx: Ctx) -> CaseR
     Ok(())
 }
 
-async fn a_killed_contender_stops_nobody(ctx: Ctx) -> CaseResult {
+async fn a_killed_contender_does_not_block_others(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (notes, lock) = (Notes::new(&ctx)?, ctx.name("job"));
     // The ttl is short, because some workers are killed while they hold the name.

@@ -6,15 +6,15 @@ use crate::{CaseResult, Ctx};
 
 crate::case::cases! {
     Atomic: [
-        each_answer_in_a_sequence_is_the_models,
-        each_answer_is_the_models_though_others_get_lost,
+        random_call_sequences_match_the_model,
+        random_call_sequences_with_lost_replies_match_the_model,
     ],
 }
 
-async fn each_answer_in_a_sequence_is_the_models(ctx: Ctx) -> CaseResult {
+async fn random_call_sequences_match_the_model(ctx: Ctx) -> CaseResult {
     run_many(ctx, false).await
 }
 
-async fn each_answer_is_the_models_though_others_get_lost(ctx: Ctx) -> CaseResult {
+async fn random_call_sequences_with_lost_replies_match_the_model(ctx: Ctx) -> CaseResult {
     run_many(ctx, true).await
 }

@@ -9,11 +9,11 @@ use crate::{CaseResult, Client, Ctx};
 crate::case::cases! {
     PruneOnlyUnused: [
         an_unused_name_is_pruned_and_its_next_token_is_larger,
-        names_in_use_are_left,
-        a_name_granted_lately_is_left,
+        names_in_use_are_not_pruned,
+        a_recently_granted_name_is_not_pruned,
         a_dry_run_removes_nothing,
         names_are_pruned_page_by_page_in_byte_order,
-        prune_and_acquire_at_once_lose_no_lease,
+        concurrent_prune_and_acquire_lose_no_lease,
     ],
 }
 
@@ -52,7 +52,7 @@ async fn an_unused_name_is_pruned_and_its_next_token_is_larger(ctx: Ctx) -> Case
     Ok(())
 }
 
-async fn names_in_use_are_left(ctx: Ctx) -> CaseResult {
+async fn names_in_use_are_not_pruned(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let [held, disabled, both] = ["held", "disabled", "both"].map(|name| ctx.name(name));
     let lease = client.acquire_free(&held, ctx.long_ttl()).await?;
@@ -67,7 +67,7 @@ async fn names_in_use_are_left(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_name_granted_lately_is_left(ctx: Ctx) -> CaseResult {
+async fn a_recently_granted_name_is_not_pruned(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let names = used(&ctx, &client, &["job"]).await?;
     let before = client.get(&names[0]).await?;
@@ -110,13 +110,14 @@ async fn names_are_pruned_page_by_page_in_byte_order(ctx: Ctx) -> CaseResult {
 }
 
 /// A record is checked and removed in one operation, so a lease that is granted in between stays.
-async fn prune_and_acquire_at_once_lose_no_lease(ctx: Ctx) -> CaseResult {
+async fn concurrent_prune_and_acquire_lose_no_lease(ctx: Ctx) -> CaseResult {
     let (client, other) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
     let mut latest = None;
     for _ in 0..20 {
         let options = now();
-        let (pruned, taken) = tokio::join!(other.prune(&options), client.acquire_free(&name, ctx.long_ttl()));
+        let (pruned, taken) =
+            tokio::join!(other.prune(&options), client.acquire_free(&name, ctx.long_ttl()));
         let lease = taken?;
         pruned?;
         assert!(Some(lease.token) > latest, "{:?} is not above {latest:?}", lease.token);

@@ -11,18 +11,18 @@ use crate::{CaseResult, Client, Ctx};
 
 crate::case::cases! {
     ReadableRecords: [
-        a_name_never_used_is_not_on_record,
-        a_record_follows_its_lock,
-        a_refused_attempt_leaves_no_trace,
-        a_holder_is_told_as_it_was_given,
+        a_never_used_name_has_no_record,
+        a_record_shows_each_state_of_its_lock,
+        a_refused_acquire_does_not_change_the_record,
+        holder_fields_are_returned_unchanged,
         all_clients_see_the_same_records,
-        a_list_comes_in_byte_order,
-        a_list_comes_in_pages,
-        a_page_may_start_after_a_name_that_is_not_there,
-        no_character_of_a_prefix_is_special,
-        a_prefix_may_be_a_whole_name,
-        prefix_and_page_go_together,
-        listed_records_are_as_complete_as_read_ones,
+        a_list_is_in_byte_order,
+        a_list_can_be_read_in_pages,
+        a_page_can_start_after_a_missing_name,
+        every_character_of_a_prefix_is_literal,
+        a_prefix_can_be_a_whole_name,
+        prefix_and_pages_can_be_combined,
+        list_and_get_return_the_same_records,
     ],
 }
 
@@ -37,7 +37,7 @@ fn texts(names: Vec<LockName>) -> Vec<String> {
     names.into_iter().map(String::from).collect()
 }
 
-async fn a_name_never_used_is_not_on_record(ctx: Ctx) -> CaseResult {
+async fn a_never_used_name_has_no_record(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     assert_eq!(client.get(&ctx.name("never used")).await?, None);
     assert_eq!(client.names("").await?, []);
@@ -47,7 +47,7 @@ async fn a_name_never_used_is_not_on_record(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_record_follows_its_lock(ctx: Ctx) -> CaseResult {
+async fn a_record_shows_each_state_of_its_lock(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("job");
     let state = async || Ok::<_, crate::Failure>(client.get(&name).await?.map(|r| r.state()));
@@ -66,7 +66,7 @@ async fn a_record_follows_its_lock(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_refused_attempt_leaves_no_trace(ctx: Ctx) -> CaseResult {
+async fn a_refused_acquire_does_not_change_the_record(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = first.acquire_free(&name, ttl).await?;
@@ -81,7 +81,7 @@ async fn a_refused_attempt_leaves_no_trace(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_holder_is_told_as_it_was_given(ctx: Ctx) -> CaseResult {
+async fn holder_fields_are_returned_unchanged(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let plain = Holder::current();
     let with = |host: &str, pid, label: Option<&str>| {
@@ -129,7 +129,7 @@ async fn all_clients_see_the_same_records(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_list_comes_in_byte_order(ctx: Ctx) -> CaseResult {
+async fn a_list_is_in_byte_order(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let names = ["b", "a", "B", "ä", "Z", "10", "9", "a b", "a-b", "a_b", "ab", "😀", "\u{e000}"];
     disable_all(&client, &names).await?;
@@ -155,7 +155,7 @@ async fn pages(client: &Client, prefix: &str, limit: usize) -> CaseResult<Vec<Ve
     }
 }
 
-async fn a_list_comes_in_pages(ctx: Ctx) -> CaseResult {
+async fn a_list_can_be_read_in_pages(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let names: BTreeSet<String> = (0..25).map(|number| format!("job {number}")).collect();
     disable_all(&client, &names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
@@ -169,7 +169,7 @@ async fn a_list_comes_in_pages(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_page_may_start_after_a_name_that_is_not_there(ctx: Ctx) -> CaseResult {
+async fn a_page_can_start_after_a_missing_name(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     disable_all(&client, &["a", "c", "ca", "d"]).await?;
     for (after, expected) in [
@@ -189,16 +189,42 @@ async fn a_page_may_start_after_a_name_that_is_not_there(ctx: Ctx) -> CaseResult
 }
 
 const PREFIXED: [&str; 22] = [
-    "a", "A", "a%", "a%b", "a_", "a_b", "ab", "axb", "a*", "a*b", "a\\", "a\\%", "a'b", "a[b]", "á",
-    "áb", "a\u{301}", "a.b", "a/b", "😀", "😀b", "a?b",
+    "a", "A", "a%", "a%b", "a_", "a_b", "ab", "axb", "a*", "a*b", "a\\", "a\\%", "a'b", "a[b]",
+    "á", "áb", "a\u{301}", "a.b", "a/b", "😀", "😀b", "a?b",
 ];
 
-async fn no_character_of_a_prefix_is_special(ctx: Ctx) -> CaseResult {
+async fn every_character_of_a_prefix_is_literal(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     disable_all(&client, &PREFIXED).await?;
     let prefixes = [
-        "a", "A", "a%", "a_", "%", "_", "a*", "*", "a?", "?", "a\\", "\\", "a\\%", "'", "a'", "a[",
-        "[a]", "á", "a\u{301}", "a.", "a.*", "^a", "a/", "😀", "b", " ", "a ", "\u{10ffff}",
+        "a",
+        "A",
+        "a%",
+        "a_",
+        "%",
+        "_",
+        "a*",
+        "*",
+        "a?",
+        "?",
+        "a\\",
+        "\\",
+        "a\\%",
+        "'",
+        "a'",
+        "a[",
+        "[a]",
+        "á",
+        "a\u{301}",
+        "a.",
+        "a.*",
+        "^a",
+        "a/",
+        "😀",
+        "b",
+        " ",
+        "a ",
+        "\u{10ffff}",
     ];
     for prefix in prefixes {
         let mut expected: Vec<_> = PREFIXED.into_iter().filter(|n| n.starts_with(prefix)).collect();
@@ -208,7 +234,7 @@ async fn no_character_of_a_prefix_is_special(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_prefix_may_be_a_whole_name(ctx: Ctx) -> CaseResult {
+async fn a_prefix_can_be_a_whole_name(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (long, umlauts) = ("x".repeat(LockName::MAX_BYTES), "ü".repeat(127));
     disable_all(&client, &["job", "job 1", "jo", &long, &umlauts]).await?;
@@ -221,11 +247,14 @@ async fn a_prefix_may_be_a_whole_name(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn prefix_and_page_go_together(ctx: Ctx) -> CaseResult {
+async fn prefix_and_pages_can_be_combined(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     disable_all(&client, &["a", "b", "b%", "b%1", "b%2", "b1", "b2", "c"]).await?;
     for limit in 1..5 {
-        assert_eq!(pages(&client, "b", limit).await?.concat(), ["b", "b%", "b%1", "b%2", "b1", "b2"]);
+        assert_eq!(
+            pages(&client, "b", limit).await?.concat(),
+            ["b", "b%", "b%1", "b%2", "b1", "b2"]
+        );
         assert_eq!(pages(&client, "b%", limit).await?.concat(), ["b%", "b%1", "b%2"]);
     }
     for (after, expected) in [("a", &["b1", "b2"][..]), ("b1", &["b2"]), ("c", &[])] {
@@ -239,7 +268,7 @@ async fn prefix_and_page_go_together(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn listed_records_are_as_complete_as_read_ones(ctx: Ctx) -> CaseResult {
+async fn list_and_get_return_the_same_records(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let ttl = ctx.long_ttl();
     client.acquire_free(&ctx.name("held"), ttl).await?;

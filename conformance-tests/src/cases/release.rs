@@ -8,13 +8,13 @@ use crate::{CaseResult, Ctx, race};
 crate::case::cases! {
     ReleaseOnlyOwn: [
         a_released_name_is_free_at_once,
-        anothers_lease_stays,
-        a_late_release_leaves_the_next_lease,
-        releasing_twice_is_harmless,
-        an_expired_lease_is_not_held,
-        a_name_never_used_stays_unused,
-        only_the_one_name_is_released,
-        one_of_16_releases_at_once_is_the_release,
+        a_release_with_another_lease_id_releases_nothing,
+        a_late_release_does_not_end_the_next_lease,
+        a_second_release_has_no_effect,
+        a_release_of_an_expired_lease_reports_not_held,
+        a_release_of_a_never_used_name_creates_no_record,
+        a_release_affects_only_its_own_name,
+        one_of_16_concurrent_releases_takes_effect,
     ],
 }
 
@@ -32,7 +32,7 @@ async fn a_released_name_is_free_at_once(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn anothers_lease_stays(ctx: Ctx) -> CaseResult {
+async fn a_release_with_another_lease_id_releases_nothing(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = first.acquire_free(&name, ttl).await?;
@@ -43,7 +43,7 @@ async fn anothers_lease_stays(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_late_release_leaves_the_next_lease(ctx: Ctx) -> CaseResult {
+async fn a_late_release_does_not_end_the_next_lease(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let old = first.acquire_free(&name, ctx.short_ttl()).await?;
@@ -54,7 +54,7 @@ async fn a_late_release_leaves_the_next_lease(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn releasing_twice_is_harmless(ctx: Ctx) -> CaseResult {
+async fn a_second_release_has_no_effect(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let old = first.acquire_free(&name, ttl).await?;
@@ -66,7 +66,7 @@ async fn releasing_twice_is_harmless(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn an_expired_lease_is_not_held(ctx: Ctx) -> CaseResult {
+async fn a_release_of_an_expired_lease_reports_not_held(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("job");
     let taken = client.acquire_free(&name, ctx.short_ttl()).await?;
@@ -75,7 +75,7 @@ async fn an_expired_lease_is_not_held(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_name_never_used_stays_unused(ctx: Ctx) -> CaseResult {
+async fn a_release_of_a_never_used_name_creates_no_record(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("never used");
     assert_eq!(client.release(&name, LeaseId::new()).await?, ReleaseOutcome::NotHeld);
@@ -83,7 +83,7 @@ async fn a_name_never_used_stays_unused(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn only_the_one_name_is_released(ctx: Ctx) -> CaseResult {
+async fn a_release_affects_only_its_own_name(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let (one, other, ttl) = (ctx.name("one"), ctx.name("other"), ctx.long_ttl());
     // The same id is used for two names, which no application does. The name and the id decide
@@ -96,7 +96,7 @@ async fn only_the_one_name_is_released(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn one_of_16_releases_at_once_is_the_release(ctx: Ctx) -> CaseResult {
+async fn one_of_16_concurrent_releases_takes_effect(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(4).await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     for round in 0..8 {

@@ -13,10 +13,10 @@ crate::case::cases! {
         a_renewal_extends_the_lease_from_now,
         a_renewed_lease_outlives_its_first_ttl,
         an_expired_lease_is_lost,
-        an_expired_lease_is_lost_to_the_next_holder,
+        an_expired_lease_is_lost_after_a_takeover,
         a_released_lease_is_lost,
-        a_lease_never_granted_is_lost_and_creates_nothing,
-        a_foreign_id_is_lost_and_extends_nothing,
+        a_never_granted_lease_is_lost_and_creates_no_record,
+        a_renewal_with_another_lease_id_is_lost_and_extends_nothing,
         a_lease_of_another_name_is_lost,
         a_renewal_never_overlaps_a_takeover,
     ],
@@ -40,7 +40,11 @@ async fn a_renewal_extends_the_lease_from_now(ctx: Ctx) -> CaseResult {
 }
 
 /// Renews for two ttls, or reports that the machine stalled for too long.
-async fn outlives_its_first_ttl(ctx: &Ctx, taken: &HeldLease, clients: &[Client]) -> CaseResult<bool> {
+async fn outlives_its_first_ttl(
+    ctx: &Ctx,
+    taken: &HeldLease,
+    clients: &[Client],
+) -> CaseResult<bool> {
     let (name, ttl) = (&taken.name, taken.left);
     let mut trusted_until = taken.trusted_until();
     while taken.answered.elapsed() < ttl * 2 {
@@ -87,7 +91,7 @@ async fn an_expired_lease_is_lost(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn an_expired_lease_is_lost_to_the_next_holder(ctx: Ctx) -> CaseResult {
+async fn an_expired_lease_is_lost_after_a_takeover(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let old = first.acquire_free(&name, ctx.short_ttl()).await?;
@@ -116,7 +120,7 @@ async fn a_released_lease_is_lost(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_lease_never_granted_is_lost_and_creates_nothing(ctx: Ctx) -> CaseResult {
+async fn a_never_granted_lease_is_lost_and_creates_no_record(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("never used");
     let outcome = client.renew(&name, LeaseId::new(), ctx.long_ttl()).await?;
@@ -127,7 +131,7 @@ async fn a_lease_never_granted_is_lost_and_creates_nothing(ctx: Ctx) -> CaseResu
     Ok(())
 }
 
-async fn a_foreign_id_is_lost_and_extends_nothing(ctx: Ctx) -> CaseResult {
+async fn a_renewal_with_another_lease_id_is_lost_and_extends_nothing(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = first.acquire_free(&name, ttl).await?;
@@ -180,7 +184,8 @@ async fn a_renewal_never_overlaps_a_takeover(ctx: Ctx) -> CaseResult {
         }))
         .await?;
         let renewed_until = outcomes.iter().filter_map(|(until, _)| *until).max();
-        let takers: Vec<&HeldLease> = outcomes.iter().filter_map(|(_, taken)| taken.as_ref()).collect();
+        let takers: Vec<&HeldLease> =
+            outcomes.iter().filter_map(|(_, taken)| taken.as_ref()).collect();
         // Tokens give the store's order, because answers may arrive in another order.
         let first = takers.iter().min_by_key(|taken| taken.token);
         // If 32 calls take longer than the ttl, a second takeover may follow the end of the first.

@@ -10,14 +10,14 @@ use crate::{CaseResult, Client, Ctx, Failure, race};
 
 crate::case::cases! {
     LeastRights: [
-        many_first_clients_at_once_all_start,
-        opening_again_keeps_everything,
-        a_printed_schema_serves_a_store_without_rights[Schema],
-        a_printed_schema_can_be_applied_twice[Schema],
-        a_printed_schema_and_a_created_one_are_the_same[Schema],
+        concurrent_first_clients_all_open_the_store,
+        reopening_a_store_keeps_its_records,
+        a_store_without_ddl_rights_works_on_the_printed_schema[Schema],
+        the_printed_schema_can_be_applied_twice[Schema],
+        a_store_without_ddl_rights_works_on_a_created_schema[Schema],
     ],
     SeparateNamespaces: [
-        namespaces_are_apart,
+        namespaces_are_separate,
     ],
 }
 
@@ -37,7 +37,7 @@ async fn assert_works(ctx: &Ctx, client: &Client, job: &str) -> CaseResult {
     Ok(())
 }
 
-async fn many_first_clients_at_once_all_start(ctx: Ctx) -> CaseResult {
+async fn concurrent_first_clients_all_open_the_store(ctx: Ctx) -> CaseResult {
     for _ in 0..3 {
         let namespace = ctx.another_namespace()?;
         let name = ctx.name("job");
@@ -55,7 +55,7 @@ async fn many_first_clients_at_once_all_start(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn opening_again_keeps_everything(ctx: Ctx) -> CaseResult {
+async fn reopening_a_store_keeps_its_records(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let taken = client.acquire_free(&ctx.name("held"), ctx.long_ttl()).await?;
     client.disable(&ctx.name("disabled"), "upkeep").await?;
@@ -66,7 +66,7 @@ async fn opening_again_keeps_everything(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn namespaces_are_apart(ctx: Ctx) -> CaseResult {
+async fn namespaces_are_separate(ctx: Ctx) -> CaseResult {
     let own = ctx.namespace().clone();
     // One namespace begins like the other, and one has the greatest length.
     let longer = Namespace::new(format!("{own}_a"))?;
@@ -98,7 +98,7 @@ fn no_probe() -> Failure {
     Failure::new("the backend lacks this probe")
 }
 
-async fn a_printed_schema_serves_a_store_without_rights(ctx: Ctx) -> CaseResult {
+async fn a_store_without_ddl_rights_works_on_the_printed_schema(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
     let probe = probes.schema.ok_or_else(no_probe)?;
     let namespace = ctx.another_namespace()?;
@@ -107,7 +107,7 @@ async fn a_printed_schema_serves_a_store_without_rights(ctx: Ctx) -> CaseResult 
     assert_works(&ctx, &client, "job").await
 }
 
-async fn a_printed_schema_can_be_applied_twice(ctx: Ctx) -> CaseResult {
+async fn the_printed_schema_can_be_applied_twice(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
     let probe = probes.schema.ok_or_else(no_probe)?;
     let namespace = ctx.another_namespace()?;
@@ -120,7 +120,7 @@ async fn a_printed_schema_can_be_applied_twice(ctx: Ctx) -> CaseResult {
     assert_works(&ctx, &client, "job").await
 }
 
-async fn a_printed_schema_and_a_created_one_are_the_same(ctx: Ctx) -> CaseResult {
+async fn a_store_without_ddl_rights_works_on_a_created_schema(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
     let probe = probes.schema.ok_or_else(no_probe)?;
     // One client with full permissions creates the schema, and one without permission to change it

@@ -9,8 +9,8 @@ crate::case::cases! {
     OneRoundTrip: [
         an_uncontended_acquire_stays_within_its_budget[RoundTrips],
         a_renewal_stays_within_its_budget[RoundTrips],
-        a_release_takes_one[RoundTrips],
-        a_batch_takes_as_many_whatever_its_size[RoundTrips],
+        a_release_takes_one_round_trip[RoundTrips],
+        round_trips_of_a_batch_do_not_grow_with_its_size[RoundTrips],
     ],
 }
 
@@ -26,7 +26,8 @@ const TRIES: usize = 20;
 async fn warm<'a>(ctx: &'a Ctx, probe: &'a dyn RoundTrips) -> CaseResult<Client> {
     let client = Client::new(probe.open_counted(ctx.namespace()).await?);
     for number in 0..3 {
-        let taken = client.acquire_free(&ctx.name(&format!("warm {number}")), ctx.long_ttl()).await?;
+        let taken =
+            client.acquire_free(&ctx.name(&format!("warm {number}")), ctx.long_ttl()).await?;
         extended(client.renew(&taken.name, taken.lease, ctx.long_ttl()).await?);
         client.release_held(&taken).await?;
     }
@@ -87,13 +88,13 @@ async fn a_renewal_stays_within_its_budget(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_release_takes_one(ctx: Ctx) -> CaseResult {
+async fn a_release_takes_one_round_trip(ctx: Ctx) -> CaseResult {
     let [_, _, release] = least(&ctx).await?;
     assert_eq!(release, 1);
     Ok(())
 }
 
-async fn a_batch_takes_as_many_whatever_its_size(ctx: Ctx) -> CaseResult {
+async fn round_trips_of_a_batch_do_not_grow_with_its_size(ctx: Ctx) -> CaseResult {
     let probes = ctx.backend().probes();
     let probe = probes.round_trips.ok_or_else(no_probe)?;
     let client = warm(&ctx, probe).await?;

@@ -11,14 +11,14 @@ use crate::{CLOCK_TOLERANCE, CaseResult, Client, Ctx};
 
 crate::case::cases! {
     ServerTime: [
-        what_is_left_never_exceeds_the_ttl,
-        what_is_left_decreases_as_time_passes,
-        all_clients_agree_about_what_is_left,
-        the_time_held_is_told_as_a_duration,
+        time_left_never_exceeds_the_ttl,
+        time_left_decreases_as_time_passes,
+        all_clients_agree_about_the_time_left,
+        the_time_held_is_reported_as_a_duration,
     ],
 }
 
-async fn what_is_left_never_exceeds_the_ttl(ctx: Ctx) -> CaseResult {
+async fn time_left_never_exceeds_the_ttl(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     for (name, ttl) in [("shorter", ctx.in_steps(ctx.long_ttl() / 4)), ("long", ctx.long_ttl())] {
         let (name, lease) = (ctx.name(name), LeaseId::new());
@@ -65,7 +65,7 @@ fn assert_consistent(first: &Reading, second: &Reading, tolerance: Duration) {
     );
 }
 
-async fn what_is_left_decreases_as_time_passes(ctx: Ctx) -> CaseResult {
+async fn time_left_decreases_as_time_passes(ctx: Ctx) -> CaseResult {
     let client = ctx.open().await?;
     let name = ctx.name("job");
     client.acquire_free(&name, ctx.long_ttl()).await?;
@@ -78,7 +78,7 @@ async fn what_is_left_decreases_as_time_passes(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn all_clients_agree_about_what_is_left(ctx: Ctx) -> CaseResult {
+async fn all_clients_agree_about_the_time_left(ctx: Ctx) -> CaseResult {
     let clients = ctx.open_many(5).await?;
     let tolerance = CLOCK_TOLERANCE + ctx.coarseness();
     for holder in 0..3 {
@@ -96,7 +96,7 @@ async fn all_clients_agree_about_what_is_left(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn the_time_held_is_told_as_a_duration(ctx: Ctx) -> CaseResult {
+async fn the_time_held_is_reported_as_a_duration(ctx: Ctx) -> CaseResult {
     let (first, second) = (ctx.open().await?, ctx.open().await?);
     let name = ctx.name("job");
     let taken = first.acquire_free(&name, ctx.long_ttl()).await?;

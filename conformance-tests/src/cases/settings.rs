@@ -12,15 +12,15 @@ use crate::{CaseResult, Ctx};
 
 crate::case::cases! {
     SettingsAgree: [
-        contradictions_are_refused_before_anything_is_written,
-        the_least_ttl_of_the_store_works_with_all_defaults,
+        contradictory_settings_are_refused_before_any_write,
+        the_minimum_ttl_of_the_store_is_valid_with_all_defaults,
     ],
     PureMachine: [
-        the_machine_acts_by_what_it_is_told_alone,
+        the_machine_depends_only_on_its_events_and_the_given_time,
     ],
 }
 
-async fn contradictions_are_refused_before_anything_is_written(ctx: Ctx) -> CaseResult {
+async fn contradictory_settings_are_refused_before_any_write(ctx: Ctx) -> CaseResult {
     let client = client(&ctx).await?;
     let too_short = ctx.capabilities().min_ttl - Duration::from_nanos(1);
     for settings in [
@@ -41,13 +41,13 @@ async fn contradictions_are_refused_before_anything_is_written(ctx: Ctx) -> Case
     Ok(())
 }
 
-async fn the_least_ttl_of_the_store_works_with_all_defaults(ctx: Ctx) -> CaseResult {
+async fn the_minimum_ttl_of_the_store_is_valid_with_all_defaults(ctx: Ctx) -> CaseResult {
     let least = Settings::new().ttl(ctx.capabilities().min_ttl);
     least.resolve(&ctx.capabilities())?;
     Ok(())
 }
 
-async fn the_machine_acts_by_what_it_is_told_alone(ctx: Ctx) -> CaseResult {
+async fn the_machine_depends_only_on_its_events_and_the_given_time(ctx: Ctx) -> CaseResult {
     let settings = Settings::new().ttl(ctx.in_steps(Duration::from_secs(15)));
     let timing = settings.resolve(&ctx.capabilities())?;
     let at = |millis| Moment::from_origin(Duration::from_millis(millis));

@@ -11,9 +11,9 @@ use crate::{CaseResult, Ctx};
 
 crate::case::cases! {
     PromptTakeover: [
-        a_release_is_taken_over_without_waiting_for_the_lease,
-        a_crash_is_taken_over_when_the_lease_runs_out,
-        disable_and_enable_move_the_lead_on[SteadyMachine],
+        takeover_after_a_release_does_not_wait_for_the_lease,
+        takeover_after_a_crash_waits_for_the_lease,
+        disable_and_enable_between_heartbeats_end_the_term[SteadyMachine],
     ],
     StopBeforeOthersStart: [
         many_candidates_have_one_leader_at_a_time[SteadyMachine],
@@ -28,7 +28,7 @@ fn works() -> JobBehaviour {
 }
 
 /// Leases and poll intervals are longer than the case, so only a hint can wake the next leader.
-async fn a_release_is_taken_over_without_waiting_for_the_lease(ctx: Ctx) -> CaseResult {
+async fn takeover_after_a_release_does_not_wait_for_the_lease(ctx: Ctx) -> CaseResult {
     let long_polls = Settings::new().ttl(ctx.long_ttl()).poll_interval(ctx.long_ttl());
     let log = JobLog::default();
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
@@ -45,7 +45,7 @@ async fn a_release_is_taken_over_without_waiting_for_the_lease(ctx: Ctx) -> Case
     Ok(())
 }
 
-async fn a_crash_is_taken_over_when_the_lease_runs_out(ctx: Ctx) -> CaseResult {
+async fn takeover_after_a_crash_waits_for_the_lease(ctx: Ctx) -> CaseResult {
     let crashed = ctx.open().await?;
     let taken = crashed.acquire_free(&ctx.name("job"), ttl(&ctx)).await?;
     // A poll would come too late.
@@ -58,11 +58,14 @@ async fn a_crash_is_taken_over_when_the_lease_runs_out(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn disable_and_enable_move_the_lead_on(ctx: Ctx) -> CaseResult {
+async fn disable_and_enable_between_heartbeats_end_the_term(ctx: Ctx) -> CaseResult {
     let (member, operator) = (client(&ctx).await?, client(&ctx).await?);
     let log = JobLog::default();
     let handle = campaign(member.election("job")?, &log, 1, works());
-    let is_nudge = |entry: &Entry| matches!(entry, Entry::Stopping { reason, .. } if reason.to_string().contains("a nudge"));
+    let is_nudge = |entry: &Entry| match entry {
+        Entry::Stopping { reason, .. } => reason.to_string().contains("a nudge"),
+        _ => false,
+    };
     // On a busy machine a term may end for another reason first.
     for terms in 1..=5 {
         log.wait_for_terms(terms).await;

@@ -12,17 +12,17 @@ use crate::{CaseResult, Ctx, Failure};
 
 crate::case::cases! {
     StopBeforeOthersStart: [
-        heartbeats_that_hang_end_the_term_before_another_starts[SteadyMachine],
-        a_stop_that_overruns_is_aborted_before_another_starts[SteadyMachine],
+        hanging_heartbeats_end_the_term_before_another_starts[SteadyMachine],
+        an_overrunning_stop_is_aborted_before_another_starts[SteadyMachine],
     ],
     OneStopPerStart: [
-        a_start_that_fails_is_stopped[SteadyMachine],
-        a_start_that_panics_is_stopped[SteadyMachine],
-        resigning_stops_and_another_starts[SteadyMachine],
-        shutting_down_stops_and_another_starts[SteadyMachine],
-        disabling_stops_with_the_reason[SteadyMachine],
+        a_failed_start_is_stopped[SteadyMachine],
+        a_panicking_start_is_stopped[SteadyMachine],
+        resign_stops_the_term_before_another_starts[SteadyMachine],
+        shutdown_stops_the_term_before_another_starts[SteadyMachine],
+        disable_stops_the_term_with_its_reason[SteadyMachine],
         the_lease_is_released_only_after_stop[SteadyMachine],
-        a_dropped_handle_stops_and_releases[SteadyMachine],
+        dropping_the_handle_stops_the_job_and_releases_the_lease[SteadyMachine],
     ],
 }
 
@@ -58,12 +58,12 @@ async fn cut_off(ctx: &Ctx, behaviour: JobBehaviour) -> CaseResult<JobLog> {
     Ok(log)
 }
 
-async fn heartbeats_that_hang_end_the_term_before_another_starts(ctx: Ctx) -> CaseResult {
+async fn hanging_heartbeats_end_the_term_before_another_starts(ctx: Ctx) -> CaseResult {
     cut_off(&ctx, JobBehaviour::Works(grace(&ctx) / 2)).await?.assert_in_order();
     Ok(())
 }
 
-async fn a_stop_that_overruns_is_aborted_before_another_starts(ctx: Ctx) -> CaseResult {
+async fn an_overrunning_stop_is_aborted_before_another_starts(ctx: Ctx) -> CaseResult {
     cut_off(&ctx, JobBehaviour::NeverStops).await?;
     Ok(())
 }
@@ -85,15 +85,15 @@ async fn fails(ctx: Ctx, behaviour: JobBehaviour, with: &str) -> CaseResult {
     }
 }
 
-async fn a_start_that_fails_is_stopped(ctx: Ctx) -> CaseResult {
+async fn a_failed_start_is_stopped(ctx: Ctx) -> CaseResult {
     fails(ctx, JobBehaviour::FailsToStart, "told to fail").await
 }
 
-async fn a_start_that_panics_is_stopped(ctx: Ctx) -> CaseResult {
+async fn a_panicking_start_is_stopped(ctx: Ctx) -> CaseResult {
     fails(ctx, JobBehaviour::PanicsAtStart, "told to panic").await
 }
 
-async fn resigning_stops_and_another_starts(ctx: Ctx) -> CaseResult {
+async fn resign_stops_the_term_before_another_starts(ctx: Ctx) -> CaseResult {
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
     let log = JobLog::default();
     let leader = campaign(first.election("job")?, &log, 1, works());
@@ -114,7 +114,7 @@ async fn resigning_stops_and_another_starts(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn shutting_down_stops_and_another_starts(ctx: Ctx) -> CaseResult {
+async fn shutdown_stops_the_term_before_another_starts(ctx: Ctx) -> CaseResult {
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
     let log = JobLog::default();
     let leader = campaign(first.election("job")?, &log, 1, works());
@@ -129,7 +129,7 @@ async fn shutting_down_stops_and_another_starts(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn disabling_stops_with_the_reason(ctx: Ctx) -> CaseResult {
+async fn disable_stops_the_term_with_its_reason(ctx: Ctx) -> CaseResult {
     let (leader, operator) = (client(&ctx).await?, client(&ctx).await?);
     let log = JobLog::default();
     let handle = campaign(leader.election("job")?, &log, 1, works());
@@ -170,7 +170,7 @@ async fn the_lease_is_released_only_after_stop(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_dropped_handle_stops_and_releases(ctx: Ctx) -> CaseResult {
+async fn dropping_the_handle_stops_the_job_and_releases_the_lease(ctx: Ctx) -> CaseResult {
     let client = client(&ctx).await?;
     let log = JobLog::default();
     drop({

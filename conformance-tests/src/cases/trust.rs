@@ -14,11 +14,11 @@ use crate::{CaseResult, Ctx, Failure};
 crate::case::cases! {
     TrustEndsFirst: [
         a_lock_is_trusted_for_less_than_its_ttl[SteadyMachine],
-        trust_ends_though_no_task_has_run,
-        a_grant_that_comes_too_late_is_not_used,
-        lost_is_silent_while_the_lock_is_kept[SteadyMachine],
-        trust_ends_before_another_is_granted[SteadyMachine],
-        a_disabled_lock_is_lost_but_trusted_to_the_end[SteadyMachine],
+        trust_ends_even_if_no_task_runs,
+        a_grant_that_arrives_too_late_is_not_used,
+        lost_stays_pending_while_the_lock_is_held[SteadyMachine],
+        trust_ends_before_another_client_is_granted_the_lock[SteadyMachine],
+        a_disabled_lock_is_lost_with_its_reason_and_not_granted_again[SteadyMachine],
     ],
 }
 
@@ -48,7 +48,7 @@ impl Clock for HandClock {
     }
 }
 
-async fn trust_ends_though_no_task_has_run(ctx: Ctx) -> CaseResult {
+async fn trust_ends_even_if_no_task_runs(ctx: Ctx) -> CaseResult {
     let clock = Arc::new(HandClock::default());
     *clock.0.lock() = Duration::from_secs(5);
     let store = ctx.backend().open(ctx.namespace()).await?;
@@ -67,7 +67,7 @@ async fn trust_ends_though_no_task_has_run(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_grant_that_comes_too_late_is_not_used(ctx: Ctx) -> CaseResult {
+async fn a_grant_that_arrives_too_late_is_not_used(ctx: Ctx) -> CaseResult {
     let (client, gate) = gated(&ctx).await?;
     gate.delay_grants(ttl(&ctx) * 2);
     let late = client.lock("job")?.try_acquire().await;
@@ -77,7 +77,7 @@ async fn a_grant_that_comes_too_late_is_not_used(ctx: Ctx) -> CaseResult {
     Ok(guard.release().await?)
 }
 
-async fn lost_is_silent_while_the_lock_is_kept(ctx: Ctx) -> CaseResult {
+async fn lost_stays_pending_while_the_lock_is_held(ctx: Ctx) -> CaseResult {
     let client = client(&ctx).await?;
     let guard = client.lock("job")?.acquire(ttl(&ctx)).await?;
     // This is twice as long as the lease would last without heartbeats.
@@ -88,7 +88,7 @@ async fn lost_is_silent_while_the_lock_is_kept(ctx: Ctx) -> CaseResult {
     Ok(guard.release().await?)
 }
 
-async fn trust_ends_before_another_is_granted(ctx: Ctx) -> CaseResult {
+async fn trust_ends_before_another_client_is_granted_the_lock(ctx: Ctx) -> CaseResult {
     let (client, gate) = gated(&ctx).await?;
     let other = super::engine::client(&ctx).await?;
     let guard = client.lock("job")?.acquire(ttl(&ctx)).await?;
@@ -101,7 +101,7 @@ async fn trust_ends_before_another_is_granted(ctx: Ctx) -> CaseResult {
     Ok(taken.release().await?)
 }
 
-async fn a_disabled_lock_is_lost_but_trusted_to_the_end(ctx: Ctx) -> CaseResult {
+async fn a_disabled_lock_is_lost_with_its_reason_and_not_granted_again(ctx: Ctx) -> CaseResult {
     let (client, operator) = (client(&ctx).await?, client(&ctx).await?);
     let guard = client.lock("job")?.acquire(ttl(&ctx)).await?;
     operator.disable("job", "upkeep").await?;

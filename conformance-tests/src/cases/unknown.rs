@@ -15,14 +15,14 @@ use crate::{CaseResult, Client, Ctx, Failure, Link, LossyStore, spawn};
 
 crate::case::cases! {
     UnknownIsNotFailed: [
-        a_retry_settles_a_lost_grant,
-        a_retry_settles_a_lost_renewal,
-        a_retry_settles_a_lost_release,
-        a_retry_settles_a_lost_disable_and_enable,
-        a_withheld_reply_is_an_unknown_outcome[Outages],
-        a_withheld_reply_to_a_release_is_an_unknown_outcome[Outages],
-        a_cut_off_client_says_what_it_knows[Outages],
-        a_write_that_arrived_is_unknown_though_its_retry_does_not[Outages],
+        retry_after_lost_reply_returns_the_grant,
+        retry_after_lost_reply_renews_the_lease,
+        retry_after_lost_reply_reports_the_lease_as_released,
+        retry_after_lost_reply_reports_disable_and_enable_as_done,
+        an_acquire_without_a_reply_has_an_unknown_outcome[Outages],
+        a_release_without_a_reply_has_an_unknown_outcome[Outages],
+        a_disconnected_client_reports_a_write_as_unknown_or_not_done[Outages],
+        a_write_that_arrived_is_unknown_although_its_retry_failed[Outages],
     ],
 }
 
@@ -32,7 +32,7 @@ async fn lossy(ctx: &Ctx) -> CaseResult<(Arc<LossyStore>, Client)> {
     Ok((Arc::new(LossyStore::new(Arc::clone(client.store()))), client))
 }
 
-async fn a_retry_settles_a_lost_grant(ctx: Ctx) -> CaseResult {
+async fn retry_after_lost_reply_returns_the_grant(ctx: Ctx) -> CaseResult {
     let (lossy, client) = lossy(&ctx).await?;
     let (name, lease) = (ctx.name("job"), LeaseId::new());
     let options = client.options(lease, ctx.long_ttl());
@@ -47,7 +47,7 @@ async fn a_retry_settles_a_lost_grant(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_retry_settles_a_lost_renewal(ctx: Ctx) -> CaseResult {
+async fn retry_after_lost_reply_renews_the_lease(ctx: Ctx) -> CaseResult {
     let (lossy, client) = lossy(&ctx).await?;
     let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
     let taken = client.acquire_free(&name, ttl).await?;
@@ -57,7 +57,7 @@ async fn a_retry_settles_a_lost_renewal(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_retry_settles_a_lost_release(ctx: Ctx) -> CaseResult {
+async fn retry_after_lost_reply_reports_the_lease_as_released(ctx: Ctx) -> CaseResult {
     let (lossy, client) = lossy(&ctx).await?;
     let name = ctx.name("job");
     let taken = client.acquire_free(&name, ctx.long_ttl()).await?;
@@ -68,7 +68,7 @@ async fn a_retry_settles_a_lost_release(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_retry_settles_a_lost_disable_and_enable(ctx: Ctx) -> CaseResult {
+async fn retry_after_lost_reply_reports_disable_and_enable_as_done(ctx: Ctx) -> CaseResult {
     let (lossy, _) = lossy(&ctx).await?;
     let name = ctx.name("job");
     let options = DisableOptions::new(Reason::new("upkeep")?).with_by("ops".to_owned());
@@ -103,7 +103,7 @@ fn in_two_steps(ctx: &Ctx) -> bool {
     ctx.backend().probes().round_trips.is_some_and(|probe| probe.acquire_budget() > 1)
 }
 
-async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
+async fn a_release_without_a_reply_has_an_unknown_outcome(ctx: Ctx) -> CaseResult {
     let direct = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
     // The client has open connections and prepared statements.
@@ -136,7 +136,7 @@ async fn a_withheld_reply_to_a_release_is_an_unknown_outcome(ctx: Ctx) -> CaseRe
     Ok(())
 }
 
-async fn a_withheld_reply_is_an_unknown_outcome(ctx: Ctx) -> CaseResult {
+async fn an_acquire_without_a_reply_has_an_unknown_outcome(ctx: Ctx) -> CaseResult {
     for attempt in 0..5 {
         // On a busy machine the client may find no connection for its request. It then knows the
         // outcome.
@@ -176,7 +176,7 @@ async fn withheld(ctx: &Ctx, name: &LockName) -> CaseResult<bool> {
     Ok(true)
 }
 
-async fn a_cut_off_client_says_what_it_knows(ctx: Ctx) -> CaseResult {
+async fn a_disconnected_client_reports_a_write_as_unknown_or_not_done(ctx: Ctx) -> CaseResult {
     let direct = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
     let ttl = ctx.long_ttl();
@@ -207,7 +207,7 @@ async fn a_cut_off_client_says_what_it_knows(ctx: Ctx) -> CaseResult {
 
 /// The write arrives, its connection breaks before the reply, and no other connection can be
 /// opened: a store that repeats the write itself must not report that nothing was written.
-async fn a_write_that_arrived_is_unknown_though_its_retry_does_not(ctx: Ctx) -> CaseResult {
+async fn a_write_that_arrived_is_unknown_although_its_retry_failed(ctx: Ctx) -> CaseResult {
     let direct = ctx.open().await?;
     let (link, far) = over_link(&ctx).await?;
     let ttl = ctx.long_ttl();

@@ -11,22 +11,22 @@ use crate::{CaseResult, Ctx, race};
 
 crate::case::cases! {
     Exclusion: [
-        contenders_have_the_lock_one_at_a_time,
+        contenders_hold_the_lock_one_at_a_time,
     ],
     WaitsEnd: [
-        a_wait_that_is_over_says_who_holds_the_lock,
-        a_wait_on_a_store_that_hangs_ends_in_time,
+        a_timed_out_wait_names_the_holder,
+        a_wait_on_a_hanging_store_ends_at_its_limit,
     ],
     NothingLeftHeld: [
-        a_cancelled_acquire_leaves_nothing_held,
-        a_dropped_guard_releases,
+        a_cancelled_acquire_leaves_no_lock_held,
+        dropping_a_guard_releases_the_lock,
     ],
 }
 
 /// An unused lock may stay held for this long, which is much less than its lease lasts.
 const SOON: Duration = Duration::from_secs(60);
 
-async fn contenders_have_the_lock_one_at_a_time(ctx: Ctx) -> CaseResult {
+async fn contenders_hold_the_lock_one_at_a_time(ctx: Ctx) -> CaseResult {
     const CONTENDERS: usize = 32;
     let mut clients = Vec::new();
     for _ in 0..4 {
@@ -55,7 +55,7 @@ async fn contenders_have_the_lock_one_at_a_time(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_wait_that_is_over_says_who_holds_the_lock(ctx: Ctx) -> CaseResult {
+async fn a_timed_out_wait_names_the_holder(ctx: Ctx) -> CaseResult {
     let (holder, waiter) = (client(&ctx).await?, client(&ctx).await?);
     let long = Settings::new().ttl(ctx.long_ttl());
     let guard = holder.lock("job")?.settings(&long)?.acquire(SOON).await?;
@@ -76,7 +76,7 @@ async fn a_wait_that_is_over_says_who_holds_the_lock(ctx: Ctx) -> CaseResult {
     Ok(guard.release().await?)
 }
 
-async fn a_wait_on_a_store_that_hangs_ends_in_time(ctx: Ctx) -> CaseResult {
+async fn a_wait_on_a_hanging_store_ends_at_its_limit(ctx: Ctx) -> CaseResult {
     let (waiter, gate) = gated(&ctx).await?;
     gate.shut();
     let waited = timeout(SOON, waiter.lock("job")?.acquire(Duration::from_millis(500))).await;
@@ -87,7 +87,7 @@ async fn a_wait_on_a_store_that_hangs_ends_in_time(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-async fn a_cancelled_acquire_leaves_nothing_held(ctx: Ctx) -> CaseResult {
+async fn a_cancelled_acquire_leaves_no_lock_held(ctx: Ctx) -> CaseResult {
     let client = client(&ctx).await?;
     let lock = client.lock("job")?.settings(&Settings::new().ttl(ctx.long_ttl()))?;
     for round in 0..40 {
@@ -100,7 +100,7 @@ async fn a_cancelled_acquire_leaves_nothing_held(ctx: Ctx) -> CaseResult {
     Ok(guard.release().await?)
 }
 
-async fn a_dropped_guard_releases(ctx: Ctx) -> CaseResult {
+async fn dropping_a_guard_releases_the_lock(ctx: Ctx) -> CaseResult {
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
     let long = Settings::new().ttl(ctx.long_ttl());
     let guard = first.lock("job")?.settings(&long)?.acquire(SOON).await?;

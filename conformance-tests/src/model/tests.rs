@@ -136,7 +136,7 @@ fn a_free_name_is_granted_for_its_ttl() {
 }
 
 #[test]
-fn a_held_name_answers_who_holds_it() {
+fn a_refused_acquire_reports_the_holder() {
     let mut model = held();
     let right = model.held_by(0, 5, 200);
     assert!(model.acquires(1, Some(right), model.at(100)));
@@ -212,7 +212,7 @@ fn a_renewal_that_took_longer_than_its_ttl_may_be_lost() {
 }
 
 #[test]
-fn one_of_two_answers_is_accepted_around_the_end_of_a_lease() {
+fn either_answer_is_accepted_around_the_end_of_a_lease() {
     let mut model = held();
     assert!(model.renews(0, extended(300), model.within(250, 350)));
     assert!(!model.renews(0, Some(RenewOutcome::Lost), model.at(360)), "it was extended");
@@ -222,7 +222,7 @@ fn one_of_two_answers_is_accepted_around_the_end_of_a_lease() {
 }
 
 #[test]
-fn a_store_that_notices_late_may_do_so() {
+fn expiry_may_be_noticed_within_the_stated_delay() {
     let late = |model: &ScriptedModel, ms| {
         let precision = Precision { step: Duration::ZERO, notices: Duration::from_millis(500) };
         Window { precision, ..model.at(ms) }
@@ -234,7 +234,7 @@ fn a_store_that_notices_late_may_do_so() {
 }
 
 #[test]
-fn another_id_renews_and_releases_nothing() {
+fn another_lease_id_renews_and_releases_nothing() {
     assert_all_rejected(held, [extended(300)], |model, wrong| {
         model.renews(1, wrong, model.at(100))
     });
@@ -271,7 +271,7 @@ fn a_disabled_name_is_granted_to_nobody_and_renewed_by_nobody() {
 }
 
 #[test]
-fn a_lease_that_is_to_end_ends_after_enable_too() {
+fn an_ending_lease_is_not_renewed_after_enable() {
     let enabled = || {
         let mut model = held();
         assert!(model.disables("upkeep", Some(DisableOutcome::Disabled), model.at(10)));
@@ -318,7 +318,7 @@ fn a_record_reflects_the_calls_made() {
 }
 
 #[test]
-fn a_name_that_was_never_used_has_no_record() {
+fn a_never_used_name_has_no_record() {
     let mut model = ScriptedModel::new();
     assert!(!model.sees(Some(&unused()), model.at(0)));
     assert!(model.sees(None, model.at(0)));

@@ -1,6 +1,20 @@
 //! This target runs the conformance suite on the stores of this repository.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+/// Lists the cases that are specific to one datastore, by the modules that define them. Each case
+/// is a function that is given the backend.
+macro_rules! specific_cases {
+    ($backend:ty; $($module:ident: $($case:ident),+;)+) => {
+        /// These are the cases, each with its name.
+        pub(crate) const CASES: &[leasehold_conformance::OwnCase<$backend>] = &[
+            $($((
+                concat!("specific::", stringify!($case)),
+                |backend| Box::pin($module::$case(backend)),
+            )),+),+
+        ];
+    };
+}
+
 mod abandoned;
 mod broken;
 mod etcd;

@@ -1,5 +1,7 @@
 //! The driver runs a [`Machine`] under tokio: it waits for events and performs the actions.
 
+mod reporting;
+
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -14,13 +16,11 @@ use super::command::Command;
 use super::job_tasks::{JobOutcome, JobTasks};
 use super::machine::{Action, Event, Machine, Role};
 use super::{ElectionHandle, Job, Leadership, Status};
-use crate::engine::{Candidacy, Engine, Subscription, TimedReply};
+use crate::engine::{Candidacy, Engine, Subscription};
 use crate::lease::machine::{Event as LeaseEvent, RenewReply, Request};
-use crate::lease::{LeaseRequests, Reply, TickTimer, TrustDeadline};
+use crate::lease::{LeaseRequests, TickTimer, TrustDeadline};
 use crate::telemetry::ElectionMetrics;
-use crate::{
-    AcquireOutcome, Error, ErrorKind, FencingToken, LockName, Moment, RenewOutcome, Result, Timing,
-};
+use crate::{FencingToken, LockName, Moment, Timing};
 
 /// Starts the election. This must be called within the application's runtime, where the job runs.
 /// The election runs in the client's background runtime, so it does not depend on what the job does
@@ -162,22 +162,6 @@ impl Driver {
         }
     }
 
-    /// Records in the status and the metrics what a reply shows.
-    fn record(&mut self, reply: &Reply) {
-        match reply {
-            Reply::Acquire(reply) => self.record_acquire(reply),
-            Reply::Renew { reply, .. } => {
-                if let (Ok(RenewOutcome::Extended { .. }), Some(tasks)) =
-                    (&reply.outcome, &self.tasks)
-                {
-                    self.engine.store.metrics().record_trust_left(tasks.leadership.remaining());
-                }
-                self.record_store_result(&reply.outcome);
-            }
-            Reply::Release(outcome) => self.record_store_result(outcome),
-        }
-    }
-
     fn perform(&mut self, action: Action) {
         let name = self.name.as_str();
         match action {
@@ -244,58 +228,6 @@ impl Driver {
         if let Some(tasks) = &mut self.tasks {
             act(tasks);
         }
-    }
-
-    /// Records in the status what an attempt showed about other instances.
-    fn record_acquire(&mut self, reply: &TimedReply<AcquireOutcome>) {
-        self.record_store_result(&reply.outcome);
-        let (leader, disabled) = match &reply.outcome {
-            Ok(AcquireOutcome::Held(held)) => (Some(held.holder.clone()), None),
-            Ok(AcquireOutcome::Disabled(disabled)) => (None, Some(disabled.clone())),
-            Ok(AcquireOutcome::Granted(_)) => (None, None),
-            Err(_) => return,
-        };
-        self.metrics.saw_disabled(disabled.is_some());
-        let here = self.engine.holder.instance;
-        if leader.as_ref().is_some_and(|leader| leader.instance != here) {
-            self.metrics.saw_other_leader();
-        }
-        self.status_sender.send_modify(|status| {
-            status.leader = leader;
-            status.disabled = disabled;
-        });
-    }
-
-    /// Records in the status whether the store responds; the log reports an outage once per client.
-    fn record_store_result<T>(&mut self, outcome: &Result<T>) {
-        let error = outcome.as_ref().err().cloned();
-        let had_error = self.status_sender.borrow().error.is_some();
-        if had_error || error.is_some() {
-            self.status_sender.send_modify(|status| status.error = error);
-        }
-    }
-
-    /// Returns the error for a heartbeat without a reply by the time of its retry.
-    fn no_reply(&self) -> Error {
-        let Self { engine, name, timing, .. } = self;
-        let waited = timing.retry_interval();
-        Error::new(ErrorKind::OutcomeUnknown, format!("no reply within {waited:?}"))
-            .during("renew")
-            .for_lock(name)
-            .on_store(engine.store.label())
-    }
-
-    fn publish(&self) {
-        let role = self.machine.role();
-        self.status_sender.send_if_modified(|status| {
-            let changed = status.role != role;
-            status.role = role;
-            if matches!(role, Role::Candidate | Role::Ended) && changed {
-                status.token = None;
-                status.leader = None;
-            }
-            changed
-        });
     }
 }
 

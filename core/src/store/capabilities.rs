@@ -71,8 +71,11 @@ pub enum StoreClock {
     /// The clock is the database server's.
     Server,
     /// The clock is that of the one machine on which all clients run.
+    ///
+    /// Choose it also for a file that only one process at a time can open, because its records
+    /// outlive the process.
     Machine,
-    /// The clock is the process's own.
+    /// The clock is the process's own, and ends with it. The records must end with it too.
     Process,
 }
 
@@ -81,7 +84,8 @@ pub enum StoreClock {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reach {
-    /// Only the process that created the store sees the locks.
+    /// Only the process that created the store sees the locks. After it has ended, another process
+    /// may find them in a file.
     Process,
     /// Every process of one machine sees the locks.
     Machine,

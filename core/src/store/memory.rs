@@ -1,5 +1,7 @@
 //! The memory store works within one process, for tests, examples and single-process use.
 
+mod stored_name;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -13,17 +15,19 @@ use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use uuid::Uuid;
 
+use self::stored_name::{StoredDisable, StoredLease, StoredName};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
-    Disablement, EnableOutcome, FencingToken, Grant, Held, Hint, HintStream, Holder,
-    InstanceRecord, LeaseId, LeaseRecord, ListOptions, LockName, LockRecord, LockStore, Moment,
-    Presence, PruneOptions, Reach, Reason, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
-    StoreClock, SystemClock, Wake, check_ttl,
+    EnableOutcome, FencingToken, Grant, Held, Hint, HintStream, InstanceRecord, LeaseId,
+    ListOptions, LockName, LockRecord, LockStore, Moment, Presence, PruneOptions, Reach,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, SystemClock, Wake, check_ttl,
 };
 
+// The page's example is that of an application, which depends on `leasehold`. So it is tested by
+// `examples/documentation.rs`, and not as an example of this crate.
 /// A memory store keeps locks in this process's memory, by this process's clock.
 ///
-/// Clones share the same locks. Nothing survives a restart, including fencing tokens.
+#[cfg_attr(not(doctest), doc = include_str!("../../docs/memory.md"))]
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     shared: Arc<MemoryState>,
@@ -38,53 +42,6 @@ struct MemoryState {
     /// This is the largest token of the removed entries; later grants get larger ones.
     pruned: AtomicU64,
     hints: broadcast::Sender<LockName>,
-}
-
-#[derive(Debug, Default)]
-struct StoredName {
-    token: u64,
-    /// The latest grant took place at this time; `None` means that there was no grant.
-    granted: Option<Moment>,
-    lease: Option<StoredLease>,
-    disabled: Option<StoredDisable>,
-}
-
-#[derive(Debug)]
-struct StoredLease {
-    id: LeaseId,
-    holder: Holder,
-    granted: Moment,
-    expires: Moment,
-    ending: Option<Reason>,
-}
-
-#[derive(Debug)]
-struct StoredDisable {
-    reason: Reason,
-    by: Option<String>,
-    at: Moment,
-}
-
-impl StoredDisable {
-    fn describe(&self, now: Moment) -> Disablement {
-        Disablement {
-            reason: self.reason.clone(),
-            by: self.by.clone(),
-            since: now.saturating_since(self.at),
-        }
-    }
-}
-
-impl StoredName {
-    /// Returns the lease in force, if any.
-    fn lease_in_force(&mut self, now: Moment) -> Option<&mut StoredLease> {
-        self.lease.as_mut().filter(|lease| now < lease.expires)
-    }
-
-    /// Returns the lease in force if it has that id.
-    fn own_lease_in_force(&mut self, id: LeaseId, now: Moment) -> Option<&mut StoredLease> {
-        self.lease_in_force(now).filter(|lease| lease.id == id)
-    }
 }
 
 impl MemoryStore {
@@ -139,23 +96,6 @@ impl Default for MemoryStore {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn record(name: &LockName, entry: &StoredName, now: Moment) -> Result<LockRecord> {
-    let lease = entry.lease.as_ref().filter(|lease| now < lease.expires).map(|lease| LeaseRecord {
-        id: lease.id,
-        holder: lease.holder.clone(),
-        held_for: now.saturating_since(lease.granted),
-        left: lease.expires.saturating_since(now),
-        ending: lease.ending.clone(),
-    });
-    Ok(LockRecord {
-        name: name.clone(),
-        token: (entry.token > 0).then(|| FencingToken::new(entry.token)).transpose()?,
-        lease,
-        disabled: entry.disabled.as_ref().map(|disabled| disabled.describe(now)),
-        corrupt: None,
-    })
 }
 
 #[async_trait]
@@ -277,7 +217,7 @@ impl LockStore for MemoryStore {
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
         let entries = self.entries();
-        entries.get(name).map(|entry| record(name, entry, self.now())).transpose()
+        entries.get(name).map(|entry| entry.record(name, self.now())).transpose()
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
@@ -293,7 +233,7 @@ impl LockStore for MemoryStore {
             .range::<str, _>((from, Bound::Unbounded))
             .take_while(|(name, _)| name.as_str().starts_with(&options.prefix))
             .take(options.limit)
-            .map(|(name, entry)| record(name, entry, now))
+            .map(|(name, entry)| entry.record(name, now))
             .collect()
     }
 

@@ -15,7 +15,7 @@ use super::units::{TTL, UNIT};
 #[derive(Clone, Debug)]
 pub struct LeaseModel {
     candidates: usize,
-    lockers: usize,
+    lock_callers: usize,
     budget: Budget,
     pub(super) mutation: Option<Mutation>,
     pub(super) timing: Timing,
@@ -26,7 +26,7 @@ impl LeaseModel {
     ///
     /// # Errors
     /// This fails if the model's settings contradict each other.
-    pub fn new(candidates: usize, lockers: usize, budget: Budget) -> Result<Self> {
+    pub fn new(candidates: usize, lock_callers: usize, budget: Budget) -> Result<Self> {
         let settings = Settings::new()
             .ttl(UNIT * u32::from(TTL))
             .margin(UNIT)
@@ -35,7 +35,7 @@ impl LeaseModel {
             .heartbeat_interval(UNIT * 2)
             .poll_interval(UNIT * 2);
         let timing = settings.resolve(&MemoryStore::new().capabilities())?;
-        Ok(Self { candidates, lockers, budget, mutation: None, timing })
+        Ok(Self { candidates, lock_callers, budget, mutation: None, timing })
     }
 
     /// Returns the same model without one of its rules.
@@ -52,7 +52,7 @@ impl LeaseModel {
     }
 
     pub(super) fn participants(&self) -> usize {
-        self.candidates + self.lockers
+        self.candidates + self.lock_callers
     }
 
     /// Creates the participant at that position; the candidates come first.
@@ -60,7 +60,7 @@ impl LeaseModel {
         if at < self.candidates {
             Participant::candidate(&self.timing)
         } else {
-            Participant::locker(&self.timing)
+            Participant::lock_caller(&self.timing)
         }
     }
 

@@ -122,7 +122,7 @@ impl Participant {
         Self::new(Machine::Election(election::Machine::new(timing.clone(), NOW)))
     }
 
-    pub(super) fn locker(timing: &Timing) -> Self {
+    pub(super) fn lock_caller(timing: &Timing) -> Self {
         Self::new(Machine::Lock(lease::Machine::for_lock(timing, NOW)))
     }
 

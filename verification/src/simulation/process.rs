@@ -34,7 +34,7 @@ pub(super) struct Simulation {
 pub(super) struct RunningInstance {
     pub(super) instance: Arc<Instance>,
     pub(super) elections: Vec<ElectionHandle>,
-    locker: AbortHandle,
+    lock_task: AbortHandle,
 }
 
 impl RunningInstance {
@@ -86,9 +86,9 @@ impl RunningInstance {
             elections.push(client.election(NameTable::name(name))?.spawn(job));
         }
         let taking = lock_workload::acquire_locks(instance.clone(), client, plan.led);
-        let locker = tokio::spawn(taking).abort_handle();
+        let lock_task = tokio::spawn(taking).abort_handle();
         instance.note(Event::Booted(id));
-        Ok(Self { instance, elections, locker })
+        Ok(Self { instance, elections, lock_task })
     }
 
     /// Crashes the instance: it ends at once, and its code has no further effect.
@@ -97,13 +97,13 @@ impl RunningInstance {
         self.instance.alive.store(false, Ordering::SeqCst);
         self.instance.link.cut_off();
         self.instance.gate.set_open(true);
-        self.locker.abort();
+        self.lock_task.abort();
     }
 
     /// Makes the instance leave in an orderly way.
     pub(super) async fn leave(self) {
         self.instance.note(Event::Leaving(self.instance.id));
-        self.locker.abort();
+        self.lock_task.abort();
         // All elections leave at the same time, as in a program that ends.
         futures_util::future::join_all(self.elections.into_iter().map(ElectionHandle::shutdown))
             .await;

@@ -40,7 +40,7 @@ fn refused_phrases_are_found() {
 }
 
 #[test]
-fn phrases_that_are_fine_pass() {
+fn accepted_phrases_pass() {
     assert_eq!(lines("a.md", "It takes no more than that. No. More."), [0; 0]);
     assert_eq!(lines("a.md", "It says no\n\nmore."), [0; 0]);
 }
@@ -58,7 +58,7 @@ fn hidden_lines_pass() {
 }
 
 #[test]
-fn doc_lines_that_begin_as_refused_are_found() {
+fn refused_beginnings_of_doc_lines_are_found() {
     let docs =
         "/// Whether it is.\nfn a();\n/// Fine.\n///\n/// # Panics\n///\n/// Whether.\nfn b();";
     assert_eq!(lines("a.rs", docs), [1]);

@@ -35,7 +35,7 @@ pub(super) fn secret_variable(configuration: &CliConfiguration) -> Option<String
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_leading_metric_exists() {
+    fn the_leading_metric_is_in_the_catalog() {
         assert!(leasehold::telemetry::METRICS.iter().any(|metric| metric.name == super::LEADING));
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn presence() -> Presence {
     Presence::new(Holder::current(), Vec::new())
 }
 
-pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
+pub(super) async fn a_corrupt_instance_record_hides_no_other(backend: Arc<Etcd>) -> CaseResult {
     let namespace = namespace()?;
     let store = connect(backend.url(), &namespace).await?;
     let mut raw = client(backend.address()).await.map_err(broken)?;
@@ -61,7 +61,7 @@ async fn granted(raw: &mut Client) -> CaseResult<usize> {
     Ok(raw.leases().await.map_err(broken)?.leases().len())
 }
 
-pub(super) async fn leases(_: Arc<Etcd>) -> CaseResult {
+pub(super) async fn an_instance_has_one_etcd_lease_and_leaks_none(_: Arc<Etcd>) -> CaseResult {
     let server = start_server().await?;
     let mut raw = client(server.address()).await.map_err(broken)?;
     let (url, namespace) = (ETCD.url_at(&server.address()), namespace()?);
@@ -113,7 +113,7 @@ pub(super) async fn leases(_: Arc<Etcd>) -> CaseResult {
 }
 
 /// Together these are longer than the largest answer that the driver accepts by default.
-pub(super) async fn long(backend: Arc<Etcd>) -> CaseResult {
+pub(super) async fn long_instance_records_are_all_listed(backend: Arc<Etcd>) -> CaseResult {
     let store = connect(backend.url(), &namespace()?).await?;
     let names = (0..Presence::MAX_LISTED).map(|number| LockName::new(format!("{number:\"<255}")));
     let campaigns = names.collect::<leasehold_core::Result<Vec<_>>>()?;

@@ -44,7 +44,7 @@ async fn grants_and_revokes(server: &Server) -> CaseResult<(u64, u64)> {
     Ok((grants, metrics::requests(&address, "LeaseRevoke").await?))
 }
 
-pub(super) async fn reused(_: Arc<Etcd>) -> CaseResult {
+pub(super) async fn one_etcd_lease_serves_lock_after_lock(_: Arc<Etcd>) -> CaseResult {
     let server = start_server().await?;
     let store = connect(&ETCD.url_at(&server.address()), &namespace()?).await?;
     let mut last = store.acquire_free(&name("first"), TTL).await?;
@@ -65,7 +65,7 @@ pub(super) async fn reused(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn refused(_: Arc<Etcd>) -> CaseResult {
+pub(super) async fn refused_attempts_share_one_etcd_lease(_: Arc<Etcd>) -> CaseResult {
     let server = start_server().await?;
     let (url, namespace) = (ETCD.url_at(&server.address()), namespace()?);
     let (holder, waiter) = (connect(&url, &namespace).await?, connect(&url, &namespace).await?);
@@ -84,7 +84,9 @@ pub(super) async fn refused(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn full(backend: Arc<Etcd>) -> CaseResult {
+pub(super) async fn a_kept_etcd_lease_is_extended_when_it_is_used(
+    backend: Arc<Etcd>,
+) -> CaseResult {
     let namespace = namespace()?;
     let store = connect(backend.url(), &namespace).await?;
     let mut raw = client(backend.address()).await.map_err(broken)?;
@@ -102,7 +104,7 @@ pub(super) async fn full(backend: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn revoked(_: Arc<Etcd>) -> CaseResult {
+pub(super) async fn a_kept_etcd_lease_that_was_revoked_is_replaced(_: Arc<Etcd>) -> CaseResult {
     let server = start_server().await?;
     let mut raw = client(server.address()).await.map_err(broken)?;
     let store = connect(&ETCD.url_at(&server.address()), &namespace()?).await?;
@@ -121,7 +123,7 @@ pub(super) async fn revoked(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn closed(_: Arc<Etcd>) -> CaseResult {
+pub(super) async fn kept_etcd_leases_end_with_their_store(_: Arc<Etcd>) -> CaseResult {
     let server = start_server().await?;
     let mut raw = client(server.address()).await.map_err(broken)?;
     let store = connect(&ETCD.url_at(&server.address()), &namespace()?).await?;
@@ -134,7 +136,7 @@ pub(super) async fn closed(_: Arc<Etcd>) -> CaseResult {
     until_none_is_left(&mut raw).await
 }
 
-pub(super) async fn foreign(_: Arc<Etcd>) -> CaseResult {
+pub(super) async fn an_etcd_lease_of_another_store_is_not_kept(_: Arc<Etcd>) -> CaseResult {
     let server = start_server().await?;
     let mut raw = client(server.address()).await.map_err(broken)?;
     let (url, namespace) = (ETCD.url_at(&server.address()), namespace()?);

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use leasehold_conformance::expect::{extended, granted};
+use leasehold_conformance::expect::{extended, granted, held};
 use leasehold_conformance::{CaseResult, Client};
-use leasehold_core::{LeaseId, LockStoreExt, ReleaseOutcome, RenewOptions};
-use leasehold_test_servers::until_ready;
+use leasehold_core::{LeaseId, LockStoreExt, ReleaseOutcome, RenewOptions, RenewOutcome};
+use leasehold_test_servers::catalog::ETCD;
+use leasehold_test_servers::{Image, Server, until_ready};
 use tokio::time::timeout;
 
 use super::cluster::Cluster;
 use super::support::{LIMIT, TTL, connect, name, namespace};
-use super::{Etcd, metrics};
+use super::{Etcd, client, metrics};
 use crate::broken::broken;
 
 async fn hold(client: &Client, count: usize) -> CaseResult<Vec<RenewOptions>> {
@@ -34,7 +35,7 @@ async fn use_once(client: &Client, job: &str) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn cut_off(_: Arc<Etcd>) -> CaseResult {
+pub(super) async fn a_partitioned_member_fails_no_call(_: Arc<Etcd>) -> CaseResult {
     let cluster = Cluster::start().await?;
     let namespace = namespace()?;
     let store = connect(&cluster.url(&[0, 1, 2]), &namespace).await?;
@@ -61,7 +62,7 @@ pub(super) async fn cut_off(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn frozen(_: Arc<Etcd>) -> CaseResult {
+pub(super) async fn a_frozen_leader_fails_no_call(_: Arc<Etcd>) -> CaseResult {
     let cluster = Cluster::start().await?;
     let namespace = namespace()?;
     let store = connect(&cluster.url(&[0, 1, 2]), &namespace).await?;
@@ -90,7 +91,7 @@ async fn keep_alives(cluster: &Cluster) -> CaseResult<HashMap<usize, u64>> {
     Ok(counts)
 }
 
-pub(super) async fn leader_first(_: Arc<Etcd>) -> CaseResult {
+pub(super) async fn keep_alives_go_to_the_leader(_: Arc<Etcd>) -> CaseResult {
     const LEASES: usize = 200;
     let cluster = Cluster::start().await?;
     let namespace = namespace()?;
@@ -115,5 +116,57 @@ pub(super) async fn leader_first(_: Arc<Etcd>) -> CaseResult {
     let store = connect(&cluster.url(&[0, 1, 2]), &namespace).await?;
     until_ready(|| cluster.leader_among(&[0, 1, 2])).await?;
     store.store().renew(&leases).await?.into_iter().for_each(|outcome| _ = extended(outcome));
+    Ok(())
+}
+
+/// Three members run in one container, and only the first can be reached from outside.
+const THREE: Image = Image {
+    command: &[
+        "sh",
+        "-c",
+        "all=m1=http://127.0.0.1:2381,m2=http://127.0.0.1:2382,m3=http://127.0.0.1:2383; \
+         for n in 1 2 3; do \
+           client=http://127.0.0.1:239$n; [ $n = 1 ] && client=http://0.0.0.0:2379; \
+           etcd --name m$n --data-dir /tmp/m$n --initial-cluster $all \
+             --initial-advertise-peer-urls http://127.0.0.1:238$n \
+             --listen-peer-urls http://127.0.0.1:238$n \
+             --listen-client-urls $client --advertise-client-urls $client & \
+           echo $! > /tmp/m$n.pid; \
+         done; wait",
+    ],
+    ..ETCD
+};
+
+pub(super) async fn a_killed_leader_loses_no_lease(_: Arc<Etcd>) -> CaseResult {
+    let server = Server::start(&THREE).await?;
+    let mut raw = until_ready(|| client(server.address())).await?;
+    let (namespace, url) = (namespace()?, ETCD.url_at(&server.address()));
+    let store = connect(&url, &namespace).await?;
+    let held_before = store.acquire_free(&name("held"), TTL).await?;
+    let disabled = store.acquire_free(&name("disabled"), TTL).await?;
+    store.disable(&disabled.name, "upkeep").await?;
+    // Clients reach the cluster through the first member, so another one must lead.
+    let members = raw.member_list().await.map_err(broken)?;
+    let first = members.members().iter().find(|member| member.name() == "m1").expect("m1");
+    let mut leader = raw.status().await.map_err(broken)?.leader();
+    if leader == first.id() {
+        let other = members.members().iter().find(|member| member.id() != first.id());
+        leader = other.expect("another member").id();
+        raw.move_leader(leader).await.map_err(broken)?;
+    }
+    let name_of = members.members().iter().find(|member| member.id() == leader);
+    let pid = format!("/tmp/{}.pid", name_of.expect("the leader is a member").name());
+    server.run(&["sh", "-c", &format!("kill -9 $(cat {pid})")]).await?;
+    let renewed =
+        until_ready(|| store.store().renew_one(&held_before.name, held_before.lease, TTL));
+    extended(renewed.await?);
+    let other = connect(&url, &namespace).await?;
+    let outcome = other.acquire(&held_before.name, LeaseId::new(), TTL).await?;
+    assert_eq!(held(outcome).token, held_before.token);
+    let outcome = store.renew(&disabled.name, disabled.lease, TTL).await?;
+    assert!(matches!(outcome, RenewOutcome::Disabled { .. }), "{outcome:?}");
+    store.release_held(&held_before).await?;
+    assert!(other.acquire_free(&held_before.name, TTL).await?.token > disabled.token);
+    assert_ne!(raw.status().await.map_err(broken)?.leader(), leader, "the leader was killed");
     Ok(())
 }

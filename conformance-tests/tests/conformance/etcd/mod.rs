@@ -1,6 +1,8 @@
 //! This module defines etcd as a backend of the suite.
 
 mod cluster;
+mod connect_errors;
+mod connections;
 mod instances;
 mod kept_leases;
 mod members;

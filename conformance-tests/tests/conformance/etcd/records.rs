@@ -23,7 +23,7 @@ async fn new_keys(backend: &Etcd) -> CaseResult<(Client, Raw, Namespace)> {
     Ok((store, raw, namespace))
 }
 
-pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
+pub(super) async fn foreign_and_corrupt_keys_are_not_overwritten(backend: Arc<Etcd>) -> CaseResult {
     let (store, mut raw, namespace) = new_keys(&backend).await?;
     let sound = store.acquire_free(&name("sound"), TTL).await?;
     let foreign = [
@@ -87,7 +87,9 @@ pub(super) async fn damage(backend: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn versions(backend: Arc<Etcd>) -> CaseResult {
+pub(super) async fn a_record_of_a_later_version_is_reported_as_corrupt(
+    backend: Arc<Etcd>,
+) -> CaseResult {
     let (store, mut raw, namespace) = new_keys(&backend).await?;
     let key = |lock: &str| format!("/{namespace}/disabled/{lock}");
     let value = |more| format!(r#"{{"reason": "upkeep", "by": null, "at": 1{more}}}"#);
@@ -104,7 +106,7 @@ pub(super) async fn versions(backend: Arc<Etcd>) -> CaseResult {
 }
 
 /// Together these are longer than the largest answer that the driver accepts by default.
-pub(super) async fn long_keys(backend: Arc<Etcd>) -> CaseResult {
+pub(super) async fn long_keys_of_other_names_fail_no_renewal(backend: Arc<Etcd>) -> CaseResult {
     let (store, mut raw, namespace) = new_keys(&backend).await?;
     let mut leases = Vec::new();
     for lock in ["a", "z"] {
@@ -127,7 +129,7 @@ pub(super) async fn long_keys(backend: Arc<Etcd>) -> CaseResult {
 }
 
 /// Writes keys whose names are too long, or are not text.
-pub(super) async fn no_names(backend: Arc<Etcd>) -> CaseResult {
+pub(super) async fn keys_that_are_not_names_hide_no_name(backend: Arc<Etcd>) -> CaseResult {
     let (store, mut raw, namespace) = new_keys(&backend).await?;
     let mut expected = Vec::new();
     for lock in ["a", "d", "g"] {
@@ -166,7 +168,7 @@ pub(super) async fn no_names(backend: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn without_time(backend: Arc<Etcd>) -> CaseResult {
+pub(super) async fn a_grant_without_a_time_counts_as_old(backend: Arc<Etcd>) -> CaseResult {
     let (store, mut raw, namespace) = new_keys(&backend).await?;
     let taken = store.acquire_free(&name("new"), TTL).await?;
     store.release_held(&taken).await?;

@@ -73,7 +73,7 @@ async fn refusal(url: &str) -> CaseResult<Error> {
     Ok(opened.expect_err("it cannot be opened"))
 }
 
-pub(super) async fn a_lock_is_had_over_tls(_: Arc<Etcd>) -> CaseResult {
+pub(super) async fn locks_work_over_tls(_: Arc<Etcd>) -> CaseResult {
     let server = Secured::start(&[]).await?;
     use_lock(&server.url("etcds", &[("ca", "ca.pem")])).await?;
     // An option that names the authority turns TLS on.
@@ -92,7 +92,7 @@ pub(super) async fn a_lock_is_had_over_tls(_: Arc<Etcd>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn clients_have_certificates(_: Arc<Etcd>) -> CaseResult {
+pub(super) async fn a_client_certificate_is_presented(_: Arc<Etcd>) -> CaseResult {
     let server =
         Secured::start(&["--client-cert-auth", "--trusted-ca-file=/certificates/ca.pem"]).await?;
     use_lock(&server.url("etcds", &[("ca", "ca.pem"), ("cert", "cert.pem"), ("key", "key.pem")]))

@@ -110,7 +110,7 @@ async fn works_again(client: &Client) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
+pub(super) async fn abandoned_calls_use_a_bounded_number_of_sessions(
     backend: Arc<MySql>,
 ) -> CaseResult {
     for own in [true, false] {
@@ -188,7 +188,7 @@ async fn abandon_many_calls(
     Ok(most)
 }
 
-pub(super) async fn calls_that_wait_for_a_connection_do_not_fill_the_server(
+pub(super) async fn calls_that_wait_for_a_connection_use_a_bounded_number_of_sessions(
     backend: Arc<MySql>,
 ) -> CaseResult {
     for own in [true, false] {
@@ -233,9 +233,7 @@ pub(super) async fn abandoned_calls_do_not_count_after_an_outage(
 /// The answer to an acquire is lost after the server has committed it, and the store sends the
 /// acquire again on another connection. The holder must have the token that was granted first,
 /// because others may have seen it.
-pub(super) async fn a_grant_whose_answer_is_lost_keeps_its_token(
-    backend: Arc<MySql>,
-) -> CaseResult {
+pub(super) async fn a_grant_whose_reply_is_lost_keeps_its_token(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
     let link = backend.proxied(&namespace).await?;
     let direct = backend.connect(backend.url(), &namespace).await?;
@@ -294,7 +292,7 @@ pub(super) async fn heartbeats_do_not_wait_behind_the_applications_statements(
     Ok(())
 }
 
-pub(super) async fn sessions_that_end_while_idle_cost_no_call(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn sessions_that_end_while_idle_fail_no_call(backend: Arc<MySql>) -> CaseResult {
     let upkeep = DisableOptions::new(Reason::new("upkeep")?);
     for own in [true, false] {
         let (namespace, url) = backend.with_user().await?;
@@ -332,7 +330,9 @@ pub(super) async fn sessions_that_end_while_idle_cost_no_call(backend: Arc<MySql
     Ok(())
 }
 
-pub(super) async fn connections_are_few_and_given_back(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn connections_are_bounded_and_closed_when_idle(
+    backend: Arc<MySql>,
+) -> CaseResult {
     for most in [1, 3] {
         let (namespace, url) = backend.with_user().await?;
         let mut options = options(&namespace, Schema::Require);

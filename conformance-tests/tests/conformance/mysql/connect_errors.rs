@@ -22,7 +22,7 @@ pub(super) async fn a_wrong_password_is_denied_and_not_shown(backend: Arc<MySql>
     Ok(())
 }
 
-pub(super) async fn a_missing_database_is_named(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn a_missing_database_is_named_in_the_error(backend: Arc<MySql>) -> CaseResult {
     let url = format!("mysql://root:secret@{}/nowhere", backend.address());
     let error = backend.connect(&url, &fresh()).await.expect_err("the database does not exist");
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
@@ -30,9 +30,7 @@ pub(super) async fn a_missing_database_is_named(backend: Arc<MySql>) -> CaseResu
     Ok(())
 }
 
-pub(super) async fn a_missing_table_is_not_created_when_it_is_required(
-    backend: Arc<MySql>,
-) -> CaseResult {
+pub(super) async fn schema_require_creates_no_missing_table(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
     let options = options(&namespace, Schema::Require);
     for _ in 0..2 {
@@ -43,7 +41,7 @@ pub(super) async fn a_missing_table_is_not_created_when_it_is_required(
     Ok(())
 }
 
-pub(super) async fn a_user_who_may_not_create_is_told_so(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn a_user_without_create_permission_is_denied(backend: Arc<MySql>) -> CaseResult {
     let (user, other) = (fresh(), fresh());
     // Permissions on one table of the database let a user choose it.
     backend.connect(backend.url(), &user).await?;
@@ -55,7 +53,7 @@ pub(super) async fn a_user_who_may_not_create_is_told_so(backend: Arc<MySql>) ->
     Ok(())
 }
 
-pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn a_foreign_table_is_refused_and_not_changed(backend: Arc<MySql>) -> CaseResult {
     for (what, change) in [
         ("another's", "CREATE TABLE {} (name varchar(9)); INSERT INTO {} VALUES ('a')"),
         ("another engine", "{schema} ALTER TABLE {} ENGINE = MyISAM"),
@@ -84,7 +82,7 @@ pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<MySql>) -> CaseRe
     Ok(())
 }
 
-pub(super) async fn a_user_who_may_only_read_is_told_so(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn a_read_only_user_is_denied_writes(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
     let full = backend.connect(backend.url(), &namespace).await?;
     full.acquire_free(&name("job"), LONG).await?;
@@ -108,7 +106,7 @@ pub(super) async fn a_user_who_may_only_read_is_told_so(backend: Arc<MySql>) -> 
     Ok(())
 }
 
-pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn a_read_only_server_is_refused(backend: Arc<MySql>) -> CaseResult {
     backend.may_start_servers()?;
     let (_server, root) = start(backend.image, &[]).await?;
     let admin = pool(&root)?;
@@ -144,7 +142,7 @@ pub(super) async fn a_server_that_accepts_no_writes_is_refused(backend: Arc<MySq
     Ok(())
 }
 
-pub(super) async fn what_is_no_mysql_server_is_named(_: Arc<MySql>) -> CaseResult {
+pub(super) async fn a_server_that_is_not_mysql_is_refused(_: Arc<MySql>) -> CaseResult {
     // This greeting has an obsolete protocol version, in a message of the right length.
     let ancient = b"\x14\0\0\0\x099.0.0\0\x08\0\0\0abcdefgh\0";
     let fake_servers = [

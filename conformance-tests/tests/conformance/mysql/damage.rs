@@ -9,7 +9,7 @@ use leasehold_core::{ListOptions, LockState, PruneOptions};
 use super::MySql;
 use super::support::{LONG, fresh, name};
 
-pub(super) async fn a_damaged_row_hides_no_other_name(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn a_corrupt_row_hides_no_other_name(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
     let client = backend.connect(backend.url(), &namespace).await?;
     for job in ["a", "b", "c", "d"] {
@@ -42,7 +42,7 @@ pub(super) async fn a_damaged_row_hides_no_other_name(backend: Arc<MySql>) -> Ca
     Ok(())
 }
 
-pub(super) async fn a_damaged_row_is_not_pruned(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn a_corrupt_row_is_not_pruned(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
     let client = backend.connect(backend.url(), &namespace).await?;
     for job in ["a", "b", "c"] {

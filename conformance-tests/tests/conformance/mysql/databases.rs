@@ -15,7 +15,7 @@ use super::{MySql, options};
 
 /// An application may choose another database on a connection of its pool, such as that of a
 /// tenant.
-pub(super) async fn connections_to_other_databases_grant_a_name_once(
+pub(super) async fn connections_to_different_databases_grant_a_name_once(
     backend: Arc<MySql>,
 ) -> CaseResult {
     let (first, namespace) = (fresh(), fresh());

@@ -27,7 +27,7 @@ fn statement(namespace: &str) -> CaseResult<String> {
 
 /// The holder's write waits for another session's write while its lease expires. Either the lock is
 /// not granted again before the write is done, or the write does not take place.
-pub(super) async fn the_write_of_an_overtaken_holder_does_not_take_place(
+pub(super) async fn the_fenced_write_of_an_overtaken_holder_has_no_effect(
     backend: Arc<MySql>,
 ) -> CaseResult {
     for isolation in ["READ COMMITTED", "REPEATABLE READ"] {

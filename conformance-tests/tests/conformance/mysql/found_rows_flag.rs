@@ -64,7 +64,7 @@ async fn answers(client: &Client) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn answers_do_not_depend_on_how_rows_are_counted(
+pub(super) async fn outcomes_do_not_depend_on_the_found_rows_flag(
     backend: Arc<MySql>,
 ) -> CaseResult {
     let namespace = fresh();

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::support::{LONG, fresh, name};
 use super::{MySql, options};
 
-pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn a_corrupt_row_affects_only_its_own_name(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
     let client = backend.connect(backend.url(), &namespace).await?;
     let sound = client.acquire_free(&name("sound"), LONG).await?;
@@ -42,7 +42,7 @@ pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<MySql>) -
     Ok(())
 }
 
-pub(super) async fn a_wait_revives_no_lease(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn waiting_for_a_row_lock_revives_no_lease(backend: Arc<MySql>) -> CaseResult {
     let job = name("job");
     for releases in [false, true] {
         let namespace = fresh();
@@ -69,7 +69,7 @@ pub(super) async fn a_wait_revives_no_lease(backend: Arc<MySql>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn settings_of_the_session_do_no_harm(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn session_settings_change_no_outcome(backend: Arc<MySql>) -> CaseResult {
     for setting in [
         "sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES,NO_UNSIGNED_SUBTRACTION'".to_owned(),
         "sql_mode = '', time_zone = '-11:30'".to_owned(),

@@ -19,9 +19,7 @@ async fn comment(backend: &MySql, namespace: &Namespace) -> CaseResult<String> {
     Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(backend.admin()).await?)
 }
 
-pub(super) async fn a_table_without_a_version_is_of_the_first_schema(
-    backend: Arc<MySql>,
-) -> CaseResult {
+pub(super) async fn a_table_without_a_version_has_schema_1(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
     let printed = MySqlStore::schema(&namespace)?;
     let unversioned = printed.replace("DYNAMIC COMMENT = 'leasehold schema 1'", "DYNAMIC");

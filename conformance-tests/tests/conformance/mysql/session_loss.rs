@@ -57,7 +57,7 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
     Ok(())
 }
 
-pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn an_unread_watch_blocks_no_call(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
     // The pool has one connection, so a watch that kept it would block all other calls.
     let pool = sqlx::mysql::MySqlPoolOptions::new().max_connections(1);

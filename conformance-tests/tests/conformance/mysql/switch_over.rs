@@ -19,7 +19,7 @@ use super::{MySql, options, pool, start};
 /// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(100);
 
-pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
+pub(super) async fn the_first_call_after_a_switchover_follows_the_address(
     backend: Arc<MySql>,
 ) -> CaseResult {
     backend.may_start_servers()?;

@@ -67,7 +67,7 @@ async fn cipher(store: &MySqlStore) -> CaseResult<String> {
     Ok(cipher)
 }
 
-pub(super) async fn a_lock_is_had_over_tls(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn locks_work_over_tls(backend: Arc<MySql>) -> CaseResult {
     let server = Secured::start(&backend, &["--require-secure-transport=ON"]).await?;
     let by_name = server.url_for("VERIFY_IDENTITY", "ca.pem").replace("127.0.0.1", "localhost");
     for url in [
@@ -92,9 +92,7 @@ pub(super) async fn a_lock_is_had_over_tls(backend: Arc<MySql>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn a_server_that_is_not_to_be_trusted_is_refused(
-    backend: Arc<MySql>,
-) -> CaseResult {
+pub(super) async fn an_untrusted_server_certificate_is_refused(backend: Arc<MySql>) -> CaseResult {
     let server = Secured::start(&backend, &[]).await?;
     let wrong_name = server.url_for("VERIFY_IDENTITY", "ca.pem").replace("127.0.0.1", "127.0.0.2");
     let right_authority = wrong_name.replace("VERIFY_IDENTITY", "VERIFY_CA");

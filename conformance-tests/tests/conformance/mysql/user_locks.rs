@@ -20,16 +20,14 @@ use super::support::{LONG, fresh, name};
 use super::waiter::{LIMIT, Pair, Release, SETTLED, Watching};
 use super::{MySql, options};
 
-pub(super) async fn a_release_wakes_a_waiter_long_before_it_polls(
-    backend: Arc<MySql>,
-) -> CaseResult {
+pub(super) async fn a_release_wakes_a_waiter_before_it_polls(backend: Arc<MySql>) -> CaseResult {
     let pair = Pair::open(&backend).await?;
     pair.woken_by_user_lock(&backend, Release::AtOnce).await?;
     backend.clean(&pair.namespace).await?;
     Ok(())
 }
 
-pub(super) async fn a_bell_rings_after_the_release_and_not_before(
+pub(super) async fn a_user_level_lock_wakes_its_waiter_only_after_the_release(
     backend: Arc<MySql>,
 ) -> CaseResult {
     let pair = Pair::open(&backend).await?;
@@ -38,7 +36,9 @@ pub(super) async fn a_bell_rings_after_the_release_and_not_before(
     Ok(())
 }
 
-pub(super) async fn without_a_bell_nobody_asks_all_the_time(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn a_waiter_without_a_user_level_lock_polls_at_its_interval(
+    backend: Arc<MySql>,
+) -> CaseResult {
     let pair = Pair::open(&backend).await?;
     let job = name("job");
     // The holder has ended, and its user-level lock with it.
@@ -55,7 +55,7 @@ pub(super) async fn without_a_bell_nobody_asks_all_the_time(backend: Arc<MySql>)
     Ok(())
 }
 
-pub(super) async fn a_waiter_whom_a_bell_will_wake_asks_rarely(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn a_waiter_on_a_user_level_lock_polls_rarely(backend: Arc<MySql>) -> CaseResult {
     let pair = Pair::open(&backend).await?;
     let job = name("job");
     let taken = pair.holder.acquire_free(&job, LONG).await?;
@@ -72,7 +72,7 @@ pub(super) async fn a_waiter_whom_a_bell_will_wake_asks_rarely(backend: Arc<MySq
     Ok(())
 }
 
-pub(super) async fn a_bell_whose_session_is_killed_is_hung_again(
+pub(super) async fn a_user_level_lock_is_acquired_again_after_its_session_is_killed(
     backend: Arc<MySql>,
 ) -> CaseResult {
     let pair = Pair::open(&backend).await?;
@@ -96,7 +96,7 @@ pub(super) async fn a_bell_whose_session_is_killed_is_hung_again(
     Ok(())
 }
 
-pub(super) async fn many_waiters_of_one_holder_all_come_through(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn all_waiters_of_one_holder_get_the_lock(backend: Arc<MySql>) -> CaseResult {
     let namespace = fresh();
     let open = || async {
         let options = options(&namespace, Schema::Create);
@@ -125,7 +125,9 @@ pub(super) async fn many_waiters_of_one_holder_all_come_through(backend: Arc<MyS
     Ok(())
 }
 
-pub(super) async fn connections_for_bells_are_few_and_go_away(backend: Arc<MySql>) -> CaseResult {
+pub(super) async fn connections_for_user_level_locks_are_few_and_are_closed(
+    backend: Arc<MySql>,
+) -> CaseResult {
     let pair = Pair::open(&backend).await?;
     let mut holders = Vec::new();
     for number in 0..8 {

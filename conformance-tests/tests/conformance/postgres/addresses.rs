@@ -20,7 +20,7 @@ async fn assert_serves(backend: &Postgres, url: &str, shown: &str) -> CaseResult
     Ok(())
 }
 
-pub(super) async fn an_address_of_ipv6_serves(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn an_ipv6_address_can_be_used(backend: Arc<Postgres>) -> CaseResult {
     let Ok(listener) = TcpListener::bind("[::1]:0").await else {
         return Err(Failure::ignored("this machine has no IPv6"));
     };
@@ -36,7 +36,7 @@ pub(super) async fn an_address_of_ipv6_serves(backend: Arc<Postgres>) -> CaseRes
     assert_serves(&backend, &url, &format!("@[::1]:{port}/")).await
 }
 
-pub(super) async fn a_unix_socket_serves(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_unix_socket_can_be_used(backend: Arc<Postgres>) -> CaseResult {
     let folder = TempDir::new()?;
     let listener = UnixListener::bind(folder.path().join(".s.PGSQL.5432"))?;
     let server = backend.address();

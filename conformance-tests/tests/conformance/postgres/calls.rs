@@ -59,7 +59,7 @@ async fn works_again(client: &Client) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn calls_that_are_given_up_do_not_fill_the_server(
+pub(super) async fn abandoned_calls_use_a_bounded_number_of_sessions(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     for own in [true, false] {
@@ -137,7 +137,7 @@ async fn abandon_many_calls(
     Ok(most)
 }
 
-pub(super) async fn calls_that_wait_for_a_connection_do_not_fill_the_server(
+pub(super) async fn calls_that_wait_for_a_connection_use_a_bounded_number_of_sessions(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     for own in [true, false] {

@@ -26,7 +26,7 @@ pub(super) async fn a_wrong_password_is_denied_and_not_shown(backend: Arc<Postgr
     Ok(())
 }
 
-pub(super) async fn a_missing_database_is_named(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_missing_database_is_named_in_the_error(backend: Arc<Postgres>) -> CaseResult {
     let url = format!("postgres://postgres:secret@{}/nowhere", backend.address());
     let error = refusal(&url, Schema::Create).await;
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
@@ -34,9 +34,7 @@ pub(super) async fn a_missing_database_is_named(backend: Arc<Postgres>) -> CaseR
     Ok(())
 }
 
-pub(super) async fn a_missing_table_is_not_created_when_it_is_required(
-    backend: Arc<Postgres>,
-) -> CaseResult {
+pub(super) async fn schema_require_creates_no_missing_table(backend: Arc<Postgres>) -> CaseResult {
     let namespace = fresh();
     let options = options(&namespace, Schema::Require);
     for _ in 0..2 {
@@ -47,7 +45,9 @@ pub(super) async fn a_missing_table_is_not_created_when_it_is_required(
     Ok(())
 }
 
-pub(super) async fn a_user_who_may_not_create_is_told_so(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_user_without_create_permission_is_denied(
+    backend: Arc<Postgres>,
+) -> CaseResult {
     let (role, namespace) = (fresh(), fresh());
     backend.execute(format!("CREATE ROLE {role} LOGIN PASSWORD 'secret'")).await?;
     let url = backend.url_of(role.as_str());
@@ -58,7 +58,7 @@ pub(super) async fn a_user_who_may_not_create_is_told_so(backend: Arc<Postgres>)
     Ok(())
 }
 
-pub(super) async fn a_user_who_may_only_read_is_told_so(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_read_only_user_is_denied_writes(backend: Arc<Postgres>) -> CaseResult {
     let namespace = fresh();
     let full = backend.connect(backend.url(), &namespace).await?;
     full.acquire_free(&name("job"), LONG).await?;
@@ -82,7 +82,7 @@ pub(super) async fn a_user_who_may_only_read_is_told_so(backend: Arc<Postgres>) 
     Ok(())
 }
 
-pub(super) async fn a_session_without_writes_is_refused(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_read_only_session_is_refused(backend: Arc<Postgres>) -> CaseResult {
     let namespace = fresh();
     let full = backend.connect(backend.url(), &namespace).await?;
     let url = backend.url_with("options=-c%20default_transaction_read_only%3Don");
@@ -107,7 +107,9 @@ pub(super) async fn a_session_without_writes_is_refused(backend: Arc<Postgres>) 
     Ok(())
 }
 
-pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_foreign_table_is_refused_and_not_changed(
+    backend: Arc<Postgres>,
+) -> CaseResult {
     let sound = |namespace: &Namespace| PostgresStore::schema(namespace);
     for (what, change) in [
         ("another's", "CREATE TABLE {} (name text, token bigint); INSERT INTO {} VALUES ('a', 1)"),
@@ -151,7 +153,9 @@ pub(super) async fn a_foreign_table_is_left_alone(backend: Arc<Postgres>) -> Cas
     Ok(())
 }
 
-pub(super) async fn another_encoding_is_refused(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_database_with_another_encoding_is_refused(
+    backend: Arc<Postgres>,
+) -> CaseResult {
     let database = fresh();
     backend
         .execute(format!(
@@ -166,7 +170,7 @@ pub(super) async fn another_encoding_is_refused(backend: Arc<Postgres>) -> CaseR
     Ok(())
 }
 
-pub(super) async fn the_search_path_says_where_the_table_is(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn the_table_is_found_by_the_search_path(backend: Arc<Postgres>) -> CaseResult {
     let (schema, namespace) = (fresh(), fresh());
     let url = backend.url_with(&format!("options=-c%20search_path%3D{schema}"));
     let error = backend.connect(&url, &namespace).await.expect_err("the schema does not exist");
@@ -184,7 +188,7 @@ pub(super) async fn the_search_path_says_where_the_table_is(backend: Arc<Postgre
     Ok(())
 }
 
-pub(super) async fn what_is_no_postgres_server_is_named(_: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_server_that_is_not_postgresql_is_refused(_: Arc<Postgres>) -> CaseResult {
     // These are the greeting of MySQL and the replies of HTTP and Redis. The fake server first
     // refuses an encrypted connection with 'N', and it also ends one in the middle of a message.
     let mysql = b"\x4a\0\0\0\x0a8.4.0\0\x08\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xdf\x15\0";

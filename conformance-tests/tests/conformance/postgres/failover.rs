@@ -60,7 +60,7 @@ impl Pair {
     }
 }
 
-pub(super) async fn tokens_grow_though_a_failover_lost_the_last_grant(
+pub(super) async fn tokens_increase_after_a_failover_that_lost_the_last_grant(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     backend.needs("pg_basebackup").await?;
@@ -87,7 +87,7 @@ pub(super) async fn tokens_grow_though_a_failover_lost_the_last_grant(
     Ok(())
 }
 
-pub(super) async fn a_standby_is_told_from_a_primary(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_standby_is_refused(backend: Arc<Postgres>) -> CaseResult {
     backend.needs("pg_basebackup").await?;
     let pair = Pair::start().await?;
     let namespace = fresh();

@@ -19,7 +19,7 @@ use super::{Postgres, options};
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// The pool itself makes the session settings that make its connections suitable.
-pub(super) async fn heartbeats_use_the_pool_while_their_own_connection_does_not_serve(
+pub(super) async fn heartbeats_use_the_pool_while_their_own_connection_is_unusable(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let namespace = fresh();

@@ -26,7 +26,7 @@ async fn assert_changes(client: &Client) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn a_full_queue_of_notifications_stops_no_change(
+pub(super) async fn changes_succeed_while_the_notification_queue_is_full(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     backend.needs("postgres").await?;
@@ -54,7 +54,9 @@ pub(super) async fn a_full_queue_of_notifications_stops_no_change(
     assert_changes(&client).await
 }
 
-pub(super) async fn a_user_who_may_not_notify_can_release(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn changes_succeed_without_permission_to_notify(
+    backend: Arc<Postgres>,
+) -> CaseResult {
     // The permission belongs to the database, and other cases need it.
     let (database, namespace) = (fresh(), fresh());
     backend.execute(format!("CREATE DATABASE {database}")).await?;
@@ -77,7 +79,7 @@ pub(super) async fn a_user_who_may_not_notify_can_release(backend: Arc<Postgres>
     Ok(())
 }
 
-pub(super) async fn the_listener_uses_the_password_of_the_pool(
+pub(super) async fn the_listener_uses_the_current_password_of_the_pool(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let namespace = fresh();

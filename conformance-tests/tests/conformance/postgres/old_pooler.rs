@@ -47,7 +47,7 @@ async fn serve(
     }
 }
 
-pub(super) async fn a_pooler_that_refuses_settings_of_the_session_serves(
+pub(super) async fn a_store_works_behind_a_pooler_that_refuses_session_settings(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let (namespace, address) = (fresh(), backend.address());

@@ -109,7 +109,9 @@ impl Pooled {
     }
 }
 
-pub(super) async fn a_pooler_of_transactions_serves(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_store_works_behind_a_transaction_pooler(
+    backend: Arc<Postgres>,
+) -> CaseResult {
     let pooled = Pooled::start(&backend, TRANSACTIONS).await?;
     let namespace = fresh();
     let clients = [pooled.client(&namespace).await?, pooled.client(&namespace).await?];
@@ -130,7 +132,7 @@ pub(super) async fn a_pooler_of_transactions_serves(backend: Arc<Postgres>) -> C
     Ok(())
 }
 
-pub(super) async fn opening_runs_no_statement_of_other_clients(
+pub(super) async fn opening_through_a_pooler_runs_no_statement_of_other_clients(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let pooled = Pooled::start(&backend, TRANSACTIONS).await?;
@@ -272,7 +274,7 @@ pub(super) async fn one_query_of_a_pooled_watch_serves_all_waiters(
     Ok(())
 }
 
-pub(super) async fn queries_of_a_pooled_watch_do_not_fill_the_server(
+pub(super) async fn queries_of_a_pooled_watch_do_not_accumulate(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let settings = "pool_mode=transaction max_prepared_statements=100 default_pool_size=20";
@@ -298,7 +300,7 @@ pub(super) async fn queries_of_a_pooled_watch_do_not_fill_the_server(
     polled(&pooled, 2).await
 }
 
-pub(super) async fn a_pooler_that_mixes_up_statements_is_refused(
+pub(super) async fn a_pooler_that_mixes_up_prepared_statements_is_refused(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let unaware = "pool_mode=transaction max_prepared_statements=0 default_pool_size=4";
@@ -313,7 +315,7 @@ pub(super) async fn a_pooler_that_mixes_up_statements_is_refused(
     Ok(())
 }
 
-pub(super) async fn a_pool_without_statements_is_refused_behind_a_pooler(
+pub(super) async fn a_pool_without_a_statement_cache_is_refused_behind_a_pooler(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let pooled = Pooled::start(&backend, TRANSACTIONS).await?;
@@ -330,7 +332,7 @@ pub(super) async fn a_pool_without_statements_is_refused_behind_a_pooler(
     Ok(())
 }
 
-pub(super) async fn a_pooler_of_sessions_passes_notifications(
+pub(super) async fn notifications_arrive_through_a_session_pooler(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let pooled = Pooled::start(&backend, "pool_mode=session default_pool_size=20").await?;

@@ -20,7 +20,7 @@ async fn opened(backend: &Postgres) -> CaseResult<(Namespace, Client)> {
     Ok((namespace, client))
 }
 
-pub(super) async fn a_damaged_row_costs_only_its_own_name(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_corrupt_row_affects_only_its_own_name(backend: Arc<Postgres>) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
     let sound = client.acquire_free(&name("sound"), LONG).await?;
     for (number, damage) in [
@@ -93,9 +93,7 @@ async fn lock_past_the_end(
     }))
 }
 
-pub(super) async fn a_wait_that_is_rolled_back_revives_no_lease(
-    backend: Arc<Postgres>,
-) -> CaseResult {
+pub(super) async fn waiting_for_a_row_lock_revives_no_lease(backend: Arc<Postgres>) -> CaseResult {
     let job = name("job");
     for commit in [false, true] {
         let (namespace, client) = opened(&backend).await?;
@@ -114,7 +112,9 @@ pub(super) async fn a_wait_that_is_rolled_back_revives_no_lease(
     Ok(())
 }
 
-pub(super) async fn a_grant_counts_from_when_it_was_made(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_lease_counts_from_its_grant_and_not_from_the_request(
+    backend: Arc<Postgres>,
+) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
     let job = name("job");
     client.release_held(&client.acquire_free(&job, LONG).await?).await?;
@@ -130,7 +130,7 @@ pub(super) async fn a_grant_counts_from_when_it_was_made(backend: Arc<Postgres>)
     Ok(())
 }
 
-pub(super) async fn batches_in_opposite_orders_do_not_wait_for_each_other(
+pub(super) async fn batches_in_opposite_orders_do_not_deadlock(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
@@ -158,7 +158,7 @@ pub(super) async fn batches_in_opposite_orders_do_not_wait_for_each_other(
     Ok(())
 }
 
-pub(super) async fn other_isolation_levels_do_no_harm(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn stricter_isolation_levels_are_supported(backend: Arc<Postgres>) -> CaseResult {
     for level in ["repeatable%5C%20read", "serializable"] {
         let namespace = fresh();
         let option = format!("options=-c%20default_transaction_isolation%3D{level}");
@@ -182,9 +182,7 @@ pub(super) async fn other_isolation_levels_do_no_harm(backend: Arc<Postgres>) ->
     Ok(())
 }
 
-pub(super) async fn a_name_that_is_held_is_asked_for_without_a_write(
-    backend: Arc<Postgres>,
-) -> CaseResult {
+pub(super) async fn a_refused_acquire_writes_nothing(backend: Arc<Postgres>) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
     let job = name("job");
     client.acquire_free(&job, LONG).await?;
@@ -212,7 +210,7 @@ pub(super) async fn a_name_that_is_held_is_asked_for_without_a_write(
     Ok(())
 }
 
-pub(super) async fn a_lease_told_to_end_is_so_even_if_the_clock_goes_back(
+pub(super) async fn an_ending_lease_stays_ending_when_the_clock_is_set_back(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
@@ -229,7 +227,9 @@ pub(super) async fn a_lease_told_to_end_is_so_even_if_the_clock_goes_back(
     Ok(())
 }
 
-pub(super) async fn tokens_grow_though_the_clock_went_back(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn tokens_increase_when_the_clock_is_set_back(
+    backend: Arc<Postgres>,
+) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
     client.release_held(&client.acquire_free(&name("job"), LONG).await?).await?;
     backend.execute(format!("UPDATE {namespace}_locks SET token = 7000000000000000")).await?;
@@ -238,7 +238,9 @@ pub(super) async fn tokens_grow_though_the_clock_went_back(backend: Arc<Postgres
     Ok(())
 }
 
-pub(super) async fn a_disable_in_the_same_instant_wins(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_concurrent_disable_wins_over_an_acquire(
+    backend: Arc<Postgres>,
+) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;
     let job = name("job");
     client.release_held(&client.acquire_free(&job, LONG).await?).await?;
@@ -258,7 +260,9 @@ pub(super) async fn a_disable_in_the_same_instant_wins(backend: Arc<Postgres>) -
     Ok(())
 }
 
-pub(super) async fn forgotten_statements_are_prepared_again(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn deallocated_statements_are_prepared_again(
+    backend: Arc<Postgres>,
+) -> CaseResult {
     let namespace = fresh();
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
     let pool = pool.connect(backend.url()).await?;
@@ -275,7 +279,7 @@ pub(super) async fn forgotten_statements_are_prepared_again(backend: Arc<Postgre
     Ok(())
 }
 
-pub(super) async fn a_missing_table_is_reported_and_its_return_noticed(
+pub(super) async fn a_dropped_table_is_reported_and_used_once_it_exists_again(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let (namespace, client) = opened(&backend).await?;

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
 
-pub(super) async fn connections_with_other_search_paths_grant_a_name_once(
+pub(super) async fn connections_with_different_search_paths_grant_a_name_once(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let (first, namespace) = (fresh(), fresh());
@@ -78,7 +78,7 @@ async fn comments(backend: &Postgres, namespace: &Namespace) -> CaseResult<[Opti
     Ok([locks, instances])
 }
 
-pub(super) async fn tables_say_which_version_of_the_schema_they_have(
+pub(super) async fn tables_have_their_schema_version_as_a_comment(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let namespace = fresh();
@@ -101,7 +101,7 @@ pub(super) async fn tables_say_which_version_of_the_schema_they_have(
     Ok(())
 }
 
-pub(super) async fn a_newer_version_of_the_schema_is_refused(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_later_schema_is_refused(backend: Arc<Postgres>) -> CaseResult {
     for table in ["locks", "instances"] {
         let namespace = fresh();
         backend.connect(backend.url(), &namespace).await?;

@@ -47,7 +47,9 @@ pub(super) async fn a_terminated_session_is_replaced(backend: Arc<Postgres>) -> 
     Ok(())
 }
 
-pub(super) async fn a_watch_that_nobody_reads_does_no_harm(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn an_unread_watch_does_not_fill_the_notification_queue(
+    backend: Arc<Postgres>,
+) -> CaseResult {
     let namespace = fresh();
     let client = backend.connect(backend.url(), &namespace).await?;
     let mut unread = client.watch().await?;

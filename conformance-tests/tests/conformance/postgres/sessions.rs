@@ -18,7 +18,7 @@ use super::{Postgres, options};
 /// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(40);
 
-pub(super) async fn sessions_that_end_while_idle_cost_no_call(
+pub(super) async fn sessions_that_end_while_idle_fail_no_call(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     // Both have three sessions, which the server ends after a short idle time.
@@ -64,7 +64,9 @@ pub(super) async fn sessions_that_end_while_idle_cost_no_call(
     Ok(())
 }
 
-pub(super) async fn connections_are_few_and_given_back(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn connections_are_bounded_and_closed_when_idle(
+    backend: Arc<Postgres>,
+) -> CaseResult {
     for most in [1, 3] {
         let namespace = fresh();
         let mut options = options(&namespace, Schema::Create);

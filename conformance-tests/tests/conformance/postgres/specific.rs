@@ -1,95 +1,82 @@
 //! This module lists the cases that are specific to PostgreSQL.
 
-use leasehold_conformance::OwnCase;
-
 use super::{
     Postgres, addresses, calls, connect_errors, damage, failover, heartbeats, notifications,
     old_pooler, pooler, rows, schemas, session_loss, sessions, switch_over, tls,
 };
 
-macro_rules! cases {
-    ($($module:ident: $($case:ident),+;)+) => {
-        /// These are the cases, each with its name.
-        pub(crate) const CASES: &[OwnCase<Postgres>] = &[
-            $($((
-                concat!("own::", stringify!($case)),
-                |backend| Box::pin($module::$case(backend)),
-            )),+),+
-        ];
-    };
-}
-
-cases! {
+specific_cases! {
+    Postgres;
     connect_errors:
         a_wrong_password_is_denied_and_not_shown,
-        a_missing_database_is_named,
-        a_missing_table_is_not_created_when_it_is_required,
-        a_user_who_may_not_create_is_told_so,
-        a_user_who_may_only_read_is_told_so,
-        a_session_without_writes_is_refused,
-        a_foreign_table_is_left_alone,
-        another_encoding_is_refused,
-        the_search_path_says_where_the_table_is,
-        what_is_no_postgres_server_is_named;
+        a_missing_database_is_named_in_the_error,
+        schema_require_creates_no_missing_table,
+        a_user_without_create_permission_is_denied,
+        a_read_only_user_is_denied_writes,
+        a_read_only_session_is_refused,
+        a_foreign_table_is_refused_and_not_changed,
+        a_database_with_another_encoding_is_refused,
+        the_table_is_found_by_the_search_path,
+        a_server_that_is_not_postgresql_is_refused;
     rows:
-        a_damaged_row_costs_only_its_own_name,
-        a_wait_that_is_rolled_back_revives_no_lease,
-        a_grant_counts_from_when_it_was_made,
-        batches_in_opposite_orders_do_not_wait_for_each_other,
-        other_isolation_levels_do_no_harm,
-        a_name_that_is_held_is_asked_for_without_a_write,
-        a_lease_told_to_end_is_so_even_if_the_clock_goes_back,
-        tokens_grow_though_the_clock_went_back,
-        a_disable_in_the_same_instant_wins,
-        forgotten_statements_are_prepared_again,
-        a_missing_table_is_reported_and_its_return_noticed;
+        a_corrupt_row_affects_only_its_own_name,
+        waiting_for_a_row_lock_revives_no_lease,
+        a_lease_counts_from_its_grant_and_not_from_the_request,
+        batches_in_opposite_orders_do_not_deadlock,
+        stricter_isolation_levels_are_supported,
+        a_refused_acquire_writes_nothing,
+        an_ending_lease_stays_ending_when_the_clock_is_set_back,
+        tokens_increase_when_the_clock_is_set_back,
+        a_concurrent_disable_wins_over_an_acquire,
+        deallocated_statements_are_prepared_again,
+        a_dropped_table_is_reported_and_used_once_it_exists_again;
     session_loss:
         a_terminated_session_is_replaced,
-        a_watch_that_nobody_reads_does_no_harm,
+        an_unread_watch_does_not_fill_the_notification_queue,
         a_closed_pool_ends_the_watch;
     failover:
-        tokens_grow_though_a_failover_lost_the_last_grant,
-        a_standby_is_told_from_a_primary;
+        tokens_increase_after_a_failover_that_lost_the_last_grant,
+        a_standby_is_refused;
     tls:
-        a_lock_is_had_over_tls,
-        clients_have_certificates,
-        a_server_that_is_not_to_be_trusted_is_refused;
+        locks_work_over_tls,
+        a_client_certificate_is_presented,
+        an_untrusted_server_certificate_is_refused;
     calls:
-        calls_that_are_given_up_do_not_fill_the_server,
-        calls_that_wait_for_a_connection_do_not_fill_the_server,
+        abandoned_calls_use_a_bounded_number_of_sessions,
+        calls_that_wait_for_a_connection_use_a_bounded_number_of_sessions,
         abandoned_calls_do_not_count_after_an_outage;
     heartbeats:
-        heartbeats_use_the_pool_while_their_own_connection_does_not_serve,
+        heartbeats_use_the_pool_while_their_own_connection_is_unusable,
         heartbeats_do_not_wait_behind_the_applications_statements,
         heartbeats_survive_the_runtime_that_opened_their_connection;
     sessions:
-        sessions_that_end_while_idle_cost_no_call,
-        connections_are_few_and_given_back;
+        sessions_that_end_while_idle_fail_no_call,
+        connections_are_bounded_and_closed_when_idle;
     switch_over:
-        after_a_switch_over_the_next_call_follows_the_address;
+        the_first_call_after_a_switchover_follows_the_address;
     damage:
-        a_damaged_row_hides_no_other_name,
-        a_damaged_row_is_not_pruned;
+        a_corrupt_row_hides_no_other_name,
+        a_corrupt_row_is_not_pruned;
     pooler:
-        a_pooler_of_transactions_serves,
-        opening_runs_no_statement_of_other_clients,
+        a_store_works_behind_a_transaction_pooler,
+        opening_through_a_pooler_runs_no_statement_of_other_clients,
         a_watch_through_a_pooler_listens_on_no_shared_session,
         one_query_of_a_pooled_watch_serves_all_waiters,
-        queries_of_a_pooled_watch_do_not_fill_the_server,
-        a_pooler_that_mixes_up_statements_is_refused,
-        a_pool_without_statements_is_refused_behind_a_pooler,
-        a_pooler_of_sessions_passes_notifications;
+        queries_of_a_pooled_watch_do_not_accumulate,
+        a_pooler_that_mixes_up_prepared_statements_is_refused,
+        a_pool_without_a_statement_cache_is_refused_behind_a_pooler,
+        notifications_arrive_through_a_session_pooler;
     old_pooler:
-        a_pooler_that_refuses_settings_of_the_session_serves;
+        a_store_works_behind_a_pooler_that_refuses_session_settings;
     notifications:
-        a_full_queue_of_notifications_stops_no_change,
-        a_user_who_may_not_notify_can_release,
-        the_listener_uses_the_password_of_the_pool;
+        changes_succeed_while_the_notification_queue_is_full,
+        changes_succeed_without_permission_to_notify,
+        the_listener_uses_the_current_password_of_the_pool;
     schemas:
-        connections_with_other_search_paths_grant_a_name_once,
-        tables_say_which_version_of_the_schema_they_have,
-        a_newer_version_of_the_schema_is_refused;
+        connections_with_different_search_paths_grant_a_name_once,
+        tables_have_their_schema_version_as_a_comment,
+        a_later_schema_is_refused;
     addresses:
-        an_address_of_ipv6_serves,
-        a_unix_socket_serves;
+        an_ipv6_address_can_be_used,
+        a_unix_socket_can_be_used;
 }

@@ -19,12 +19,15 @@ use super::{Postgres, options, pool, start};
 /// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(100);
 
-pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
+pub(super) async fn the_first_call_after_a_switchover_follows_the_address(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     backend.needs("postgres").await?;
     let (old, old_url) = start(&[]).await?;
     let (admin, namespace) = (pool(&old_url)?, fresh());
+    // The server tells its sessions of a new setting from the newest to the oldest. This one is
+    // the oldest, so the others know what it knows.
+    sqlx::query("SELECT 1").execute(&admin).await?;
     let proxy = Proxy::start(&old.address()).await?;
     let url = POSTGRES.url_at(&proxy.address());
     let separator = if url.contains('?') { '&' } else { '?' };
@@ -59,8 +62,6 @@ pub(super) async fn after_a_switch_over_the_next_call_follows_the_address(
     sqlx::query("SELECT pg_reload_conf()").execute(&admin).await?;
     let read_only = "SELECT 1 / (current_setting('transaction_read_only') = 'on')::int";
     until_ready(|| async { sqlx::query(read_only).execute(&admin).await }).await?;
-    // The server signals its sessions one after the other.
-    sleep(Duration::from_secs(1)).await;
     proxy.lead_to(&backend.address());
     let upkeep = DisableOptions::new(Reason::new("upkeep")?);
     for (client, taken) in clients.iter().zip(leases) {

@@ -111,7 +111,7 @@ async fn use_lock(url: &str) -> CaseResult<bool> {
     Ok(sqlx::query_scalar(query).fetch_one(store.pool()).await?)
 }
 
-pub(super) async fn a_lock_is_had_over_tls(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn locks_work_over_tls(backend: Arc<Postgres>) -> CaseResult {
     let server = Secured::start(&backend, "").await?;
     let by_name = server.url_for("verify-full", "ca.pem").replace("127.0.0.1", "localhost");
     for url in [
@@ -132,7 +132,7 @@ pub(super) async fn a_lock_is_had_over_tls(backend: Arc<Postgres>) -> CaseResult
     Ok(())
 }
 
-pub(super) async fn clients_have_certificates(backend: Arc<Postgres>) -> CaseResult {
+pub(super) async fn a_client_certificate_is_presented(backend: Arc<Postgres>) -> CaseResult {
     let server = Secured::start(&backend, "clientcert=verify-ca").await?;
     let url = server.url_for("verify-full", "ca.pem");
     assert!(use_lock(&(url.clone() + &server.own_certificate())).await?);
@@ -141,7 +141,7 @@ pub(super) async fn clients_have_certificates(backend: Arc<Postgres>) -> CaseRes
     Ok(())
 }
 
-pub(super) async fn a_server_that_is_not_to_be_trusted_is_refused(
+pub(super) async fn an_untrusted_server_certificate_is_refused(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let server = Secured::start(&backend, "").await?;

@@ -45,7 +45,7 @@ async fn hint_of(
     })
 }
 
-pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn locks_work_in_all_slots_of_a_cluster(backend: Arc<Redis>) -> CaseResult {
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let client = open(&url(&nodes, &[7001]), &namespace).await?;
     let mut names: Vec<_> = (0..296).map(|number| name(&format!("job {number:03}"))).collect();
@@ -94,7 +94,7 @@ pub(super) async fn a_cluster_serves_all_slots(backend: Arc<Redis>) -> CaseResul
     Ok(())
 }
 
-pub(super) async fn instances_are_known_of_all_nodes(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn instances_on_all_nodes_are_listed(backend: Arc<Redis>) -> CaseResult {
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let client = open(&url(&nodes, &[7001]), &namespace).await?;
     let mut announced = Vec::new();
@@ -121,7 +121,7 @@ pub(super) async fn instances_are_known_of_all_nodes(backend: Arc<Redis>) -> Cas
     Ok(())
 }
 
-pub(super) async fn a_slot_that_moves_is_followed(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn the_store_follows_a_moved_slot(backend: Arc<Redis>) -> CaseResult {
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let client = open(&url(&nodes, &PORTS[..3]), &namespace).await?;
     let (here, there) = (name("{slot} here"), name("{slot} there"));

@@ -17,7 +17,7 @@ use super::cluster_nodes::{
 use super::nodes::retry_while_transient;
 use super::support::{LONG, fresh, name, open};
 
-pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
+pub(super) async fn a_failed_shard_loses_no_lease_of_another_shard(
     backend: Arc<Redis>,
 ) -> CaseResult {
     // There is no failover while the case runs.
@@ -86,9 +86,7 @@ pub(super) async fn a_shard_that_hangs_or_is_gone_costs_no_other_its_leases(
     Ok(())
 }
 
-pub(super) async fn a_store_opens_while_a_shard_hangs_or_is_gone(
-    backend: Arc<Redis>,
-) -> CaseResult {
+pub(super) async fn a_store_opens_while_a_shard_has_failed(backend: Arc<Redis>) -> CaseResult {
     // There is no failover while the case runs.
     let (nodes, namespace) = (start_with(&backend, LONG).await?, fresh());
     let shards = nodes.ask(7001, &["CLUSTER", "NODES"]).await?;
@@ -114,9 +112,7 @@ pub(super) async fn a_store_opens_while_a_shard_hangs_or_is_gone(
     Ok(())
 }
 
-pub(super) async fn a_primary_that_hangs_is_left_once_another_is_promoted(
-    backend: Arc<Redis>,
-) -> CaseResult {
+pub(super) async fn a_hanging_primary_is_left_after_a_promotion(backend: Arc<Redis>) -> CaseResult {
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let client = open(&url(&nodes, &PORTS), &namespace).await?;
     let taken = client.acquire_free(&name("job"), LONG).await?;
@@ -150,7 +146,7 @@ pub(super) async fn a_primary_that_hangs_is_left_once_another_is_promoted(
     Err(Failure::new(format!("the new primary is not found: {renewed:?}")))
 }
 
-pub(super) async fn a_failover_in_a_cluster_is_survived(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn the_store_follows_a_cluster_failover(backend: Arc<Redis>) -> CaseResult {
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let client = open(&url(&nodes, &PORTS), &namespace).await?;
     let taken = client.acquire_free(&name("job"), LONG).await?;

@@ -16,7 +16,7 @@ use super::endpoint::Endpoint;
 use super::nodes::Nodes;
 use super::support::{LONG, fresh, name, open, presence, refusal};
 
-pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn the_documented_permissions_are_sufficient(backend: Arc<Redis>) -> CaseResult {
     backend.needs_containers()?;
     let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
     let keys = format!("~{namespace}:lock:* ~{namespace}:instance:*");
@@ -69,7 +69,7 @@ pub(super) async fn users_have_the_rights_that_the_page_lists(backend: Arc<Redis
     Ok(())
 }
 
-pub(super) async fn without_the_right_to_publish_operations_succeed(
+pub(super) async fn operations_succeed_without_permission_to_publish(
     backend: Arc<Redis>,
 ) -> CaseResult {
     backend.needs_containers()?;
@@ -106,7 +106,7 @@ pub(super) async fn without_the_right_to_publish_operations_succeed(
     Ok(())
 }
 
-pub(super) async fn renamed_commands_are_named(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn renamed_commands_are_named_in_the_error(backend: Arc<Redis>) -> CaseResult {
     let nodes = Nodes::new(&backend).await?;
     let commands = ["EVALSHA", "EVAL", "TIME", "HGETALL", "HSET", "HDEL", "PUBLISH", "SCAN"];
     for (port, command) in (7001..).zip(commands) {
@@ -126,7 +126,7 @@ pub(super) async fn renamed_commands_are_named(backend: Arc<Redis>) -> CaseResul
     Ok(())
 }
 
-pub(super) async fn a_unix_socket_is_connected_to(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_unix_socket_can_be_used(backend: Arc<Redis>) -> CaseResult {
     backend.needs_containers()?;
     let (endpoint, namespace) = (backend.endpoint().await?, fresh());
     let folder = tempfile::tempdir()?;
@@ -160,7 +160,7 @@ pub(super) async fn a_unix_socket_is_connected_to(backend: Arc<Redis>) -> CaseRe
     Ok(())
 }
 
-pub(super) async fn a_database_that_there_is_not_is_named(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_missing_database_is_named_in_the_error(backend: Arc<Redis>) -> CaseResult {
     let endpoint = backend.endpoint().await?;
     let (error, details) = refusal(&format!("redis://{}/9999", endpoint.address())).await;
     assert_eq!(error.kind(), ErrorKind::Invalid, "{details}");
@@ -168,7 +168,7 @@ pub(super) async fn a_database_that_there_is_not_is_named(backend: Arc<Redis>) -
     Ok(())
 }
 
-pub(super) async fn protected_mode_is_named(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn protected_mode_is_named_in_the_error(backend: Arc<Redis>) -> CaseResult {
     let nodes = Nodes::new(&backend).await?;
     nodes.start(7001, "--protected-mode yes").await?;
     let (error, details) = refusal(&nodes.url(7001)).await;
@@ -235,7 +235,7 @@ async fn serve(listener: TcpListener, server: FakeServer) {
     }
 }
 
-pub(super) async fn what_is_no_redis_server_is_named(_: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_server_that_is_not_redis_is_refused(_: Arc<Redis>) -> CaseResult {
     let mysql = b"\x4a\0\0\0\x0a8.4.0\0\x08\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xdf\x15\0";
     let fake_servers = [
         (FakeServer::Says(mysql), "speak the Redis protocol"),

@@ -17,7 +17,9 @@ use super::endpoint::Endpoint;
 use super::nodes::{Nodes, retry_while_transient};
 use super::support::{LONG, fresh, name, open};
 
-pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn leases_are_kept_when_the_server_is_out_of_memory(
+    backend: Arc<Redis>,
+) -> CaseResult {
     backend.needs_containers()?;
     let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
     let client = open(endpoint.url(), &namespace).await?;
@@ -47,7 +49,9 @@ pub(super) async fn without_memory_leases_are_kept(backend: Arc<Redis>) -> CaseR
     Ok(())
 }
 
-pub(super) async fn a_server_that_loads_is_waited_for(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_loading_server_is_unavailable_until_it_has_loaded(
+    backend: Arc<Redis>,
+) -> CaseResult {
     let (nodes, namespace) = (Nodes::new(&backend).await?, fresh());
     nodes.start(7001, "").await?;
     let client = open(&nodes.url(7001), &namespace).await?;
@@ -111,7 +115,7 @@ async fn refuse(client: TcpStream, error: &str) -> std::io::Result<()> {
     }
 }
 
-pub(super) async fn a_connection_that_is_of_no_use_is_left(_: Arc<Redis>) -> CaseResult {
+pub(super) async fn an_unusable_connection_is_replaced(_: Arc<Redis>) -> CaseResult {
     for (error, left) in [
         ("READONLY You can't write against a read only replica.", true),
         ("MASTERDOWN Link with MASTER is down", true),
@@ -149,7 +153,7 @@ pub(super) async fn a_connection_that_is_of_no_use_is_left(_: Arc<Redis>) -> Cas
     Ok(())
 }
 
-pub(super) async fn a_slow_server_is_asked_on_few_connections(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_slow_server_gets_few_connections(backend: Arc<Redis>) -> CaseResult {
     let (endpoint, namespace) = (backend.endpoint().await?, fresh());
     let proxy = Proxy::start(endpoint.address()).await?;
     let client = open(&endpoint.url_by(&proxy.address()), &namespace).await?;

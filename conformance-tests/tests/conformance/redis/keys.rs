@@ -13,7 +13,7 @@ use super::Redis;
 use super::endpoint::Endpoint;
 use super::support::{LONG, fresh, name, open, presence};
 
-pub(super) async fn what_is_not_ours_is_left_alone(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn foreign_keys_are_reported_and_not_changed(backend: Arc<Redis>) -> CaseResult {
     let (endpoint, namespace) = (backend.endpoint().await?, fresh());
     let client = open(endpoint.url(), &namespace).await?;
     let good = client.acquire_free(&name("good"), LONG).await?;
@@ -144,7 +144,7 @@ pub(super) async fn a_listing_scans_the_keys_once(backend: Arc<Redis>) -> CaseRe
     Ok(())
 }
 
-pub(super) async fn a_damaged_instance_hides_no_other(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_corrupt_instance_record_hides_no_other(backend: Arc<Redis>) -> CaseResult {
     let (endpoint, namespace) = (backend.endpoint().await?, fresh());
     let client = open(endpoint.url(), &namespace).await?;
     let (good, here) = (presence(), presence());
@@ -179,7 +179,7 @@ pub(super) async fn a_damaged_instance_hides_no_other(backend: Arc<Redis>) -> Ca
     Ok(())
 }
 
-pub(super) async fn forgotten_scripts_come_back(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn flushed_scripts_are_loaded_again(backend: Arc<Redis>) -> CaseResult {
     backend.needs_containers()?;
     let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
     let client = open(endpoint.url(), &namespace).await?;

@@ -34,7 +34,7 @@ fn why(outcome: &RenewOutcome) -> &str {
     }
 }
 
-pub(super) async fn a_grant_waits_for_replicas_and_heartbeats_have_their_own_connections(
+pub(super) async fn heartbeats_do_not_wait_behind_grants_that_wait_for_replicas(
     backend: Arc<Redis>,
 ) -> CaseResult {
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
@@ -77,7 +77,7 @@ pub(super) async fn a_grant_waits_for_replicas_and_heartbeats_have_their_own_con
     Ok(())
 }
 
-pub(super) async fn a_disable_does_not_wait_for_grants(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_disable_does_not_wait_behind_grants(backend: Arc<Redis>) -> CaseResult {
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
     let client = open(&url, &namespace).await?;
     nodes.signal(7002, "STOP").await?;
@@ -110,7 +110,9 @@ pub(super) async fn a_disable_does_not_wait_for_grants(backend: Arc<Redis>) -> C
     Ok(())
 }
 
-pub(super) async fn connections_that_the_server_closed_are_left(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn connections_that_the_server_closed_are_replaced(
+    backend: Arc<Redis>,
+) -> CaseResult {
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
     for url in [nodes.url(7001), url] {
         let client = open(&url, &namespace).await?;
@@ -142,7 +144,9 @@ pub(super) async fn connections_that_the_server_closed_are_left(backend: Arc<Red
     Ok(())
 }
 
-pub(super) async fn a_renewal_that_no_replica_has_is_unknown(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_renewal_that_no_replica_confirmed_is_unknown(
+    backend: Arc<Redis>,
+) -> CaseResult {
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
     let client = open(&url, &namespace).await?;
     let taken = client.acquire_free(&name("job"), LONG).await?;
@@ -168,7 +172,9 @@ pub(super) async fn a_renewal_that_no_replica_has_is_unknown(backend: Arc<Redis>
     Ok(())
 }
 
-pub(super) async fn a_disable_that_no_replica_has_is_unknown(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_disable_that_no_replica_confirmed_is_unknown(
+    backend: Arc<Redis>,
+) -> CaseResult {
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
     let client = open(&url, &namespace).await?;
     let key = format!("{namespace}:lock:job");
@@ -189,7 +195,7 @@ pub(super) async fn a_disable_that_no_replica_has_is_unknown(backend: Arc<Redis>
     Ok(())
 }
 
-pub(super) async fn a_holder_whose_replicas_are_gone_loses_the_lock(
+pub(super) async fn a_holder_loses_the_lock_when_its_replicas_are_gone(
     backend: Arc<Redis>,
 ) -> CaseResult {
     let ((nodes, url), namespace) = (pair(&backend).await?, fresh());
@@ -206,7 +212,9 @@ pub(super) async fn a_holder_whose_replicas_are_gone_loses_the_lock(
     Ok(())
 }
 
-pub(super) async fn without_replicas_a_grant_is_given_back(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_grant_that_no_replica_confirmed_is_released(
+    backend: Arc<Redis>,
+) -> CaseResult {
     backend.needs_containers()?;
     let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
     let client = open(&format!("{}?wait_replicas=1", endpoint.url()), &namespace).await?;

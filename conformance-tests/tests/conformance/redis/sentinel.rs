@@ -58,7 +58,7 @@ fn url(nodes: &Nodes) -> String {
     format!("redis+sentinel://{}/main", hosts.collect::<Vec<_>>().join(","))
 }
 
-pub(super) async fn a_failover_by_sentinels_is_survived(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn the_store_follows_a_sentinel_failover(backend: Arc<Redis>) -> CaseResult {
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let client = open(&url(&nodes), &namespace).await?;
     let hints = client.watch().await?;
@@ -102,7 +102,7 @@ async fn hints_continue(client: &Client, mut hints: HintStream) -> CaseResult {
     Err(Failure::new("the watch does not continue"))
 }
 
-pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn an_old_primary_that_returns_is_not_used(backend: Arc<Redis>) -> CaseResult {
     let (nodes, namespace) = (start(&backend).await?, fresh());
     let active = open(&url(&nodes), &namespace).await?;
     let idle = open(&url(&nodes), &namespace).await?;
@@ -128,7 +128,7 @@ pub(super) async fn an_old_primary_that_comes_back_is_left(backend: Arc<Redis>) 
     Ok(())
 }
 
-pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
+pub(super) async fn a_holder_on_a_partitioned_primary_follows_the_sentinels(
     backend: Arc<Redis>,
 ) -> CaseResult {
     // The replica and the sentinels have their own user, which is then disabled.
@@ -177,7 +177,7 @@ pub(super) async fn a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels(
     hints_continue(&client, hints).await
 }
 
-pub(super) async fn of_sentinels_that_disagree_the_latest_failover_counts(
+pub(super) async fn the_latest_failover_decides_when_sentinels_disagree(
     backend: Arc<Redis>,
 ) -> CaseResult {
     let nodes = Nodes::new(&backend).await?;
@@ -213,7 +213,7 @@ pub(super) async fn of_sentinels_that_disagree_the_latest_failover_counts(
     Ok(())
 }
 
-pub(super) async fn what_is_wrong_with_sentinels_is_named(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn sentinel_errors_name_their_cause(backend: Arc<Redis>) -> CaseResult {
     let nodes = Nodes::new(&backend).await?;
     nodes.start(7001, "").await?;
     nodes.start(7002, &format!("--replicaof {} 7001", nodes.host)).await?;

@@ -1,74 +1,61 @@
 //! This module lists the cases that are specific to Redis and Valkey.
 
-use leasehold_conformance::OwnCase;
-
 use super::{
     Redis, cluster, cluster_outages, commands, connect_errors, degraded_server, keys, replicas,
     sentinel, tls,
 };
 
-macro_rules! cases {
-    ($($module:ident: $($case:ident),+;)+) => {
-        /// These are the cases, each with its name.
-        pub(crate) const CASES: &[OwnCase<Redis>] = &[
-            $($((
-                concat!("own::", stringify!($case)),
-                |backend| Box::pin($module::$case(backend)),
-            )),+),+
-        ];
-    };
-}
-
-cases! {
+specific_cases! {
+    Redis;
     connect_errors:
-        users_have_the_rights_that_the_page_lists,
-        without_the_right_to_publish_operations_succeed,
-        renamed_commands_are_named,
-        a_unix_socket_is_connected_to,
-        a_database_that_there_is_not_is_named,
-        protected_mode_is_named,
+        the_documented_permissions_are_sufficient,
+        operations_succeed_without_permission_to_publish,
+        renamed_commands_are_named_in_the_error,
+        a_unix_socket_can_be_used,
+        a_missing_database_is_named_in_the_error,
+        protected_mode_is_named_in_the_error,
         a_replica_is_refused,
-        what_is_no_redis_server_is_named;
+        a_server_that_is_not_redis_is_refused;
     keys:
-        what_is_not_ours_is_left_alone,
+        foreign_keys_are_reported_and_not_changed,
         unknown_fields_are_kept_and_later_versions_are_refused,
         a_record_of_a_free_name_is_stored_compactly,
         a_listing_scans_the_keys_once,
-        a_damaged_instance_hides_no_other,
-        forgotten_scripts_come_back;
+        a_corrupt_instance_record_hides_no_other,
+        flushed_scripts_are_loaded_again;
     commands:
         a_lock_runs_two_scripts_with_few_commands,
         a_renewal_runs_one_script_with_three_commands;
     degraded_server:
-        without_memory_leases_are_kept,
-        a_connection_that_is_of_no_use_is_left,
-        a_slow_server_is_asked_on_few_connections,
-        a_server_that_loads_is_waited_for;
+        leases_are_kept_when_the_server_is_out_of_memory,
+        an_unusable_connection_is_replaced,
+        a_slow_server_gets_few_connections,
+        a_loading_server_is_unavailable_until_it_has_loaded;
     replicas:
-        a_grant_waits_for_replicas_and_heartbeats_have_their_own_connections,
-        a_disable_does_not_wait_for_grants,
-        connections_that_the_server_closed_are_left,
-        a_renewal_that_no_replica_has_is_unknown,
-        a_disable_that_no_replica_has_is_unknown,
-        a_holder_whose_replicas_are_gone_loses_the_lock,
-        without_replicas_a_grant_is_given_back;
+        heartbeats_do_not_wait_behind_grants_that_wait_for_replicas,
+        a_disable_does_not_wait_behind_grants,
+        connections_that_the_server_closed_are_replaced,
+        a_renewal_that_no_replica_confirmed_is_unknown,
+        a_disable_that_no_replica_confirmed_is_unknown,
+        a_holder_loses_the_lock_when_its_replicas_are_gone,
+        a_grant_that_no_replica_confirmed_is_released;
     sentinel:
-        a_failover_by_sentinels_is_survived,
-        an_old_primary_that_comes_back_is_left,
-        a_holder_at_a_primary_that_is_cut_off_follows_the_sentinels,
-        of_sentinels_that_disagree_the_latest_failover_counts,
-        what_is_wrong_with_sentinels_is_named;
+        the_store_follows_a_sentinel_failover,
+        an_old_primary_that_returns_is_not_used,
+        a_holder_on_a_partitioned_primary_follows_the_sentinels,
+        the_latest_failover_decides_when_sentinels_disagree,
+        sentinel_errors_name_their_cause;
     cluster:
-        a_cluster_serves_all_slots,
-        instances_are_known_of_all_nodes,
-        a_slot_that_moves_is_followed,
+        locks_work_in_all_slots_of_a_cluster,
+        instances_on_all_nodes_are_listed,
+        the_store_follows_a_moved_slot,
         names_of_all_shards_are_pruned;
     cluster_outages:
-        a_shard_that_hangs_or_is_gone_costs_no_other_its_leases,
-        a_store_opens_while_a_shard_hangs_or_is_gone,
-        a_primary_that_hangs_is_left_once_another_is_promoted,
-        a_failover_in_a_cluster_is_survived;
+        a_failed_shard_loses_no_lease_of_another_shard,
+        a_store_opens_while_a_shard_has_failed,
+        a_hanging_primary_is_left_after_a_promotion,
+        the_store_follows_a_cluster_failover;
     tls:
-        a_private_authority_is_trusted,
-        clients_have_certificates;
+        a_private_certificate_authority_can_be_trusted,
+        a_client_certificate_is_presented;
 }

@@ -65,7 +65,9 @@ impl Secured {
     }
 }
 
-pub(super) async fn a_private_authority_is_trusted(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_private_certificate_authority_can_be_trusted(
+    backend: Arc<Redis>,
+) -> CaseResult {
     let secured = Secured::start(&backend, "no").await?;
     let good = secured.url("rediss", &[("ca", "ca")]);
     let client = until_ready(|| async { open(&good, &fresh()).await }).await?;
@@ -87,7 +89,7 @@ pub(super) async fn a_private_authority_is_trusted(backend: Arc<Redis>) -> CaseR
     Ok(())
 }
 
-pub(super) async fn clients_have_certificates(backend: Arc<Redis>) -> CaseResult {
+pub(super) async fn a_client_certificate_is_presented(backend: Arc<Redis>) -> CaseResult {
     let secured = Secured::start(&backend, "yes").await?;
     let good = secured.url("rediss", &[("ca", "ca"), ("cert", "cert"), ("key", "key")]);
     let client = until_ready(|| async { open(&good, &fresh()).await }).await?;

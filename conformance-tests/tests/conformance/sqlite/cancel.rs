@@ -102,7 +102,7 @@ pub(super) async fn concurrent_dropped_calls_leave_no_state() -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn an_acquire_that_is_dropped_and_retried_is_one_grant() -> CaseResult {
+pub(super) async fn an_acquire_that_is_dropped_and_retried_gets_one_grant() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     for round in 0..100 {
@@ -116,7 +116,7 @@ pub(super) async fn an_acquire_that_is_dropped_and_retried_is_one_grant() -> Cas
     Ok(())
 }
 
-pub(super) async fn opening_may_be_dropped() -> CaseResult {
+pub(super) async fn a_dropped_open_leaves_the_file_usable() -> CaseResult {
     for micros in (0..8000).step_by(400) {
         let (_folder, path) = place();
         let options = OpenOptions::default();

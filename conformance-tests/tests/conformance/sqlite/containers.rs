@@ -39,10 +39,14 @@ async fn in_container(flags: &[&str], id: &Path, command: &[&str]) -> Option<Com
     None
 }
 
-/// Runs [`the_other_container`] in a container, by this same program.
+/// Runs [`part_of_another_case_that_runs_in_a_container`] in a container, by this same program.
 async fn run(flags: &[&str], id: &Path, database: &Path, expected: &str) -> Option<Output> {
     let program = env::current_exe().unwrap();
-    let test = ["--exact", "sqlite::own::the_other_container", "--nocapture"];
+    let test = [
+        "--exact",
+        "sqlite::specific::part_of_another_case_that_runs_in_a_container",
+        "--nocapture",
+    ];
     let command = [&[program.to_str().unwrap()], &test[..]].concat();
     let mut command = in_container(flags, id, &command).await?;
     // Only this process counts its cases.
@@ -85,7 +89,7 @@ pub(super) async fn a_lease_is_in_force_in_containers_with_another_boot_id() -> 
 }
 
 /// This is the part of the case above that runs in the container.
-pub(super) async fn the_other_container() -> CaseResult {
+pub(super) async fn part_of_another_case_that_runs_in_a_container() -> CaseResult {
     let Some(path) = env::var_os(DATABASE).map(PathBuf::from) else {
         return Err(Failure::ignored("another case starts it in a container"));
     };

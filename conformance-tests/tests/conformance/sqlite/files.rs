@@ -102,7 +102,7 @@ pub(super) async fn a_locked_database_is_unavailable() -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn a_full_disk_loses_nothing_and_no_connection() -> CaseResult {
+pub(super) async fn a_full_disk_loses_no_data_and_no_connection() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
     let lease = LeaseId::new();

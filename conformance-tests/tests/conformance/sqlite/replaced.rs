@@ -83,7 +83,7 @@ pub(super) async fn leases_in_a_file_that_is_deleted_or_replaced_are_lost() -> C
 }
 
 /// SQLite resolves the link each time when a connection is opened.
-pub(super) async fn a_link_to_another_file_is_noticed() -> CaseResult {
+pub(super) async fn a_link_to_another_file_is_detected() -> CaseResult {
     let (folder, path) = place();
     open(&path).await;
     let link = folder.path().join("link.db");

@@ -90,7 +90,7 @@ pub(super) async fn a_lease_row_reused_by_schema_1_is_valid_in_other_containers(
 }
 
 /// A table that may not be changed is used as it is.
-pub(super) async fn the_first_schema_is_used_without_the_right_to_change_it() -> CaseResult {
+pub(super) async fn schema_1_is_used_without_ddl_rights() -> CaseResult {
     let (_folder, path) = place();
     drop(first_schema(&path, "").await);
     let options = SqliteConnectOptions::new().filename(&path).pragma("query_only", "ON");
@@ -112,7 +112,7 @@ pub(super) async fn the_printed_schema_upgrades_schema_1() -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn added_columns_do_no_harm_unless_they_must_be_filled() -> CaseResult {
+pub(super) async fn added_columns_are_accepted_unless_they_need_a_value() -> CaseResult {
     for (column, harm) in [
         ("note TEXT", None),
         ("weight INTEGER NOT NULL DEFAULT 1", None),

@@ -13,7 +13,7 @@ macro_rules! cases {
         /// These are the cases, each with its name.
         pub(crate) const CASES: &[OwnCase<Sqlite>] = &[
             $($((
-                concat!("own::", stringify!($case)),
+                concat!("specific::", stringify!($case)),
                 |_| Box::pin($module::$case()),
             )),+),+
         ];
@@ -24,14 +24,14 @@ cases! {
     cancel:
         a_call_can_be_dropped_at_any_step,
         concurrent_dropped_calls_leave_no_state,
-        an_acquire_that_is_dropped_and_retried_is_one_grant,
-        opening_may_be_dropped;
+        an_acquire_that_is_dropped_and_retried_gets_one_grant,
+        a_dropped_open_leaves_the_file_usable;
     connections:
         a_long_query_on_the_applications_pool_loses_no_lease,
         slow_reads_on_all_store_connections_lose_no_lease;
     containers:
         a_lease_is_in_force_in_containers_with_another_boot_id,
-        the_other_container;
+        part_of_another_case_that_runs_in_a_container;
     damage:
         a_corrupt_row_is_reported_by_every_read,
         a_corrupt_row_makes_only_its_own_renewal_unknown,
@@ -45,7 +45,7 @@ cases! {
         a_read_only_database_denies_writes,
         a_path_in_a_url_is_taken_literally,
         a_locked_database_is_unavailable,
-        a_full_disk_loses_nothing_and_no_connection;
+        a_full_disk_loses_no_data_and_no_connection;
     leases:
         a_lease_of_another_boot_id_is_in_force_for_its_ttl,
         a_lease_of_an_earlier_boot_has_expired,
@@ -57,7 +57,7 @@ cases! {
         a_batch_uses_the_primary_key;
     replaced:
         leases_in_a_file_that_is_deleted_or_replaced_are_lost,
-        a_link_to_another_file_is_noticed,
+        a_link_to_another_file_is_detected,
         another_process_may_switch_to_the_write_ahead_log,
         a_file_that_is_put_back_is_used_again,
         an_application_may_close_its_connections;
@@ -75,9 +75,9 @@ cases! {
     schema_versions:
         schema_1_is_used_or_upgraded_to_2,
         a_lease_row_reused_by_schema_1_is_valid_in_other_containers,
-        the_first_schema_is_used_without_the_right_to_change_it,
+        schema_1_is_used_without_ddl_rights,
         the_printed_schema_upgrades_schema_1,
-        added_columns_do_no_harm_unless_they_must_be_filled,
+        added_columns_are_accepted_unless_they_need_a_value,
         schema_differences_are_named,
         a_later_schema_is_refused;
     watches:

@@ -14,7 +14,9 @@ use mongodb::bson::{Bson, Document, doc};
 use super::support::{TTL, full_message, locks, new_locks, new_namespace};
 use crate::mongodb::backend::{MongoDb, options};
 
-pub(super) async fn foreign_collections(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn foreign_collections_are_refused_and_not_changed(
+    this: Arc<MongoDb>,
+) -> CaseResult {
     let endpoint = this.endpoint().await?;
     let database = endpoint.database();
     for (what, more) in [
@@ -48,7 +50,9 @@ async fn all(locks: &mongodb::Collection<Document>) -> CaseResult<Vec<Document>>
     Ok(locks.find(doc! {}).await?.try_collect().await?)
 }
 
-pub(super) async fn a_foreign_document(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn foreign_documents_are_reported_and_not_changed(
+    this: Arc<MongoDb>,
+) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     let (name, lease) = (LockName::new("job")?, LeaseId::new());
     client.acquire_free(&LockName::new("a")?, TTL).await?;
@@ -74,7 +78,7 @@ pub(super) async fn a_foreign_document(this: Arc<MongoDb>) -> CaseResult {
     Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
 }
 
-pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn a_corrupt_document_affects_only_its_own_lock(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     let (name, sound) = (LockName::new("damaged")?, LockName::new("sound")?);
     let sound = client.acquire_free(&sound, TTL).await?;
@@ -127,7 +131,7 @@ pub(super) async fn damaged_documents(this: Arc<MongoDb>) -> CaseResult {
     Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
 }
 
-pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn records_of_a_later_version_are_not_changed(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     let (later, added) = (LockName::new("later")?, LockName::new("added")?);
     let sound = doc! { "token": 7_i64, "signal": 0_i64 };
@@ -189,7 +193,7 @@ pub(super) async fn versions(this: Arc<MongoDb>) -> CaseResult {
 }
 
 /// Writes documents whose names are too long, or empty.
-pub(super) async fn no_names(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn documents_that_are_not_names_hide_no_name(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     let mut expected = Vec::new();
     for name in ["a", "c"] {
@@ -226,7 +230,9 @@ pub(super) async fn no_names(this: Arc<MongoDb>) -> CaseResult {
     Ok(leasehold_conformance::Backend::clean(&*this, &namespace).await?)
 }
 
-pub(super) async fn a_dropped_collection(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn tokens_increase_after_the_collection_is_dropped(
+    this: Arc<MongoDb>,
+) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     let name = LockName::new("job")?;
     let taken = client.acquire_free(&name, TTL).await?;

@@ -34,7 +34,7 @@ fn by(name: &LockName) -> Document {
 
 /// A server may read the whole collection for a filter with an expression. So the filter of each
 /// command that acquires, renews, releases or enables is the name alone, and each is one command.
-pub(super) async fn by_name(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn documents_are_found_by_their_names_alone(this: Arc<MongoDb>) -> CaseResult {
     let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
     let commands = Commands::default();
     let sent = Arc::clone(&commands);

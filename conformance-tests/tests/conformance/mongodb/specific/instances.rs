@@ -21,7 +21,7 @@ async fn new_instances(this: &MongoDb) -> CaseResult<(Client, Collection<Documen
     Ok((client, instances, namespace))
 }
 
-pub(super) async fn damage(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn a_corrupt_instance_record_hides_no_other(this: Arc<MongoDb>) -> CaseResult {
     let (client, instances, namespace) = new_instances(&this).await?;
     let (good, here) = (presence(), presence());
     client.store().announce(&good, TTL).await?;
@@ -54,7 +54,7 @@ pub(super) async fn damage(this: Arc<MongoDb>) -> CaseResult {
     Ok(this.clean(&namespace).await?)
 }
 
-pub(super) async fn removal(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn expired_instances_are_removed(this: Arc<MongoDb>) -> CaseResult {
     let (client, instances, namespace) = new_instances(&this).await?;
     let (silent, here) = (presence(), presence());
     client.store().announce(&here, TTL).await?;

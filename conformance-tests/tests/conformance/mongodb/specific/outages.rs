@@ -1,5 +1,6 @@
 //! These cases cover servers that are unavailable or not MongoDB.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold::OpenOptions;
@@ -10,11 +11,12 @@ use tokio::time::timeout;
 
 use super::support::full_message;
 use crate::fake_server::{FakeServer, ServerBehaviour};
+use crate::mongodb::backend::MongoDb;
 
 /// No call takes as long as this, unless it hangs.
 const CALL: Duration = Duration::from_secs(100);
 
-pub(super) async fn no_mongodb() -> CaseResult {
+pub(super) async fn a_server_that_is_not_mongodb_is_refused(_: Arc<MongoDb>) -> CaseResult {
     let tries = [ServerBehaviour::Closes, ServerBehaviour::IsSilent, ServerBehaviour::HTTP].map(
         |behaviour| async move {
             let server = FakeServer::start(behaviour).await?;

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::instances::presence;
 use super::support::{LIMIT, TTL, full_message};
+use crate::mongodb::backend::MongoDb;
 use crate::mongodb::endpoint::{Endpoint, GUARDED};
 use crate::mongodb::probes::application;
 
@@ -23,7 +24,7 @@ const ACTIONS: [(&str, [&str; 4]); 2] = [
     ("leasehold_instances", ["find", "insert", "update", "remove"]),
 ];
 
-pub(super) async fn users_and_their_rights() -> CaseResult {
+pub(super) async fn the_documented_permissions_are_sufficient(_: Arc<MongoDb>) -> CaseResult {
     let endpoint = Endpoint::start(&GUARDED).await?;
     create_users(&endpoint).await?;
     let options = OpenOptions::default();

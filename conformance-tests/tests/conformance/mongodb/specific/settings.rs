@@ -18,7 +18,7 @@ use crate::mongodb::backend::{MongoDb, options};
 use crate::mongodb::endpoint::{Endpoint, STANDALONE};
 use crate::mongodb::probes::application;
 
-pub(super) async fn a_standalone_server() -> CaseResult {
+pub(super) async fn a_standalone_server_is_polled(_: Arc<MongoDb>) -> CaseResult {
     let endpoint = Endpoint::start(&STANDALONE).await?;
     let namespace = new_namespace()?;
     let (holder, waiter) = (open(&endpoint, &namespace).await?, open(&endpoint, &namespace).await?);
@@ -42,7 +42,9 @@ pub(super) async fn a_standalone_server() -> CaseResult {
 }
 
 /// The concerns that an application chose for its own data must not weaken its locks.
-pub(super) async fn concerns(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn read_and_write_concerns_of_the_application_are_not_used(
+    this: Arc<MongoDb>,
+) -> CaseResult {
     let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
     let database = application(endpoint.url(), |options| {
         options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Nodes(0)).build());
@@ -62,7 +64,7 @@ pub(super) async fn concerns(this: Arc<MongoDb>) -> CaseResult {
 }
 
 /// A pipeline would evaluate these values, and a filter would compare with them.
-pub(super) async fn values(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn values_are_not_evaluated_as_expressions(this: Arc<MongoDb>) -> CaseResult {
     let (client, locks, namespace) = new_locks(&this).await?;
     for text in ["$$NOW", "$$ROOT", "$_id", "$token", "$a.b", "{\"$gt\": \"\"}", "a.$[].b"] {
         let name = LockName::new(text)?;

@@ -11,7 +11,7 @@ use leasehold_test_servers::{Image, Server, until_ready};
 
 use super::support::{TTL, new_namespace};
 use crate::files::Files;
-use crate::mongodb::backend::options;
+use crate::mongodb::backend::{MongoDb, options};
 
 /// A standalone server. A member of a replica set would need its configuration over TLS.
 const SECURED: Image = Image {
@@ -23,7 +23,7 @@ async fn open(url: &str) -> Result<Client> {
     Ok(Client::new(Arc::new(MongoStore::connect(url, &options(&new_namespace()?)).await?)))
 }
 
-pub(super) async fn a_lock_is_had_over_tls() -> CaseResult {
+pub(super) async fn locks_work_over_tls(_: Arc<MongoDb>) -> CaseResult {
     let files = Files::new()?;
     let signed = &files.certificates.server;
     let both = format!("{}{}", signed.certificate, signed.key);

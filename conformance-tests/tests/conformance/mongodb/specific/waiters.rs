@@ -30,7 +30,7 @@ const WAITERS: usize = 500;
 const DELAY: Duration = Duration::from_millis(50);
 const NAMES: usize = 20;
 
-pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn waiters_do_not_delay_heartbeats(this: Arc<MongoDb>) -> CaseResult {
     let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
     let proxy = Proxy::start(endpoint.address()).await?;
     let url = endpoint.url_by(&proxy.address());
@@ -79,7 +79,7 @@ pub(super) async fn heartbeats(this: Arc<MongoDb>) -> CaseResult {
 /// Returns the commands by their names.
 type Commands = Arc<Mutex<HashMap<String, usize>>>;
 
-pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn a_retry_of_a_refused_name_reads_first(this: Arc<MongoDb>) -> CaseResult {
     let (other, _, namespace) = new_locks(&this).await?;
     let endpoint = this.endpoint().await?;
     let commands = Commands::default();
@@ -122,7 +122,7 @@ pub(super) async fn reads(this: Arc<MongoDb>) -> CaseResult {
 
 /// If the server has applied a grant whose outcome this client does not know, that grant is not
 /// reported from a read: a read may show a write that no majority has.
-pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn a_grant_is_not_reported_from_a_read(this: Arc<MongoDb>) -> CaseResult {
     let (other, _, namespace) = new_locks(&this).await?;
     let endpoint = this.endpoint().await?;
     let concerns = Arc::new(Mutex::new(Vec::new()));
@@ -158,7 +158,7 @@ pub(super) async fn own_grant(this: Arc<MongoDb>) -> CaseResult {
     Ok(this.clean(&namespace).await?)
 }
 
-pub(super) async fn silent_connections(this: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn silent_connections_lose_no_lease(this: Arc<MongoDb>) -> CaseResult {
     let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
     let proxy = Proxy::start(endpoint.address()).await?;
     let url = endpoint.url_by(&proxy.address());
@@ -184,7 +184,7 @@ const MONITORS: usize = 1;
 /// The test's own client opens another connection for monitoring after some time.
 const OWN: usize = 1;
 
-pub(super) async fn few_connections(_: Arc<MongoDb>) -> CaseResult {
+pub(super) async fn connections_are_bounded_and_closed_when_idle(_: Arc<MongoDb>) -> CaseResult {
     let endpoint = Endpoint::start(&MONGODB).await?;
     endpoint.version().await?;
     let before = connections(&endpoint).await?;

@@ -20,11 +20,11 @@ use crate::{CaseResult, Ctx, Failure};
 
 crate::case::cases! {
     RenewalsAreRepeated: [
-        leases_are_kept_when_the_open_connections_go_silent[Outages, SteadyMachine],
+        leases_are_kept_when_open_connections_go_silent[Outages, SteadyMachine],
     ],
     IndependentHeartbeats: [
-        a_lock_is_kept_while_the_runtime_of_its_holder_computes[SteadyMachine],
-        a_term_is_kept_while_the_runtime_of_its_job_computes[SteadyMachine],
+        a_lock_is_kept_while_its_holders_runtime_is_blocked[SteadyMachine],
+        a_term_is_kept_while_its_jobs_runtime_is_blocked[SteadyMachine],
     ],
 }
 
@@ -33,7 +33,7 @@ const DEFAULT_TTL: Duration = Duration::from_secs(15);
 
 /// A firewall or a switch may drop its connection state. New connections work, so a retry on a new
 /// connection gets its reply long before the lease expires.
-async fn leases_are_kept_when_the_open_connections_go_silent(ctx: Ctx) -> CaseResult {
+async fn leases_are_kept_when_open_connections_go_silent(ctx: Ctx) -> CaseResult {
     let (link, far) = over_link(&ctx).await?;
     let settings = Settings::new().ttl(DEFAULT_TTL * ctx.pace());
     let engine = Engine::builder(far.store().clone()).settings(settings).build()?;
@@ -102,7 +102,7 @@ fn compute(ctx: &Ctx, computes: &AtomicBool, is_held: impl Fn() -> bool) -> bool
     held
 }
 
-async fn a_lock_is_kept_while_the_runtime_of_its_holder_computes(ctx: Ctx) -> CaseResult {
+async fn a_lock_is_kept_while_its_holders_runtime_is_blocked(ctx: Ctx) -> CaseResult {
     let computes = Arc::new(AtomicBool::new(true));
     let (granted, begun) = oneshot::channel();
     let (there, computing) = (ctx.clone(), Arc::clone(&computes));
@@ -121,7 +121,7 @@ async fn a_lock_is_kept_while_the_runtime_of_its_holder_computes(ctx: Ctx) -> Ca
     Ok(())
 }
 
-async fn a_term_is_kept_while_the_runtime_of_its_job_computes(ctx: Ctx) -> CaseResult {
+async fn a_term_is_kept_while_its_jobs_runtime_is_blocked(ctx: Ctx) -> CaseResult {
     let computes = Arc::new(AtomicBool::new(true));
     let (granted, begun) = oneshot::channel();
     let (there, computing) = (ctx.clone(), Arc::clone(&computes));

@@ -1,0 +1,77 @@
+//! The driver reports what replies show, in the status of the election and in the metrics.
+
+use super::Driver;
+use crate::election::machine::Role;
+use crate::engine::TimedReply;
+use crate::lease::Reply;
+use crate::{AcquireOutcome, Error, ErrorKind, RenewOutcome, Result};
+
+impl Driver {
+    /// Records in the status and the metrics what a reply shows.
+    pub(super) fn record(&mut self, reply: &Reply) {
+        match reply {
+            Reply::Acquire(reply) => self.record_acquire(reply),
+            Reply::Renew { reply, .. } => {
+                if let (Ok(RenewOutcome::Extended { .. }), Some(tasks)) =
+                    (&reply.outcome, &self.tasks)
+                {
+                    self.engine.store.metrics().record_trust_left(tasks.leadership.remaining());
+                }
+                self.record_store_result(&reply.outcome);
+            }
+            Reply::Release(outcome) => self.record_store_result(outcome),
+        }
+    }
+
+    /// Records in the status what an attempt showed about other instances.
+    fn record_acquire(&mut self, reply: &TimedReply<AcquireOutcome>) {
+        self.record_store_result(&reply.outcome);
+        let (leader, disabled) = match &reply.outcome {
+            Ok(AcquireOutcome::Held(held)) => (Some(held.holder.clone()), None),
+            Ok(AcquireOutcome::Disabled(disabled)) => (None, Some(disabled.clone())),
+            Ok(AcquireOutcome::Granted(_)) => (None, None),
+            Err(_) => return,
+        };
+        self.metrics.saw_disabled(disabled.is_some());
+        let here = self.engine.holder.instance;
+        if leader.as_ref().is_some_and(|leader| leader.instance != here) {
+            self.metrics.saw_other_leader();
+        }
+        self.status_sender.send_modify(|status| {
+            status.leader = leader;
+            status.disabled = disabled;
+        });
+    }
+
+    /// Records in the status whether the store responds; the log reports an outage once per client.
+    pub(super) fn record_store_result<T>(&mut self, outcome: &Result<T>) {
+        let error = outcome.as_ref().err().cloned();
+        let had_error = self.status_sender.borrow().error.is_some();
+        if had_error || error.is_some() {
+            self.status_sender.send_modify(|status| status.error = error);
+        }
+    }
+
+    /// Returns the error for a heartbeat without a reply by the time of its retry.
+    pub(super) fn no_reply(&self) -> Error {
+        let Self { engine, name, timing, .. } = self;
+        let waited = timing.retry_interval();
+        Error::new(ErrorKind::OutcomeUnknown, format!("no reply within {waited:?}"))
+            .during("renew")
+            .for_lock(name)
+            .on_store(engine.store.label())
+    }
+
+    pub(super) fn publish(&self) {
+        let role = self.machine.role();
+        self.status_sender.send_if_modified(|status| {
+            let changed = status.role != role;
+            status.role = role;
+            if matches!(role, Role::Candidate | Role::Ended) && changed {
+                status.token = None;
+                status.leader = None;
+            }
+            changed
+        });
+    }
+}
