@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Client as Raw, LeaseStatus};
+use etcd_client::{Client as Raw, KeyValue, LeaseStatus};
 use leasehold_conformance::CaseResult;
-use leasehold_conformance::expect::{extended, held};
-use leasehold_core::LeaseId;
-use leasehold_test_servers::Server;
+use leasehold_conformance::expect::{extended, granted, held};
+use leasehold_core::{LeaseId, Namespace};
 use leasehold_test_servers::catalog::ETCD;
-use tokio::time::{Instant, sleep};
+use leasehold_test_servers::{LinkBehaviour, Proxy, Server, until_ready};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::support::{LIMIT, TTL, connect, name, namespace};
 use super::{Etcd, client, metrics, start_server};
@@ -27,6 +27,12 @@ const UNTIL_REVOKED: Duration = Duration::from_secs(4);
 async fn ids(raw: &mut Raw) -> CaseResult<Vec<i64>> {
     let leases = raw.leases().await.map_err(broken)?;
     Ok(leases.leases().iter().map(LeaseStatus::id).collect())
+}
+
+/// Returns the etcd lease of a lock that is held.
+async fn attached(raw: &mut Raw, namespace: &Namespace, lock: &str) -> CaseResult<Option<i64>> {
+    let found = raw.get(format!("/{namespace}/lease/{lock}"), None).await.map_err(broken)?;
+    Ok(found.kvs().first().map(KeyValue::lease))
 }
 
 async fn until_none_is_left(raw: &mut Raw) -> CaseResult {
@@ -96,8 +102,8 @@ pub(super) async fn a_kept_etcd_lease_is_extended_when_it_is_used(
     sleep(Duration::from_secs(3)).await;
     let begun = Instant::now();
     let again = store.acquire_free(&name("job"), TTL).await?;
-    let found = raw.get(format!("/{namespace}/lease/job"), None).await.map_err(broken)?;
-    let live = raw.lease_time_to_live(found.kvs()[0].lease(), None).await.map_err(broken)?;
+    let lease = attached(&mut raw, &namespace, "job").await?.unwrap_or_default();
+    let live = raw.lease_time_to_live(lease, None).await.map_err(broken)?;
     // etcd rounds down to whole seconds.
     let left = Duration::from_secs(u64::try_from(live.ttl())? + 1);
     assert!(left + begun.elapsed() >= again.left, "{left:?} is left of {:?}", again.left);
@@ -144,4 +150,33 @@ pub(super) async fn an_etcd_lease_of_another_store_is_not_kept(_: Arc<Etcd>) -> 
     let taken = one.acquire_free(&name("job"), TTL).await?;
     other.release_held(&taken).await?;
     until_none_is_left(&mut raw).await
+}
+
+/// If the outcome of an attempt is unknown, its keys may appear later. Another lock on the same etcd
+/// lease would then keep them for as long as it is held.
+pub(super) async fn an_etcd_lease_of_an_unknown_attempt_is_not_kept(
+    backend: Arc<Etcd>,
+) -> CaseResult {
+    let namespace = namespace()?;
+    let mut raw = client(backend.address()).await.map_err(broken)?;
+    let proxy = Proxy::start(&backend.address()).await.map_err(broken)?;
+    let store = connect(&ETCD.url_at(&proxy.address()), &namespace).await?;
+    let first = store.acquire_free(&name("first"), TTL).await?;
+    let kept = attached(&mut raw, &namespace, "first").await?;
+    store.release_held(&first).await?;
+    proxy.set(LinkBehaviour::SwallowReplies);
+    let (lost, request) = (name("lost"), store.options(LeaseId::new(), TTL));
+    let unknown = timeout(Duration::from_secs(2), store.store().acquire(&lost, &request)).await;
+    assert!(unknown.is_err(), "{unknown:?} without a reply");
+    let begun = Instant::now();
+    while attached(&mut raw, &namespace, "lost").await?.is_none() {
+        assert!(begun.elapsed() < LIMIT, "the request did not reach the server");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(attached(&mut raw, &namespace, "lost").await?, kept);
+    proxy.set(LinkBehaviour::Pass);
+    let (next, request) = (name("next"), store.options(LeaseId::new(), TTL));
+    granted(until_ready(|| store.store().acquire(&next, &request)).await?);
+    assert_ne!(attached(&mut raw, &namespace, "next").await?, kept);
+    Ok(())
 }

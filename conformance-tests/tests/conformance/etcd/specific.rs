@@ -32,7 +32,8 @@ specific_cases! {
         a_kept_etcd_lease_is_extended_when_it_is_used,
         a_kept_etcd_lease_that_was_revoked_is_replaced,
         kept_etcd_leases_end_with_their_store,
-        an_etcd_lease_of_another_store_is_not_kept;
+        an_etcd_lease_of_another_store_is_not_kept,
+        an_etcd_lease_of_an_unknown_attempt_is_not_kept;
     tls:
         locks_work_over_tls,
         a_client_certificate_is_presented;
