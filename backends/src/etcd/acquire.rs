@@ -36,10 +36,9 @@ pub(super) async fn put_keys(
     let seconds = seconds(options.ttl);
     if let Some(kept) = client.leases().take(seconds, SystemClock.now()) {
         let put = transaction::grant(keys, name, options, kept.id);
-        if let Some(decided) = put_on_kept(call, put, kept).await? {
+        if let Some(decided) = put_on_kept(client, call, put, kept).await? {
             return Ok(Some(decided));
         }
-        // An operator may have revoked it. Nothing was put.
     }
     let requested_at = SystemClock.now();
     let (id, ttl) = call.grant(seconds).await?;
@@ -49,16 +48,25 @@ pub(super) async fn put_keys(
     Ok(Some(DecidedAttempt { response, lease, is_extended: true }))
 }
 
-/// Runs the transaction, and keeps its etcd lease alive at the same time. Returns `None` if the
-/// transaction did nothing because the etcd lease has ended.
+/// Runs the transaction, and keeps its etcd lease alive at the same time. Returns `None` if nothing
+/// was put because the etcd lease cannot be used: an operator may have revoked it.
 async fn put_on_kept(
+    client: &EtcdClient,
     call: &BoundedCall,
     put: Txn,
     kept: EtcdLease,
 ) -> Result<Option<DecidedAttempt>> {
     let mut keep_alive = pin!(call.keep_alive(kept.id));
-    let mut write = pin!(call.write_txn(put));
     let mut reply = None;
+    if !client.members().answered_within(STALL_TIMEOUT) {
+        // If the member hangs, a keep-alive is also sent to another one, and a write is not.
+        let extended = keep_alive.as_mut().await;
+        if !matches!(extended, Ok(Ok(_))) {
+            return Ok(None);
+        }
+        reply = Some(extended);
+    }
+    let mut write = pin!(call.write_txn(put));
     let decided = loop {
         tokio::select! {
             biased;

@@ -223,20 +223,22 @@ impl BoundedCall {
             FuturesUnordered::from_iter([send_once(target.clone(), Duration::ZERO)]);
         let (mut tries, mut doubled) = (1, 0);
         loop {
+            // One timer serves both limits, since each timer can wake a thread of the runtime.
+            let stalled = Instant::now() + STALL_TIMEOUT;
             let (of, failed) = tokio::select! {
                 biased;
                 Some((of, answer)) = in_flight.next() => match answer {
                     Ok(answer) => return Ok(Ok(answer)),
                     Err(failed) => (of, failed),
                 },
-                () = sleep_until(self.end) => {
-                    let kind = match effect {
-                        Effect::None => ErrorKind::Unavailable,
-                        Effect::Write => ErrorKind::OutcomeUnknown,
-                    };
-                    return Err(timed_out(kind));
-                }
-                () = sleep(STALL_TIMEOUT) => {
+                () = sleep_until(stalled.min(self.end)) => {
+                    if self.end <= stalled {
+                        let kind = match effect {
+                            Effect::None => ErrorKind::Unavailable,
+                            Effect::Write => ErrorKind::OutcomeUnknown,
+                        };
+                        return Err(timed_out(kind));
+                    }
                     members.mark_stalled(&target, STALL_TIMEOUT);
                     if effect == Effect::None
                         && doubled < members.max_hedges()

@@ -157,6 +157,11 @@ impl Members {
         }
     }
 
+    /// Returns whether the member to ask has replied to this runtime within that time.
+    pub(super) fn answered_within(self: &Arc<Self>, limit: Duration) -> bool {
+        self.target(self.chosen()).connection.answered_within(limit)
+    }
+
     /// Returns the connection over which this runtime sends requests to that member.
     pub(super) fn target(&self, member: usize) -> Target {
         let connection = match self.members.get(member) {
