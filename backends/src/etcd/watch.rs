@@ -1,9 +1,10 @@
 //! Reports hints from a watch of etcd.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use etcd_client::{Event, EventType, WatchFilterType, WatchOptions, WatchStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::client::EtcdClient;
 use super::error_codes;
@@ -132,22 +133,31 @@ fn canceled(reason: &str) -> Error {
 /// events that etcd sends would fill the flow-control window of the connection, which all calls
 /// share.
 async fn follow(mut watching: WatchStream, keys: &Keys, report: impl Fn(Hint)) -> Result<()> {
-    let mut progress_requested = false;
+    let (mut heard, mut progress_requested) = (Instant::now(), false);
+    // The timer is not set again by each message, which would delay the message.
+    let mut check = pin!(sleep(PROGRESS_TIMEOUT));
     loop {
-        let Ok(message) = timeout(PROGRESS_TIMEOUT, watching.message()).await else {
-            if progress_requested {
-                return Err(ended("the watch does not respond"));
+        let message = tokio::select! {
+            biased;
+            message = watching.message() => message.map_err(error_codes::reading)?,
+            () = &mut check => {
+                if heard.elapsed() >= PROGRESS_TIMEOUT {
+                    if progress_requested {
+                        return Err(ended("the watch does not respond"));
+                    }
+                    progress_requested = true;
+                    watching.request_progress().await.map_err(error_codes::reading)?;
+                    heard = Instant::now();
+                }
+                check.as_mut().reset(heard + PROGRESS_TIMEOUT);
+                continue;
             }
-            progress_requested = true;
-            watching.request_progress().await.map_err(error_codes::reading)?;
-            continue;
         };
-        let message = message.map_err(error_codes::reading)?;
         let message = message.ok_or_else(|| ended("etcd ended the watch"))?;
         if message.canceled() {
             return Err(canceled(message.cancel_reason()));
         }
-        progress_requested = false;
+        (heard, progress_requested) = (Instant::now(), false);
         message.events().iter().filter_map(|event| hint(keys, event)).for_each(&report);
     }
 }

@@ -11,10 +11,9 @@ if left then
   return answer('held')
 end
 local granted = whole(math.max((token or 0) + 1, now))
-local ttl = tonumber(ARGV[5])
 -- The field is left over from an expired lease. It is removed first, so that nothing is granted if
 -- the server refuses this.
 if record.ending then redis.call('HDEL', key, 'ending') end
 redis.call('HSET', key, 'token', granted, 'lease', ARGV[3], 'holder', ARGV[4],
-  'granted_at', whole(now), 'expires_at', whole(now + ttl))
-return { 'granted', granted, whole(ttl) }
+  'granted_at', whole(now), 'expires_at', whole(now + tonumber(ARGV[5])))
+return { 'granted', granted, ARGV[5] }
