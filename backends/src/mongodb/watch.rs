@@ -25,13 +25,7 @@ pub(super) async fn watch_once(store: &Mongo, hints: &Hints) -> Result<()> {
     hints.listening();
     loop {
         let read = next_changes(store, &mut changes, hints).await?;
-        for hint in read {
-            if let Hint::Name(name) = &hint {
-                // The name may be free now, so the next attempt at it is sent at once.
-                store.refusals.forget(name);
-            }
-            hints.send(hint);
-        }
+        read.into_iter().for_each(|hint| hints.send(hint));
         if changes.is_polled() {
             sleep(INTERVAL).await;
         }

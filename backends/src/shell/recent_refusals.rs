@@ -1,8 +1,7 @@
 //! Remembers names that were recently held by others, or disabled.
 //!
 //! An attempt to acquire such a name reads it first, which takes one command instead of two. The
-//! read can only refuse the attempt. If the name is free, the attempt is sent as usual. A hint that
-//! the name changed makes the next attempt do without the read.
+//! read can only refuse the attempt. If the name is free, the attempt is sent as usual.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -51,7 +50,7 @@ impl RecentRefusals {
         names.insert(name.clone(), now + left);
     }
 
-    /// Forgets a name, since it may be free now.
+    /// Forgets a name that may be free now, so that the next attempt at it is sent without a read.
     pub(crate) fn forget(&self, name: &LockName) {
         self.names.lock().remove(name);
     }
