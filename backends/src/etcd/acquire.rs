@@ -4,17 +4,19 @@
 //! writes nothing. A new one costs every member a write, before the keys can be put.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use etcd_client::{Txn, TxnResponse};
 use tokio::time::timeout;
 
 use super::client::{BoundedCall, EtcdClient};
+use super::error_codes::IS_IT_UP;
 use super::keys::Keys;
 use super::lease_id::seconds;
 use super::lease_pool::EtcdLease;
 use super::limits::STALL_TIMEOUT;
 use super::transaction;
-use crate::{AcquireOptions, Clock, LockName, Result, SystemClock};
+use crate::{AcquireOptions, Clock, Error, ErrorKind, LockName, Result, SystemClock};
 
 /// An attempt that etcd has decided.
 pub(super) struct DecidedAttempt {
@@ -87,4 +89,36 @@ async fn put_on_kept(
         }
         _ => DecidedAttempt { response, lease: kept, is_extended: false },
     }))
+}
+
+/// Returns the minimum time that is left of a lock that was granted on an etcd lease which may not
+/// have been extended. Returns `None` if the etcd lease has expired, and its keys with it.
+pub(super) async fn time_left(call: &BoundedCall, lease: EtcdLease) -> Result<Option<Duration>> {
+    match call.time_to_live(lease.id).await {
+        Ok(live) => Ok(live.map(|live| live.for_holder)),
+        Err(error) => {
+            // The keys are put, so this must not be reported as an attempt that wrote nothing.
+            let message = "the lock was granted, but etcd did not report for how long";
+            let error = Error::new(ErrorKind::OutcomeUnknown, message).with_source(error);
+            Err(error.with_fix(IS_IT_UP))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etcd_client::ConnectOptions;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::etcd::members::Members;
+
+    #[tokio::test]
+    async fn a_grant_whose_time_left_is_not_reported_has_an_unknown_outcome() {
+        let members = Members::new(vec!["http://127.0.0.1:1".to_owned()], ConnectOptions::new());
+        let call = EtcdClient::new(members).call_until(Instant::now());
+        let lease = EtcdLease::new(1, Duration::from_secs(10), SystemClock.now());
+        let error = time_left(&call, lease).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    }
 }

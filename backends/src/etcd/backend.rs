@@ -7,7 +7,7 @@ use std::time::Duration;
 use etcd_client::ResponseHeader;
 use uuid::Uuid;
 
-use super::acquire::{DecidedAttempt, put_keys};
+use super::acquire::{DecidedAttempt, put_keys, time_left};
 use super::client::{BoundedCall, EtcdClient, LeaseExpired};
 use super::error_codes::contended;
 use super::keys::Keys;
@@ -121,14 +121,15 @@ impl Backend for Etcd {
             return Ok(Decision::Changed);
         };
         if response.succeeded() {
-            if !is_extended {
-                // The next attempt finds its own lease, and asks etcd how much of it is left.
-                return Ok(Decision::Changed);
-            }
+            let left = if is_extended {
+                Some(lease.left(SystemClock.now()))
+            } else {
+                time_left(&call, lease).await?
+            };
+            let Some(left) = left else { return Ok(Decision::Changed) };
             let token = record::token_of(response.header().map_or(0, ResponseHeader::revision))?;
-            let now = SystemClock.now();
-            let grant = Grant::new(token, lease.left(now));
-            self.client.leases().attach(lease, now);
+            let grant = Grant::new(token, left);
+            self.client.leases().attach(lease, SystemClock.now());
             self.refusals.note(name, &AcquireOutcome::Granted(grant));
             return Ok(Decision::Done(grant));
         }
