@@ -26,14 +26,16 @@ impl EtcdClient {
         let etcd = self.clone();
         tokio::spawn(async move {
             sleep(DISCARDED_AFTER).await;
-            etcd.revoke(lease).await;
+            _ = etcd.revoke(lease).await;
         });
     }
 
-    /// Ends the etcd leases that are kept, in the background. Outside of a runtime they are left to
-    /// expire.
+    /// Ends the etcd leases that are kept, in the background. Outside of a runtime, or if etcd does
+    /// not answer, they are left to expire.
     pub(super) fn revoke_kept(&self) {
-        let kept = self.leases().take_all();
+        let (mut kept, now) = (self.leases().take_all(), SystemClock.now());
+        // A revocation costs every member a write, even that of an etcd lease that has expired.
+        kept.retain(|lease| !lease.left(now).is_zero());
         let Ok(runtime) = Handle::try_current() else { return };
         if kept.is_empty() {
             return;
@@ -41,14 +43,20 @@ impl EtcdClient {
         let etcd = self.clone();
         runtime.spawn(async move {
             for lease in kept {
-                etcd.revoke(lease.id).await;
+                // The store is dropped, so its connections must not be kept open for long.
+                if !etcd.revoke(lease.id).await {
+                    return;
+                }
             }
         });
     }
 
-    async fn revoke(&self, lease: i64) {
-        if let Err(error) = self.call().revoke(lease).await {
+    /// Revokes an etcd lease, and returns whether that succeeded.
+    async fn revoke(&self, lease: i64) -> bool {
+        let revoked = self.call().revoke(lease).await;
+        if let Err(error) = &revoked {
             tracing::debug!(%error, "could not revoke an etcd lease; it will expire");
         }
+        revoked.is_ok()
     }
 }
