@@ -94,7 +94,7 @@ impl Connection {
         state.latency = after.max(state.latency - state.latency / 8);
     }
 
-    /// Returns whether a reply came within that time.
+    /// Returns whether the latest reply came less than that long ago.
     pub(super) fn answered_within(&self, limit: Duration) -> bool {
         self.state().answered.is_some_and(|answered| answered.elapsed() < limit)
     }

@@ -90,6 +90,11 @@ impl Target {
         Self { since, ..self.clone() }
     }
 
+    /// Returns whether the latest reply over this connection came less than that long ago.
+    pub(super) fn answered_within(&self, limit: Duration) -> bool {
+        self.connection.answered_within(limit)
+    }
+
     fn is_same_connection(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.connection, &other.connection)
     }
@@ -157,9 +162,9 @@ impl Members {
         }
     }
 
-    /// Returns whether the member to ask has replied to this runtime within that time.
+    /// Returns whether the latest reply of the member to ask came less than that long ago.
     pub(super) fn answered_within(self: &Arc<Self>, limit: Duration) -> bool {
-        self.target(self.chosen()).connection.answered_within(limit)
+        self.target(self.chosen()).answered_within(limit)
     }
 
     /// Returns the connection over which this runtime sends requests to that member.
