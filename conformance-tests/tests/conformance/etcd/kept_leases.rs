@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{Client as Raw, KeyValue, LeaseStatus};
-use leasehold_conformance::CaseResult;
 use leasehold_conformance::expect::{extended, granted, held};
+use leasehold_conformance::{CaseResult, Failure};
 use leasehold_core::{LeaseId, Namespace};
 use leasehold_test_servers::catalog::ETCD;
 use leasehold_test_servers::{LinkBehaviour, Proxy, Server, until_ready};
@@ -23,6 +23,9 @@ const FEW: u64 = REPEATS / 4;
 
 /// An etcd lease that is not kept is revoked within this time.
 const UNTIL_REVOKED: Duration = Duration::from_secs(4);
+
+/// A request whose caller gave up has this long to arrive.
+const ARRIVAL: Duration = Duration::from_secs(3);
 
 async fn ids(raw: &mut Raw) -> CaseResult<Vec<i64>> {
     let leases = raw.leases().await.map_err(broken)?;
@@ -157,6 +160,17 @@ pub(super) async fn an_etcd_lease_of_another_store_is_not_kept(_: Arc<Etcd>) -> 
 pub(super) async fn an_etcd_lease_of_an_unknown_attempt_is_not_kept(
     backend: Arc<Etcd>,
 ) -> CaseResult {
+    for _ in 0..5 {
+        // On a busy machine the connection may have been idle, and a write then waits for a reply.
+        if unknown_attempt(&backend).await? {
+            return Ok(());
+        }
+    }
+    Err(Failure::new("the store never writes on the connection that it has"))
+}
+
+/// Returns whether the request of the attempt without a reply reached the server.
+async fn unknown_attempt(backend: &Etcd) -> CaseResult<bool> {
     let namespace = namespace()?;
     let mut raw = client(backend.address()).await.map_err(broken)?;
     let proxy = Proxy::start(&backend.address()).await.map_err(broken)?;
@@ -170,7 +184,9 @@ pub(super) async fn an_etcd_lease_of_an_unknown_attempt_is_not_kept(
     assert!(unknown.is_err(), "{unknown:?} without a reply");
     let begun = Instant::now();
     while attached(&mut raw, &namespace, "lost").await?.is_none() {
-        assert!(begun.elapsed() < LIMIT, "the request did not reach the server");
+        if begun.elapsed() >= ARRIVAL {
+            return Ok(false);
+        }
         sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(attached(&mut raw, &namespace, "lost").await?, kept);
@@ -178,5 +194,5 @@ pub(super) async fn an_etcd_lease_of_an_unknown_attempt_is_not_kept(
     let (next, request) = (name("next"), store.options(LeaseId::new(), TTL));
     granted(until_ready(|| store.store().acquire(&next, &request)).await?);
     assert_ne!(attached(&mut raw, &namespace, "next").await?, kept);
-    Ok(())
+    Ok(true)
 }
