@@ -133,7 +133,7 @@ fn canceled(reason: &str) -> Error {
 /// events that etcd sends would fill the flow-control window of the connection, which all calls
 /// share.
 async fn follow(mut watching: WatchStream, keys: &Keys, report: impl Fn(Hint)) -> Result<()> {
-    let (mut heard, mut progress_requested) = (Instant::now(), false);
+    let (mut silent_since, mut progress_requested) = (Instant::now(), false);
     // The timer is not set again by each message, which would delay the message.
     let mut check = pin!(sleep(PROGRESS_TIMEOUT));
     loop {
@@ -141,15 +141,15 @@ async fn follow(mut watching: WatchStream, keys: &Keys, report: impl Fn(Hint)) -
             biased;
             message = watching.message() => message.map_err(error_codes::reading)?,
             () = &mut check => {
-                if heard.elapsed() >= PROGRESS_TIMEOUT {
+                if silent_since.elapsed() >= PROGRESS_TIMEOUT {
                     if progress_requested {
                         return Err(ended("the watch does not respond"));
                     }
                     progress_requested = true;
                     watching.request_progress().await.map_err(error_codes::reading)?;
-                    heard = Instant::now();
+                    silent_since = Instant::now();
                 }
-                check.as_mut().reset(heard + PROGRESS_TIMEOUT);
+                check.as_mut().reset(silent_since + PROGRESS_TIMEOUT);
                 continue;
             }
         };
@@ -157,7 +157,7 @@ async fn follow(mut watching: WatchStream, keys: &Keys, report: impl Fn(Hint)) -
         if message.canceled() {
             return Err(canceled(message.cancel_reason()));
         }
-        (heard, progress_requested) = (Instant::now(), false);
+        (silent_since, progress_requested) = (Instant::now(), false);
         message.events().iter().filter_map(|event| hint(keys, event)).for_each(&report);
     }
 }

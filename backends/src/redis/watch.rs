@@ -42,7 +42,7 @@ async fn listen(topology: &Topology, channel: &str) -> Result<(PubSub, Option<Ad
 /// Forwards hints until the connection fails, and returns why it failed.
 async fn forward(subscription: PubSub, hints: &Hints) -> Error {
     let (mut sink, mut messages) = subscription.split();
-    let mut heard = Instant::now();
+    let mut silent_since = Instant::now();
     // The timer is not set again by each message, which would delay the message.
     let mut test = pin!(sleep(TEST_AFTER_SILENCE));
     loop {
@@ -56,17 +56,17 @@ async fn forward(subscription: PubSub, hints: &Hints) -> Error {
                 let name = message.get_payload::<String>().ok();
                 let name = name.and_then(|name| LockName::new(name).ok());
                 hints.send(name.map_or(Hint::Anything, Hint::Name));
-                heard = Instant::now();
+                silent_since = Instant::now();
             }
             () = &mut test => {
-                if heard.elapsed() >= TEST_AFTER_SILENCE {
+                if silent_since.elapsed() >= TEST_AFTER_SILENCE {
                     match timeout(CALL_LIMIT, sink.ping::<Value>()).await {
-                        Ok(Ok(_)) => heard = Instant::now(),
+                        Ok(Ok(_)) => silent_since = Instant::now(),
                         Ok(Err(cause)) => return error_codes::connecting(cause),
                         Err(_) => return timed_out(ErrorKind::Unavailable),
                     }
                 }
-                test.as_mut().reset(heard + TEST_AFTER_SILENCE);
+                test.as_mut().reset(silent_since + TEST_AFTER_SILENCE);
             }
         }
     }

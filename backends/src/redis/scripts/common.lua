@@ -57,4 +57,3 @@ end
 local function answer(word)
   return { word, whole(now), flat }
 end
-

@@ -2,8 +2,9 @@
 if damaged then return answer('damaged') end
 if not left or record.lease ~= ARGV[3] then return { 'not_held' } end
 if #flat == 10 then
-  -- The record has a token and a lease, and the token stays. It is removed too, and then written
-  -- again, so that it is stored compactly.
+  -- The record has only a token and a lease, and the token stays. It is removed too, and then
+  -- written again, so that it is stored compactly. If the user may no longer run HSET, no record
+  -- remains, and the next token still follows the clock.
   remove()
   redis.call('HSET', key, 'token', record.token)
 else

@@ -33,4 +33,3 @@ local function compact(without)
   remove()
   redis.call('HSET', key, unpack(kept))
 end
-
