@@ -60,7 +60,8 @@ async fn put_on_kept(
 ) -> Result<Option<DecidedAttempt>> {
     let mut keep_alive = pin!(call.keep_alive(kept.id));
     let mut reply = None;
-    if !client.members().answered_within(STALL_TIMEOUT) {
+    let members = client.members();
+    if !members.target(members.chosen()).answered_within(STALL_TIMEOUT) {
         // If the member hangs, a keep-alive is also sent to another one, and a write is not.
         let extended = keep_alive.as_mut().await;
         if !matches!(extended, Ok(Ok(_))) {

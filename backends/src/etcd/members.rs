@@ -162,11 +162,6 @@ impl Members {
         }
     }
 
-    /// Returns whether the latest reply of the member to ask came less than that long ago.
-    pub(super) fn answered_within(self: &Arc<Self>, limit: Duration) -> bool {
-        self.target(self.chosen()).answered_within(limit)
-    }
-
     /// Returns the connection over which this runtime sends requests to that member.
     pub(super) fn target(&self, member: usize) -> Target {
         let connection = match self.members.get(member) {
