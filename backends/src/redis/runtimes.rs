@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
+use super::early_timer::EarlyTimer;
 use super::servers::Servers;
 use super::topology::Topology;
 use super::wait_pool::ReplicaWaits;
@@ -25,6 +26,7 @@ pub(super) struct Connections {
     pub(super) servers: Servers,
     /// This is set if writes wait for replicas.
     pub(super) replicas: Option<ReplicaWaits>,
+    timer: EarlyTimer,
 }
 
 impl Connections {
@@ -35,7 +37,8 @@ impl Connections {
             }
             _ => None,
         };
-        Self { servers: Servers::new(&topology), replicas, topology }
+        let servers = Servers::new(&topology);
+        Self { topology, servers, replicas, timer: EarlyTimer::default() }
     }
 }
 
@@ -55,6 +58,11 @@ struct RuntimeConnections {
 impl Runtimes {
     pub(super) fn new(topology: Topology, wait_replicas: u32) -> Self {
         Self { topology, wait_replicas, opened: Mutex::default() }
+    }
+
+    /// Returns whether a call on one lock is one request to one server.
+    pub(super) fn has_one_request_per_call(&self) -> bool {
+        self.wait_replicas == 0 && matches!(self.topology, Topology::Server(_))
     }
 
     /// Returns the connections of the runtime that calls this.
@@ -77,6 +85,7 @@ impl Runtimes {
         // Dropping these may lock other mutexes.
         drop(opened);
         drop(unused);
+        connections.timer.note_call();
         connections
     }
 }
