@@ -8,7 +8,6 @@ mod check;
 mod cluster;
 mod connect;
 mod connection_state;
-mod early_timer;
 mod error_codes;
 mod fetch_slots;
 #[cfg(fuzzing)]

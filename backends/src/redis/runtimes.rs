@@ -11,7 +11,6 @@ use parking_lot::Mutex;
 use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
-use super::early_timer::EarlyTimer;
 use super::servers::Servers;
 use super::topology::Topology;
 use super::wait_pool::ReplicaWaits;
@@ -26,7 +25,6 @@ pub(super) struct Connections {
     pub(super) servers: Servers,
     /// This is set if writes wait for replicas.
     pub(super) replicas: Option<ReplicaWaits>,
-    timer: EarlyTimer,
 }
 
 impl Connections {
@@ -37,8 +35,7 @@ impl Connections {
             }
             _ => None,
         };
-        let servers = Servers::new(&topology);
-        Self { topology, servers, replicas, timer: EarlyTimer::default() }
+        Self { servers: Servers::new(&topology), replicas, topology }
     }
 }
 
@@ -85,7 +82,6 @@ impl Runtimes {
         // Dropping these may lock other mutexes.
         drop(opened);
         drop(unused);
-        connections.timer.note_call();
         connections
     }
 }
