@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgQueryResult, Postgres};
 
 use super::error_codes;
 use crate::sql::pool::{Health, Server};
@@ -64,6 +64,10 @@ impl Server for Postgres {
                 failed => return failed,
             }
         }
+    }
+
+    fn did_work(result: &PgQueryResult) -> bool {
+        result.rows_affected() > 0
     }
 
     fn health(error: &sqlx::Error) -> Health {

@@ -18,12 +18,18 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    /// Returns whether the call may be sent twice because the second answer is as valid as the
-    /// first.
+    /// Returns whether the call may be sent twice, since the second answer is as valid as the first
+    /// or is seen to be [doubtful](Self::second_no_is_doubtful).
     pub(crate) fn is_repeatable(self) -> bool {
         match self {
-            Self::Read | Self::Acquire | Self::Renew | Self::Presence => true,
-            Self::Change | Self::Release => false,
+            Self::Read | Self::Acquire | Self::Renew | Self::Release | Self::Presence => true,
+            Self::Change => false,
         }
+    }
+
+    /// Returns whether the outcome is unknown if the second answer is that nothing was done: the
+    /// first sending may have done it.
+    pub(crate) fn second_no_is_doubtful(self) -> bool {
+        self == Self::Release
     }
 }

@@ -49,6 +49,11 @@ impl<DB: Server> OwnConnections<DB> {
         permit.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)
     }
 
+    /// Returns the right to use a connection, if that is possible without waiting.
+    pub(crate) fn try_acquire_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.permits).try_acquire_owned().ok()
+    }
+
     /// Checks a connection out. One that was idle for at least `test_after` is tested first. If there is
     /// another way for the call, `retry` is false, and connecting is tried once.
     pub(crate) async fn check_out(
