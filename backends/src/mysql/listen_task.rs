@@ -87,7 +87,7 @@ async fn listen_for(
         let most = match answer {
             Ok(result) => {
                 if result == WaitResult::Granted {
-                    inner.notified.send_replace(());
+                    inner.released_by(*holder);
                 }
                 if waited {
                     pause = INSTANT_REPLY_BACKOFF.0;

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::user_lock::UserLockNames;
-use crate::LockName;
+use crate::{Held, LockName};
+
+/// A grant that seems later than a signal by at least this time, in microseconds, tells that the
+/// server's clock was set back: tokens do not follow it.
+const CLOCK_SET_BACK: i64 = 10_000_000;
 
 /// This is the state of a listener.
 pub(super) struct Inner {
@@ -17,15 +21,15 @@ pub(super) struct Inner {
     pub(super) state: Mutex<ListenerState>,
     /// Wakes a task that listens for no holder.
     pub(super) wake: Notify,
-    pub(super) notified: watch::Sender<()>,
+    /// Notifies the watches of the name that was released; `None` makes them read what was signalled.
+    pub(super) notified: broadcast::Sender<Option<LockName>>,
 }
 
 #[derive(Default)]
 pub(super) struct ListenerState {
     pub(super) watches: usize,
-    /// These names were refused; each has its holder and the moment when its lease ends unless it
-    /// is renewed. A waiter that still waits then asks again.
-    pub(super) awaited: HashMap<LockName, (Uuid, Instant)>,
+    /// These names were refused.
+    pub(super) awaited: HashMap<LockName, Awaited>,
     /// An attempt found these names disabled at these moments. No user-level lock announces that a
     /// name is enabled.
     pub(super) disabled: HashMap<LockName, Instant>,
@@ -34,10 +38,53 @@ pub(super) struct ListenerState {
     pub(super) tasks: Vec<AbortHandle>,
 }
 
+/// This is the latest grant that refused this store a name.
+pub(super) struct Awaited {
+    pub(super) holder: Uuid,
+    /// The lease ends at this moment unless it is renewed. A waiter that still waits then asks again.
+    pub(super) until: Instant,
+    /// The token is the time of the grant in microseconds, as a rule.
+    token: u64,
+    /// A notification was taken for the release of this lease.
+    taken_for_released: bool,
+    /// A notification was wrongly taken for the release of this lease.
+    was_wrong: bool,
+}
+
+impl Awaited {
+    /// Notes a refusal, after the refusal of the same name that was noted last.
+    pub(super) fn new(held: &Held, last: Option<&Self>) -> Self {
+        let token = held.token.get();
+        let was_wrong = last
+            .is_some_and(|last| last.token == token && (last.taken_for_released || last.was_wrong));
+        let (holder, until) = (held.holder.instance, Instant::now() + held.left);
+        Self { holder, until, token, taken_for_released: false, was_wrong }
+    }
+
+    /// Returns whether the grant is later than that time of the server's clock.
+    pub(super) fn is_later_than(&self, time: i64) -> bool {
+        let later = self.token.cast_signed().saturating_sub(time);
+        (0..CLOCK_SET_BACK).contains(&later)
+    }
+}
+
 impl ListenerState {
+    /// Returns the name of that holder that was released, as far as a notification tells. The
+    /// holder's other names cause notifications too, so that one that was wrong is not trusted again.
+    fn take_for_released(&mut self, holder: Uuid) -> Option<LockName> {
+        let mut of_holder = self.awaited.iter_mut().filter(|(_, one)| one.holder == holder);
+        match (of_holder.next(), of_holder.next()) {
+            (Some((name, awaited)), None) if !awaited.was_wrong => {
+                awaited.taken_for_released = true;
+                Some(name.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// Returns a holder for which no task listens yet.
     fn next_unlistened(&self) -> Option<Uuid> {
-        let mut holders = self.awaited.values().map(|(holder, _)| *holder);
+        let mut holders = self.awaited.values().map(|awaited| awaited.holder);
         holders.find(|holder| !self.listened.contains_key(holder))
     }
 }
@@ -47,19 +94,31 @@ impl Inner {
         self.state.lock()
     }
 
+    /// Notifies the watches.
+    pub(super) fn notify(&self, released: Option<LockName>) {
+        // Without a watch, nobody needs it.
+        _ = self.notified.send(released);
+    }
+
+    /// Notifies the watches that this holder released a lease.
+    pub(super) fn released_by(&self, holder: Uuid) {
+        let released = self.state().take_for_released(holder);
+        self.notify(released);
+    }
+
     /// Returns whether this store still waits for a name of this holder.
     pub(super) fn is_awaited(&self, holder: Uuid) -> bool {
         let now = Instant::now();
         let mut state = self.state();
-        state.awaited.retain(|_, (_, until)| *until > now);
-        state.awaited.values().any(|(of, _)| *of == holder)
+        state.awaited.retain(|_, awaited| awaited.until > now);
+        state.awaited.values().any(|awaited| awaited.holder == holder)
     }
 
     /// Returns the next holder to listen for.
     pub(super) fn next_holder(&self) -> Option<ListenedHolder<'_>> {
         let now = Instant::now();
         let mut state = self.state();
-        state.awaited.retain(|_, (_, until)| *until > now);
+        state.awaited.retain(|_, awaited| awaited.until > now);
         let holder = state.next_unlistened()?;
         state.listened.insert(holder, false);
         if state.next_unlistened().is_some() {

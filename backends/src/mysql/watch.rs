@@ -1,11 +1,12 @@
-//! A watch produces hints by reading what was signalled since the last read: when a user-level lock
-//! announces a release, every two seconds, and twice a second while a change is waited for that no
-//! user-level lock will announce. If answers are slow, it reads less often.
+//! A watch produces hints when a user-level lock announces the release of a name, and by reading what
+//! was signalled since the last read: when a user-level lock announces a release of one of several
+//! names, every two seconds, and twice a second while a change is waited for that no user-level lock
+//! will announce. If answers are slow, it reads less often.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::calls::MySql;
 use crate::shell::Hints;
@@ -71,9 +72,15 @@ pub(super) async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
         let usual = if listener.must_poll() { FAST_INTERVAL } else { INTERVAL };
         // Out of step with other clients, also when a server starts again.
         let pause_now = pause.max(usual).mul_f64(0.75 + fastrand::f64() / 4.0);
-        tokio::select! {
-            () = sleep(pause_now) => {}
-            () = async { listener.notified().await; sleep_until(ignore_until).await } => {}
+        let mut read_at = Instant::now() + pause_now;
+        loop {
+            tokio::select! {
+                () = sleep_until(read_at) => break,
+                released = listener.notified() => match released {
+                    Some(name) => hints.send(Hint::Name(name)),
+                    None => read_at = read_at.min(ignore_until),
+                },
+            }
         }
         let begun = Instant::now();
         let read = store.read_signals(seen.clock).await?;
@@ -81,9 +88,13 @@ pub(super) async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
         ignore_until = Instant::now() + rest.min(FAST_INTERVAL);
         pause = rest.min(MAX_INTERVAL);
         for (name, at) in &read.signals {
-            if seen.signals.get(name) != Some(at) {
-                let name = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
-                hints.send(name.map_or(Hint::Anything, Hint::Name));
+            if seen.signals.get(name) == Some(at) {
+                continue;
+            }
+            match std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()) {
+                Some(name) if listener.is_outdated(&name, *at) => {}
+                Some(name) => hints.send(Hint::Name(name)),
+                None => hints.send(Hint::Anything),
             }
         }
         seen = read;
