@@ -148,3 +148,49 @@ impl Drop for ListenedHolder<'_> {
         self.inner.state().listened.remove(&self.holder);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{FencingToken, Holder};
+
+    fn held(holder: &Holder, token: u64) -> Held {
+        let token = FencingToken::new(token).unwrap();
+        Held::new(holder.clone(), token, Duration::from_secs(60))
+    }
+
+    fn refuse(state: &mut ListenerState, name: &LockName, held: &Held) {
+        let awaited = Awaited::new(held, state.awaited.get(name));
+        state.awaited.insert(name.clone(), awaited);
+    }
+
+    #[test]
+    fn the_only_name_of_a_holder_is_taken_for_released_until_that_was_wrong() {
+        let [job, other] = ["job", "other"].map(|name| LockName::new(name).unwrap());
+        let (holder, another) = (Holder::current(), Holder::current());
+        let mut state = ListenerState::default();
+        refuse(&mut state, &job, &held(&holder, 1_000));
+        refuse(&mut state, &other, &held(&another, 1_000));
+        assert_eq!(state.take_for_released(holder.instance), Some(job.clone()));
+        // The same grant still refuses the name, so another lease of the holder was released.
+        for _ in 0..2 {
+            refuse(&mut state, &job, &held(&holder, 1_000));
+            assert_eq!(state.take_for_released(holder.instance), None);
+        }
+        refuse(&mut state, &job, &held(&holder, 2_000));
+        assert_eq!(state.take_for_released(holder.instance), Some(job.clone()));
+        refuse(&mut state, &job, &held(&holder, 3_000));
+        refuse(&mut state, &other, &held(&holder, 3_000));
+        assert_eq!(state.take_for_released(holder.instance), None, "it may be either of them");
+    }
+
+    #[test]
+    fn a_signal_before_the_latest_grant_is_outdated_unless_the_clock_was_set_back() {
+        let awaited = Awaited::new(&held(&Holder::current(), 20_000_000), None);
+        assert!(awaited.is_later_than(19_999_000));
+        assert!(!awaited.is_later_than(20_001_000), "this grant was released");
+        assert!(!awaited.is_later_than(5_000_000), "the token does not follow the clock");
+    }
+}

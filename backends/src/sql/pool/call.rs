@@ -45,6 +45,9 @@ const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 /// A statement that the server rolled back for the sake of another is repeated for this long.
 const CONFLICT_LIMIT: Duration = Duration::from_secs(5);
 
+/// A call tries at most this many dead connections of the store's own, one of each group.
+const MAX_DEAD_OWN_CONNECTIONS: u32 = 2;
+
 /// A call tries at most this many dead connections of an application's pool.
 const MAX_DEAD_CONNECTIONS: u32 = 10;
 
@@ -170,7 +173,7 @@ impl<DB: Server> Connections<DB> {
             // Each of the pool's other connections may be dead too; after those the pool opens a
             // new one.
             let tries_left = if is_own {
-                tries_on_own.get_or_insert(1)
+                tries_on_own.get_or_insert(MAX_DEAD_OWN_CONNECTIONS)
             } else {
                 let most = (self.permits.pool.size() + 1).min(MAX_DEAD_CONNECTIONS);
                 tries_on_pool.get_or_insert(most)

@@ -14,8 +14,8 @@ use crate::sql::purpose::Purpose;
 const TEST_AFTER: Duration = Duration::from_secs(2);
 
 impl<DB: Server> Connections<DB> {
-    /// Returns which connections serve the purpose: where one is idle, it is used rather than a
-    /// second one, whose session would take over from the first at every call.
+    /// Returns which connections serve the purpose. Where one is idle, it is used rather than a
+    /// second one: an idle process has few sessions, and calls one after the other share one.
     pub(super) fn class_for(&self, purpose: Purpose, on_pool: bool) -> ConnectionClass {
         if on_pool || self.fallback.is_on() {
             return ConnectionClass::Calls;
@@ -31,11 +31,9 @@ impl<DB: Server> Connections<DB> {
                 ConnectionClass::CallsFirst
             }
             Purpose::Release => ConnectionClass::Either,
-            Purpose::Presence if idle_heartbeats() => ConnectionClass::Either,
-            Purpose::Read | Purpose::Acquire if idle_heartbeats() => ConnectionClass::IdleHeartbeat,
-            Purpose::Read | Purpose::Acquire | Purpose::Change | Purpose::Presence => {
-                ConnectionClass::Calls
-            }
+            _ if !idle_heartbeats() => ConnectionClass::Calls,
+            Purpose::Presence => ConnectionClass::Either,
+            Purpose::Read | Purpose::Acquire | Purpose::Change => ConnectionClass::IdleHeartbeat,
         }
     }
 
