@@ -107,7 +107,7 @@ impl<DB: Server> Connections<DB> {
         &self,
         purpose: Purpose,
         work: impl Fn() -> W,
-        did_work: impl Fn(&T) -> bool,
+        did_work: fn(&T) -> bool,
     ) -> Result<T, CallError>
     where
         W: AsyncFnOnce(&mut DB::Connection) -> sqlx::Result<T>,
@@ -195,7 +195,7 @@ impl<DB: Server> Connections<DB> {
         &self,
         purpose: Purpose,
         work: impl Fn() -> W,
-        did_work: impl Fn(&T) -> bool,
+        did_work: fn(&T) -> bool,
     ) -> crate::Result<T>
     where
         W: AsyncFnOnce(&mut DB::Connection) -> sqlx::Result<T>,
@@ -203,7 +203,7 @@ impl<DB: Server> Connections<DB> {
         let give_up = SystemClock.now() + CONFLICT_LIMIT;
         let mut tries = 0;
         loop {
-            match self.call(purpose, &work, &did_work).await {
+            match self.call(purpose, &work, did_work).await {
                 Err(CallError::Failed(error))
                     if DB::is_conflict(&error) && SystemClock.now() < give_up =>
                 {
