@@ -82,7 +82,10 @@ async fn listen_for(
             Ok(WaitResult::Granted) => waited,
             Ok(WaitResult::NotHeld) | Err(_) => false,
         };
-        listened.set_waiting(waits);
+        if listened.set_waiting(waits) {
+            // A release since the refusal was announced before this task waits.
+            inner.notify(None);
+        }
         seconds = if waits { WAIT_SECONDS } else { TRY_SECONDS };
         let most = match answer {
             Ok(result) => {

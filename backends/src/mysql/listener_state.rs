@@ -1,6 +1,7 @@
 //! The tasks of a listener share this state, which says for which holders waiters wait.
 
 use std::collections::HashMap;
+use std::mem;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, broadcast};
@@ -135,11 +136,13 @@ pub(super) struct ListenedHolder<'a> {
 }
 
 impl ListenedHolder<'_> {
-    /// Notes whether the task waits for this holder's user-level lock.
-    pub(super) fn set_waiting(&self, waits: bool) {
-        if let Some(listened) = self.inner.state().listened.get_mut(&self.holder) {
-            *listened = waits;
-        }
+    /// Notes whether the task waits for this holder's user-level lock, and returns whether it begins
+    /// to.
+    pub(super) fn set_waiting(&self, waits: bool) -> bool {
+        let mut state = self.inner.state();
+        let listened = state.listened.get_mut(&self.holder);
+        let before = listened.map(|listened| mem::replace(listened, waits));
+        waits && before == Some(false)
     }
 }
 

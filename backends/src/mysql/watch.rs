@@ -1,7 +1,7 @@
 //! A watch produces hints when a user-level lock announces the release of a name, and by reading what
 //! was signalled since the last read: when a user-level lock announces a release of one of several
-//! names, every two seconds, and twice a second while a change is waited for that no user-level lock
-//! will announce. If answers are slow, it reads less often.
+//! names, when it begins to wait for one, every two seconds, and twice a second while a change is
+//! waited for that no user-level lock will announce. If answers are slow, it reads less often.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -77,7 +77,11 @@ pub(super) async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
             tokio::select! {
                 () = sleep_until(read_at) => break,
                 released = listener.notified() => match released {
-                    Some(name) => hints.send(Hint::Name(name)),
+                    Some(name) => {
+                        hints.send(Hint::Name(name));
+                        // The next holder may not announce its release.
+                        read_at = read_at.min(Instant::now() + FAST_INTERVAL);
+                    }
                     None => read_at = read_at.min(ignore_until),
                 },
             }
