@@ -152,8 +152,9 @@ pub(super) async fn a_leader_that_also_waits_has_two_sessions(
         let mut reads = 0;
         while reads < STEADY.0 {
             sleep(STEADY.1).await;
-            let few = led.status().is_leading() && backend.sessions(&namespace).await? <= 2;
-            reads = if few { reads + 1 } else { 0 };
+            let (leads, sessions) =
+                (led.status().is_leading(), backend.sessions(&namespace).await?);
+            reads = if leads && sessions <= 2 { reads + 1 } else { 0 };
         }
         Ok(())
     };
