@@ -152,8 +152,8 @@ pub(super) async fn a_leader_that_also_waits_has_two_sessions(
         let mut reads = 0;
         while reads < STEADY.0 {
             sleep(STEADY.1).await;
-            let (leads, sessions) =
-                (led.status().is_leading(), backend.sessions(&namespace).await?);
+            let leads = led.status().is_leading();
+            let sessions = backend.sessions(&namespace).await?;
             reads = if leads && sessions <= 2 { reads + 1 } else { 0 };
         }
         Ok(())
