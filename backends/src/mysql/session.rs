@@ -27,7 +27,7 @@ impl SessionSettings {
     }
 
     /// Limits how long the session's statements wait, if the server knows such limits.
-    async fn limit_waits(&self, connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    pub(super) async fn limit_waits(&self, connection: &mut MySqlConnection) -> sqlx::Result<()> {
         match connection.execute(SETTINGS).await {
             Err(error) if error.as_database_error().is_some() => {
                 if !self.warned.swap(true, Ordering::Relaxed) {

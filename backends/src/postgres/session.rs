@@ -118,7 +118,7 @@ fn mentions_setting(error: &sqlx::Error) -> bool {
 }
 
 /// Connects. What answers there may not be a PostgreSQL server.
-pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     // sqlx panics on some messages that no PostgreSQL server sends.
     AssertUnwindSafe(options.connect())
         .catch_unwind()

@@ -89,6 +89,12 @@ impl<DB: Server> Connections<DB> {
         }
     }
 
+    /// Uses the connection that opened the store for the first call too. It must have the session's
+    /// settings.
+    pub(crate) fn adopt(&self, connection: DB::Connection) {
+        self.permits.adopt(connection);
+    }
+
     /// Returns a receiver that changes when all connections to the server must be closed.
     pub(crate) fn close_all_signal(&self) -> watch::Receiver<()> {
         self.close_all.subscribe()

@@ -139,6 +139,13 @@ impl<DB: Server> ConnectionPermits<DB> {
         }
     }
 
+    /// Adds a connection that is open already to those for calls, if these are the store's own.
+    pub(super) fn adopt(&self, connection: DB::Connection) {
+        if let Some(calls) = &self.calls {
+            calls.adopt(connection);
+        }
+    }
+
     /// Returns whether calls have connections of the store's own.
     pub(super) fn has_own_calls(&self) -> bool {
         self.calls.is_some()
