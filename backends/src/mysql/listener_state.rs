@@ -22,7 +22,8 @@ pub(super) struct Inner {
     pub(super) state: Mutex<ListenerState>,
     /// Wakes a task that listens for no holder.
     pub(super) wake: Notify,
-    /// Notifies the watches of the name that was released; `None` makes them read what was signalled.
+    /// Notifies the watches of the name that was released; `None` makes them read what was
+    /// signalled.
     pub(super) notified: broadcast::Sender<Option<LockName>>,
 }
 
@@ -42,7 +43,8 @@ pub(super) struct ListenerState {
 /// This is the latest grant that refused this store a name.
 pub(super) struct Awaited {
     pub(super) holder: Uuid,
-    /// The lease ends at this moment unless it is renewed. A waiter that still waits then asks again.
+    /// The lease ends at this moment unless it is renewed. A waiter that still waits then asks
+    /// again.
     pub(super) until: Instant,
     /// The token is the time of the grant in microseconds, as a rule.
     token: u64,
@@ -71,7 +73,7 @@ impl Awaited {
 
 impl ListenerState {
     /// Returns the name of that holder that was released, as far as a notification tells. The
-    /// holder's other names cause notifications too, so that one that was wrong is not trusted again.
+    /// holder's other names cause notifications too, so one that was wrong is not trusted again.
     fn take_for_released(&mut self, holder: Uuid) -> Option<LockName> {
         let mut of_holder = self.awaited.iter_mut().filter(|(_, one)| one.holder == holder);
         match (of_holder.next(), of_holder.next()) {
@@ -136,8 +138,8 @@ pub(super) struct ListenedHolder<'a> {
 }
 
 impl ListenedHolder<'_> {
-    /// Notes whether the task waits for this holder's user-level lock, and returns whether it begins
-    /// to.
+    /// Notes whether the task waits for this holder's user-level lock, and returns whether it
+    /// begins to.
     pub(super) fn set_waiting(&self, waits: bool) -> bool {
         let mut state = self.inner.state();
         let listened = state.listened.get_mut(&self.holder);

@@ -4,7 +4,7 @@
 //! A crash or a failover within the next second can lose one. A lost release costs at most what is
 //! left of the lease, during which nobody holds the name, and the next announcement replaces a lost
 //! one. Grants, renewals, disables and enables must never be lost, so their commits wait as the
-//! server is configured. As such a commit writes everything before it too, no grant survives without
+//! server is configured. Such a commit writes everything before it too, so no grant survives without
 //! the release that it followed.
 //!
 //! The setting is part of the statement itself, since each statement is a transaction: the commit

@@ -32,9 +32,9 @@ use crate::sql::statement::Parameter::{
 };
 use crate::sql::statement::{InstanceStatements, Statement, Statements};
 
-/// This expression reads the server's clock in microseconds since 1970. A statement evaluates it up to
-/// nine times, so it computes with floating-point numbers, which are exact to a microsecond here and
-/// never run backward; since PostgreSQL 14, `extract` computes with slower decimal ones.
+/// This expression reads the server's clock in microseconds since 1970. A statement evaluates it up
+/// to nine times, so it computes with floating-point numbers, which are exact to a microsecond here;
+/// since PostgreSQL 14, `extract` computes with slower decimal ones.
 const CLOCK: &str = "(date_part('epoch', clock_timestamp()) * 1000000)::bigint";
 
 /// [`row`](crate::sql::row) reads these columns of the table `l`.
