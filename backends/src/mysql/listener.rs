@@ -103,11 +103,9 @@ impl ListenerSubscription {
         self.notified.recv().await.unwrap_or(None)
     }
 
-    /// Returns whether what was signalled at that time is outdated: a later grant has refused this
-    /// store the name since.
-    pub(super) fn is_outdated(&self, name: &LockName, signalled_at: i64) -> bool {
-        let state = self.inner.state();
-        state.awaited.get(name).is_some_and(|awaited| awaited.is_later_than(signalled_at))
+    /// Returns whether the grant with that token has refused this store the name.
+    pub(super) fn is_refused_by(&self, name: &LockName, token: i64) -> bool {
+        self.inner.state().is_refused_by(name, token)
     }
 
     /// Returns whether a change is waited for that no user-level lock will announce.

@@ -12,10 +12,6 @@ use uuid::Uuid;
 use super::user_lock::UserLockNames;
 use crate::{Held, LockName};
 
-/// A grant that seems later than a signal by at least this time, in microseconds, tells that the
-/// server's clock was set back: tokens do not follow it.
-const CLOCK_SET_BACK: i64 = 10_000_000;
-
 /// This is the state of a listener.
 pub(super) struct Inner {
     pub(super) names: UserLockNames,
@@ -46,7 +42,6 @@ pub(super) struct Awaited {
     /// The lease ends at this moment unless it is renewed. A waiter that still waits then asks
     /// again.
     pub(super) until: Instant,
-    /// The token is the time of the grant in microseconds, as a rule.
     token: u64,
     /// A notification was taken for the release of this lease.
     taken_for_released: bool,
@@ -63,12 +58,6 @@ impl Awaited {
         let (holder, until) = (held.holder.instance, Instant::now() + held.left);
         Self { holder, until, token, taken_for_released: false, was_wrong }
     }
-
-    /// Returns whether the grant is later than that time of the server's clock.
-    pub(super) fn is_later_than(&self, time: i64) -> bool {
-        let later = self.token.cast_signed().saturating_sub(time);
-        (0..CLOCK_SET_BACK).contains(&later)
-    }
 }
 
 impl ListenerState {
@@ -83,6 +72,11 @@ impl ListenerState {
             }
             _ => None,
         }
+    }
+
+    /// Returns whether the grant with that token has refused this store the name.
+    pub(super) fn is_refused_by(&self, name: &LockName, token: i64) -> bool {
+        self.awaited.get(name).is_some_and(|awaited| awaited.token.cast_signed() == token)
     }
 
     /// Returns a holder for which no task listens yet.
@@ -192,10 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_before_the_latest_grant_is_outdated_unless_the_clock_was_set_back() {
-        let awaited = Awaited::new(&held(&Holder::current(), 20_000_000), None);
-        assert!(awaited.is_later_than(19_999_000));
-        assert!(!awaited.is_later_than(20_001_000), "this grant was released");
-        assert!(!awaited.is_later_than(5_000_000), "the token does not follow the clock");
+    fn a_signal_is_outdated_only_while_the_grant_that_refused_the_name_stands() {
+        let [job, other] = ["job", "other"].map(|name| LockName::new(name).unwrap());
+        let mut state = ListenerState::default();
+        refuse(&mut state, &job, &held(&Holder::current(), 2_000));
+        assert!(state.is_refused_by(&job, 2_000));
+        assert!(!state.is_refused_by(&job, 0), "it was released");
+        assert!(!state.is_refused_by(&job, 1_000), "the read is of an earlier state");
+        assert!(!state.is_refused_by(&other, 2_000));
     }
 }

@@ -13,7 +13,7 @@ use super::calls::MySql;
 use crate::shell::Hints;
 use crate::sql::purpose::Purpose;
 use crate::sql::row::get;
-use crate::{Hint, Result};
+use crate::{Hint, LockName, Result};
 
 /// In ordinary operation a hint takes at most this long.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
@@ -36,8 +36,15 @@ const MIN_REST: Duration = Duration::from_millis(2);
 struct SignalRead {
     /// The server's clock showed this time.
     clock: i64,
-    /// These names were signalled at these times.
-    signals: HashMap<Vec<u8>, i64>,
+    /// These names were signalled.
+    signals: HashMap<Vec<u8>, Signal>,
+}
+
+/// This is the latest signal of a name.
+struct Signal {
+    at: i64,
+    /// This is the token of a grant after the signal that still stands, or 0.
+    token: i64,
 }
 
 impl MySql {
@@ -48,12 +55,15 @@ impl MySql {
         let rows = self.connections.read_rows(Purpose::Read, signals).await?;
         let mut found = SignalRead { clock: since, signals: HashMap::new() };
         for row in &rows {
-            let read = || Ok((get(row, "name")?, get(row, "signal")?));
-            let (name, at): (Vec<u8>, i64) = read().map_err(|corrupt| self.corrupt_row(corrupt))?;
+            let read = || {
+                let signal = Signal { at: get(row, "signal")?, token: get(row, "token")? };
+                Ok((get::<_, Vec<u8>>(row, "name")?, signal))
+            };
+            let (name, signal) = read().map_err(|corrupt| self.corrupt_row(corrupt))?;
             if name.is_empty() {
-                found.clock = at;
+                found.clock = signal.at;
             } else {
-                found.signals.insert(name, at);
+                found.signals.insert(name, signal);
             }
         }
         Ok(found)
@@ -92,12 +102,14 @@ pub(super) async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
         let rest = (begun.elapsed() * MAX_LOAD_FACTOR).max(MIN_REST);
         ignore_until = Instant::now() + rest.min(FAST_INTERVAL);
         pause = rest.min(MAX_INTERVAL);
-        for (name, at) in &read.signals {
-            if seen.signals.get(name) == Some(at) {
+        for (name, signal) in &read.signals {
+            if seen.signals.get(name).is_some_and(|last| last.at == signal.at) {
                 continue;
             }
-            match std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()) {
-                Some(name) if listener.is_outdated(&name, *at) => {}
+            let name = std::str::from_utf8(name).ok();
+            match name.and_then(|name| name.parse::<LockName>().ok()) {
+                // A waiter has asked since, and would get the same answer.
+                Some(name) if listener.is_refused_by(&name, signal.token) => {}
                 Some(name) => hints.send(Hint::Name(name)),
                 None => hints.send(Hint::Anything),
             }
