@@ -19,7 +19,7 @@ pub(crate) enum Purpose {
 
 impl Purpose {
     /// Returns whether the call may be sent twice, since the second answer is as valid as the first
-    /// or is seen to be [doubtful](Self::second_no_is_doubtful).
+    /// or is known to leave the outcome [unknown](Self::repeat_may_find_nothing).
     pub(crate) fn is_repeatable(self) -> bool {
         match self {
             Self::Read | Self::Acquire | Self::Renew | Self::Release | Self::Presence => true,
@@ -27,9 +27,9 @@ impl Purpose {
         }
     }
 
-    /// Returns whether the outcome is unknown if the second answer is that nothing was done: the
-    /// first sending may have done it.
-    pub(crate) fn second_no_is_doubtful(self) -> bool {
+    /// Returns whether a second call may find nothing to do because the first one has done it. Then
+    /// its answer that nothing was done leaves the outcome unknown.
+    pub(crate) fn repeat_may_find_nothing(self) -> bool {
         self == Self::Release
     }
 }

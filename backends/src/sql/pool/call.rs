@@ -145,9 +145,9 @@ impl<DB: Server> Connections<DB> {
                     if let Some(error) = unsuitable {
                         self.fallback.record_success(&error);
                     }
-                    let is_doubtful = purpose.second_no_is_doubtful() && !did_work(&value);
+                    let found_nothing = purpose.repeat_may_find_nothing() && !did_work(&value);
                     return match doubt.0.take() {
-                        Some(error) if is_doubtful => Err(CallError::Failed(error)),
+                        Some(error) if found_nothing => Err(CallError::Failed(error)),
                         _ => Ok(value),
                     };
                 }

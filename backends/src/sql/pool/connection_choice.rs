@@ -20,20 +20,27 @@ impl<DB: Server> Connections<DB> {
         if on_pool || self.fallback.is_on() {
             return ConnectionClass::Calls;
         }
-        let idle_heartbeats = || self.permits.heartbeats.has_idle();
+        let idle_heartbeats = self.permits.heartbeats.has_idle();
         match purpose {
             Purpose::Renew => ConnectionClass::Heartbeats,
             Purpose::Release
                 if self.permits.has_own_calls()
-                    && !idle_heartbeats()
+                    && !idle_heartbeats
                     && self.abandoned_calls.has_room() =>
             {
                 ConnectionClass::CallsFirst
             }
             Purpose::Release => ConnectionClass::Either,
-            _ if !idle_heartbeats() => ConnectionClass::Calls,
-            Purpose::Presence => ConnectionClass::Either,
-            Purpose::Read | Purpose::Acquire | Purpose::Change => ConnectionClass::IdleHeartbeat,
+            Purpose::Presence if idle_heartbeats => ConnectionClass::Either,
+            // A call that only probes whether the server answers must not cost the heartbeats a
+            // connection.
+            Purpose::Read | Purpose::Acquire if self.abandoned_calls.has_room() => {
+                ConnectionClass::IdleHeartbeat
+            }
+            // Changes are rare, and may wait long for a row.
+            Purpose::Read | Purpose::Acquire | Purpose::Presence | Purpose::Change => {
+                ConnectionClass::Calls
+            }
         }
     }
 

@@ -17,8 +17,8 @@ use crate::common::timeout::CALL_LIMIT;
 /// therefore do not wait for those.
 const MAX_NON_RENEWALS: usize = 2;
 
-/// At most this many of them serve calls that are neither releases nor announcements, which
-/// therefore do not wait for those.
+/// At most this many of them serve acquires and reads. Releases and announcements therefore do not
+/// wait for those.
 const MAX_BORROWED: usize = 1;
 
 /// One of these groups of connections serves a call.
@@ -101,8 +101,12 @@ impl<DB: Server> ConnectionPermits<DB> {
         Ok(Permit::Heartbeats(self.heartbeats.acquire_permit().await?, Some(permit)))
     }
 
-    /// Returns the right to use a connection for heartbeats, if that is possible without waiting.
+    /// Returns the right to use a connection for heartbeats, if one is idle and that is possible
+    /// without waiting.
     fn borrow_permit(&self) -> Option<Permit<DB>> {
+        if !self.heartbeats.has_idle() {
+            return None;
+        }
         let borrowed = Arc::clone(&self.borrowed).try_acquire_owned().ok()?;
         let permit = Arc::clone(&self.non_renewals).try_acquire_owned().ok()?;
         let permit = NonRenewalPermit::new(permit, Some(borrowed));

@@ -81,7 +81,10 @@ pub(super) async fn a_grant_waits_for_the_standby_and_a_release_does_not(
     // These are answered although the standby is missing, and waiters are woken.
     assert_eq!(store.release(&given.name, given.lease).await?, ReleaseOutcome::Released);
     assert_eq!(client.lease_of(&given.name).await?, None);
-    let hinted = async { while hints.next().await != Some(Hint::Name(given.name.clone())) {} };
+    let hinted = async {
+        let wanted = Hint::Name(given.name.clone());
+        while hints.next().await.is_some_and(|hint| hint != wanted) {}
+    };
     timeout(LIMIT, hinted).await.map_err(|_| Failure::new("the release causes no hint"))?;
     let presence = Presence::new(client.holder().clone(), vec![first]);
     store.announce(&presence, LONG).await?;
