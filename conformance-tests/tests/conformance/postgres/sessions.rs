@@ -9,7 +9,7 @@ use leasehold::postgres::PostgresStore;
 use leasehold_conformance::expect::{extended, granted};
 use leasehold_conformance::{Backend, CaseResult, Client, Failure, race};
 use leasehold_core::election::{Leadership, job_fn};
-use leasehold_core::{Client as Engine, LockStoreExt};
+use leasehold_core::{Client as Engine, LockStoreExt, Settings};
 use leasehold_test_servers::until_ready;
 use tokio::time::{sleep, timeout};
 
@@ -19,8 +19,11 @@ use super::{Postgres, options};
 /// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(40);
 
+/// A lease lasts this long.
+const SHORT: Duration = Duration::from_secs(6);
+
 /// An idle process keeps its number of sessions for this many reads, with that pause.
-const STEADY: (u32, Duration) = (20, Duration::from_millis(300));
+const STEADY: (u32, Duration) = (50, Duration::from_millis(300));
 
 pub(super) async fn sessions_that_end_while_idle_fail_no_call(
     backend: Arc<Postgres>,
@@ -135,9 +138,12 @@ pub(super) async fn a_leader_that_also_waits_has_two_sessions(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let namespace = fresh();
-    let other = backend.connect(backend.url(), &namespace).await?;
-    other.acquire_free(&name("taken"), LONG).await?;
-    let options = options(&namespace, Schema::Require);
+    let options = options(&namespace, Schema::Create);
+    let other = PostgresStore::connect(backend.url(), &options).await?;
+    // The candidate asks again whenever this lease would expire, which is more often than an idle
+    // connection is closed.
+    let other = Engine::builder(Arc::new(other)).settings(Settings::new().ttl(SHORT)).build()?;
+    let taken = other.lock("taken")?.acquire(LIMIT).await?;
     let store = PostgresStore::connect(&backend.named_url(&namespace), &options).await?;
     let engine = Engine::new(store)?;
     let campaign = |name: &str| -> CaseResult<_> {
@@ -163,6 +169,7 @@ pub(super) async fn a_leader_that_also_waits_has_two_sessions(
     for election in [led, waiting] {
         election.shutdown().await;
     }
+    drop(taken);
     backend.clean(&namespace).await?;
     Ok(())
 }
