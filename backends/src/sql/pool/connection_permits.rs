@@ -30,7 +30,7 @@ pub(super) enum ConnectionClass {
     Calls,
     /// The connection that is free first serves it; at most a few of those for heartbeats do.
     Either,
-    /// The same, but the connections for calls are tried first.
+    /// A connection for calls serves it if one is free, or else the connection that is free first.
     CallsFirst,
     /// A connection for heartbeats that is idle serves it, or else one for calls.
     IdleHeartbeat,
