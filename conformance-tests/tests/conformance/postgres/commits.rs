@@ -89,5 +89,8 @@ pub(super) async fn a_grant_waits_for_the_standby_and_a_release_does_not(
     let presence = Presence::new(client.holder().clone(), vec![first]);
     store.announce(&presence, LONG).await?;
     store.withdraw(presence.holder.instance).await?;
+    // The next statement of the same session waits again.
+    let options = client.options(LeaseId::new(), LONG);
+    granted(waits(&admin, "the next grant", store.acquire(&given.name, &options)).await?);
     Ok(())
 }
