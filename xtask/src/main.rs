@@ -1,5 +1,6 @@
 //! All automation of this repository: `cargo xtask …`.
 
+mod bench;
 mod deny;
 mod docker;
 mod fuzz;
@@ -55,6 +56,8 @@ enum Task {
     /// Runs many locks and elections and measures their resources: give --minutes M, and optionally
     /// --store URL
     Soak(verification::Arguments),
+    /// Measures Leasehold beside the bare drivers and other libraries on each server
+    Bench(bench::Options),
     /// Measures the cost of a lock on each server, and the time of a handover.
     Cost(test::Options),
     /// Builds the images of the servers from Debian's packages, if they cannot be pulled.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Task::Model(arguments) => verification::run("model", &arguments),
         Task::Sim(arguments) => verification::run("sim", &arguments),
         Task::Soak(arguments) => verification::run("soak", &arguments),
+        Task::Bench(options) => bench::bench(&options),
         Task::Cost(options) => test::cost(&options),
         Task::Images { servers } => images(&servers),
     };

@@ -20,6 +20,13 @@ pub(crate) struct Options {
     skip: Vec<String>,
 }
 
+impl Options {
+    /// Skips those servers.
+    pub(crate) fn skipping(skip: Vec<String>) -> Self {
+        Self { skip }
+    }
+}
+
 /// Sets up everything that the tests need and runs all of them, including the examples in the
 /// documentation.
 pub(crate) fn test(options: &Options) -> Result<()> {
@@ -57,7 +64,7 @@ pub(crate) fn cost(options: &Options) -> Result<()> {
 
 /// Installs, starts and builds what the tests need. Returns the variable that tells the tests which
 /// servers to skip.
-fn set_up(options: &Options) -> Result<(&'static str, PathBuf)> {
+pub(crate) fn set_up(options: &Options) -> Result<(&'static str, PathBuf)> {
     let known: Vec<_> = images::SERVERS.iter().map(|(name, _)| *name).collect();
     if let Some(unknown) = options.skip.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("unknown server \"{unknown}\" in --skip; the servers are {}", known.join(", "));
