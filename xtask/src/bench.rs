@@ -22,6 +22,9 @@ pub(crate) struct Options {
     measure: Vec<String>,
 }
 
+/// Libraries to compare with are built with this flag only, since they need other drivers.
+const FLAGS: &str = "--cfg bench_peers";
+
 /// Starts the chosen servers and measures them.
 pub(crate) fn bench(options: &Options) -> Result<()> {
     let servers = images::SERVERS.map(|(name, _)| name);
@@ -55,5 +58,7 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     if measures_crashes {
         arguments.extend(["--command-line", program]);
     }
-    cargo(&arguments, &[skip])
+    // With other flags everything is built again, so it is kept apart from other builds.
+    let build = target()?.join("bench/build");
+    cargo(&arguments, &[skip, ("RUSTFLAGS", FLAGS.into()), ("CARGO_TARGET_DIR", build)])
 }
