@@ -6,6 +6,7 @@ mod docker;
 mod fuzz;
 mod images;
 mod import_loops;
+mod instructions;
 mod monitoring;
 mod package;
 mod prose;
@@ -60,6 +61,8 @@ enum Task {
     Bench(bench::Options),
     /// Measures the cost of a lock on each server, and the time of a handover.
     Cost(test::Options),
+    /// Counts the instructions of the engine's own path, and compares them with their budget
+    Instructions(instructions::Options),
     /// Builds the images of the servers from Debian's packages, if they cannot be pulled.
     Images {
         /// Builds only these: postgres, mysql, mariadb, redis, valkey, mongodb, etcd
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Task::Soak(arguments) => verification::run("soak", &arguments),
         Task::Bench(options) => bench::bench(&options),
         Task::Cost(options) => test::cost(&options),
+        Task::Instructions(options) => instructions::count(&options),
         Task::Images { servers } => images(&servers),
     };
     match done {
