@@ -59,8 +59,6 @@ enum Task {
     Soak(verification::Arguments),
     /// Measures Leasehold beside the bare drivers and other libraries on each server
     Bench(bench::Options),
-    /// Measures the cost of a lock on each server, and the time of a handover.
-    Cost(test::Options),
     /// Counts the instructions of the engine's own path, and compares them with their budget
     Instructions(instructions::Options),
     /// Builds the images of the servers from Debian's packages, if they cannot be pulled.
@@ -83,7 +81,6 @@ fn main() -> ExitCode {
         Task::Sim(arguments) => verification::run("sim", &arguments),
         Task::Soak(arguments) => verification::run("soak", &arguments),
         Task::Bench(options) => bench::bench(&options),
-        Task::Cost(options) => test::cost(&options),
         Task::Instructions(options) => instructions::count(&options),
         Task::Images { servers } => images(&servers),
     };

@@ -12,7 +12,7 @@ use crate::{docker, fuzz, images, monitoring, schemathesis, setup};
 /// Each target is fuzzed for this long, which finds faults that are easy to find.
 const FUZZ_SECONDS: u32 = 5;
 
-/// The options of `cargo xtask test` and `cargo xtask cost`.
+/// The options of `cargo xtask test`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Leaves a server out: postgres, mysql, mariadb, redis, valkey, mongodb or etcd
@@ -54,12 +54,6 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     fuzz::all(FUZZ_SECONDS)?;
     eprintln!("all tests passed");
     Ok(())
-}
-
-/// Prints the table of `conformance-tests/examples/cost`.
-pub(crate) fn cost(options: &Options) -> Result<()> {
-    let skip = set_up(options)?;
-    cargo(&["run", "--release", "--package", "leasehold-conformance", "--example", "cost"], &[skip])
 }
 
 /// Installs, starts and builds what the tests need. Returns the variable that tells the tests which
