@@ -12,12 +12,19 @@ use crate::{docker, fuzz, images, monitoring, schemathesis, setup};
 /// Each target is fuzzed for this long, which finds faults that are easy to find.
 const FUZZ_SECONDS: u32 = 5;
 
-/// The options of `cargo xtask test` and `cargo xtask cost`.
+/// The options of `cargo xtask test`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Leaves a server out: postgres, mysql, mariadb, redis, valkey, mongodb or etcd
     #[arg(long, value_name = "SERVER", value_delimiter = ',')]
     skip: Vec<String>,
+}
+
+impl Options {
+    /// Skips those servers.
+    pub(crate) fn skipping(skip: Vec<String>) -> Self {
+        Self { skip }
+    }
 }
 
 /// Sets up everything that the tests need and runs all of them, including the examples in the
@@ -49,15 +56,9 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Prints the table of `conformance-tests/examples/cost`.
-pub(crate) fn cost(options: &Options) -> Result<()> {
-    let skip = set_up(options)?;
-    cargo(&["run", "--release", "--package", "leasehold-conformance", "--example", "cost"], &[skip])
-}
-
 /// Installs, starts and builds what the tests need. Returns the variable that tells the tests which
 /// servers to skip.
-fn set_up(options: &Options) -> Result<(&'static str, PathBuf)> {
+pub(crate) fn set_up(options: &Options) -> Result<(&'static str, PathBuf)> {
     let known: Vec<_> = images::SERVERS.iter().map(|(name, _)| *name).collect();
     if let Some(unknown) = options.skip.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("unknown server \"{unknown}\" in --skip; the servers are {}", known.join(", "));
