@@ -1,28 +1,36 @@
-//! The floor of etcd: `LeaseGrant`, a transaction that puts the key, and `LeaseRevoke`, which
-//! deletes it.
+//! The floor of etcd: a transaction that puts the key, attached to an etcd lease, and another one
+//! that deletes it.
 //!
-//! These are three round trips and three proposals, as in acquire and release. Leasehold revokes
-//! the etcd lease in the background and deletes the key by a transaction.
+//! These are two round trips and two proposals, as in an acquire on a kept etcd lease and a release.
 
 use anyhow::{Result, ensure};
 use async_trait::async_trait;
-use etcd_client::{
-    Client, Compare, CompareOp, GetOptions, KvClient, LeaseClient, PutOptions, Txn, TxnOp,
-};
+use etcd_client::{Client, Compare, CompareOp, GetOptions, KvClient, PutOptions, Txn, TxnOp};
 
 use super::driver::Floor;
 use crate::url::rest;
 
-const TTL_SECONDS: i64 = 60;
+/// No run takes this long.
+const TTL_SECONDS: i64 = 24 * 60 * 60;
 
 pub(super) struct Etcd {
     kv: KvClient,
-    leases: LeaseClient,
+    lease: i64,
 }
 
-pub(super) async fn open(url: &str) -> Result<Etcd> {
+pub(super) async fn open(url: &str, locks: &[String]) -> Result<Etcd> {
     let client = Client::connect([rest(url)], None).await?;
-    Ok(Etcd { kv: client.kv_client(), leases: client.lease_client() })
+    let lease = client.lease_client().grant(TTL_SECONDS, None).await?.id();
+    let mut kv = client.kv_client();
+    for lock in locks {
+        // An earlier run may have been stopped between its two transactions.
+        kv.delete(key_of(lock), None).await?;
+    }
+    Ok(Etcd { kv, lease })
+}
+
+fn key_of(lock: &str) -> String {
+    format!("leasehold_bench_floor/{lock}")
 }
 
 #[async_trait]
@@ -34,14 +42,16 @@ impl Floor for Etcd {
     }
 
     async fn pair(&self, lock: &str) -> Result<()> {
-        let (mut kv, mut leases) = (self.kv.clone(), self.leases.clone());
-        let key = format!("leasehold_bench_floor/{lock}");
-        let lease = leases.grant(TTL_SECONDS, None).await?.id();
+        let (mut kv, key) = (self.kv.clone(), key_of(lock));
         let free = Compare::create_revision(key.as_str(), CompareOp::Equal, 0);
-        let put = TxnOp::put(key.as_str(), "floor", Some(PutOptions::new().with_lease(lease)));
+        let attached = PutOptions::new().with_lease(self.lease);
+        let put = TxnOp::put(key.as_str(), "floor", Some(attached));
         let done = kv.txn(Txn::new().when([free]).and_then([put])).await?;
         ensure!(done.succeeded(), "the key of the floor exists");
-        leases.revoke(lease).await?;
+        let held = Compare::value(key.as_str(), CompareOp::Equal, "floor");
+        let delete = TxnOp::delete(key.as_str(), None);
+        let done = kv.txn(Txn::new().when([held]).and_then([delete])).await?;
+        ensure!(done.succeeded(), "the key of the floor is missing");
         Ok(())
     }
 }

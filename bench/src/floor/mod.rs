@@ -61,7 +61,7 @@ pub(crate) async fn open(url: &str, locks: &[String]) -> Result<[Arc<dyn Contend
         "mysql" => Arc::new(mysql::open(url, locks).await?),
         "redis" => Arc::new(redis::open(url).await?),
         "mongodb" => Arc::new(mongodb::open(url, locks).await?),
-        _ => Arc::new(etcd::open(url).await?),
+        _ => Arc::new(etcd::open(url, locks).await?),
     };
     let pair: Arc<dyn Contender> = Arc::new(Pair(floor.clone()));
     let ping: Arc<dyn Contender> = Arc::new(Ping(floor));

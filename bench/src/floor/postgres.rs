@@ -1,4 +1,5 @@
-//! The floor of PostgreSQL: two conditional updates, each in its own transaction.
+//! The floor of PostgreSQL: two conditional updates, each in its own transaction. The second is
+//! committed asynchronously, as a release is.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -16,7 +17,8 @@ const ROW: &str = "INSERT INTO leasehold_bench_floor VALUES ($1, NULL) \
 const SET: &str =
     "UPDATE leasehold_bench_floor SET lease = 'floor' WHERE name = $1 AND lease IS NULL";
 const UNSET: &str =
-    "UPDATE leasehold_bench_floor SET lease = NULL WHERE name = $1 AND lease = 'floor'";
+    "UPDATE leasehold_bench_floor SET lease = NULL WHERE name = $1 AND lease = 'floor' \
+     RETURNING set_config('synchronous_commit', 'off', true)";
 
 pub(super) struct Postgres(Sessions<PgConnection>);
 
