@@ -1,8 +1,8 @@
 //! A watch produces hints when a user-level lock announces the release of a name, and by reading
 //! what was signalled since the last read: when a user-level lock announces a release of one of
 //! several names, when it begins to wait for one, when no session keeps one, every two seconds, and
-//! twice a second while a change is waited for that no user-level lock will announce. If answers are
-//! slow, it reads less often.
+//! twice a second while a change is waited for that no user-level lock will announce. If answers
+//! are slow, it reads less often.
 
 use std::collections::HashMap;
 use std::time::Duration;

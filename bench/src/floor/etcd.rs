@@ -1,7 +1,8 @@
 //! The floor of etcd: a transaction that puts the key, attached to an etcd lease, and another one
 //! that deletes it.
 //!
-//! These are two round trips and two proposals, as in an acquire on a kept etcd lease and a release.
+//! These are two round trips and two proposals, as in an acquire on a kept etcd lease and its
+//! release.
 
 use anyhow::{Result, ensure};
 use async_trait::async_trait;

@@ -16,8 +16,8 @@ const ROW: &str = "INSERT INTO leasehold_bench_floor VALUES ($1, NULL) \
      ON CONFLICT (name) DO UPDATE SET lease = NULL";
 const SET: &str =
     "UPDATE leasehold_bench_floor SET lease = 'floor' WHERE name = $1 AND lease IS NULL";
-const UNSET: &str =
-    "UPDATE leasehold_bench_floor SET lease = NULL WHERE name = $1 AND lease = 'floor' \
+const UNSET: &str = "UPDATE leasehold_bench_floor SET lease = NULL \
+     WHERE name = $1 AND lease = 'floor' \
      RETURNING set_config('synchronous_commit', 'off', true)";
 
 pub(super) struct Postgres(Sessions<PgConnection>);
