@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leasehold_verification::soak::{growth, soak};
+use leasehold_verification::soak::{Load, growth, soak};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for (at, store) in stores.iter().enumerate() {
         let time = Duration::from_secs_f64(minutes * 60.0 / stores.len() as f64);
-        match soak(store, time, None).await {
+        match soak(store, time, Load::default(), None).await {
             Ok(soaked) => {
                 println!("store {}: {soaked}", at + 1);
                 if !growth(&soaked.samples).is_empty() || soaked.left > 0 {

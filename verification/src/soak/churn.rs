@@ -10,10 +10,29 @@ use leasehold::{Client, Leadership, LockStore, Result, Settings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// This many tasks acquire locks, on twice as many names.
-const LOCKERS: u64 = 400;
-/// This many names are led, each by one of three candidates.
-const ELECTIONS: u64 = 60;
+/// This is how much a soak asks of a store at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// This many tasks acquire locks, on twice as many names.
+    pub lock_callers: u64,
+    /// This many names are led, each by one of three candidates.
+    pub elections: u64,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { lock_callers: 400, elections: 60 }
+    }
+}
+
+impl Load {
+    /// Returns a quarter of this load.
+    #[must_use]
+    pub fn quarter(self) -> Self {
+        Self { lock_callers: self.lock_callers / 4, elections: self.elections / 4 }
+    }
+}
+
 /// There are this many clients. Each is an instance of the application.
 const CLIENTS: usize = 4;
 const TTL: Duration = Duration::from_secs(6);
@@ -46,17 +65,17 @@ struct Counts {
 }
 
 impl Churn {
-    pub(super) fn begin(store: Arc<dyn LockStore>, leak: Option<Leak>) -> Result<Self> {
+    pub(super) fn begin(store: Arc<dyn LockStore>, load: Load, leak: Option<Leak>) -> Result<Self> {
         let settings = Settings::new().ttl(TTL);
         let client = || Client::builder(store.clone()).settings(settings.clone()).build();
         let clients = (0..CLIENTS).map(|_| client()).collect::<Result<Vec<_>>>()?;
         let (counts, ending) = (Arc::new(Counts::default()), CancellationToken::new());
         let mut tasks = JoinSet::new();
-        for number in 0..LOCKERS {
+        for number in 0..load.lock_callers {
             let client = clients[number as usize % CLIENTS].clone();
-            tasks.spawn(until(ending.clone(), lock(client, counts.clone(), number, leak)));
+            tasks.spawn(until(ending.clone(), lock(client, counts.clone(), number, load, leak)));
         }
-        for number in 0..ELECTIONS * 3 {
+        for number in 0..load.elections * 3 {
             let client = clients[number as usize % CLIENTS].clone();
             let name = number / 3;
             tasks.spawn(campaign(client, counts.clone(), name, ending.clone()));
@@ -87,10 +106,11 @@ async fn pause(most: u64) {
     tokio::time::sleep(Duration::from_millis(fastrand::u64(0..most))).await;
 }
 
-async fn lock(client: Client, counts: Arc<Counts>, number: u64, leak: Option<Leak>) {
+async fn lock(client: Client, counts: Arc<Counts>, number: u64, load: Load, leak: Option<Leak>) {
+    let names = load.lock_callers * 2;
     loop {
         // Another task may hold it.
-        let name = format!("lock-{}", (number * 2 + fastrand::u64(0..3)) % (LOCKERS * 2));
+        let name = format!("lock-{}", (number * 2 + fastrand::u64(0..3)) % names);
         let Ok(lock) = client.lock(name) else { return };
         let limit = Duration::from_millis(fastrand::u64(0..2_000));
         // Sometimes the call is dropped before it ends.

@@ -13,7 +13,7 @@ use leasehold::{OpenOptions, Result, url};
 use tokio::time::Instant;
 
 use churn::Churn;
-pub use churn::Leak;
+pub use churn::{Leak, Load};
 use resources::ResourceSampler;
 pub use resources::Sample;
 pub use verdict::{Growth, growth};
@@ -33,11 +33,18 @@ pub struct SoakResult {
 
 /// Uses locks and elections on that store for that time.
 ///
+/// A load that the store cannot serve in time ends in timeouts alone, and shows little.
+///
 /// # Errors
 /// Returns an error if the store cannot be opened.
-pub async fn soak(store: &str, time: Duration, leak: Option<Leak>) -> Result<SoakResult> {
+pub async fn soak(
+    store: &str,
+    time: Duration,
+    load: Load,
+    leak: Option<Leak>,
+) -> Result<SoakResult> {
     let mut meter = ResourceSampler::new();
-    let churn = Churn::begin(url::open(store, &OpenOptions::default()).await?, leak)?;
+    let churn = Churn::begin(url::open(store, &OpenOptions::default()).await?, load, leak)?;
     let end = Instant::now() + time;
     while Instant::now() < end {
         tokio::time::sleep(Duration::from_secs(1)).await;
