@@ -14,7 +14,8 @@ use crate::{Backend, CaseResult, Verdict, cases, process};
 
 /// This case belongs to only one backend. It receives that backend.
 ///
-/// Its name follows that of the backend in the name of its test: `own::a_lease_outlives_a_restart`.
+/// Its name follows that of the backend in the name of its test:
+/// `specific::a_lease_outlives_a_restart`.
 pub type OwnCase<B> = (&'static str, fn(Arc<B>) -> BoxFuture<'static, CaseResult>);
 
 /// A suite runs the cases on its backends.
