@@ -10,9 +10,6 @@ use super::connection_permits::{ConnectionClass, Permit};
 use super::server::Server;
 use crate::sql::purpose::Purpose;
 
-/// A connection that was idle for so long is tested before a call that may not be repeated.
-const TEST_AFTER: Duration = Duration::from_secs(2);
-
 impl<DB: Server> Connections<DB> {
     /// Returns which connections serve the purpose. Where one is idle, it is used rather than a
     /// second one: an idle process has few sessions, and calls one after the other share one.
@@ -50,7 +47,8 @@ impl<DB: Server> Connections<DB> {
         mut class: ConnectionClass,
         purpose: Purpose,
     ) -> Result<CheckedOut<DB>, CallError> {
-        let test_after = if purpose.is_repeatable() { Duration::MAX } else { TEST_AFTER };
+        // A call that may not be repeated needs a connection that is known to be alive.
+        let test_after = if purpose.is_repeatable() { Duration::MAX } else { Duration::ZERO };
         let first = match class {
             ConnectionClass::Calls
             | ConnectionClass::CallsFirst
