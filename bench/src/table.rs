@@ -27,7 +27,7 @@ pub(crate) struct Column {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// A value is `None` if it is unknown.
+    /// `None` stands for an unknown value.
     pub(crate) values: Vec<Option<f64>>,
     /// These are the values of the slices.
     pub(crate) slices: Vec<f64>,

@@ -137,7 +137,7 @@ fn wake_next(holder: Option<LocalHolder>, engine: &Engine, name: &LockName) {
 /// The caller's own task polls it, so an uncontended acquire needs no other task. A call that is
 /// dropped after it was sent continues in a task of its own.
 pub(crate) struct AcquireCall {
-    /// This is `None` once the reply was returned.
+    /// `None` once the reply was returned.
     call: Option<BoxFuture<'static, (AcquireAttempt, TimedReply<AcquireOutcome>)>>,
     caller: Handle,
     sent: bool,
