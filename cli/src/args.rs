@@ -108,6 +108,10 @@ even if this process is stopped, killed or disconnected. A process that leaves t
 ended: it has called setsid, or is a job of an interactive shell. Processes that still run in the
 group when the command exits are ended too, before the lock is released.
 
+If this process is killed, the watchdog releases the lock as soon as the group has ended, so that
+another instance takes over at once. If a process of the group cannot be ended, or on Linux if one
+that left the group still runs with the variables above, the lock stays held until its lease expires.
+
 On Linux the command itself is killed (SIGKILL) as soon as this process is, even if the watchdog is
 killed at the same moment; processes that the command started then continue if the watchdog is gone
 too. A command with its own privileges (setuid, file capabilities), such as sudo, has only the

@@ -38,8 +38,8 @@ pub(crate) struct RunSettings {
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     lock: Option<String>,
 
-    /// How long the lease lasts without a heartbeat: after a crash, another takes over that much
-    /// later [default: 15s]
+    /// How long the lease lasts without a heartbeat: after a crash of the machine, another takes
+    /// over that much later [default: 15s]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     ttl: Option<String>,
 

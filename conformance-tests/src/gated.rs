@@ -1,5 +1,6 @@
 //! This store can block its calls, and counts them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_core::intercept::{Interceptor, Reply, Request};
 use leasehold_core::{LockStore, Result};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// Forwards each call to its store, but blocks it while the gate is shut. Clones share the gate.
@@ -19,9 +21,9 @@ pub struct GatedStore {
 
 #[derive(Debug, Default)]
 struct Counts {
-    renew_calls: AtomicU64,
+    /// This counts the calls of each operation.
+    calls: Mutex<BTreeMap<&'static str, u64>>,
     renewals: AtomicU64,
-    watches: AtomicU64,
     grant_delay_ms: AtomicU64,
 }
 
@@ -51,14 +53,23 @@ impl GatedStore {
     /// Returns the number of renew calls so far, and the number of leases in them.
     #[must_use]
     pub fn renewals(&self) -> (u64, u64) {
-        let Counts { renew_calls, renewals, .. } = &*self.counts;
-        (renew_calls.load(Ordering::SeqCst), renewals.load(Ordering::SeqCst))
+        (self.count("renew"), self.counts.renewals.load(Ordering::SeqCst))
     }
 
     /// Returns the number of watches opened so far.
     #[must_use]
     pub fn watches(&self) -> u64 {
-        self.counts.watches.load(Ordering::SeqCst)
+        self.count("watch")
+    }
+
+    /// Returns how often each operation was called so far.
+    #[must_use]
+    pub fn calls(&self) -> BTreeMap<&'static str, u64> {
+        self.counts.calls.lock().clone()
+    }
+
+    fn count(&self, operation: &str) -> u64 {
+        self.counts.calls.lock().get(operation).copied().unwrap_or_default()
     }
 
     async fn wait_until_open(&self) {
@@ -74,15 +85,9 @@ impl Interceptor for GatedStore {
     }
 
     async fn intercept(&self, request: Request) -> Result<Reply> {
-        match &request {
-            Request::Renew(leases) => {
-                self.counts.renew_calls.fetch_add(1, Ordering::SeqCst);
-                self.counts.renewals.fetch_add(leases.len() as u64, Ordering::SeqCst);
-            }
-            Request::Watch => {
-                self.counts.watches.fetch_add(1, Ordering::SeqCst);
-            }
-            _ => {}
+        *self.counts.calls.lock().entry(request.operation()).or_default() += 1;
+        if let Request::Renew(leases) = &request {
+            self.counts.renewals.fetch_add(leases.len() as u64, Ordering::SeqCst);
         }
         let is_acquire = matches!(request, Request::Acquire(..));
         self.wait_until_open().await;

@@ -64,6 +64,10 @@ pub enum Promise {
     PromptTakeover,
     /// The leases of a client share one heartbeat and one watch.
     SharedHeartbeats,
+    /// An uncontended lock costs two calls.
+    UncontendedLocks,
+    /// The tasks of one client get a lock in the order in which they began to wait.
+    WaitersInOrder,
     /// Contradictory settings are refused.
     SettingsAgree,
     /// The state machines depend on their events and on the given time alone.
@@ -90,6 +94,8 @@ impl Promise {
             | Self::OneStopPerStart
             | Self::PromptTakeover
             | Self::SharedHeartbeats
+            | Self::UncontendedLocks
+            | Self::WaitersInOrder
             | Self::SettingsAgree
             | Self::PureMachine
             | Self::RenewalsAreRepeated

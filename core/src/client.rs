@@ -30,6 +30,12 @@ use crate::{
 /// * `prompt-takeover`: A released or enabled name is taken over at once, by a hint or at the next
 ///   poll; a crashed holder's name is taken over when its lease ends.
 /// * `shared-heartbeats`: All leases of a client share one heartbeat and one watch.
+/// * `uncontended-locks`: A lock that nobody else wants costs two calls to the store, an acquire
+///   and a release. It is renewed when that is due, and the store is watched from its first
+///   heartbeat on.
+/// * `waiters-in-order`: The tasks of one client that wait for a lock get it in the order in which
+///   they began to wait. Only the first of them asks the store, so each grant costs two calls
+///   unless another client wants the lock.
 /// * `settings-agree`: Settings that contradict each other or the store are refused before
 ///   anything is written. The defaults agree with every store's shortest ttl.
 /// * `pure-machine`: The state machines depend on their events and on the given time alone.

@@ -48,9 +48,10 @@ impl ClientBuilder {
         Self { settings, ..self }
     }
 
-    /// Sets whether the client watches the store for hints; it does so by default. Without hints,
+    /// Sets whether the client watches the store for hints; it does so by default, while it waits
+    /// for a lock or leads an election, and from the first heartbeat of a lock on. Without hints,
     /// waiters notice a change at their next [poll](Settings::poll_interval), and a disabled holder
-    /// at its next heartbeat.
+    /// at its next heartbeat. Tasks of the client itself hand a lock over without hints.
     ///
     /// Turn hints off where a watch is not available or causes problems, such as with a connection
     /// pooler that shares sessions among clients.

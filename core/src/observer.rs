@@ -70,7 +70,7 @@ impl Observer {
             tokio::select! {
                 biased;
                 () = self.engine.store.clock().sleep_until(next_read) => {}
-                () = self.hints.changed() => {}
+                _ = self.hints.changed() => {}
             }
             let record = self.engine.store.get(&self.name, self.timing.call_limit()).await;
             let record = record.and_then(|record| {

@@ -146,7 +146,8 @@ async fn hints_in_an_outage_do_not_consume_retries() {
     let faulty = store().watching(WatchFault::Manual);
     let lock = client(&faulty, Settings::new()).lock("a").unwrap();
     let guard = lock.try_acquire().await.unwrap().unwrap();
-    tokio::time::sleep(millis(500)).await;
+    // The guard listens from its first heartbeat on.
+    tokio::time::sleep(millis(3_500)).await;
     faulty.state.renew_fails.store(true, SeqCst);
     for _ in 0..10 {
         faulty.hint();

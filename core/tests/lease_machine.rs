@@ -162,6 +162,22 @@ fn hints_trigger_one_renewal_of_a_held_lock() {
 }
 
 #[test]
+fn an_opened_watch_makes_a_waiter_ask_again_and_leaves_a_held_lock_to_its_next_heartbeat() {
+    let mut machine = waiter();
+    machine.handle(replied(0, AcquireReply::Held { left: SECOND }), at(10));
+    assert_eq!(machine.handle(Event::WatchOpened, at(20)), acquire(AttemptKind::New));
+    machine.handle(Event::WatchOpened, at(21));
+    machine.handle(replied(20, AcquireReply::Held { left: SECOND }), at(30));
+    assert_eq!(machine.next_tick().unwrap().at, at(30), "something changed after it was asked");
+
+    let mut machine = holder();
+    let next = machine.next_tick();
+    assert_eq!(machine.handle(Event::WatchOpened, at(100)), []);
+    assert_eq!(machine.next_tick(), next);
+    assert!(matches!(machine.handle(Event::Hint, at(101))[..], [Action::Send(Request::Renew(_))]));
+}
+
+#[test]
 fn a_disabled_lock_is_not_renewed_but_its_lease_lasts() {
     let mut machine = holder();
     let reason = Reason::new("maintenance").unwrap();
@@ -235,7 +251,7 @@ impl Rules {
     /// Returns an event that could happen now.
     fn event(&mut self, random: &mut fastrand::Rng, now: Moment, token: &mut u64) -> Event {
         let sent = now.saturating_sub(Duration::from_millis(random.u64(0..12_000)));
-        match random.u32(0..8) {
+        match random.u32(0..9) {
             0 | 1 if self.acquiring => {
                 self.acquiring = false;
                 let reply = acquire_reply(random, token);
@@ -253,6 +269,7 @@ impl Rules {
                 Event::ReleaseReplied { confirmed: random.bool() }
             }
             5 => Event::Hint,
+            6 => Event::WatchOpened,
             _ => Event::Tick,
         }
     }

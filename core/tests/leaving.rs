@@ -12,8 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faulty_store::FaultyStore;
 use leasehold_core::{
-    Client, Job, JobError, Leadership, Settings, Status, StopReason, TokioClock, job_fn,
-    job_from_fns,
+    Client, Job, JobError, Leadership, LockStore, ReleaseOutcome, Settings, Status, StopReason,
+    TokioClock, job_fn, job_from_fns,
 };
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,6 +33,25 @@ fn waiting_job() -> impl Job {
         leadership.cancelled().await;
         Ok(())
     })
+}
+
+/// A process that outlives this one releases the lease by that id.
+#[tokio::test(start_paused = true)]
+async fn the_lease_id_of_a_term_releases_its_lease() {
+    let faulty = store();
+    let (send, mut terms) = tokio::sync::mpsc::unbounded_channel();
+    let job = job_fn(move |leadership: Leadership| {
+        let send = send.clone();
+        async move {
+            drop(send.send(leadership.clone()));
+            leadership.cancelled().await;
+            Ok(())
+        }
+    });
+    let _election = client(&faulty, 1).election("a").unwrap().spawn(job);
+    let term = terms.recv().await.unwrap();
+    let released = faulty.inner.release(term.name(), term.lease_id()).await.unwrap();
+    assert_eq!(released, ReleaseOutcome::Released);
 }
 
 /// The blocking thread continues after its task is aborted; no other instance leads before the

@@ -4,12 +4,14 @@
 #[path = "support/faulty_store.rs"]
 mod faulty_store;
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use faulty_store::{FaultyStore, WatchFault};
 use leasehold_core::{
-    Client, Leadership, MemoryStore, Settings, StopReason, TokioClock, job_from_fns,
+    Client, Leadership, LossReason, MemoryStore, Settings, Status, StopReason, TokioClock,
+    job_from_fns,
 };
 use tokio::time::{sleep, timeout};
 
@@ -63,7 +65,7 @@ async fn a_late_resign_does_not_end_the_next_term() {
             std::future::ready(())
         },
     ));
-    let leads = |status: &leasehold_core::Status| status.is_leading();
+    let leads = |status: &Status| status.is_leading();
     election.watch().wait_for(leads).await.unwrap();
     election.resign().await;
     election.watch().wait_for(leads).await.unwrap();
@@ -73,4 +75,44 @@ async fn a_late_resign_does_not_end_the_next_term() {
     assert!(election.status().is_leading());
     assert_eq!(*reasons.lock().unwrap(), [StopReason::Resigned]);
     election.shutdown().await;
+}
+
+/// A watch that opens tells a leader nothing; after a gap, a disable may have been missed.
+#[tokio::test(start_paused = true)]
+async fn an_opened_watch_causes_a_renewal_only_after_a_gap() {
+    let clock = Arc::new(TokioClock::new());
+    let store = FaultyStore::new(clock.clone()).watching(WatchFault::Refused);
+    // Heartbeats are 3 s apart.
+    let client = Client::builder(Arc::new(store.clone())).clock(clock).seed(1).build().unwrap();
+    let job = job_from_fns(|_| async { Ok(()) }, |_| async {});
+    let election = client.election("a").unwrap().spawn(job);
+    election.watch().wait_for(Status::is_leading).await.unwrap();
+    sleep(Duration::from_millis(100)).await;
+    store.set_watch(WatchFault::Manual);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(store.state.hints.lock().unwrap().len(), 1, "the watch is open");
+    assert_eq!(store.state.renews.load(SeqCst), 0);
+    // This ends the watch, which is opened again.
+    store.state.hints.lock().unwrap().clear();
+    sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(store.state.hints.lock().unwrap().len(), 1, "the watch is open again");
+    assert_eq!(store.state.renews.load(SeqCst), 1);
+    election.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_notices_a_disable_by_its_first_heartbeat_and_later_ones_at_once() {
+    let clock = Arc::new(TokioClock::new());
+    let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+    let client = Client::builder(store).clock(clock).seed(1).build().unwrap();
+    for (disabled_after, noticed_after) in [(1_000, 2_000), (3_500, 0)] {
+        let guard = client.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+        sleep(Duration::from_millis(disabled_after)).await;
+        client.disable("a", "upgrade").await.unwrap();
+        let disabled = tokio::time::Instant::now();
+        assert!(matches!(guard.lost().await, LossReason::Disabled { .. }));
+        assert_eq!(disabled.elapsed(), Duration::from_millis(noticed_after));
+        guard.release().await.unwrap();
+        client.enable("a").await.unwrap();
+    }
 }

@@ -35,7 +35,7 @@ struct Source {
 }
 
 /// The first file of each crate that is checked.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "core/src/lib.rs",
     "backends/src/lib.rs",
     "admin/src/lib.rs",
@@ -44,6 +44,7 @@ const CRATES: [&str; 9] = [
     "conformance-tests/tests/conformance/main.rs",
     "test-servers/src/lib.rs",
     "verification/src/lib.rs",
+    "bench/src/main.rs",
     "xtask/src/main.rs",
 ];
 

@@ -1,10 +1,12 @@
 //! All automation of this repository: `cargo xtask …`.
 
+mod bench;
 mod deny;
 mod docker;
 mod fuzz;
 mod images;
 mod import_loops;
+mod instructions;
 mod monitoring;
 mod package;
 mod prose;
@@ -55,8 +57,10 @@ enum Task {
     /// Runs many locks and elections and measures their resources: give --minutes M, and optionally
     /// --store URL
     Soak(verification::Arguments),
-    /// Measures the cost of a lock on each server, and the time of a handover.
-    Cost(test::Options),
+    /// Measures Leasehold beside the bare drivers and other libraries on each server
+    Bench(bench::Options),
+    /// Counts the instructions of the engine's own path, and compares them with their budget
+    Instructions(instructions::Options),
     /// Builds the images of the servers from Debian's packages, if they cannot be pulled.
     Images {
         /// Builds only these: postgres, mysql, mariadb, redis, valkey, mongodb, etcd
@@ -76,7 +80,8 @@ fn main() -> ExitCode {
         Task::Model(arguments) => verification::run("model", &arguments),
         Task::Sim(arguments) => verification::run("sim", &arguments),
         Task::Soak(arguments) => verification::run("soak", &arguments),
-        Task::Cost(options) => test::cost(&options),
+        Task::Bench(options) => bench::bench(&options),
+        Task::Instructions(options) => instructions::count(&options),
         Task::Images { servers } => images(&servers),
     };
     match done {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -12,7 +13,9 @@ use crate::{docker, fuzz, images, monitoring, schemathesis, setup};
 /// Each target is fuzzed for this long, which finds faults that are easy to find.
 const FUZZ_SECONDS: u32 = 5;
 
-/// The options of `cargo xtask test` and `cargo xtask cost`.
+const TESTS: [&str; 3] = ["test", "--workspace", "--all-features"];
+
+/// The options of `cargo xtask test`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Leaves a server out: postgres, mysql, mariadb, redis, valkey, mongodb or etcd
@@ -20,10 +23,17 @@ pub(crate) struct Options {
     skip: Vec<String>,
 }
 
+impl Options {
+    /// Skips those servers.
+    pub(crate) fn skipping(skip: Vec<String>) -> Self {
+        Self { skip }
+    }
+}
+
 /// Sets up everything that the tests need and runs all of them, including the examples in the
 /// documentation.
 pub(crate) fn test(options: &Options) -> Result<()> {
-    let skip = set_up(options)?;
+    let skip = build(options)?;
     setup::browser()?;
     let counts = Counts::new()?;
     // If every server is skipped, no Docker Engine is needed.
@@ -34,7 +44,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         ("LEASEHOLD_TEST_DOCKER", docker.into()),
         ("LEASEHOLD_TEST_COUNTS", counts.0.clone()),
     ];
-    let tested = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"], &environment)
+    let tested = cargo(&[&TESTS[..], &["--no-fail-fast"]].concat(), &environment)
         // Without features, the message about a URL must name the feature to add.
         .and_then(|()| cargo(&["test", "--package", "leasehold", "--no-default-features"], &[]));
     eprintln!("\n{}", counts.read()?);
@@ -49,15 +59,20 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Prints the table of `conformance-tests/examples/cost`.
-pub(crate) fn cost(options: &Options) -> Result<()> {
-    let skip = set_up(options)?;
-    cargo(&["run", "--release", "--package", "leasehold-conformance", "--example", "cost"], &[skip])
+/// Builds the tests while the servers are set up, which is mostly a wait for downloads.
+fn build(options: &Options) -> Result<(&'static str, PathBuf)> {
+    setup::c_compiler()?;
+    thread::scope(|scope| {
+        let servers = scope.spawn(|| set_up(options));
+        let tests = cargo(&[&TESTS[..], &["--no-run"]].concat(), &[]);
+        let Ok(skip) = servers.join() else { bail!("setting up the servers panicked") };
+        tests.and(skip)
+    })
 }
 
 /// Installs, starts and builds what the tests need. Returns the variable that tells the tests which
 /// servers to skip.
-fn set_up(options: &Options) -> Result<(&'static str, PathBuf)> {
+pub(crate) fn set_up(options: &Options) -> Result<(&'static str, PathBuf)> {
     let known: Vec<_> = images::SERVERS.iter().map(|(name, _)| *name).collect();
     if let Some(unknown) = options.skip.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("unknown server \"{unknown}\" in --skip; the servers are {}", known.join(", "));

@@ -1,16 +1,17 @@
-//! The operations. Each is one transaction; an acquire also creates an etcd lease before it.
+//! The operations. Each is one transaction. An acquire creates an etcd lease before it, unless one is
+//! kept.
 
 use std::fmt;
 use std::time::Duration;
 
 use etcd_client::ResponseHeader;
-use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::acquire::{DecidedAttempt, put_keys, time_left};
 use super::client::{BoundedCall, EtcdClient, LeaseExpired};
 use super::error_codes::contended;
 use super::keys::Keys;
-use super::lease_id::{TTL_STEP, seconds};
+use super::lease_id::TTL_STEP;
 use super::stored_lock::{self, StoredLock};
 use super::transaction::{self, first_key};
 use super::{instances, list, prune, record, renew, watch};
@@ -19,9 +20,9 @@ use crate::shell::{
     StoredInstance, acquire_outcome,
 };
 use crate::{
-    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, Disablement, EnableOutcome,
-    Grant, LeaseId, LockName, LockRecord, Reach, ReleaseOutcome, RenewOptions, RenewOutcome,
-    Result, StoreClock, Wake,
+    AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, Disablement,
+    EnableOutcome, Grant, LeaseId, LockName, LockRecord, Reach, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, StoreClock, SystemClock, Wake,
 };
 
 /// At its default election timeout of a second, etcd grants no shorter lease.
@@ -83,6 +84,12 @@ impl fmt::Debug for Etcd {
     }
 }
 
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.client.revoke_kept();
+    }
+}
+
 impl Backend for Etcd {
     fn label(&self) -> &str {
         &self.label
@@ -109,19 +116,25 @@ impl Backend for Etcd {
                 return self.refused(record, options.lease);
             }
         }
-        // The lease starts at the grant, so its remaining time is counted from before the request.
-        let sent_at = Instant::now();
-        let (lease, ttl) = call.grant(seconds(options.ttl)).await?;
-        let grant = transaction::grant(&self.keys, name, options, lease);
-        let Ok(done) = call.write_txn(grant).await? else { return Ok(Decision::Changed) };
-        if done.succeeded() {
-            let token = record::token_of(done.header().map_or(0, ResponseHeader::revision))?;
-            let grant = Grant::new(token, ttl.saturating_sub(sent_at.elapsed()));
+        let decided = put_keys(&self.client, &call, &self.keys, name, options).await?;
+        let Some(DecidedAttempt { response, lease, is_extended }) = decided else {
+            return Ok(Decision::Changed);
+        };
+        if response.succeeded() {
+            let left = if is_extended {
+                Some(lease.left(SystemClock.now()))
+            } else {
+                time_left(&call, lease).await?
+            };
+            let Some(left) = left else { return Ok(Decision::Changed) };
+            let token = record::token_of(response.header().map_or(0, ResponseHeader::revision))?;
+            let grant = Grant::new(token, left);
+            self.client.leases().attach(lease, SystemClock.now());
             self.refusals.note(name, &AcquireOutcome::Granted(grant));
             return Ok(Decision::Done(grant));
         }
-        self.client.discard(lease);
-        let stored_lock = stored_lock::readable(&self.keys, &done, name)?;
+        self.client.keep(lease);
+        let stored_lock = stored_lock::readable(&self.keys, &response, name)?;
         match self.refusal(&call, name, options.lease, stored_lock).await? {
             Some(record) => self.refused(record, options.lease),
             None => Ok(Decision::Changed),
@@ -142,7 +155,10 @@ impl Backend for Etcd {
         // An operator may have put the key manually, without an etcd lease.
         let attached = first_key(&done).map(|kv| kv.lease()).filter(|id| *id != 0);
         if let Some(etcd_lease) = attached {
-            self.client.discard(etcd_lease);
+            match self.client.leases().detach(etcd_lease) {
+                Some(lease) => self.client.keep(lease),
+                None => self.client.discard(etcd_lease),
+            }
         }
         Ok(ReleaseOutcome::Released)
     }
@@ -207,7 +223,7 @@ impl Backend for Etcd {
     }
 
     async fn watch_once(&self, hints: &Hints) -> Result<()> {
-        watch::watch_once(&self.client, &self.keys, hints).await
+        watch::watch_once(&self.client, &self.keys, &self.refusals, hints).await
     }
 
     /// The client limits its calls itself, since it knows what was sent.

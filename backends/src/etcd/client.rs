@@ -12,6 +12,7 @@ use super::error_codes::{self, RequestResult, SendState};
 use super::keep_alive::KeepAlives;
 use super::keep_alive_request::KeepAliveReply;
 use super::lease_id::{self, whole_seconds};
+use super::lease_pool::LeasePool;
 use super::limits::STALL_TIMEOUT;
 use super::members::Members;
 use super::request::{pause, send_once};
@@ -24,37 +25,28 @@ const TRIES: usize = 6;
 /// The largest reply in bytes, for calls for which the driver's own limit of 4 MiB is too low.
 const LARGE_REPLY_BYTES: usize = 256 << 20;
 
-const DISCARDED_AFTER: Duration = Duration::from_secs(2);
-
 /// Sends requests to etcd.
 #[derive(Clone)]
 pub(super) struct EtcdClient {
     members: Arc<Members>,
     keep_alives: Arc<KeepAlives>,
+    leases: Arc<LeasePool>,
 }
 
 impl EtcdClient {
     pub(super) fn new(members: Members) -> Self {
         let members = Arc::new(members);
         let keep_alives = Arc::new(KeepAlives::new(Arc::clone(&members)));
-        Self { members, keep_alives }
+        Self { members, keep_alives, leases: Arc::default() }
     }
 
     pub(super) fn members(&self) -> &Arc<Members> {
         &self.members
     }
 
-    /// Ends an etcd lease to which no key is attached anymore. This happens after a delay, so
-    /// that clients that wait for its name are served first. If this process ends before, the lease
-    /// expires.
-    pub(super) fn discard(&self, lease: i64) {
-        let etcd = self.clone();
-        tokio::spawn(async move {
-            sleep(DISCARDED_AFTER).await;
-            if let Err(error) = etcd.call().revoke(lease).await {
-                tracing::debug!(%error, "could not revoke an etcd lease; it will expire");
-            }
-        });
+    /// Returns the etcd leases of this store.
+    pub(super) fn leases(&self) -> &LeasePool {
+        &self.leases
     }
 
     /// Begins an operation that ends in the time that a store waits for its server.
@@ -185,6 +177,12 @@ impl BoundedCall {
         }
     }
 
+    /// Returns a time before the request of an extension that [`keep_alive`](Self::keep_alive)
+    /// returned.
+    pub(super) fn requested_at(&self, before: Duration) -> Moment {
+        self.start.saturating_sub(before)
+    }
+
     /// Revokes an etcd lease, which removes its keys, unless the lease has expired.
     pub(super) async fn revoke(&self, lease: i64) -> Result<()> {
         let revoked = self.write(async |mut client: Client| client.lease_revoke(lease).await);
@@ -225,20 +223,22 @@ impl BoundedCall {
             FuturesUnordered::from_iter([send_once(target.clone(), Duration::ZERO)]);
         let (mut tries, mut doubled) = (1, 0);
         loop {
+            // One timer serves both limits, since each timer can wake a thread of the runtime.
+            let stalled = Instant::now() + STALL_TIMEOUT;
             let (of, failed) = tokio::select! {
                 biased;
                 Some((of, answer)) = in_flight.next() => match answer {
                     Ok(answer) => return Ok(Ok(answer)),
                     Err(failed) => (of, failed),
                 },
-                () = sleep_until(self.end) => {
-                    let kind = match effect {
-                        Effect::None => ErrorKind::Unavailable,
-                        Effect::Write => ErrorKind::OutcomeUnknown,
-                    };
-                    return Err(timed_out(kind));
-                }
-                () = sleep(STALL_TIMEOUT) => {
+                () = sleep_until(stalled.min(self.end)) => {
+                    if self.end <= stalled {
+                        let kind = match effect {
+                            Effect::None => ErrorKind::Unavailable,
+                            Effect::Write => ErrorKind::OutcomeUnknown,
+                        };
+                        return Err(timed_out(kind));
+                    }
                     members.mark_stalled(&target, STALL_TIMEOUT);
                     if effect == Effect::None
                         && doubled < members.max_hedges()

@@ -94,6 +94,11 @@ impl Connection {
         state.latency = after.max(state.latency - state.latency / 8);
     }
 
+    /// Returns whether the latest reply came less than that long ago.
+    pub(super) fn answered_within(&self, limit: Duration) -> bool {
+        self.state().answered.is_some_and(|answered| answered.elapsed() < limit)
+    }
+
     /// Returns whether no reply came for at least `silence_limit`, and for at least twice as long
     /// as replies take, although a request was sent at `since`.
     pub(super) fn is_silent(&self, since: Instant, silence_limit: Duration) -> bool {
@@ -118,7 +123,9 @@ mod tests {
         assert!(!connection.is_silent(begun, limit), "it is being opened");
         tokio::time::advance(OPENING_LIMIT).await;
         assert!(connection.is_silent(begun, limit));
+        assert!(!connection.answered_within(limit), "no answer came yet");
         connection.record_reply(limit);
+        assert!(connection.answered_within(limit), "an answer came just now");
         assert!(!connection.is_silent(begun, limit), "an answer came since");
         let begun = Instant::now() + Duration::from_millis(1);
         tokio::time::advance(limit + Duration::from_millis(1)).await;

@@ -129,9 +129,11 @@ async fn open(
     let opening = async { members.client(&target).await?.lease_keep_alive(lease).await };
     let opened = tokio::select! {
         biased;
-        // A caller that gave up does not delay the others.
+        // A caller that gave up does not delay the others. An attempt that was refused gives up too,
+        // when another reply came over the same connection.
         () = answer.closed() => {
-            if begun.elapsed() >= DROPPED_CALL_STALL {
+            let waited = begun.elapsed();
+            if waited >= DROPPED_CALL_STALL && !target.answered_within(waited) {
                 members.mark_stalled(&target, DROPPED_CALL_STALL);
             }
             return None;

@@ -90,6 +90,11 @@ impl Target {
         Self { since, ..self.clone() }
     }
 
+    /// Returns whether the latest reply over this connection came less than that long ago.
+    pub(super) fn answered_within(&self, limit: Duration) -> bool {
+        self.connection.answered_within(limit)
+    }
+
     fn is_same_connection(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.connection, &other.connection)
     }

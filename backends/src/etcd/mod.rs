@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../../docs/etcd.md")]
 
+mod acquire;
 mod backend;
 mod client;
 mod connection;
@@ -11,8 +12,10 @@ pub(crate) mod fuzzing;
 mod instances;
 mod keep_alive;
 mod keep_alive_request;
+mod kept_leases;
 mod keys;
 mod lease_id;
+mod lease_pool;
 mod limits;
 mod list;
 mod members;

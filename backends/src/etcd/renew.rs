@@ -71,8 +71,12 @@ impl Renewal<'_> {
         if seconds_of(state.lease.etcd_lease) != seconds {
             return self.change_ttl(name, state.lease, seconds).await;
         }
-        Ok(match self.call.keep_alive(state.lease.etcd_lease).await? {
-            Ok(before) => RenewOutcome::extended(whole_seconds(seconds).saturating_sub(before)),
+        let etcd_lease = state.lease.etcd_lease;
+        Ok(match self.call.keep_alive(etcd_lease).await? {
+            Ok(before) => {
+                self.client.leases().extended(etcd_lease, self.call.requested_at(before));
+                RenewOutcome::extended(whole_seconds(seconds).saturating_sub(before))
+            }
             Err(LeaseExpired) => RenewOutcome::Lost,
         })
     }

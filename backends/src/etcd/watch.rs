@@ -1,9 +1,10 @@
 //! Reports hints from a watch of etcd.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use etcd_client::{Event, EventType, WatchFilterType, WatchOptions, WatchStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::client::EtcdClient;
 use super::error_codes;
@@ -11,7 +12,7 @@ use super::keys::{Family, Keys};
 use super::limits::STALL_TIMEOUT;
 use super::members::Target;
 use crate::common::timeout::CALL_LIMIT;
-use crate::shell::Hints;
+use crate::shell::{Hints, RecentRefusals};
 use crate::{Error, ErrorKind, Hint, LockName, Result};
 
 /// After a watch was silent for this long, the server is asked for its progress, and has the same
@@ -25,10 +26,24 @@ const OPEN_LIMIT: Duration = Duration::from_secs(4);
 const OPEN_ALL_LIMIT: Duration = CALL_LIMIT.saturating_sub(Duration::from_secs(1));
 
 /// Opens the watch and reports changes until it breaks.
-pub(super) async fn watch_once(client: &EtcdClient, keys: &Keys, hints: &Hints) -> Result<()> {
+///
+/// A name that changed is no longer expected to be refused, so that the next attempt at it is sent
+/// at once.
+pub(super) async fn watch_once(
+    client: &EtcdClient,
+    keys: &Keys,
+    refusals: &RecentRefusals,
+    hints: &Hints,
+) -> Result<()> {
     let OpenWatch { stream, member } = open_somewhere(client, keys).await?;
     hints.listening();
-    let broken = follow(stream, keys, hints).await;
+    let report = |hint: Hint| {
+        if let Hint::Name(name) = &hint {
+            refusals.forget(name);
+        }
+        hints.send(hint);
+    };
+    let broken = follow(stream, keys, report).await;
     client.members().use_another(member);
     broken
 }
@@ -117,24 +132,33 @@ fn canceled(reason: &str) -> Error {
 /// Reports the events of the stream until it breaks. The stream is always read: otherwise the
 /// events that etcd sends would fill the flow-control window of the connection, which all calls
 /// share.
-async fn follow(mut watching: WatchStream, keys: &Keys, hints: &Hints) -> Result<()> {
-    let mut progress_requested = false;
+async fn follow(mut watching: WatchStream, keys: &Keys, report: impl Fn(Hint)) -> Result<()> {
+    let (mut silent_since, mut progress_requested) = (Instant::now(), false);
+    // The timer is not set again by each message, which would delay the message.
+    let mut check = pin!(sleep(PROGRESS_TIMEOUT));
     loop {
-        let Ok(message) = timeout(PROGRESS_TIMEOUT, watching.message()).await else {
-            if progress_requested {
-                return Err(ended("the watch does not respond"));
+        let message = tokio::select! {
+            biased;
+            message = watching.message() => message.map_err(error_codes::reading)?,
+            () = &mut check => {
+                if silent_since.elapsed() >= PROGRESS_TIMEOUT {
+                    if progress_requested {
+                        return Err(ended("the watch does not respond"));
+                    }
+                    progress_requested = true;
+                    watching.request_progress().await.map_err(error_codes::reading)?;
+                    silent_since = Instant::now();
+                }
+                check.as_mut().reset(silent_since + PROGRESS_TIMEOUT);
+                continue;
             }
-            progress_requested = true;
-            watching.request_progress().await.map_err(error_codes::reading)?;
-            continue;
         };
-        let message = message.map_err(error_codes::reading)?;
         let message = message.ok_or_else(|| ended("etcd ended the watch"))?;
         if message.canceled() {
             return Err(canceled(message.cancel_reason()));
         }
-        progress_requested = false;
-        message.events().iter().filter_map(|event| hint(keys, event)).for_each(|it| hints.send(it));
+        (silent_since, progress_requested) = (Instant::now(), false);
+        message.events().iter().filter_map(|event| hint(keys, event)).for_each(&report);
     }
 }
 

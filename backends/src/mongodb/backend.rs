@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::commands::Mongo;
+use super::commands::{Effect, Mongo};
 use super::permits::PermitKind;
 use super::pipeline::AcquireMarks;
 use super::record::{CorruptDocument, duration, millis};
@@ -67,7 +67,7 @@ impl Backend for Mongo {
     ) -> Result<Decision<Grant>> {
         if attempt.number == 1
             && self.refusals.is_expected(name)
-            && let Some(document) = self.find(PermitKind::Other, name).await?
+            && let Some(document) = self.find(name).await?
             && let refused @ Decision::Refused(_) =
                 self.refused(self.with_time(&document)?, options.lease)?
         {
@@ -77,10 +77,7 @@ impl Backend for Mongo {
         let holder = serde_json::to_string(&options.holder).map_err(|error| {
             Error::invalid("the holder cannot be encoded as JSON").with_source(error)
         })?;
-        let marks = AcquireMarks {
-            granted: LeaseId::new().to_string(),
-            repeated: LeaseId::new().to_string(),
-        };
+        let marks = AcquireMarks { granted: pipeline::new_mark(), repeated: pipeline::new_mark() };
         let change = pipeline::acquire(name, options.lease, &holder, ttl, &marks);
         let after = self.upsert(PermitKind::Other, name, change).await?;
         let by = after.get_str("call").unwrap_or_default();
@@ -111,11 +108,13 @@ impl Backend for Mongo {
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        let filter = pipeline::held_by(name, lease);
-        if self.update(filter, pipeline::release()).await?.is_some() {
-            return Ok(ReleaseOutcome::Released);
+        let mark = pipeline::new_mark();
+        match self.change(name, pipeline::release(lease, &mark), &mark).await? {
+            Effect::Changed => Ok(ReleaseOutcome::Released),
+            Effect::Unchanged(document) => {
+                self.check_version(name, document.as_ref()).map(|()| ReleaseOutcome::NotHeld)
+            }
         }
-        self.check_version(name).await.map(|()| ReleaseOutcome::NotHeld)
     }
 
     async fn disable(
@@ -124,7 +123,7 @@ impl Backend for Mongo {
         options: &DisableOptions,
         _attempt: Attempt,
     ) -> Result<Decision<()>> {
-        let call = LeaseId::new().to_string();
+        let call = pipeline::new_mark();
         let change = pipeline::disable(name, options, &call);
         let after = self.upsert(PermitKind::Holder, name, change).await?;
         let by = after.get_document("disabled").and_then(|disabled| disabled.get_str("call"));
@@ -139,15 +138,17 @@ impl Backend for Mongo {
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        let filter = pipeline::disabled(name);
-        if self.update(filter, pipeline::enable()).await?.is_some() {
-            return Ok(EnableOutcome::Enabled);
+        let mark = pipeline::new_mark();
+        match self.change(name, pipeline::enable(&mark), &mark).await? {
+            Effect::Changed => Ok(EnableOutcome::Enabled),
+            Effect::Unchanged(document) => {
+                self.check_version(name, document.as_ref()).map(|()| EnableOutcome::AlreadyEnabled)
+            }
         }
-        self.check_version(name).await.map(|()| EnableOutcome::AlreadyEnabled)
     }
 
     async fn read(&self, name: &LockName) -> Result<Option<Entry>> {
-        let found = self.find(PermitKind::Other, name).await?;
+        let found = self.find(name).await?;
         Ok(found.map(|document| self.entry(&document)))
     }
 

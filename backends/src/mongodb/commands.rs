@@ -28,6 +28,22 @@ pub struct Mongo {
     pub(super) refusals: RecentRefusals,
 }
 
+/// What a call did to a document.
+pub(super) enum Effect {
+    /// The call changed the document.
+    Changed,
+    /// The document did not fulfil the condition of the change, or does not exist.
+    Unchanged(Option<Document>),
+}
+
+/// The reply to a batch of updates.
+pub(super) struct BatchReply {
+    /// How many documents were changed.
+    pub(super) changed: usize,
+    /// The indexes of the updates that failed, with their errors.
+    pub(super) failed: Vec<(usize, Error)>,
+}
+
 impl fmt::Debug for Mongo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mongo")
@@ -83,22 +99,32 @@ impl Mongo {
         Ok(answer)
     }
 
-    /// Changes the document that the filter finds, as a holder's command, and returns the changed
-    /// document.
-    pub(super) async fn update(
+    /// Changes the document of that name, as a holder's command. The pipeline decides whether it
+    /// changes the document, and writes the mark if it does.
+    pub(super) async fn change(
         &self,
-        filter: Document,
+        name: &LockName,
         change: Vec<Document>,
-    ) -> Result<Option<Document>> {
-        self.modify(PermitKind::Holder, filter, change, false).await?.map_err(error_codes::writing)
+        mark: &str,
+    ) -> Result<Effect> {
+        let after = self.modify(PermitKind::Holder, name, change, false).await?;
+        let after = after.map_err(error_codes::writing)?;
+        let is_marked = |document: &Document| document.get_str("call").is_ok_and(|by| by == mark);
+        Ok(if after.as_ref().is_some_and(is_marked) {
+            Effect::Changed
+        } else {
+            Effect::Unchanged(after)
+        })
     }
 
-    /// Fails if a later version of this library wrote the document of that name, so that a change
-    /// did not find it.
-    pub(super) async fn check_version(&self, name: &LockName) -> Result<()> {
-        let found = self.find(PermitKind::Holder, name).await?;
-        found
-            .as_ref()
+    /// Fails if a later version of this library wrote the document of that name, which a change
+    /// therefore left as it is.
+    pub(super) fn check_version(
+        &self,
+        name: &LockName,
+        unchanged: Option<&Document>,
+    ) -> Result<()> {
+        unchanged
             .map_or(Ok(()), record::check_version)
             .map_err(|damage| damage.in_collection(self.locks()).for_lock(name))
     }
@@ -113,7 +139,7 @@ impl Mongo {
         change: Vec<Document>,
     ) -> Result<Document> {
         for tries in 1..=UPSERT_TRIES {
-            match self.modify(purpose, pipeline::named(name), change.clone(), true).await? {
+            match self.modify(purpose, name, change.clone(), true).await? {
                 Ok(Some(document)) => return Ok(document),
                 // Another upsert created the document in the meantime.
                 Ok(None) => {}
@@ -128,10 +154,11 @@ impl Mongo {
     async fn modify(
         &self,
         purpose: PermitKind,
-        filter: Document,
+        name: &LockName,
         change: Vec<Document>,
         upsert: bool,
     ) -> Result<mongodb::error::Result<Option<Document>>> {
+        let filter = pipeline::named(name);
         let modify = |at: Arc<Handles>| async move {
             at.locks
                 .find_one_and_update(filter, change)
@@ -144,8 +171,7 @@ impl Mongo {
     }
 
     /// Runs several updates in one command, each on its own: a failure does not stop the others.
-    /// Returns the indexes of the updates that failed, with their errors.
-    pub(super) async fn update_many(&self, updates: Vec<Document>) -> Result<Vec<(usize, Error)>> {
+    pub(super) async fn update_many(&self, updates: Vec<Document>) -> Result<BatchReply> {
         let limit = i64::try_from(COMMAND_LIMIT.as_millis()).unwrap_or(i64::MAX);
         let command = doc! {
             "update": self.locks(),
@@ -161,8 +187,14 @@ impl Mongo {
         if let Ok(unmet) = answer.get_document("writeConcernError") {
             return Err(partial_failure(unmet));
         }
+        let changed = match answer.get("nModified") {
+            Some(Bson::Int32(count)) => usize::try_from(*count).unwrap_or(0),
+            Some(Bson::Int64(count)) => usize::try_from(*count).unwrap_or(0),
+            _ => 0,
+        };
         let failed = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
-        failed.iter().map(failed_update).collect()
+        let failed = failed.iter().map(failed_update).collect::<Result<_>>()?;
+        Ok(BatchReply { changed, failed })
     }
 
     /// Runs an aggregation that reads at most `limit` locks, in one round trip if they fit.
@@ -200,13 +232,9 @@ impl Mongo {
     }
 
     /// Reads the document of that name, with the server's time.
-    pub(super) async fn find(
-        &self,
-        purpose: PermitKind,
-        name: &LockName,
-    ) -> Result<Option<Document>> {
+    pub(super) async fn find(&self, name: &LockName) -> Result<Option<Document>> {
         let stages = pipeline::read(pipeline::named(name));
-        Ok(self.read_locks(purpose, stages, 1).await?.pop())
+        Ok(self.read_locks(PermitKind::Other, stages, 1).await?.pop())
     }
 
     /// Returns the entry of a document that was read with the server's time.

@@ -66,32 +66,46 @@ pub(super) fn named(name: &LockName) -> Document {
     doc! { "_id": name.as_str() }
 }
 
-/// Matches the lease of that id, if it is in force.
-pub(super) fn held_by(name: &LockName, lease: LeaseId) -> Document {
-    doc! {
-        "_id": name.as_str(),
-        "lease": lease.to_string(),
-        "expires": { "$type": "long" },
-        "$expr": { "$and": [{ "$gt": ["$expires", now()] }, is_of_our_version()] },
-    }
+fn is_of_lease(lease: LeaseId) -> Document {
+    doc! { "$eq": ["$lease", literal(&lease.to_string())] }
 }
 
-/// Matches the lease of that id, if it is in force and not told to end.
-pub(super) fn renewable(name: &LockName, lease: LeaseId) -> Document {
-    let mut filter = held_by(name, lease);
-    filter.insert("ending", doc! { "$exists": false });
-    filter
+/// Returns whether the lease of that id is in force, its holder need not stop, and the fields have
+/// their types.
+fn is_renewable(lease: LeaseId) -> Document {
+    doc! { "$and": [
+        is_enabled(),
+        is_ours(),
+        { "$gt": ["$token", 0_i64] },
+        is_held(),
+        is_of_lease(lease),
+        is("holder", "string"),
+        is("granted", "long"),
+        is("ending", "missing"),
+    ] }
 }
 
-/// Matches the name, if it is disabled.
-pub(super) fn disabled(name: &LockName) -> Document {
-    doc! {
-        "_id": name.as_str(),
-        "token": { "$type": "long" },
-        "signal": { "$type": "long" },
-        "disabled": { "$exists": true },
-        "$expr": is_of_our_version(),
+/// Returns a new mark. It shows in the reply to a call whether that call changed the document.
+pub(super) fn new_mark() -> String {
+    LeaseId::new().to_string()
+}
+
+/// Makes the changes and writes the mark if the condition is true. Otherwise the document stays as
+/// it is.
+///
+/// The condition is a part of the change and not of the filter, which names the `_id` alone: a
+/// server may read the whole collection for a filter with an expression.
+fn change_if(condition: Document, mark: &str, changes: Document) -> Vec<Document> {
+    let is_marked = doc! { "$eq": ["$call", literal(mark)] };
+    let mut fields = Document::new();
+    for (field, changed) in changes {
+        let unchanged = format!("${field}");
+        fields.insert(field, doc! { "$cond": [is_marked.clone(), changed, unchanged] });
     }
+    vec![
+        doc! { "$set": { "call": { "$cond": [condition, literal(mark), "$call"] } } },
+        doc! { "$set": fields },
+    ]
 }
 
 /// The marks that show in the reply to [`acquire`] what the call did.
@@ -119,13 +133,12 @@ pub(super) fn acquire(
         "lease": literal(&lease.to_string()),
         "holder": literal(holder),
         "granted": now(),
-        "expires": { "$add": [now(), ttl] },
+        "expires": expiry(ttl),
         "call": literal(&marks.granted),
         "signal": { "$ifNull": ["$signal", 0_i64] },
     };
     let granted = doc! { "$mergeObjects": ["$$ROOT", granted] };
-    let is_mine = doc! { "$eq": ["$lease", literal(&lease.to_string())] };
-    let mine = doc! { "$and": [is_enabled(), is_ours(), is_held(), is_mine] };
+    let mine = doc! { "$and": [is_enabled(), is_ours(), is_held(), is_of_lease(lease)] };
     let repeated = doc! { "$mergeObjects": ["$$ROOT", { "call": literal(&marks.repeated) }] };
     let otherwise = doc! { "$cond": [mine, repeated, "$$ROOT"] };
     // An earlier disable set the mark for the previous lease.
@@ -137,17 +150,30 @@ pub(super) fn acquire(
     ]
 }
 
-/// Extends what [`renewable`] found.
-pub(super) fn renew(ttl: i64) -> Vec<Document> {
-    vec![doc! { "$set": { "expires": { "$add": [now(), ttl] } } }]
+/// Returns the time at which a lease ends that is granted or extended now.
+fn expiry(ttl: i64) -> Document {
+    doc! { "$add": [now(), ttl] }
 }
 
-/// Ends the lease that [`held_by`] found.
-pub(super) fn release() -> Vec<Document> {
-    vec![
-        doc! { "$unset": ["lease", "holder", "granted", "expires", "ending", "call"] },
-        doc! { "$set": { "signal": next("signal") } },
-    ]
+/// Extends the lease of that id, or leaves the document as it is.
+pub(super) fn renew(lease: LeaseId, ttl: i64, mark: &str) -> Vec<Document> {
+    change_if(is_renewable(lease), mark, doc! { "expires": expiry(ttl) })
+}
+
+/// Does the same as [`renew`] without a mark, for a batch whose reply has no documents.
+pub(super) fn renew_in_batch(lease: LeaseId, ttl: i64) -> Vec<Document> {
+    let expires = doc! { "$cond": [is_renewable(lease), expiry(ttl), "$expires"] };
+    vec![doc! { "$set": { "expires": expires } }]
+}
+
+/// Ends the lease of that id if it is in force, or leaves the document as it is.
+pub(super) fn release(lease: LeaseId, mark: &str) -> Vec<Document> {
+    let mut changes = doc! { "signal": next("signal") };
+    for field in ["lease", "holder", "granted", "expires", "ending"] {
+        changes.insert(field, "$$REMOVE");
+    }
+    let is_held = doc! { "$and": [is_of_our_version(), is_held(), is_of_lease(lease)] };
+    change_if(is_held, mark, changes)
 }
 
 /// Disables the name, or leaves it as it is. `call` distinguishes this call from an earlier one.
@@ -169,9 +195,10 @@ pub(super) fn disable(name: &LockName, options: &DisableOptions, call: &str) -> 
     vec![doc! { "$replaceWith": { "$cond": [may, merged, "$$ROOT"] } }]
 }
 
-/// Enables what [`disabled`] found.
-pub(super) fn enable() -> Vec<Document> {
-    vec![doc! { "$unset": "disabled" }, doc! { "$set": { "signal": next("signal") } }]
+/// Enables the name if it is disabled, or leaves it as it is.
+pub(super) fn enable(mark: &str) -> Vec<Document> {
+    let is_disabled = doc! { "$and": [is_ours(), { "$eq": [is_enabled(), false] }] };
+    change_if(is_disabled, mark, doc! { "disabled": "$$REMOVE", "signal": next("signal") })
 }
 
 /// Reads what `matching` finds, with the server's time in the field `now`.
@@ -185,13 +212,12 @@ pub(super) fn list(from: &str, after: Option<&str>, limit: i64) -> Vec<Document>
     if let Some(after) = after {
         names.insert("$gt", after);
     }
-    let mut stages = vec![
+    vec![
         doc! { "$match": { "_id": names } },
         doc! { "$sort": { "_id": 1 } },
         doc! { "$limit": limit },
-    ];
-    stages.push(doc! { "$set": { "now": now() } });
-    stages
+        doc! { "$set": { "now": now() } },
+    ]
 }
 
 /// Matches names that are enabled and not held, and whose latest grant is that long ago. Tokens
@@ -243,11 +269,7 @@ pub(super) fn instance(instance: Uuid) -> Document {
 
 /// Stores the text of an instance, and replaces the whole document.
 pub(super) fn announce(text: &str, ttl: i64) -> Vec<Document> {
-    let kept = doc! {
-        "_id": "$_id",
-        "presence": literal(text),
-        "expires": { "$add": [now(), ttl] },
-    };
+    let kept = doc! { "_id": "$_id", "presence": literal(text), "expires": expiry(ttl) };
     vec![doc! { "$replaceWith": kept }]
 }
 

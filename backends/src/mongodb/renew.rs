@@ -1,44 +1,57 @@
-//! Renews leases: with one command for one lease, and with two for a whole batch.
+//! Renews leases: with one command for one lease, and with one for a whole batch, unless some of
+//! its leases are not extended.
 
 use std::collections::HashMap;
 
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 
-use super::commands::Mongo;
+use super::commands::{BatchReply, Effect, Mongo};
 use super::permits::PermitKind;
 use super::record::{duration, millis};
 use super::{pipeline, record};
 use crate::shell::renew_outcome;
-use crate::{Error, ErrorKind, LockName, LockRecord, RenewOptions, RenewOutcome, Result};
+use crate::{
+    Error, ErrorKind, LeaseRecord, LockName, LockRecord, RenewOptions, RenewOutcome, Result,
+};
+
+/// Returns the update of a batch that extends one lease.
+fn statement(RenewOptions { name, lease, ttl, .. }: &RenewOptions) -> Document {
+    doc! { "q": pipeline::named(name), "u": pipeline::renew_in_batch(*lease, millis(*ttl)) }
+}
 
 impl Mongo {
     pub(super) async fn renew_one(&self, renewal: &RenewOptions) -> Result<RenewOutcome> {
         let RenewOptions { name, lease, ttl, .. } = renewal;
-        let millis = millis(*ttl);
-        let filter = pipeline::renewable(name, *lease);
-        if let Some(extended) = self.update(filter, pipeline::renew(millis)).await? {
-            // The new expiry minus the ttl is the server's time of the renewal.
-            let expires = extended.get_i64("expires").unwrap_or_default();
-            record::record(&extended, self.locks(), expires.saturating_sub(millis))?;
-            return Ok(RenewOutcome::extended(duration(millis)));
+        let (millis, mark) = (millis(*ttl), pipeline::new_mark());
+        let change = pipeline::renew(*lease, millis, &mark);
+        let document = match self.change(name, change, &mark).await? {
+            Effect::Changed => return Ok(RenewOutcome::extended(duration(millis))),
+            Effect::Unchanged(None) => return Ok(RenewOutcome::Lost),
+            Effect::Unchanged(Some(document)) => document,
+        };
+        // As of the earliest time, every lease is in force: this one has expired, unless it is told
+        // to end.
+        let record = record::record(&document, self.locks(), i64::MIN)?;
+        let is_told = |own: &LeaseRecord| own.ending.is_some() || record.disabled.is_some();
+        if !record.lease.as_ref().is_some_and(|own| own.id == *lease && is_told(own)) {
+            return Ok(RenewOutcome::Lost);
         }
-        let found = self.find(PermitKind::Holder, name).await?;
-        let Some(document) = found else { return Ok(RenewOutcome::Lost) };
-        // A lease that is in force and not told to end would have been extended.
-        Ok(match renew_outcome(self.with_time(&document)?, *lease) {
-            RenewOutcome::Extended { .. } => RenewOutcome::Lost,
-            outcome => outcome,
-        })
+        let record = self.as_of_now(PermitKind::Holder, &document).await?;
+        Ok(renew_outcome(record, *lease))
     }
 
     pub(super) async fn renew_many(
         &self,
         leases: &[&RenewOptions],
     ) -> Result<Vec<Result<RenewOutcome>>> {
-        let updates = leases.iter().map(|RenewOptions { name, lease, ttl, .. }| {
-            doc! { "q": pipeline::renewable(name, *lease), "u": pipeline::renew(millis(*ttl)) }
-        });
-        let failed = self.update_many(updates.collect()).await?;
+        let updates = leases.iter().copied().map(statement).collect();
+        let BatchReply { changed, failed } = self.update_many(updates).await?;
+        if changed == leases.len() {
+            // No update changes more than one document, so each of them extended its lease.
+            let extended =
+                |lease: &&RenewOptions| Ok(RenewOutcome::extended(duration(millis(lease.ttl))));
+            return Ok(leases.iter().map(extended).collect());
+        }
         let mut failed: HashMap<usize, Error> = failed.into_iter().collect();
         let found = if failed.len() < leases.len() {
             self.read_renewed(leases).await?
@@ -76,5 +89,22 @@ impl Mongo {
             Some((record::name(document, self.locks()).ok()?, self.with_time(document)))
         });
         Ok(named.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::LeaseId;
+
+    #[test]
+    fn a_batch_finds_each_document_by_its_id_alone() {
+        let name = LockName::new("job").unwrap();
+        let renewal = RenewOptions::new(name, LeaseId::new(), Duration::from_secs(3));
+        let statement = statement(&renewal);
+        assert_eq!(statement.get_document("q").unwrap(), &doc! { "_id": "job" });
+        assert_eq!(statement.get_array("u").unwrap().len(), 1);
     }
 }

@@ -178,7 +178,7 @@ impl Dialect for MySql {
         Ok(())
     }
 
-    fn on_release(&self, lease: LeaseId, outcome: ReleaseOutcome) {
-        self.notifications.on_release(lease, outcome);
+    fn on_release(&self, name: &LockName, lease: LeaseId, outcome: ReleaseOutcome) {
+        self.notifications.on_release(name, lease, outcome);
     }
 }

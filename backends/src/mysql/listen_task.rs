@@ -82,14 +82,22 @@ async fn listen_for(
             Ok(WaitResult::Granted) => waited,
             Ok(WaitResult::NotHeld) | Err(_) => false,
         };
-        listened.set_waiting(waits);
+        if listened.set_waiting(waits) {
+            // A release since the refusal was announced before this task waits.
+            inner.notify(None);
+        }
         seconds = if waits { WAIT_SECONDS } else { TRY_SECONDS };
         let most = match answer {
             Ok(result) => {
-                if result == WaitResult::Granted {
-                    inner.notified.send_replace(());
+                match result {
+                    WaitResult::Granted => inner.released_by(*holder),
+                    // The holder may have been killed, and another process releases its lease about
+                    // now: the watch reads at growing intervals for a while.
+                    WaitResult::NotHeld => inner.notify(None),
+                    WaitResult::TimedOut => {}
                 }
-                if waited {
+                // The answer that no session keeps it takes time only on the network.
+                if waited && result != WaitResult::NotHeld {
                     pause = INSTANT_REPLY_BACKOFF.0;
                 }
                 if waits {

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::listen_task;
-use super::listener_state::{Inner, ListenerState};
+use super::listener_state::{Awaited, Inner, ListenerState};
 use super::user_lock::UserLockNames;
-use crate::LockName;
+use crate::{Held, LockName};
 
 /// A store listens for at most this many holders at once, and polls for the releases of others.
 const MAX_CONNECTIONS: usize = 3;
@@ -20,12 +19,16 @@ const MAX_CONNECTIONS: usize = 3;
 /// A name counts as disabled for this long after an attempt found it so.
 const DISABLED: Duration = Duration::from_secs(120);
 
+/// A watch may lag by this many notifications; one that lags further reads what was signalled.
+const BUFFER: usize = 64;
+
 /// Waits for user-level locks, in tasks that run while there is a watch and a holder to listen for.
 pub(super) struct Listener(Arc<Inner>);
 
 impl Listener {
     pub(super) fn new(names: UserLockNames) -> Self {
-        let (state, wake, notified) = (Mutex::default(), Notify::new(), watch::Sender::new(()));
+        let (state, wake) = (Mutex::default(), Notify::new());
+        let notified = broadcast::Sender::new(BUFFER);
         Self(Arc::new(Inner { names, state, wake, notified }))
     }
 
@@ -35,14 +38,16 @@ impl Listener {
         ListenerSubscription { inner: Arc::clone(&self.0), notified: self.0.notified.subscribe() }
     }
 
-    /// Notes that the holder has the name, and listens for its release.
-    pub(super) fn await_holder(&self, name: &LockName, holder: Uuid, left: Duration) {
+    /// Notes that another has the name, and listens for its release.
+    pub(super) fn await_holder(&self, name: &LockName, held: &Held) {
+        let holder = held.holder.instance;
         let mut state = self.0.state();
         if state.watches == 0 {
             return;
         }
         state.disabled.remove(name);
-        state.awaited.insert(name.clone(), (holder, Instant::now() + left));
+        let awaited = Awaited::new(held, state.awaited.get(name));
+        state.awaited.insert(name.clone(), awaited);
         if state.listened.contains_key(&holder) {
             return;
         }
@@ -72,9 +77,9 @@ impl Listener {
         }
     }
 
-    /// Makes the watches read what was signalled.
-    pub(super) fn notify_watches(&self) {
-        self.0.notified.send_replace(());
+    /// Notifies the watches that this store has released the name.
+    pub(super) fn released_here(&self, name: &LockName) {
+        self.0.notify(Some(name.clone()));
     }
 }
 
@@ -87,25 +92,31 @@ impl Drop for Listener {
 /// Keeps the listener running for one watch.
 pub(super) struct ListenerSubscription {
     inner: Arc<Inner>,
-    notified: watch::Receiver<()>,
+    notified: broadcast::Receiver<Option<LockName>>,
 }
 
 impl ListenerSubscription {
-    /// Returns once a holder notified its waiters since the last return.
-    pub(super) async fn notified(&mut self) {
-        // The sender lives as long as this does.
-        _ = self.notified.changed().await;
+    /// Waits for the next notification, and returns the name that was released; `None` means that a
+    /// read must find it.
+    pub(super) async fn notified(&mut self) -> Option<LockName> {
+        // The sender lives as long as this does, so an error means that this has lagged.
+        self.notified.recv().await.unwrap_or(None)
+    }
+
+    /// Returns whether the grant with that token has refused this store the name.
+    pub(super) fn is_refused_by(&self, name: &LockName, token: i64) -> bool {
+        self.inner.state().is_refused_by(name, token)
     }
 
     /// Returns whether a change is waited for that no user-level lock will announce.
     pub(super) fn must_poll(&self) -> bool {
         let now = Instant::now();
         let mut state = self.inner.state();
-        state.awaited.retain(|_, (_, until)| *until > now);
+        state.awaited.retain(|_, awaited| awaited.until > now);
         state.disabled.retain(|_, asked| now.duration_since(*asked) < DISABLED);
         let ListenerState { awaited, disabled, listened, .. } = &*state;
         let told = |holder| listened.get(holder).copied().unwrap_or(false);
-        !disabled.is_empty() || awaited.values().any(|(of, _)| !told(of))
+        !disabled.is_empty() || awaited.values().any(|awaited| !told(&awaited.holder))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The store of a holder keeps a user-level lock (`GET_LOCK`) on a connection of its own, and lets go
 //! of it for a moment after it released a lease. A store that waits for that holder waits for the
-//! same lock, passes it on as soon as it is granted, and reads what was signalled.
+//! same lock, and passes it on as soon as it is granted. If it waits for one name of that holder, it
+//! takes that name for released, and otherwise reads what was signalled.
 //!
 //! This is only a wake-up signal; correctness never depends on it. Waiters poll where user-level
 //! locks are refused or known to one node only, where a connection fails or there are too many, and
@@ -52,9 +53,7 @@ impl ReleaseNotifications {
             AcquireOutcome::Held(held) if self.notifier.notifies_for(held.holder.instance) => {
                 self.listener.forget(name);
             }
-            AcquireOutcome::Held(held) => {
-                self.listener.await_holder(name, held.holder.instance, held.left);
-            }
+            AcquireOutcome::Held(held) => self.listener.await_holder(name, held),
             AcquireOutcome::Disabled(_) => self.listener.disabled(name),
         }
     }
@@ -66,11 +65,11 @@ impl ReleaseNotifications {
     }
 
     /// Notifies the waiters, after the answer to a release, so that they see that the lease is gone.
-    pub(super) fn on_release(&self, lease: LeaseId, answer: ReleaseOutcome) {
+    pub(super) fn on_release(&self, name: &LockName, lease: LeaseId, answer: ReleaseOutcome) {
         let is_released = answer == ReleaseOutcome::Released;
         self.notifier.remove(lease, is_released);
         if is_released {
-            self.listener.notify_watches();
+            self.listener.released_here(name);
         }
     }
 }

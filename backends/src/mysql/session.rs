@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
-use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection};
+use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlQueryResult};
 use sqlx::{ConnectOptions, Executor};
 
 use super::error_codes;
@@ -27,7 +27,7 @@ impl SessionSettings {
     }
 
     /// Limits how long the session's statements wait, if the server knows such limits.
-    async fn limit_waits(&self, connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    pub(super) async fn limit_waits(&self, connection: &mut MySqlConnection) -> sqlx::Result<()> {
         match connection.execute(SETTINGS).await {
             Err(error) if error.as_database_error().is_some() => {
                 if !self.warned.swap(true, Ordering::Relaxed) {
@@ -63,6 +63,12 @@ impl Server for MySql {
         let mut connection = connect(&options).await?;
         session.limit_waits(&mut connection).await?;
         Ok(connection)
+    }
+
+    /// The count of affected rows depends on flags of the connection, so the statements put a number
+    /// into their answers.
+    fn did_work(result: &MySqlQueryResult) -> bool {
+        result.last_insert_id() > 0
     }
 
     fn health(error: &sqlx::Error) -> Health {

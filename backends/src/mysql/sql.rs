@@ -71,7 +71,8 @@ pub(super) struct Sql {
     /// Names and tokens are bound as JSON; this returns the names that exist.
     pub(super) find_names: SqlStr,
     /// A time is bound; this returns the clock under an empty name, and the names that were
-    /// signalled since then, with the times.
+    /// signalled since then, with the times. The token is that of a grant that was neither released
+    /// nor disabled since, or else 0.
     pub(super) signals: SqlStr,
 }
 
@@ -203,8 +204,10 @@ impl Sql {
             )),
             find_names: statement(format!("SELECT l.name FROM {tokens}")),
             signals: statement(format!(
-                "SELECT CAST('' AS BINARY) AS name, {CLOCK} AS `signal` \
-                 UNION ALL SELECT name, `signal` FROM {table} WHERE `signal` > ?"
+                "SELECT CAST('' AS BINARY) AS name, {CLOCK} AS `signal`, 0 AS token \
+                 UNION ALL SELECT name, `signal`, IF(lease IS NULL OR ending IS NOT NULL \
+                     OR disabled_reason IS NOT NULL, 0, token) \
+                 FROM {table} WHERE `signal` > ?"
             )),
             statements,
             name,

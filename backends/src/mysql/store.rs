@@ -43,11 +43,19 @@ impl MySqlStore {
         let check = async {
             let mut connection =
                 session::connect(&connect).await.map_err(connecting::<sqlx::MySql>)?;
-            schema::open(&mut connection, options).await
+            let (database, sql) = schema::open(&mut connection, options).await?;
+            let session = SessionSettings::new(&database);
+            let limited = session.limit_waits(&mut connection).await;
+            limited.map_err(error_codes::not_written)?;
+            Ok((connection, session, database, sql))
         };
-        let opened = read_timeout(check).await.map_err(with_context("open", &label, None))?;
+        let opened = read_timeout(check).await;
+        let (connection, session, database, sql) =
+            opened.map_err(with_context("open", &label, None))?;
         let pool = application_pool::<sqlx::MySql>(&connect, options.max_connections);
-        Ok(Self::build(pool, label, opened, Connections::own))
+        let connections = Connections::own(pool.clone(), session);
+        connections.adopt(connection);
+        Ok(Self::build(pool, connections, label, &database, sql))
     }
 
     /// Builds the store on a pool that the application already has.
@@ -72,19 +80,22 @@ impl MySqlStore {
             }
             opened
         };
-        let opened = read_timeout(check).await.map_err(with_context("open", &label, None))?;
-        Ok(Self::build(pool, label, opened, Connections::of_application))
+        let opened = read_timeout(check).await;
+        let (database, sql) = opened.map_err(with_context("open", &label, None))?;
+        let connections =
+            Connections::of_application(pool.clone(), SessionSettings::new(&database));
+        Ok(Self::build(pool, connections, label, &database, sql))
     }
 
     fn build(
         pool: MySqlPool,
+        connections: Connections<sqlx::MySql>,
         label: String,
-        (database, sql): (String, Sql),
-        connect: fn(MySqlPool, SessionSettings) -> Connections<sqlx::MySql>,
+        database: &str,
+        sql: Sql,
     ) -> Self {
-        let connections = connect(pool.clone(), SessionSettings::new(&database));
         let notifications =
-            ReleaseNotifications::new(&pool, &database, &sql.name, connections.close_all_signal());
+            ReleaseNotifications::new(&pool, database, &sql.name, connections.close_all_signal());
         Self::new(MySql { label, pool, connections, sql, notifications })
     }
 

@@ -1,17 +1,19 @@
-//! A watch produces hints by reading what was signalled since the last read: when a user-level lock
-//! announces a release, every two seconds, and twice a second while a change is waited for that no
-//! user-level lock will announce. If answers are slow, it reads less often.
+//! A watch produces hints when a user-level lock announces the release of a name, and by reading
+//! what was signalled since the last read: when a user-level lock announces a release of one of
+//! several names, when it begins to wait for one, when no session keeps one, every two seconds, and
+//! twice a second while a change is waited for that no user-level lock will announce. If answers
+//! are slow, it reads less often.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::calls::MySql;
 use crate::shell::Hints;
 use crate::sql::purpose::Purpose;
 use crate::sql::row::get;
-use crate::{Hint, Result};
+use crate::{Hint, LockName, Result};
 
 /// In ordinary operation a hint takes at most this long.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
@@ -34,8 +36,15 @@ const MIN_REST: Duration = Duration::from_millis(2);
 struct SignalRead {
     /// The server's clock showed this time.
     clock: i64,
-    /// These names were signalled at these times.
-    signals: HashMap<Vec<u8>, i64>,
+    /// These names were signalled.
+    signals: HashMap<Vec<u8>, Signal>,
+}
+
+/// This is the latest signal of a name.
+struct Signal {
+    at: i64,
+    /// This is the token of a grant after the signal that still stands, or 0.
+    token: i64,
 }
 
 impl MySql {
@@ -46,12 +55,15 @@ impl MySql {
         let rows = self.connections.read_rows(Purpose::Read, signals).await?;
         let mut found = SignalRead { clock: since, signals: HashMap::new() };
         for row in &rows {
-            let read = || Ok((get(row, "name")?, get(row, "signal")?));
-            let (name, at): (Vec<u8>, i64) = read().map_err(|corrupt| self.corrupt_row(corrupt))?;
+            let read = || {
+                let signal = Signal { at: get(row, "signal")?, token: get(row, "token")? };
+                Ok((get::<_, Vec<u8>>(row, "name")?, signal))
+            };
+            let (name, signal) = read().map_err(|corrupt| self.corrupt_row(corrupt))?;
             if name.is_empty() {
-                found.clock = at;
+                found.clock = signal.at;
             } else {
-                found.signals.insert(name, at);
+                found.signals.insert(name, signal);
             }
         }
         Ok(found)
@@ -71,19 +83,35 @@ pub(super) async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
         let usual = if listener.must_poll() { FAST_INTERVAL } else { INTERVAL };
         // Out of step with other clients, also when a server starts again.
         let pause_now = pause.max(usual).mul_f64(0.75 + fastrand::f64() / 4.0);
-        tokio::select! {
-            () = sleep(pause_now) => {}
-            () = async { listener.notified().await; sleep_until(ignore_until).await } => {}
+        let mut read_at = Instant::now() + pause_now;
+        loop {
+            tokio::select! {
+                () = sleep_until(read_at) => break,
+                released = listener.notified() => match released {
+                    Some(name) => {
+                        hints.send(Hint::Name(name));
+                        // The next holder may not announce its release.
+                        read_at = read_at.min(Instant::now() + FAST_INTERVAL);
+                    }
+                    None => read_at = read_at.min(ignore_until),
+                },
+            }
         }
         let begun = Instant::now();
         let read = store.read_signals(seen.clock).await?;
         let rest = (begun.elapsed() * MAX_LOAD_FACTOR).max(MIN_REST);
         ignore_until = Instant::now() + rest.min(FAST_INTERVAL);
         pause = rest.min(MAX_INTERVAL);
-        for (name, at) in &read.signals {
-            if seen.signals.get(name) != Some(at) {
-                let name = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
-                hints.send(name.map_or(Hint::Anything, Hint::Name));
+        for (name, signal) in &read.signals {
+            if seen.signals.get(name).is_some_and(|last| last.at == signal.at) {
+                continue;
+            }
+            let name = std::str::from_utf8(name).ok();
+            match name.and_then(|name| name.parse::<LockName>().ok()) {
+                // A waiter has asked since, and would get the same answer.
+                Some(name) if listener.is_refused_by(&name, signal.token) => {}
+                Some(name) => hints.send(Hint::Name(name)),
+                None => hints.send(Hint::Anything),
             }
         }
         seen = read;

@@ -71,8 +71,12 @@ impl Dialect for Postgres {
         let rows = self.write(purpose, statement, values).await?;
         let Some(row) = rows.first() else { return Ok(Decision::Changed) };
         let done: bool = get(row, "done").map_err(|corrupt| self.corrupt_row(corrupt))?;
-        let record = row::record(row, &self.sql.statements.table)?;
-        Ok(if done { Decision::Done(record.token) } else { Decision::Refused(record) })
+        if done {
+            // The other columns are as this call has written them.
+            let token = get(row, "token").and_then(row::token);
+            return Ok(Decision::Done(token.map_err(|corrupt| self.corrupt_row(corrupt))?));
+        }
+        Ok(Decision::Refused(row::record(row, &self.sql.statements.table)?))
     }
 
     async fn change(

@@ -64,7 +64,7 @@ impl Postgres {
     }
 
     /// Runs a statement that writes, and returns its rows once it is committed. If the server
-    /// refuses the statement's hint, and so has done nothing, runs it without.
+    /// refuses what the statement does beside its work, and so has done nothing, runs it without.
     pub(super) async fn write(
         &self,
         purpose: Purpose,
@@ -75,11 +75,14 @@ impl Postgres {
         let done = self.connections.write_rows(purpose, bound).await;
         let Some(fallback) = &statement.fallback else { return done };
         match done {
-            Err(refusal) if error_codes::refuses_hint(&refusal) => {
-                let without_hint = || bind(&fallback.sql, statement, values);
-                let rows = self.connections.write_rows(purpose, without_hint).await?;
+            Err(refusal) if error_codes::refuses_addition(&refusal) => {
+                let without = || bind(&fallback.sql, statement, values);
+                let rows = self.connections.write_rows(purpose, without).await?;
                 if !fallback.warned.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(why = %refusal, "the server refuses NOTIFY; waiters poll");
+                    tracing::warn!(
+                        why = %refusal,
+                        "the server refuses NOTIFY or set_config; waiters poll"
+                    );
                 }
                 Ok(rows)
             }

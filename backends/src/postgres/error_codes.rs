@@ -34,9 +34,9 @@ fn is_any(error: &sqlx::Error, codes: &[&str]) -> bool {
     code(error).is_some_and(|code| codes.contains(&code.as_str()))
 }
 
-/// Returns whether the statement was rolled back because of its hint: the notification queue is
-/// full, or this user may not send notifications.
-pub(super) fn refuses_hint(error: &Error) -> bool {
+/// Returns whether the statement was rolled back because of what it does beside its work: the
+/// notification queue is full, or this user may not send notifications or call `set_config`.
+pub(super) fn refuses_addition(error: &Error) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
     source.is_some_and(|source| is_any(source, &["54000", "42501"]))
 }

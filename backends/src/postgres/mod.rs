@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../../docs/postgres.md")]
 
+mod asynchronous;
 mod backend;
 mod calls;
 mod connect_url;

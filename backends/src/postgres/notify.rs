@@ -4,6 +4,7 @@
 //! server's queue is full. Any session that listens and stays in a transaction can cause that. So
 //! these statements have a second form without the hint.
 
+use super::asynchronous::ASYNCHRONOUS;
 use crate::sql::statement::{Parameter, Statement};
 
 /// Creates both forms from the text of a statement; `text` receives the expression for the column
@@ -13,6 +14,27 @@ pub(super) fn notifying(
     parameters: &'static [Parameter],
     text: impl Fn(&str) -> String,
 ) -> Statement {
-    let with_notify = text(&format!("pg_notify('{channel}', l.name)::text AS notified"));
-    Statement::new(with_notify, parameters).with_fallback(text("NULL::text AS notified"))
+    with_forms(&notify(channel), parameters, text)
+}
+
+/// Does the same for a statement that is committed asynchronously. Commits that send notifications
+/// wait for each other, so this one does not make the others wait for the disk.
+pub(super) fn notifying_asynchronously(
+    channel: &str,
+    parameters: &'static [Parameter],
+    text: impl Fn(&str) -> String,
+) -> Statement {
+    with_forms(&format!("{}, {ASYNCHRONOUS}", notify(channel)), parameters, text)
+}
+
+fn notify(channel: &str) -> String {
+    format!("pg_notify('{channel}', l.name)::text AS notified")
+}
+
+fn with_forms(
+    notify: &str,
+    parameters: &'static [Parameter],
+    text: impl Fn(&str) -> String,
+) -> Statement {
+    Statement::new(text(notify), parameters).with_fallback(text("NULL::text AS notified"))
 }

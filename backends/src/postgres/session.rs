@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgQueryResult, Postgres};
 
 use super::error_codes;
 use crate::sql::pool::{Health, Server};
@@ -66,6 +66,10 @@ impl Server for Postgres {
         }
     }
 
+    fn did_work(result: &PgQueryResult) -> bool {
+        result.rows_affected() > 0
+    }
+
     fn health(error: &sqlx::Error) -> Health {
         let Some(code) = error_codes::code(error) else { return Health::Unusable };
         match code.as_str() {
@@ -114,7 +118,7 @@ fn mentions_setting(error: &sqlx::Error) -> bool {
 }
 
 /// Connects. What answers there may not be a PostgreSQL server.
-pub(super) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     // sqlx panics on some messages that no PostgreSQL server sends.
     AssertUnwindSafe(options.connect())
         .catch_unwind()

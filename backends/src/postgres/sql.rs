@@ -23,7 +23,8 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::notify::notifying;
+use super::asynchronous::asynchronous;
+use super::notify::{notifying, notifying_asynchronously};
 use crate::Namespace;
 use crate::sql::prune::condition;
 use crate::sql::statement::Parameter::{
@@ -31,8 +32,10 @@ use crate::sql::statement::Parameter::{
 };
 use crate::sql::statement::{InstanceStatements, Statement, Statements};
 
-/// This expression reads the server's clock in microseconds since 1970.
-const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+/// This expression reads the server's clock in microseconds since 1970. A statement evaluates it up
+/// to nine times, so it computes with floating-point numbers, which are exact to a microsecond here;
+/// since PostgreSQL 14, `extract` computes with slower decimal ones.
+const CLOCK: &str = "(date_part('epoch', clock_timestamp()) * 1000000)::bigint";
 
 /// [`row`](crate::sql::row) reads these columns of the table `l`.
 const COLUMNS: &str = "l.name, l.token, l.lease::text AS lease, l.holder, l.expires_at, \
@@ -126,7 +129,7 @@ impl Sql {
                     ),
                     &[Name, Lease, Holder, Ttl],
                 ),
-                release: notifying(&channel, &[Name, Lease], |notify| {
+                release: notifying_asynchronously(&channel, &[Name, Lease], |notify| {
                     format!(
                         "WITH held AS (SELECT l.name, l.expires_at FROM {table} AS l \
                              WHERE l.name = $1 AND l.lease = $2::uuid FOR NO KEY UPDATE) \
@@ -179,28 +182,26 @@ impl Sql {
 
 fn instance_statements(table: String) -> InstanceStatements {
     InstanceStatements {
-        announce: Statement::new(
+        announce: asynchronous(&[Instance, Presence, Ttl], |commit| {
             format!(
                 "INSERT INTO {table} AS i (instance, presence, expires_at) \
                  VALUES ($1::uuid, $2, {CLOCK} + $3) ON CONFLICT (instance) DO UPDATE SET \
                      presence = excluded.presence, expires_at = {CLOCK} + $3 \
-                 RETURNING xmax = 0 AS is_new"
-            ),
-            &[Instance, Presence, Ttl],
-        ),
+                 RETURNING xmax = 0 AS is_new, {commit}"
+            )
+        }),
         // Rows that another instance has locked are skipped.
-        sweep: Statement::new(
+        sweep: asynchronous(&[Instance], |commit| {
             format!(
                 "DELETE FROM {table} WHERE instance IN ( \
                      SELECT instance FROM {table} WHERE expires_at <= {CLOCK} AND instance <> $1::uuid \
-                     FOR UPDATE SKIP LOCKED)"
-            ),
-            &[Instance],
-        ),
-        withdraw: Statement::new(
-            format!("DELETE FROM {table} WHERE instance = $1::uuid"),
-            &[Instance],
-        ),
+                     FOR UPDATE SKIP LOCKED) \
+                 RETURNING {commit}"
+            )
+        }),
+        withdraw: asynchronous(&[Instance], |commit| {
+            format!("DELETE FROM {table} WHERE instance = $1::uuid RETURNING {commit}")
+        }),
         list: Statement::new(
             format!(
                 "SELECT instance::text AS instance, presence, expires_at, {CLOCK} AS clock \
@@ -221,5 +222,29 @@ mod tests {
         let sql = Sql::new(&Namespace::default(), "t".to_owned(), "i".to_owned());
         sql.statements.assert_bound('$');
         sql.unused.assert_bound('$');
+    }
+
+    #[test]
+    fn only_releases_and_announcements_are_committed_asynchronously() {
+        let sql = Sql::new(&Namespace::default(), "t".to_owned(), "i".to_owned());
+        let (statements, instances) = (&sql.statements, &sql.statements.instances);
+        let is_asynchronous = |sql: &SqlStr| sql.as_str().contains("synchronous_commit', 'off'");
+        for statement in
+            [&statements.release, &instances.announce, &instances.sweep, &instances.withdraw]
+        {
+            assert!(is_asynchronous(&statement.sql), "{}", statement.sql.as_str());
+            // A server that refuses the setting gets a form without it.
+            let fallback = statement.fallback.as_ref().unwrap();
+            assert!(!is_asynchronous(&fallback.sql), "{}", fallback.sql.as_str());
+        }
+        for durable in [
+            &statements.acquire.sql,
+            &statements.disable.sql,
+            &statements.enable.sql,
+            &sql.renew,
+            &sql.remove,
+        ] {
+            assert!(!is_asynchronous(durable), "{}", durable.as_str());
+        }
     }
 }

@@ -3,14 +3,14 @@
 use sqlx::postgres::PgPool;
 
 use super::calls::Postgres;
-use super::session::{self, SessionSettings};
+use super::session::SessionSettings;
 use super::sql::Sql;
 use super::{schema, url};
 use crate::common::timeout::read_timeout;
 use crate::common::with_context;
 use crate::shell::Store;
 use crate::sql::error::connecting;
-use crate::sql::pool::{Connections, application_pool};
+use crate::sql::pool::{Connections, Server, application_pool};
 use crate::{Namespace, OpenOptions, Result};
 
 /// This store keeps locks in a PostgreSQL database; see the [module](super) for what they
@@ -37,15 +37,19 @@ impl PostgresStore {
     pub async fn connect(url: &str, options: &OpenOptions) -> Result<Self> {
         let connect = url::from_url(url).map_err(|error| error.during("open"))?;
         let label = url::label(&connect);
+        let session = SessionSettings::default();
         // One connection beforehand says what is wrong; a pool would say that it took too long.
         let check = async {
-            let mut connection =
-                session::connect(&connect).await.map_err(connecting::<sqlx::Postgres>)?;
-            schema::open(&mut connection, options, &connect).await
+            let opened = sqlx::Postgres::open(&connect, &session).await;
+            let mut connection = opened.map_err(connecting::<sqlx::Postgres>)?;
+            let sql = schema::open(&mut connection, options, &connect).await?;
+            Ok((connection, sql))
         };
-        let sql = read_timeout(check).await.map_err(with_context("open", &label, None))?;
+        let opened = read_timeout(check).await;
+        let (connection, sql) = opened.map_err(with_context("open", &label, None))?;
         let pool = application_pool::<sqlx::Postgres>(&connect, options.max_connections);
-        let connections = Connections::own(pool.clone(), SessionSettings::default());
+        let connections = Connections::own(pool.clone(), session);
+        connections.adopt(connection);
         Ok(Self::build(pool, connections, label, sql))
     }
 

@@ -206,9 +206,11 @@ impl Backend for Redis {
     }
 
     fn call_limit(&self, operation: Operation) -> Option<Duration> {
-        // An attempt may wait for replicas and then be released. The other operations limit each
-        // request, so that they know whether it was sent.
-        (operation == Operation::Acquire).then_some(CALL_LIMIT)
+        // An attempt may wait for replicas and then be released, or follow its slot from one node
+        // of a cluster to another. Otherwise each request has a limit of its own, so that it is
+        // known whether it was sent.
+        let is_one_request = self.runner.runtimes.has_one_request_per_call();
+        (operation == Operation::Acquire && !is_one_request).then_some(CALL_LIMIT)
     }
 }
 

@@ -25,18 +25,27 @@ impl<'a> InFlight<'a> {
         Self { state, connection, since: Instant::now(), ended: false }
     }
 
-    /// Waits for the answer. While the connection is silent, so that it may be dead, later calls
-    /// use another one.
-    pub(super) async fn await_answer<T>(&self, answer: impl Future<Output = T>) -> T {
+    /// Waits for the answer until `end`, and returns `None` if there is none by then. While the
+    /// connection is silent, so that it may be dead, later calls use another one.
+    ///
+    /// One timer serves both, since each timer of each call can wake a thread of the runtime.
+    pub(super) async fn await_answer<T>(
+        &self,
+        end: Instant,
+        answer: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut answer = pin!(answer);
         let mut check = self.silent_at(liveness::MIN_SILENCE);
         loop {
             tokio::select! {
                 biased;
-                answer = &mut answer => return answer,
-                () = sleep_until(check) => {}
+                answer = &mut answer => return Some(answer),
+                () = sleep_until(check.min(end)) => {}
             }
             let now = Instant::now();
+            if now >= end {
+                return None;
+            }
             check = self.silent_at(liveness::MIN_SILENCE);
             if check <= now {
                 self.state.mark_silent(self.connection);

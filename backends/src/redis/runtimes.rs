@@ -57,6 +57,11 @@ impl Runtimes {
         Self { topology, wait_replicas, opened: Mutex::default() }
     }
 
+    /// Returns whether a call on one lock is one request to one server.
+    pub(super) fn has_one_request_per_call(&self) -> bool {
+        self.wait_replicas == 0 && matches!(self.topology, Topology::Server(_))
+    }
+
     /// Returns the connections of the runtime that calls this.
     pub(super) fn here(&self) -> Arc<Connections> {
         let runtime = Handle::current().id();

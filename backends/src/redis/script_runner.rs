@@ -63,11 +63,11 @@ impl ScriptRunner {
         more: &[&str],
     ) -> Result<(ScriptReply, Option<Error>)> {
         let connections = self.runtimes.here();
-        let Some(replicas) = &connections.replicas else {
-            return Ok((self.run(script, name, more).await?, None));
-        };
         let request = self.request(script, name, more);
-        let (answer, missing) = replicas.write(kind, request).await?;
+        let (answer, missing) = match &connections.replicas {
+            Some(replicas) => replicas.write(kind, request).await?,
+            None => (connections.servers.call(request).await?, None),
+        };
         Ok((ScriptReply::for_lock(name, answer)?, missing))
     }
 

@@ -23,10 +23,10 @@ pub(super) static CHECK: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/check.lua"), true));
 
 macro_rules! scripts {
-    ($($name:ident $file:literal $is_repeatable:literal),+ $(,)?) => {$(
+    ($($name:ident [$($file:literal)+] $is_repeatable:literal),+ $(,)?) => {$(
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
             Script::new(
-                concat!(include_str!("scripts/common.lua"), include_str!($file)),
+                concat!(include_str!("scripts/common.lua"), $(include_str!($file)),+),
                 $is_repeatable,
             )
         });
@@ -34,11 +34,11 @@ macro_rules! scripts {
 }
 
 scripts!(
-    ACQUIRE "scripts/acquire.lua" false,
-    RENEW "scripts/renew.lua" true,
-    RELEASE "scripts/release.lua" false,
-    DISABLE "scripts/disable.lua" false,
-    ENABLE "scripts/enable.lua" false,
-    READ "scripts/read.lua" true,
-    PRUNE "scripts/prune.lua" false,
+    ACQUIRE ["scripts/acquire.lua"] false,
+    RENEW ["scripts/renew.lua"] true,
+    RELEASE ["scripts/write.lua" "scripts/release.lua"] false,
+    DISABLE ["scripts/write.lua" "scripts/disable.lua"] false,
+    ENABLE ["scripts/write.lua" "scripts/enable.lua"] false,
+    READ ["scripts/read.lua"] true,
+    PRUNE ["scripts/write.lua" "scripts/prune.lua"] false,
 );

@@ -145,19 +145,19 @@ impl SharedConnection {
         };
         let mut connection = live.opened.connection.clone();
         let call = InFlight::new(&self.state, &live);
-        let result = timeout_at(end, call.await_answer(work(&mut connection))).await;
+        let result = call.await_answer(end, work(&mut connection)).await;
         let is_bad = |reply: &RedisResult<Value>| {
             reply.as_ref().err().is_some_and(error_codes::is_of_connection)
         };
         match result {
-            Ok(Ok((replies, last))) => {
+            Some(Ok((replies, last))) => {
                 self.state.set_latency(call.record_reply());
                 if replies.iter().chain(&last).any(is_bad) {
                     self.state.discard(live.generation);
                 }
                 Ok((replies, last))
             }
-            Ok(Err(cause)) => {
+            Some(Err(cause)) => {
                 if error_codes::is_of_connection(&cause) {
                     call.failed();
                 } else {
@@ -165,7 +165,7 @@ impl SharedConnection {
                 }
                 Err(BatchFailure::Broken(cause))
             }
-            Err(_) => {
+            None => {
                 call.failed();
                 Err(BatchFailure::Unanswered(CALL_LIMIT))
             }
@@ -223,11 +223,7 @@ fn open(server: ServerLocator, connect_timeout: Duration, generation: u64) -> Co
     });
     let opened = task.map(|joined| {
         joined.unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::Unavailable,
-                "the connection attempt \
-                                                                          was cancelled",
-            ))
+            Err(Error::new(ErrorKind::Unavailable, "the connection attempt was cancelled"))
         })
     });
     opened.boxed().shared()

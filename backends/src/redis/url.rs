@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::redis::io::tcp::TcpSettings;
 use ::redis::{
     Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
     RedisConnectionInfo, RedisError,
@@ -107,7 +108,9 @@ impl<'a> UrlParts<'a> {
         // The driver's message may repeat parts of the URL.
         let info = url.into_connection_info().map_err(|_| unreadable())?;
         has_password_with_user(info.redis_settings())?;
-        Ok(info)
+        // Calls share a connection. Otherwise the system would hold back the request of one until
+        // the server has acknowledged that of another.
+        Ok(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
     }
 
     fn client(&self, info: ConnectionInfo) -> Result<Client> {

@@ -1,11 +1,12 @@
 //! One subscription to the channel of the hints.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use ::redis::Value;
 use ::redis::aio::PubSub;
 use futures_util::StreamExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
 use super::error_codes;
@@ -41,21 +42,32 @@ async fn listen(topology: &Topology, channel: &str) -> Result<(PubSub, Option<Ad
 /// Forwards hints until the connection fails, and returns why it failed.
 async fn forward(subscription: PubSub, hints: &Hints) -> Error {
     let (mut sink, mut messages) = subscription.split();
+    let mut silent_since = Instant::now();
+    // The timer is not set again by each message, which would delay the message.
+    let mut test = pin!(sleep(TEST_AFTER_SILENCE));
     loop {
-        match timeout(TEST_AFTER_SILENCE, messages.next()).await {
-            Ok(Some(message)) => {
+        tokio::select! {
+            biased;
+            message = messages.next() => {
+                let Some(message) = message else {
+                    let message = "the server closed the subscription";
+                    return Error::new(ErrorKind::Unavailable, message);
+                };
                 let name = message.get_payload::<String>().ok();
                 let name = name.and_then(|name| LockName::new(name).ok());
                 hints.send(name.map_or(Hint::Anything, Hint::Name));
+                silent_since = Instant::now();
             }
-            Ok(None) => {
-                return Error::new(ErrorKind::Unavailable, "the server closed the subscription");
+            () = &mut test => {
+                if silent_since.elapsed() >= TEST_AFTER_SILENCE {
+                    match timeout(CALL_LIMIT, sink.ping::<Value>()).await {
+                        Ok(Ok(_)) => silent_since = Instant::now(),
+                        Ok(Err(cause)) => return error_codes::connecting(cause),
+                        Err(_) => return timed_out(ErrorKind::Unavailable),
+                    }
+                }
+                test.as_mut().reset(silent_since + TEST_AFTER_SILENCE);
             }
-            Err(_) => match timeout(CALL_LIMIT, sink.ping::<Value>()).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(cause)) => return error_codes::connecting(cause),
-                Err(_) => return timed_out(ErrorKind::Unavailable),
-            },
         }
     }
 }

@@ -32,7 +32,7 @@ impl RecentRefusals {
     /// Notes the outcome of an attempt at the name.
     pub(crate) fn note(&self, name: &LockName, outcome: &AcquireOutcome) {
         match outcome {
-            AcquireOutcome::Granted(_) => self.remove(name),
+            AcquireOutcome::Granted(_) => self.forget(name),
             AcquireOutcome::Held(held) => self.add(name, held.left),
             AcquireOutcome::Disabled(_) => self.add(name, DISABLED_RECHECK),
         }
@@ -50,7 +50,8 @@ impl RecentRefusals {
         names.insert(name.clone(), now + left);
     }
 
-    fn remove(&self, name: &LockName) {
+    /// Forgets a name that may be free now, so that the next attempt at it is sent without a read.
+    pub(crate) fn forget(&self, name: &LockName) {
         self.names.lock().remove(name);
     }
 }
@@ -65,7 +66,7 @@ mod tests {
         assert!(!refused.is_expected(&name));
         refused.add(&name, Duration::from_secs(3600));
         assert!(refused.is_expected(&name));
-        refused.remove(&name);
+        refused.forget(&name);
         assert!(!refused.is_expected(&name));
         refused.add(&name, Duration::ZERO);
         assert!(!refused.is_expected(&name));

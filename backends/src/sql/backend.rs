@@ -68,7 +68,7 @@ impl<D: Dialect> Backend for D {
         let values = Values { name: name.as_str(), lease: &id, ..Values::default() };
         let done = self.change(Purpose::Release, &self.statements().release, &values).await?;
         let outcome = if done { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld };
-        self.on_release(lease, outcome);
+        self.on_release(name, lease, outcome);
         Ok(outcome)
     }
 

@@ -120,7 +120,7 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
     }
 
     /// Notes the outcome of a release.
-    fn on_release(&self, lease: LeaseId, outcome: ReleaseOutcome) {
-        let _ = (lease, outcome);
+    fn on_release(&self, name: &LockName, lease: LeaseId, outcome: ReleaseOutcome) {
+        let _ = (name, lease, outcome);
     }
 }

@@ -18,12 +18,18 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    /// Returns whether the call may be sent twice because the second answer is as valid as the
-    /// first.
+    /// Returns whether the call may be sent twice, since the second answer is as valid as the first
+    /// or is known to leave the outcome [unknown](Self::repeat_may_find_nothing).
     pub(crate) fn is_repeatable(self) -> bool {
         match self {
-            Self::Read | Self::Acquire | Self::Renew | Self::Presence => true,
-            Self::Change | Self::Release => false,
+            Self::Read | Self::Acquire | Self::Renew | Self::Release | Self::Presence => true,
+            Self::Change => false,
         }
+    }
+
+    /// Returns whether a second call may find nothing to do because the first one has done it. Then
+    /// its answer that nothing was done leaves the outcome unknown.
+    pub(crate) fn repeat_may_find_nothing(self) -> bool {
+        self == Self::Release
     }
 }

@@ -6,7 +6,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
 use super::calls::Sqlite;
 use super::clock::{MAX_INSTANCE_TTL, Now, TOLERANCE};
-use super::{error_codes, prune, watch};
+use super::{error_codes, notification, prune, watch};
 use crate::shell::{Decision, Found, Hints, Page, StoredInstance};
 use crate::sql::dialect::Dialect;
 use crate::sql::purpose::Purpose;
@@ -31,7 +31,9 @@ impl Dialect for Sqlite {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(StoreClock::Machine, self.reach, Wake::Poll(watch::INTERVAL))
+        let is_notified = notification::IS_SUPPORTED && self.file.is_some();
+        let wake = if is_notified { Wake::Push } else { Wake::Poll(watch::INTERVAL) };
+        Capabilities::new(StoreClock::Machine, self.reach, wake)
     }
 
     fn pool(&self) -> &SqlitePool {
@@ -76,7 +78,11 @@ impl Dialect for Sqlite {
             }
             Ok(Decision::Refused(record))
         };
-        self.write(work).await
+        let decision = self.write(work).await?;
+        if !is_acquire && matches!(decision, Decision::Done(_)) {
+            self.notify_watches();
+        }
+        Ok(decision)
     }
 
     async fn change(
@@ -89,10 +95,14 @@ impl Dialect for Sqlite {
             let done = self.bind(statement, values, now).execute(connection).await;
             Ok(done.map_err(error_codes::writing)?.rows_affected() > 0)
         };
-        match purpose {
-            Purpose::Release => self.write_for_heartbeat(work).await,
-            _ => self.write(work).await,
+        let changed = match purpose {
+            Purpose::Release => self.write_for_heartbeat(work).await?,
+            _ => self.write(work).await?,
+        };
+        if changed && purpose != Purpose::Presence {
+            self.notify_watches();
         }
+        Ok(changed)
     }
 
     /// The rows of expired instances are removed in the same transaction.

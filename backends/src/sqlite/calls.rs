@@ -12,6 +12,7 @@ use super::clock::{MachineClock, Now};
 use super::connections::HeartbeatConnection;
 use super::error_codes;
 use super::file::DatabaseFile;
+use super::notification;
 use super::row;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
@@ -156,6 +157,13 @@ impl Sqlite {
     /// Fails if the database file was deleted or replaced.
     pub(super) fn check_file(&self) -> Result<()> {
         self.file.as_ref().map_or(Ok(()), DatabaseFile::check)
+    }
+
+    /// Wakes the watches of all processes after a change that their waiters wait for.
+    pub(super) fn notify_watches(&self) {
+        if let Some(file) = &self.file {
+            notification::announce(file.path());
+        }
     }
 
     /// Binds the values of a statement, as of that time.

@@ -76,6 +76,10 @@ impl DatabaseFile {
         })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Also checks the path by which a pool opens the file, if that is another path of it.
     pub(super) fn opened_by(self, path: &Path) -> Self {
         let link = std::path::absolute(path).ok();

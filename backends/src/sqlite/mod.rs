@@ -8,6 +8,7 @@ mod clock;
 mod connections;
 mod error_codes;
 mod file;
+mod notification;
 mod prune;
 mod renew;
 mod retry_busy;

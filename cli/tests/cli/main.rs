@@ -5,6 +5,7 @@ mod bad_input;
 mod config;
 mod contention;
 mod control;
+mod crash;
 mod endings;
 mod forwarding;
 #[cfg(feature = "http")]

@@ -40,6 +40,7 @@ modules! {
     heartbeat,
     kept_leases,
     waiting,
+    queue,
     settings,
     presence,
     properties,

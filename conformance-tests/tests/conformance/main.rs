@@ -21,6 +21,7 @@ mod etcd;
 mod fake_server;
 mod files;
 mod kept;
+mod lost_release;
 mod memory;
 mod mongodb;
 mod mysql;

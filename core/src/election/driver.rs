@@ -158,7 +158,7 @@ impl Driver {
             // The tick comes before hints, so that a flood of hints cannot keep a leader from
             // stepping down.
             () = tick => Event::TICK,
-            () = self.hints.changed() => Event::Lease(LeaseEvent::Hint),
+            change = self.hints.changed() => Event::Lease(change.into()),
         }
     }
 
@@ -199,12 +199,13 @@ impl Driver {
     }
 
     fn start(&mut self, token: FencingToken, deadline: Moment) {
-        let Some(job) = self.job.clone() else { return };
+        let (Some(job), Some(lease)) = (self.job.clone(), self.requests.lease()) else { return };
         let Self { engine, name, .. } = self;
         info!(lock = name.as_str(), token = token.get(), "leading");
         let leadership = Leadership {
             name: name.clone(),
             token,
+            lease,
             trust: Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone())),
             cancellation: CancellationToken::new(),
             commands: self.commands.clone(),

@@ -9,13 +9,14 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::command::Command;
 use crate::lease::TrustDeadline;
-use crate::{FencingToken, LockName, Moment};
+use crate::{FencingToken, LeaseId, LockName, Moment};
 
 /// A leadership is passed to the job for one term; its clones describe the same term.
 #[derive(Clone)]
 pub struct Leadership {
     pub(super) name: LockName,
     pub(super) token: FencingToken,
+    pub(super) lease: LeaseId,
     pub(super) trust: Arc<TrustDeadline>,
     pub(super) cancellation: CancellationToken,
     pub(super) commands: mpsc::UnboundedSender<Command>,
@@ -32,6 +33,16 @@ impl Leadership {
     #[must_use]
     pub fn token(&self) -> FencingToken {
         self.token
+    }
+
+    /// Returns the id of the term's lease, for code outside this process that releases the lease
+    /// if this process is killed.
+    ///
+    /// Release it only when the term's work has certainly ended: another instance may then start at
+    /// once.
+    #[must_use]
+    pub fn lease_id(&self) -> LeaseId {
+        self.lease
     }
 
     /// Returns whether the lease may be trusted at the moment of this call.

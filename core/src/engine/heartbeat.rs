@@ -1,19 +1,21 @@
 //! One heartbeat renews all leases of a client: due renewals are sent together, in batches.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use super::renewal_queue::{OnSent, QueuedRenewal, RenewalKey, RenewalQueue};
 use super::{BackgroundRuntime, BoundedStore, TimedReply};
 use crate::lease::RenewalWindow;
 use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
@@ -23,21 +25,34 @@ use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 /// Each renewal has a window in which it may be sent. When the first one is due, all whose window
 /// is open are sent. So new leases join the next batch, and leases that were renewed together stay
 /// together: ten thousand leases need only as many calls per interval as they fill batches. The
-/// task runs while there is a client, in its [background](BackgroundRuntime).
+/// task runs from the first renewal until the client is dropped, in the client's
+/// [background](BackgroundRuntime).
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     store: BoundedStore,
     background: Arc<BackgroundRuntime>,
     /// There is one queue per runtime, because a runtime that nobody drives sends nothing.
-    queues: Mutex<HashMap<runtime::Id, mpsc::UnboundedSender<QueuedRenewal>>>,
+    queues: Mutex<HashMap<runtime::Id, Arc<RenewalQueue>>>,
 }
 
-#[derive(Debug)]
-struct QueuedRenewal {
-    options: RenewOptions,
-    window: RenewalWindow,
-    sent: Arc<AtomicBool>,
-    reply_to: oneshot::Sender<TimedReply<RenewOutcome>>,
+/// This handle refers to a renewal that was requested.
+#[derive(Clone, Debug)]
+pub(crate) struct RenewalHandle {
+    queue: Arc<RenewalQueue>,
+    key: RenewalKey,
+}
+
+impl RenewalHandle {
+    /// Calls `act` when the renewal is about to be sent, or now if it was sent already. A cancelled
+    /// renewal drops `act`.
+    pub(crate) fn on_sent(&self, act: OnSent) {
+        self.queue.on_sent(self.key, act);
+    }
+
+    /// Cancels the renewal if it was not sent yet.
+    pub(crate) fn cancel(&self) {
+        self.queue.cancel(self.key);
+    }
 }
 
 /// A pending renewal was requested and has no reply yet; awaiting it returns the reply.
@@ -46,6 +61,7 @@ struct QueuedRenewal {
 #[derive(Debug)]
 pub(crate) struct PendingRenewal {
     due: Moment,
+    handle: RenewalHandle,
     sent: Arc<AtomicBool>,
     reply: oneshot::Receiver<TimedReply<RenewOutcome>>,
     store: Arc<str>,
@@ -56,13 +72,24 @@ impl PendingRenewal {
     pub(crate) fn is_sent(&self) -> bool {
         self.sent.load(Ordering::SeqCst)
     }
+
+    /// Returns the renewal's handle.
+    pub(crate) fn handle(&self) -> RenewalHandle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for PendingRenewal {
+    fn drop(&mut self) {
+        self.handle.cancel();
+    }
 }
 
 impl Future for PendingRenewal {
     type Output = TimedReply<RenewOutcome>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // The sender is dropped unused only if the runtime shuts down or the store panics.
+        // The sender is dropped unused only if the runtime shuts down or the batch panics.
         Pin::new(&mut self.reply).poll(context).map(|reply| {
             reply.unwrap_or_else(|_| TimedReply {
                 sent: self.due,
@@ -86,91 +113,73 @@ impl Heartbeat {
     pub(crate) fn renew(&self, options: RenewOptions, window: RenewalWindow) -> PendingRenewal {
         let (reply_to, reply) = oneshot::channel();
         let sent = Arc::new(AtomicBool::new(false));
-        self.enqueue(QueuedRenewal { options, window, sent: sent.clone(), reply_to });
-        PendingRenewal { due: window.latest, sent, reply, store: self.store.label().clone() }
+        let renewal =
+            QueuedRenewal { options, window, sent: sent.clone(), reply_to, on_sent: None };
+        let queue = self.queue();
+        let handle = RenewalHandle { key: queue.add(renewal), queue };
+        PendingRenewal {
+            due: window.latest,
+            handle,
+            sent,
+            reply,
+            store: self.store.label().clone(),
+        }
     }
 
-    fn enqueue(&self, renewal: QueuedRenewal) {
+    /// Returns the queue of the present runtime, and starts the task that sends its renewals if
+    /// there is none.
+    fn queue(&self) -> Arc<RenewalQueue> {
         let runtime = self.background.runtime();
         let mut queues = self.queues.lock();
-        let renewal = match queues.get(&runtime.id()) {
-            // This fails if the task's runtime was shut down.
-            Some(open) => match open.send(renewal) {
-                Ok(()) => return,
-                Err(mpsc::error::SendError(renewal)) => renewal,
-            },
-            None => renewal,
-        };
-        let (open, renewals) = mpsc::unbounded_channel();
-        runtime.spawn(run(self.store.clone(), renewals));
-        // The task has just been spawned and has the receiver.
-        let _ = open.send(renewal);
+        // The queue is closed if the task's runtime was shut down.
+        if let Some(open) = queues.get(&runtime.id()).filter(|queue| !queue.is_closed()) {
+            return open.clone();
+        }
+        let queue = Arc::new(RenewalQueue::default());
+        runtime.spawn(run(self.store.clone(), QueueOwner(queue.clone())));
         queues.retain(|_, queue| !queue.is_closed());
-        queues.insert(runtime.id(), open);
+        queues.insert(runtime.id(), queue.clone());
+        queue
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.queues.get_mut().values().for_each(|queue| queue.close());
+    }
+}
+
+/// The task owns this value, which closes the queue however the task ends.
+struct QueueOwner(Arc<RenewalQueue>);
+
+impl Drop for QueueOwner {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
 /// Sends renewals until the client is dropped.
-async fn run(store: BoundedStore, mut renewals: mpsc::UnboundedReceiver<QueuedRenewal>) {
-    let mut waiting = RenewalQueue::default();
+async fn run(store: BoundedStore, owner: QueueOwner) {
+    let queue = &owner.0;
     let mut in_flight: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
-    loop {
-        let first_due = waiting.first_due();
+    while !queue.is_closed() {
+        let first_due = queue.plan_wake();
         let clock = store.clock().clone();
         tokio::select! {
             biased;
-            renewal = renewals.recv() => match renewal {
-                Some(renewal) => waiting.add(renewal),
-                None => return,
-            },
+            () = queue.changed() => {}
             Some(()) = in_flight.next() => {}
             () = async { clock.sleep_until(first_due.unwrap_or_default()).await },
                 if first_due.is_some() =>
             {
-                for batch in waiting.take_due(clock.now(), store.inner().capabilities().renew_batch) {
-                    in_flight.push(Box::pin(send_and_reply(store.clone(), batch)));
+                for batch in queue.take_due(clock.now(), store.inner().capabilities().renew_batch) {
+                    // A panic, such as one of a metrics recorder, costs only the replies of its
+                    // batch: the renewals in the queue are still sent.
+                    let sending = AssertUnwindSafe(send_and_reply(store.clone(), batch));
+                    in_flight.push(sending.catch_unwind().map(drop).boxed());
                 }
             }
         }
-    }
-}
-
-/// The queue has the renewals that were not sent yet, ordered by when they are due.
-#[derive(Debug, Default)]
-struct RenewalQueue {
-    by_due: BTreeMap<(Moment, u64), QueuedRenewal>,
-    added: u64,
-}
-
-impl RenewalQueue {
-    fn add(&mut self, renewal: QueuedRenewal) {
-        self.added += 1;
-        self.by_due.insert((renewal.window.latest, self.added), renewal);
-    }
-
-    fn first_due(&self) -> Option<Moment> {
-        self.by_due.keys().next().map(|(due, _)| *due)
-    }
-
-    /// Takes every renewal that may be sent now, in batches of at most `max_batch`.
-    fn take_due(&mut self, now: Moment, max_batch: usize) -> Vec<Vec<QueuedRenewal>> {
-        self.by_due.retain(|_, renewal| !renewal.reply_to.is_closed());
-        let open = self.by_due.extract_if(.., |_, renewal| renewal.window.earliest <= now);
-        let mut batches = Vec::new();
-        let mut batch = Vec::new();
-        for (_, renewal) in open {
-            // From here on the renewal cannot be cancelled.
-            renewal.sent.store(true, Ordering::SeqCst);
-            if batch.len() == max_batch.max(1) {
-                // Each batch gets its own buffer of the size that it needs.
-                batches.push(std::mem::take(&mut batch));
-            }
-            batch.push(renewal);
-        }
-        if !batch.is_empty() {
-            batches.push(batch);
-        }
-        batches
     }
 }
 
@@ -271,87 +280,5 @@ fn unknown_as_error(
             .for_lock(&lease.name)
             .on_store(store)),
         outcome => Ok(outcome),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{LeaseId, LockName};
-
-    fn at(millis: u64) -> Moment {
-        Moment::from_origin(Duration::from_millis(millis))
-    }
-
-    fn renewal(
-        from: u64,
-        due: u64,
-    ) -> (QueuedRenewal, oneshot::Receiver<TimedReply<RenewOutcome>>) {
-        let (reply_to, reply) = oneshot::channel();
-        let options = RenewOptions {
-            name: LockName::new("a").unwrap(),
-            lease: LeaseId::new(),
-            ttl: Duration::from_secs(1),
-        };
-        let window = RenewalWindow {
-            earliest: at(from),
-            latest: at(due),
-            retry_at: at(due + 10),
-            useful_until: at(due + 30),
-        };
-        (QueuedRenewal { options, window, sent: Arc::default(), reply_to }, reply)
-    }
-
-    #[test]
-    fn renewals_whose_window_is_open_join_the_batch_that_is_due() {
-        let mut waiting = RenewalQueue::default();
-        let (first, _keep_first) = renewal(75, 100);
-        let (second, _keep_second) = renewal(95, 120);
-        let (third, _keep_third) = renewal(105, 130);
-        for renewal in [third, second, first] {
-            waiting.add(renewal);
-        }
-        assert_eq!(waiting.first_due(), Some(at(100)));
-        let batches = waiting.take_due(at(100), 500);
-        assert_eq!(batches.len(), 1);
-        assert_eq!(batches[0].len(), 2);
-        assert_eq!(waiting.first_due(), Some(at(130)));
-    }
-
-    #[test]
-    fn batches_respect_the_stores_renew_batch() {
-        let mut waiting = RenewalQueue::default();
-        let mut keep = Vec::new();
-        for _ in 0..25 {
-            let (renewal, reply) = renewal(0, 0);
-            keep.push(reply);
-            waiting.add(renewal);
-        }
-        let sizes: Vec<_> = waiting.take_due(at(0), 10).iter().map(Vec::len).collect();
-        assert_eq!(sizes, [10, 10, 5]);
-    }
-
-    /// Each batch used to keep a buffer that was large enough for all later ones.
-    #[test]
-    fn batches_take_no_more_memory_than_their_renewals_need() {
-        let mut waiting = RenewalQueue::default();
-        let mut keep = Vec::new();
-        for _ in 0..10_000 {
-            let (renewal, reply) = renewal(0, 0);
-            keep.push(reply);
-            waiting.add(renewal);
-        }
-        let batches = waiting.take_due(at(0), 100);
-        let room: usize = batches.iter().map(Vec::capacity).sum();
-        assert!(room <= 2 * 10_000, "room for {room} renewals");
-    }
-
-    #[test]
-    fn a_cancelled_renewal_is_not_sent() {
-        let mut waiting = RenewalQueue::default();
-        let (renewal, reply) = renewal(0, 0);
-        waiting.add(renewal);
-        drop(reply);
-        assert!(waiting.take_due(at(0), 10).is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! One watch serves all waiters of a client: the store's hints are dispatched by name.
 
-use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +9,14 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
+use super::subscribers::{Change, Subscribers, Wakeup, WatchPosition};
 use super::{BackgroundRuntime, BoundedStore, SeededRandom};
-use crate::{Error, ErrorKind, Hint, HintStream, LockName, Result};
+use crate::{Error, ErrorKind, Hint, HintStream, LockName, Moment, Result};
 
-/// The dispatcher passes the store's hints to the waiters of each name.
+/// The dispatcher passes the store's hints to the subscribers of each name.
 ///
-/// The watch runs while there are waiters, in the client's [background](BackgroundRuntime).
+/// The watch runs while there are subscribers and for [some time](Self::LINGER) after that, in the
+/// client's [background](BackgroundRuntime).
 #[derive(Debug)]
 pub(crate) struct HintDispatcher {
     store: BoundedStore,
@@ -23,26 +25,38 @@ pub(crate) struct HintDispatcher {
     /// This is false if the client does not watch the store, so waiters poll.
     enabled: bool,
     state: Mutex<State>,
-    /// This is notified when the last subscription is dropped.
-    idle: Notify,
+    /// This is notified when the watch may have to end, unless its task checks that at a later
+    /// moment by itself.
+    unused: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The map is ordered so that a replayed history wakes waiters in the same order.
-    waiters: BTreeMap<LockName, Vec<Arc<Notify>>>,
+    subscribers: Subscribers,
+    /// A task opens the watch or follows it.
     watching: bool,
+    /// There were no subscribers from this moment on.
+    unused_since: Option<Moment>,
+    /// The watch's task checks at a later moment whether the watch is still unused.
+    checks_later: bool,
+    /// The client was dropped.
+    closed: bool,
 }
 
-/// A subscription wakes its waiter when the name may have changed. Several hints may wake it once.
+/// A subscription wakes its owner when the name may have changed. Several hints may wake it once.
 #[derive(Debug)]
 pub(crate) struct Subscription {
     dispatcher: Arc<HintDispatcher>,
     name: LockName,
-    woken: Arc<Notify>,
+    wakeup: Arc<Wakeup>,
 }
 
 impl HintDispatcher {
+    /// An unused watch stays open for this long. On most stores an open watch occupies a
+    /// connection, and opening one takes a new connection and some round trips: a client that often
+    /// waits for a moment must not pay for that each time.
+    const LINGER: Duration = Duration::from_secs(10);
+
     /// After a failed watch the pause is the first of these, and it doubles each time up to the
     /// second.
     const RECONNECT_BACKOFF: (Duration, Duration) =
@@ -57,19 +71,45 @@ impl HintDispatcher {
         random: Arc<SeededRandom>,
         enabled: bool,
     ) -> Self {
-        let (state, idle) = (Mutex::default(), Notify::new());
-        Self { store, background, random, enabled, state, idle }
+        let (state, unused) = (Mutex::default(), Notify::new());
+        Self { store, background, random, enabled, state, unused }
     }
 
-    /// Subscribes to a name. This must be called within a runtime.
+    /// Returns the present position in the hints, or `None` if the watch is not open.
+    pub(crate) fn position(&self) -> Option<WatchPosition> {
+        self.state().subscribers.position()
+    }
+
+    /// Subscribes to a name before the store is asked about it. This must be called within a
+    /// runtime.
     pub(crate) fn subscribe(self: &Arc<Self>, name: LockName) -> Subscription {
-        let woken = Arc::new(Notify::new());
+        let position = self.position();
+        self.subscribe_since(name, position)
+    }
+
+    /// Subscribes to a name after the store was asked about it; `since` is the position from before
+    /// that. This must be called within a runtime.
+    ///
+    /// The subscriber is woken at once if there may have been a hint in between. If the watch is
+    /// not open yet, the subscriber is woken when it is.
+    pub(crate) fn subscribe_since(
+        self: &Arc<Self>,
+        name: LockName,
+        since: Option<WatchPosition>,
+    ) -> Subscription {
         let mut state = self.state();
-        state.waiters.entry(name.clone()).or_default().push(woken.clone());
+        state.unused_since = None;
+        let wakeup = state.subscribers.add(name.clone(), since);
         drop(state);
-        let subscription = Subscription { dispatcher: self.clone(), name, woken };
+        let subscription = Subscription { dispatcher: self.clone(), name, wakeup };
         self.ensure_watched(Duration::ZERO);
         subscription
+    }
+
+    /// Ends the watch as soon as it has no subscribers, because the client was dropped.
+    pub(crate) fn close(&self) {
+        self.state().closed = true;
+        self.unused.notify_one();
     }
 
     /// Starts the watch if there is none, and returns whether it did.
@@ -77,8 +117,8 @@ impl HintDispatcher {
         let begin = self.enabled && !std::mem::replace(&mut self.state().watching, true);
         if begin {
             // The state is unlocked here: without a runtime, the task is dropped at once.
-            let watching = WatchTask { dispatcher: self.clone(), stopped: false };
-            self.background.runtime().spawn(run_watch(watching, delay));
+            let task = WatchTask { dispatcher: self.clone(), stopped: false };
+            self.background.runtime().spawn(run_watch(task, delay));
         }
         begin
     }
@@ -93,16 +133,53 @@ impl HintDispatcher {
         self.state.lock()
     }
 
-    fn dispatch(&self, hint: &Hint) {
-        let state = self.state();
-        match hint {
-            Hint::Name(name) => {
-                state.waiters.get(name).into_iter().flatten().for_each(|woken| woken.notify_one());
-            }
-            Hint::Anything => {
-                state.waiters.values().flatten().for_each(|woken| woken.notify_one());
+    /// Dispatches hints until the stream ends.
+    async fn follow(&self, mut hints: HintStream) {
+        while let Some(hint) = hints.next().await {
+            self.state().subscribers.dispatch(&hint);
+            // A stream that is always ready must not keep others from running.
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Notes that the watch has ended, and returns whether it stays so because there are no
+    /// subscribers. This is decided under the lock, so that no new subscriber relies on a watch
+    /// that ends.
+    fn watch_ended(&self) -> bool {
+        let mut state = self.state();
+        state.end_watch();
+        state.watching = !state.subscribers.is_empty();
+        !state.watching
+    }
+
+    /// Waits until the watch is no longer needed, and notes under the lock that it has ended.
+    async fn until_unneeded(&self) {
+        let clock = self.store.clock();
+        loop {
+            let check_at = {
+                let mut state = self.state();
+                let ends_at = state.unused_since.map(|since| since + Self::LINGER);
+                if ends_at.is_some_and(|at| state.closed || at <= clock.now()) {
+                    state.end_watch();
+                    return;
+                }
+                state.checks_later = ends_at.is_some();
+                ends_at
+            };
+            tokio::select! {
+                biased;
+                () = self.unused.notified() => {}
+                () = async { clock.sleep_until(check_at.unwrap_or_default()).await },
+                    if check_at.is_some() => {}
             }
         }
+    }
+}
+
+impl State {
+    fn end_watch(&mut self) {
+        self.subscribers.watch_ended();
+        (self.watching, self.checks_later) = (false, false);
     }
 }
 
@@ -110,12 +187,12 @@ impl Subscription {
     /// Waits until the name may have changed since the last return.
     ///
     /// Dropping the future loses nothing.
-    pub(crate) async fn changed(&self) {
+    pub(crate) async fn changed(&self) -> Change {
         loop {
-            self.woken.notified().await;
+            self.wakeup.woken().await;
             // The watch may have ended with its runtime, or panicked.
             if !self.dispatcher.ensure_watched(HintDispatcher::RECONNECT_BACKOFF.1) {
-                return;
+                return self.wakeup.take_change();
             }
             // In a runtime that shuts down, a new watch is dropped at once, which wakes this waiter
             // again. Without a pause this would loop forever, and the runtime would wait for it.
@@ -127,14 +204,12 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut state = self.dispatcher.state();
-        if let Some(waiters) = state.waiters.get_mut(&self.name) {
-            waiters.retain(|woken| !Arc::ptr_eq(woken, &self.woken));
-            if waiters.is_empty() {
-                state.waiters.remove(&self.name);
+        state.subscribers.remove(&self.name, &self.wakeup);
+        if state.subscribers.is_empty() {
+            state.unused_since = Some(self.dispatcher.store.clock().now());
+            if state.closed || !state.checks_later {
+                self.dispatcher.unused.notify_one();
             }
-        }
-        if state.waiters.is_empty() {
-            self.dispatcher.idle.notify_one();
         }
     }
 }
@@ -142,54 +217,16 @@ impl Drop for Subscription {
 /// The task owns this value, which marks the dispatcher as unwatched however the task ends.
 struct WatchTask {
     dispatcher: Arc<HintDispatcher>,
+    /// The dispatcher already knows that the watch has ended.
     stopped: bool,
 }
 
 impl Drop for WatchTask {
     fn drop(&mut self) {
         if !self.stopped {
-            self.dispatcher.state().watching = false;
-            self.dispatcher.dispatch(&Hint::Anything);
-        }
-    }
-}
-
-impl WatchTask {
-    /// Returns whether to stop. The decision is recorded under the same lock, so that no new
-    /// waiter relies on a watch that ends.
-    fn stop_if_idle(&mut self) -> bool {
-        let mut state = self.dispatcher.state();
-        if state.waiters.is_empty() {
-            state.watching = false;
-            self.stopped = true;
-        }
-        self.stopped
-    }
-
-    /// Waits until there are no waiters.
-    async fn until_idle(&mut self) {
-        let dispatcher = self.dispatcher.clone();
-        while !self.stop_if_idle() {
-            dispatcher.idle.notified().await;
-        }
-    }
-
-    /// Dispatches hints until the stream ends (`false`) or there are no waiters (`true`).
-    async fn follow(&mut self, mut hints: HintStream) -> bool {
-        loop {
-            let dispatcher = self.dispatcher.clone();
-            tokio::select! {
-                biased;
-                () = dispatcher.idle.notified() => if self.stop_if_idle() { return true },
-                hint = hints.next() => match hint {
-                    Some(hint) => {
-                        dispatcher.dispatch(&hint);
-                        // A stream that is always ready must not keep others from running.
-                        tokio::task::consume_budget().await;
-                    }
-                    None => return self.stop_if_idle(),
-                },
-            }
+            let mut state = self.dispatcher.state();
+            state.end_watch();
+            state.subscribers.dispatch(&Hint::Anything);
         }
     }
 }
@@ -207,8 +244,9 @@ async fn open_watch(store: &BoundedStore) -> Result<HintStream> {
     store.traced("watch", None, opened).await
 }
 
-async fn run_watch(mut watching: WatchTask, delay: Duration) {
-    let dispatcher = watching.dispatcher.clone();
+async fn run_watch(mut task: WatchTask, delay: Duration) {
+    let dispatcher = task.dispatcher.clone();
+    let mut unneeded = pin!(dispatcher.until_unneeded());
     let (shortest, longest) = HintDispatcher::RECONNECT_BACKOFF;
     let mut pause = delay;
     let mut failures = 0_u64;
@@ -216,7 +254,10 @@ async fn run_watch(mut watching: WatchTask, delay: Duration) {
         let wait = dispatcher.jittered(pause);
         let opened = tokio::select! {
             biased;
-            () = watching.until_idle() => return,
+            () = &mut unneeded => {
+                task.stopped = true;
+                return;
+            }
             opened = async {
                 tokio::time::sleep(wait).await;
                 open_watch(&dispatcher.store).await
@@ -227,9 +268,14 @@ async fn run_watch(mut watching: WatchTask, delay: Duration) {
             Ok(hints) => {
                 failures = 0;
                 let from = tokio::time::Instant::now();
-                // Changes before the watch was open caused no hint.
-                dispatcher.dispatch(&Hint::Anything);
-                if watching.follow(hints).await {
+                dispatcher.state().subscribers.watch_opened();
+                let ended = tokio::select! {
+                    biased;
+                    () = &mut unneeded => true,
+                    () = dispatcher.follow(hints) => dispatcher.watch_ended(),
+                };
+                if ended {
+                    task.stopped = true;
                     return;
                 }
                 // A watch that ends again and again must not make every waiter call the store each
@@ -252,48 +298,4 @@ async fn run_watch(mut watching: WatchTask, delay: Duration) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::task::{Context, Waker};
-    use std::thread;
-
-    use super::*;
-    use crate::{MemoryStore, SystemClock};
-
-    fn dispatcher() -> Arc<HintDispatcher> {
-        let store = BoundedStore::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock));
-        let (background, random) = (BackgroundRuntime::new(false), SeededRandom::new(Some(1)));
-        Arc::new(HintDispatcher::new(store, Arc::new(background), Arc::new(random), true))
-    }
-
-    /// A waiter once started a watch that was dropped at once, which woke the waiter, in a loop.
-    #[test]
-    fn a_waiter_does_not_block_runtime_shutdown() {
-        let (done, waited) = mpsc::channel();
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let handle = runtime.handle().clone();
-            let name = LockName::new("job").unwrap();
-            let subscription = runtime.block_on(async { dispatcher().subscribe(name) });
-            drop(runtime);
-            let _entered = handle.enter();
-            let mut changed = std::pin::pin!(subscription.changed());
-            let polled = changed.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            done.send(polled.is_pending()).unwrap();
-        });
-        assert_eq!(waited.recv_timeout(Duration::from_secs(30)), Ok(true));
-    }
-
-    #[tokio::test]
-    async fn names_without_waiters_are_removed() {
-        let dispatcher = dispatcher();
-        for number in 0..100 {
-            let name = LockName::new(format!("lock-{number}")).unwrap();
-            let [first, second] = [(); 2].map(|()| dispatcher.subscribe(name.clone()));
-            drop(first);
-            assert_eq!(dispatcher.state().waiters.len(), 1);
-            drop(second);
-            assert!(dispatcher.state().waiters.is_empty());
-        }
-    }
-}
+mod tests;

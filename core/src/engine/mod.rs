@@ -1,13 +1,16 @@
-//! The locks and elections of one client share an engine: calls with a time limit, one heartbeat
-//! and one watch.
+//! The locks and elections of one client share an engine: calls with a time limit, one heartbeat,
+//! one watch, and a queue of waiters per lock.
 
 mod announcer;
 mod background;
 mod bounded_store;
 mod heartbeat;
 mod hint_dispatcher;
+mod local_queue;
 mod outages;
 mod random;
+mod renewal_queue;
+mod subscribers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +18,12 @@ use std::time::Duration;
 pub(crate) use announcer::{Candidacy, PresenceAnnouncer};
 pub(crate) use background::BackgroundRuntime;
 pub(crate) use bounded_store::{BoundedStore, TimedReply};
-pub(crate) use heartbeat::{Heartbeat, PendingRenewal};
+pub(crate) use heartbeat::{Heartbeat, PendingRenewal, RenewalHandle};
 pub(crate) use hint_dispatcher::{HintDispatcher, Subscription};
+pub(crate) use local_queue::{LocalHolder, LocalQueues, QueuePosition, Turn};
 pub(crate) use outages::Outages;
 pub(crate) use random::SeededRandom;
+pub(crate) use subscribers::Change;
 
 use uuid::Uuid;
 
@@ -32,6 +37,7 @@ pub(crate) struct Engine {
     pub(crate) background: Arc<BackgroundRuntime>,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) hint_dispatcher: Arc<HintDispatcher>,
+    pub(crate) local_queues: Arc<LocalQueues>,
     pub(crate) announcer: Arc<PresenceAnnouncer>,
     random: Arc<SeededRandom>,
     /// If this is true, the seed determines lease ids too, so that a simulation can be repeated.
@@ -58,11 +64,14 @@ impl Engine {
         let store = BoundedStore::new(store, clock);
         let dispatcher =
             HintDispatcher::new(store.clone(), background.clone(), random.clone(), hints);
+        let local_queues =
+            LocalQueues::new(store.clock().clone(), store.inner().capabilities().wake);
         let announcer =
             PresenceAnnouncer::new(store.clone(), background.clone(), holder.clone(), &timing);
         Self {
             heartbeat: Heartbeat::new(store.clone(), background.clone()),
             hint_dispatcher: Arc::new(dispatcher),
+            local_queues: Arc::new(local_queues),
             announcer: Arc::new(announcer),
             store,
             holder,
@@ -88,5 +97,12 @@ impl Engine {
         } else {
             LeaseId::new()
         }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Its task keeps the store, and perhaps a connection, until it ends.
+        self.hint_dispatcher.close();
     }
 }

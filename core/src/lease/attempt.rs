@@ -1,13 +1,17 @@
 //! When an acquire attempt is dropped, it releases the lease that it may have been granted.
 
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tracing::debug;
 
-use crate::engine::{Engine, TimedReply};
+use crate::engine::{Engine, LocalHolder, TimedReply};
 use crate::{
     AcquireOptions, AcquireOutcome, Error, ErrorKind, LeaseId, LockName, ReleaseOutcome, Result,
     Timing,
@@ -20,7 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct AcquireAttempt {
     engine: Arc<Engine>,
-    /// Acquire requests are sent in this runtime.
+    /// An acquire request whose caller no longer waits continues in this runtime, in which it was
+    /// sent.
     caller: Handle,
     /// A dropped attempt releases the lease in this runtime, because the caller's threads may be
     /// busy.
@@ -29,6 +34,9 @@ pub(crate) struct AcquireAttempt {
     lease: LeaseId,
     may_be_granted: bool,
     limit: Duration,
+    /// A guard has the lease. The client's waiters do not ask for the lock until its release was
+    /// answered or has failed.
+    holder: Option<LocalHolder>,
 }
 
 impl AcquireAttempt {
@@ -36,7 +44,8 @@ impl AcquireAttempt {
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: &Timing) -> Self {
         let (caller, background) = (Handle::current(), engine.background.runtime());
         let (lease, limit) = (engine.lease_id(), timing.call_limit());
-        Self { engine, caller, background, name, lease, may_be_granted: false, limit }
+        let (may_be_granted, holder) = (false, None);
+        Self { engine, caller, background, name, lease, may_be_granted, limit, holder }
     }
 
     pub(crate) fn lease(&self) -> LeaseId {
@@ -46,20 +55,24 @@ impl AcquireAttempt {
     /// Requests the lease, or retries the request under the same id.
     ///
     /// # Cancel safety
-    /// The request runs to its end in the background, and its grant is then released. If it were
-    /// cut off instead, the release could overtake it, and the lease would stay granted without a
-    /// holder.
-    pub(crate) async fn send(mut self, ttl: Duration) -> (Self, TimedReply<AcquireOutcome>) {
-        let (send, receive) = oneshot::channel();
-        let (caller, background) = (self.caller.clone(), self.background.clone());
-        let sent = self.engine.now();
-        let (engine, name, limit) = (self.engine.clone(), self.name.clone(), self.limit);
-        // An earlier request for the same lease may have been granted.
-        let was_uncertain = std::mem::replace(&mut self.may_be_granted, true);
-        self.caller.clone().spawn(async move {
+    /// A request that was sent runs to its end in the background if its future is dropped, and its
+    /// grant is then released. If it were cut off instead, the release could overtake it, and the
+    /// lease would stay granted without a holder.
+    pub(crate) fn send(mut self, ttl: Duration) -> AcquireCall {
+        let caller = self.caller.clone();
+        let call = async move {
+            // An earlier request for the same lease may have been granted.
+            let was_uncertain = std::mem::replace(&mut self.may_be_granted, true);
             let options =
                 AcquireOptions { lease: self.lease, holder: self.engine.holder.clone(), ttl };
-            let reply = self.engine.store.acquire(&self.name, &options, self.limit).await;
+            let sent = self.engine.now();
+            let acquire = self.engine.store.acquire(&self.name, &options, self.limit);
+            // A panic, such as one of a metrics recorder, must not end the caller's task.
+            let reply = AssertUnwindSafe(acquire).catch_unwind().await.unwrap_or_else(|_| {
+                let error = Error::new(ErrorKind::OutcomeUnknown, "the call panicked");
+                let error = error.during("acquire").for_lock(&self.name);
+                TimedReply { sent, outcome: Err(error.on_store(self.engine.store.label())) }
+            });
             match reply.outcome {
                 // This refuses neither an earlier abandoned request, which may still arrive, nor a
                 // lease that was granted before the name was disabled.
@@ -68,20 +81,9 @@ impl AcquireAttempt {
                 }
                 Ok(AcquireOutcome::Granted(_)) | Err(_) => {}
             }
-            // If the caller no longer waits, the attempt comes back here and is dropped.
-            drop(send.send((self, reply)));
-        });
-        // The sender is dropped unused only if the runtime shuts down or the store panics.
-        receive.await.unwrap_or_else(|_| {
-            let error = Error::new(ErrorKind::OutcomeUnknown, "the call ended without a reply")
-                .during("acquire")
-                .for_lock(&name)
-                .on_store(engine.store.inner().label());
-            let lease = engine.lease_id();
-            let attempt =
-                Self { engine, caller, background, name, lease, may_be_granted: false, limit };
-            (attempt, TimedReply { sent, outcome: Err(error) })
-        })
+            (self, reply)
+        };
+        AcquireCall { call: Some(call.boxed()), caller, sent: false }
     }
 
     /// Lets the lease expire: it is not released, not even when the attempt is dropped.
@@ -89,11 +91,18 @@ impl AcquireAttempt {
         self.may_be_granted = false;
     }
 
+    /// Notes that a guard has the lease from now on.
+    pub(crate) fn set_holder(&mut self, holder: LocalHolder) {
+        self.holder = Some(holder);
+    }
+
     /// Releases the lease. After an error the release is retried once when the attempt is dropped.
     pub(crate) async fn release(&mut self, limit: Duration) -> Result<ReleaseOutcome> {
-        let outcome = self.engine.store.release(&self.name, self.lease, limit).await?;
-        self.may_be_granted = false;
-        Ok(outcome)
+        let released = self.engine.store.release(&self.name, self.lease, limit).await;
+        self.may_be_granted &= released.is_err();
+        // After an error the store tells the waiter whether the lock is still held.
+        wake_next(self.holder.take(), &self.engine, &self.name);
+        released
     }
 }
 
@@ -103,12 +112,55 @@ impl Drop for AcquireAttempt {
             return;
         }
         let (engine, name) = (self.engine.clone(), self.name.clone());
-        let (lease, limit) = (self.lease, self.limit);
+        let (lease, limit, holder) = (self.lease, self.limit, self.holder.take());
         // This is best effort: a runtime that shuts down drops the task, and the lease expires.
         self.background.spawn(async move {
             if let Err(error) = engine.store.release(&name, lease, limit).await {
                 debug!(%error, "could not release a dropped lease; it will expire");
             }
+            wake_next(holder, &engine, &name);
         });
+    }
+}
+
+/// Lets the client's next waiter for the lock ask, because a release has ended.
+fn wake_next(holder: Option<LocalHolder>, engine: &Engine, name: &LockName) {
+    match holder {
+        // Dropping it wakes the waiter.
+        Some(holder) => drop(holder),
+        None => engine.local_queues.wake_first(name),
+    }
+}
+
+/// An acquire call is a request for a lease that is in progress.
+///
+/// The caller's own task polls it, so an uncontended acquire needs no other task. A call that is
+/// dropped after it was sent continues in a task of its own.
+pub(crate) struct AcquireCall {
+    /// `None` once the reply was returned.
+    call: Option<BoxFuture<'static, (AcquireAttempt, TimedReply<AcquireOutcome>)>>,
+    caller: Handle,
+    sent: bool,
+}
+
+impl Future for AcquireCall {
+    type Output = (AcquireAttempt, TimedReply<AcquireOutcome>);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { call, sent, .. } = &mut *self;
+        let Some(running) = call else { return Poll::Pending };
+        *sent = true;
+        let reply = ready!(running.as_mut().poll(context));
+        *call = None;
+        Poll::Ready(reply)
+    }
+}
+
+impl Drop for AcquireCall {
+    fn drop(&mut self) {
+        // A call that was never polled has sent nothing.
+        if let (Some(call), true) = (self.call.take(), self.sent) {
+            self.caller.spawn(call.map(drop));
+        }
     }
 }

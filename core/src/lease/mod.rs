@@ -13,7 +13,7 @@ mod requests;
 mod schedule;
 mod trust_deadline;
 
-pub(crate) use attempt::AcquireAttempt;
+pub(crate) use attempt::{AcquireAttempt, AcquireCall};
 pub use loss_reason::LossReason;
 pub use machine::Machine;
 pub(crate) use renewal_plan::{AfterFailure, RenewalPlan};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::RenewalWindow;
-use crate::engine::{Engine, PendingRenewal, TimedReply};
+use crate::engine::{Engine, PendingRenewal, RenewalHandle, TimedReply};
 use crate::{RenewOptions, RenewOutcome, Timing};
 
 /// These are the renewals of one lease that are in progress, and the next one, which was not sent
@@ -45,6 +45,11 @@ impl InFlightRenewals {
             self.in_flight.remove(1);
         }
         self.in_flight.push(self.engine.heartbeat.renew(self.lease.clone(), window));
+    }
+
+    /// Returns the handle of the latest renewal without a reply.
+    pub(crate) fn latest(&self) -> Option<RenewalHandle> {
+        self.in_flight.last().map(PendingRenewal::handle)
     }
 
     /// Returns whether a renewal was sent and has no reply yet.

@@ -7,10 +7,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::machine::{AttemptKind, Event, NextTick, Request};
-use super::{AcquireAttempt, InFlightRenewals};
-use crate::engine::{Engine, TimedReply};
+use super::{AcquireAttempt, AcquireCall, InFlightRenewals};
+use crate::engine::{Change, Engine, RenewalHandle, TimedReply};
 use crate::{
-    AcquireOutcome, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result, Timing,
+    AcquireOutcome, LeaseId, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    Timing,
 };
 
 /// These are the requests of one lease that are in progress.
@@ -22,15 +23,13 @@ pub(crate) struct LeaseRequests {
     timing: Timing,
     /// This is the latest attempt; `None` means that a call owns it.
     attempt: Option<AcquireAttempt>,
-    acquiring: PendingCall<TimedReply<AcquireOutcome>>,
+    acquiring: Option<AcquireCall>,
     /// These are the renewals of the lease; they exist from the first until it is no longer
     /// renewed.
     renewals: Option<InFlightRenewals>,
-    releasing: PendingCall<Result<ReleaseOutcome>>,
+    /// The call owns the attempt and returns it with the reply, as an acquire does.
+    releasing: Option<BoxFuture<'static, (AcquireAttempt, Result<ReleaseOutcome>)>>,
 }
-
-/// A pending call owns the attempt and returns it with the reply.
-type PendingCall<T> = Option<BoxFuture<'static, (AcquireAttempt, T)>>;
 
 /// A request gets one of these replies.
 #[derive(Debug)]
@@ -58,12 +57,26 @@ impl From<&Reply> for Event {
     }
 }
 
+impl From<Change> for Event {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Hint => Self::Hint,
+            Change::WatchOpened => Self::WatchOpened,
+        }
+    }
+}
+
 impl LeaseRequests {
     /// Creates the requests of a lease that was not requested yet. This must be called within a
     /// runtime.
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
         let (attempt, acquiring, renewals, releasing) = (None, None, None, None);
         Self { engine, name, timing, attempt, acquiring, renewals, releasing }
+    }
+
+    /// Returns the id of the latest attempt's lease; `None` while a call owns the attempt.
+    pub(crate) fn lease(&self) -> Option<LeaseId> {
+        self.attempt.as_ref().map(AcquireAttempt::lease)
     }
 
     /// Sends a request.
@@ -98,7 +111,7 @@ impl LeaseRequests {
         let attempt = latest.unwrap_or_else(|| {
             AcquireAttempt::new(self.engine.clone(), self.name.clone(), &self.timing)
         });
-        self.acquiring = Some(attempt.send(self.timing.ttl).boxed());
+        self.acquiring = Some(attempt.send(self.timing.ttl));
     }
 
     /// Waits for the next reply; it stays pending while no request is in progress.
@@ -134,6 +147,11 @@ impl LeaseRequests {
         }
     }
 
+    /// Returns the handle of the latest renewal without a reply.
+    pub(crate) fn latest_renewal(&self) -> Option<RenewalHandle> {
+        self.renewals.as_ref().and_then(InFlightRenewals::latest)
+    }
+
     /// Takes the latest attempt, unless a call owns it. Its owner releases the lease; the renewals
     /// continue.
     pub(crate) fn take_attempt(&mut self) -> Option<AcquireAttempt> {
@@ -151,7 +169,7 @@ impl LeaseRequests {
 ///
 /// # Cancel safety
 /// Dropping the future loses nothing.
-async fn finish<T>(call: &mut Option<BoxFuture<'static, T>>) -> T {
+async fn finish<F: Future + Unpin>(call: &mut Option<F>) -> F::Output {
     let Some(running) = call else { return pending().await };
     let reply = running.await;
     *call = None;

@@ -44,6 +44,11 @@ impl TrustDeadline {
         self.clock.now() < self.deadline()
     }
 
+    /// Returns whether the lease is trusted and not lost.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_held() && self.loss().is_none()
+    }
+
     pub(crate) fn remaining(&self) -> Duration {
         self.deadline().saturating_since(self.clock.now())
     }

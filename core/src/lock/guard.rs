@@ -4,20 +4,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
-use tracing::warn;
-
+use super::renewal::{GuardTask, Renewal};
 use super::waiter::{Granted, Waiter};
-use crate::engine::{Engine, Subscription};
-use crate::lease::machine::{Action, Event, Machine};
-use crate::lease::{AcquireAttempt, LeaseRequests, LossReason, Reply, TickTimer, TrustDeadline};
-use crate::{FencingToken, LockName, RenewOutcome, Result};
+use crate::engine::Engine;
+use crate::lease::{AcquireAttempt, LossReason, TrustDeadline};
+use crate::{FencingToken, LockName, Result};
 
 /// A guard is a held lock; the client's heartbeat renews it until it is released or dropped.
 ///
 /// A guard cannot stop the work that is done under it: check [`is_held`](Self::is_held) before each
 /// step that must not be done twice, watch [`lost`](Self::lost) during long ones, and pass the
 /// [`token`](Self::token) to any resource that can refuse an older one.
+///
+/// If the name is disabled, the guard learns it from its first heartbeat, by default a fifth of the
+/// ttl after the grant. After that heartbeat a hint tells it at once, if the store sends hints.
 ///
 /// Heartbeats run on Leasehold's own thread, and the first is scheduled before `acquire` returns: a
 /// task that computes or blocks keeps its lock, even on a runtime of one thread. That thread does
@@ -34,7 +34,7 @@ pub struct Guard {
     name: LockName,
     token: FencingToken,
     trust: Arc<TrustDeadline>,
-    renewal_task: AbortHandle,
+    renewal: Renewal,
     release_limit: Duration,
 }
 
@@ -42,21 +42,15 @@ impl Guard {
     /// Starts to renew the lease that was granted to a waiter.
     pub(super) fn new(waiter: Waiter, granted: Granted) -> Self {
         let Waiter { engine, name, timing, machine, requests, timer } = waiter;
-        let Granted { attempt, token, deadline } = granted;
+        let Granted { mut attempt, token, deadline } = granted;
         let trust = Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone()));
-        let task = GuardTask {
-            engine: engine.clone(),
-            name: name.clone(),
-            hints: engine.hint_dispatcher.subscribe(name.clone()),
-            trust: trust.clone(),
-            machine,
-            requests,
-            timer,
-        };
+        attempt.set_holder(engine.local_queues.hold(name.clone(), trust.clone()));
         engine.store.metrics().lock_acquired();
-        let renewal_task = engine.background.runtime().spawn(task.run()).abort_handle();
+        let task =
+            GuardTask::new(engine.clone(), name.clone(), trust.clone(), machine, requests, timer);
+        let renewal = Renewal::begin(task);
         let release_limit = timing.leave_timeout();
-        Self { engine, attempt, name, token, trust, renewal_task, release_limit }
+        Self { engine, attempt, name, token, trust, renewal, release_limit }
     }
 
     /// Returns the lock's name.
@@ -126,8 +120,9 @@ impl Guard {
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn release_within(mut self, limit: Duration) -> Result<()> {
-        self.renewal_task.abort();
-        self.trust.expire_now(None);
+        // The client's waiters ask for the lock when the release has ended, or when the lease is no
+        // longer trusted. So the trust is left to expire.
+        self.renewal.end();
         self.attempt.release(limit).await?;
         Ok(())
     }
@@ -136,7 +131,7 @@ impl Guard {
 impl Drop for Guard {
     /// The attempt is dropped with the guard and releases a lease that may still be held.
     fn drop(&mut self) {
-        self.renewal_task.abort();
+        self.renewal.end();
     }
 }
 
@@ -148,73 +143,5 @@ impl fmt::Debug for Guard {
             .field("remaining", &self.remaining())
             .field("store", &self.engine.store.inner().label())
             .finish_non_exhaustive()
-    }
-}
-
-/// The guard's task renews one lease until it is lost.
-struct GuardTask {
-    engine: Arc<Engine>,
-    name: LockName,
-    hints: Subscription,
-    trust: Arc<TrustDeadline>,
-    machine: Machine,
-    requests: LeaseRequests,
-    timer: TickTimer,
-}
-
-impl Drop for GuardTask {
-    fn drop(&mut self) {
-        self.engine.store.metrics().lock_ended();
-    }
-}
-
-impl GuardTask {
-    async fn run(mut self) {
-        let reason = self.keep().await;
-        self.engine.store.metrics().lock_lost(&reason);
-        let (lock, store) = (self.name.as_str(), self.engine.store.inner().label());
-        warn!(lock, store, loss = %reason, "lost a held lock");
-        match reason {
-            LossReason::Disabled { .. } => self.trust.stop_renewing(reason),
-            LossReason::Expired | LossReason::Gone => self.trust.expire_now(Some(reason)),
-        }
-    }
-
-    /// Renews the lease until it is lost, and returns the reason.
-    async fn keep(&mut self) -> LossReason {
-        loop {
-            let tick = self.timer.sleep(self.machine.next_tick(), &self.engine);
-            let event = tokio::select! {
-                biased;
-                reply = self.requests.next() => {
-                    self.record(&reply);
-                    (&reply).into()
-                }
-                () = tick => Event::Tick,
-                () = self.hints.changed() => Event::Hint,
-            };
-            for action in self.machine.handle(event, self.engine.now()) {
-                match action {
-                    Action::Send(request) => self.requests.send(request),
-                    Action::ExtendTrust(deadline) if self.trust.extend(deadline) => {}
-                    Action::ExtendTrust(_) => return LossReason::Expired,
-                    Action::Lost { reason, .. } => return reason,
-                    // The machine got its grant before this task started.
-                    Action::Granted { .. } => {}
-                }
-            }
-            if !self.trust.is_held() {
-                return LossReason::Expired;
-            }
-        }
-    }
-
-    fn record(&self, reply: &Reply) {
-        if let Reply::Renew { reply, .. } = reply
-            && let Ok(RenewOutcome::Extended { .. }) = reply.outcome
-            && self.trust.is_held()
-        {
-            self.engine.store.metrics().record_trust_left(self.trust.remaining());
-        }
     }
 }

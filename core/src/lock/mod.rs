@@ -1,15 +1,17 @@
 //! With a lock, one instance at a time runs a section of code.
 
 mod guard;
+mod renewal;
 mod waiter;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Engine, TimedReply};
+use crate::engine::{Change, Engine, QueuePosition, Subscription, TimedReply, Turn};
 use crate::lease::Reply;
-use crate::lease::machine::Event;
-use crate::{AcquireOutcome, Error, ErrorKind, LockName, Result, Settings, Timing};
+use crate::lease::machine::{Event, Stage};
+use crate::{AcquireOutcome, Error, ErrorKind, Holder, LockName, Result, Settings, Timing};
 
 pub use guard::Guard;
 use waiter::Waiter;
@@ -59,8 +61,12 @@ impl Lock {
         &self.name
     }
 
-    /// Tries to acquire the lock once. Returns `None` if another instance holds it, if it is
-    /// disabled, or if the reply took too long for the lease to be used.
+    /// Tries to acquire the lock once. Returns `None` if it is held, by another instance or by a
+    /// guard of this one, if it is disabled, or if the reply took too long for the lease to be
+    /// used.
+    ///
+    /// It asks the store at once, and does not queue behind the tasks of this client that wait for
+    /// the lock.
     ///
     /// # Errors
     /// This fails with the store's error. A lease that was granted despite the error is released.
@@ -83,18 +89,26 @@ impl Lock {
 
     /// Waits for the lock, at most for `limit`; with a limit of zero it tries once.
     ///
-    /// It tries again when the lease of the present holder expires, when the store hints at a
-    /// change and at every [poll interval](Settings::poll_interval), also while the name is
-    /// disabled. After a failure of the store it waits for at most a second, doubled at each
-    /// further failure, and ignores hints. Waiters are not served in turn: a client that releases
-    /// and acquires in a loop may starve others, so it should pause in between.
+    /// The tasks of one client get the lock in the order in which their calls were first polled.
+    /// Only the first of them asks the store. It tries again when the lease of the present holder
+    /// expires, when the store hints at a change and at every
+    /// [poll interval](Settings::poll_interval), also while the name is disabled. After a failure
+    /// of the store it waits for at most a second, doubled at each further failure, and ignores
+    /// hints. While a guard of this client holds the lock, the store is not asked; the first waiter
+    /// asks as soon as the guard's release has ended, or its lease is lost.
+    ///
+    /// Clients are not served in turn. One whose tasks always wait keeps the lock among them for
+    /// some hundred milliseconds, and then lets others ask first. A task that releases and acquires
+    /// in a loop while no other task of the client waits may starve other clients, so it should
+    /// pause in between.
     ///
     /// # Errors
     /// This fails with [`ErrorKind::TimedOut`], whose message names the present holder or the last
     /// error of the store. An error that waiting cannot resolve is returned at once.
     ///
     /// # Cancel safety
-    /// A lease that is granted to a dropped call is released.
+    /// A call that is dropped leaves the queue, and a lease that is granted to it is released. A
+    /// call that is neither polled nor dropped holds up the calls behind it.
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
@@ -112,29 +126,66 @@ impl Lock {
             let guard = self.try_acquire().await?;
             return guard.ok_or_else(|| self.timed_out(limit, "the lock is held or disabled"));
         }
-        let clock = self.engine.store.clock().clone();
-        let deadline = clock.now() + limit;
-        let hints = self.engine.hint_dispatcher.subscribe(self.name.clone());
+        let (clock, dispatcher) = (self.engine.store.clock(), &self.engine.hint_dispatcher);
+        // One deadline limits everything, including a call that hangs.
+        let mut expired = clock.sleep_until(clock.now() + limit);
+        let position = self.engine.local_queues.join(self.name.clone());
         let mut waiter = self.waiter();
-        let mut last = "the store did not reply".to_owned();
+        let (mut hints, mut asked) = (None, dispatcher.position());
+        if matches!(position.turn(), Turn::Ask) {
+            waiter.handle(Event::Tick);
+        }
         loop {
-            let tick = waiter.timer.sleep(waiter.machine.next_tick(), &self.engine);
-            let event = tokio::select! {
+            let turn = position.turn();
+            // A request in progress continues, even if a guard of this client has the lock now.
+            let asks = matches!(turn, Turn::Ask) || waiter.machine.stage() != Stage::Idle;
+            let next_tick = waiter.machine.next_tick().filter(|_| asks);
+            let tick = waiter.timer.sleep(next_tick, &self.engine);
+            let (event, reply): (Event, Option<Reply>) = tokio::select! {
                 biased;
-                reply = waiter.requests.next() => {
-                    if let Reply::Acquire(TimedReply { outcome, .. }) = &reply {
-                        last = describe_outcome(outcome)?;
-                    }
-                    (&reply).into()
-                }
-                // One deadline limits everything, including a call that hangs.
-                () = clock.sleep_until(deadline) => return Err(self.timed_out(limit, &last)),
-                () = hints.changed() => Event::Hint,
-                () = tick => Event::Tick,
+                reply = waiter.requests.next() => ((&reply).into(), Some(reply)),
+                () = &mut expired => return Err(self.timed_out(limit, &self.last_known(&position))),
+                // The name may be free, though the store has given no hint yet.
+                () = position.changed() => (Event::Hint, None),
+                () = self.turn_ended(&turn) => (Event::Hint, None),
+                change = next_change(hints.as_ref()), if asks => (change.into(), None),
+                () = tick => (Event::Tick, None),
             };
+            if reply.is_none() && waiter.machine.stage() == Stage::Idle {
+                if !matches!(position.turn(), Turn::Ask) {
+                    continue;
+                }
+                if hints.is_none() {
+                    asked = dispatcher.position();
+                }
+            }
             if let Some(granted) = waiter.handle(event) {
                 return Ok(Guard::new(waiter, granted));
             }
+            if let Some(Reply::Acquire(TimedReply { outcome, .. })) = &reply {
+                position.record_outcome(describe_outcome(outcome)?);
+                // Most locks are granted at once and need no hints.
+                hints.get_or_insert_with(|| dispatcher.subscribe_since(self.name.clone(), asked));
+            }
+        }
+    }
+
+    /// Waits until the turn ends by itself: a guard of the client has lost the lock, or a pause is
+    /// over. The waiters ahead and a guard that is released change the turn.
+    async fn turn_ended(&self, turn: &Turn) {
+        match turn {
+            Turn::HeldHere(trust) => drop(trust.lost().await),
+            Turn::Paused(until) => self.engine.store.clock().sleep_until(*until).await,
+            Turn::Ask | Turn::Queued => pending().await,
+        }
+    }
+
+    /// Describes why the lock was not acquired, by what the client's waiters know.
+    fn last_known(&self, position: &QueuePosition) -> String {
+        match position.last_known() {
+            (Some(trust), _) => describe_held(&self.engine.holder, trust.remaining()),
+            (None, Some(outcome)) => outcome.to_string(),
+            (None, None) => "the store did not reply".to_owned(),
         }
     }
 
@@ -150,6 +201,14 @@ impl Lock {
     }
 }
 
+/// Waits for the next change of a name; it stays pending without a subscription.
+async fn next_change(hints: Option<&Subscription>) -> Change {
+    match hints {
+        Some(hints) => hints.changed().await,
+        None => pending().await,
+    }
+}
+
 /// Describes a reply that did not end the wait, for the message of a timeout.
 ///
 /// # Errors
@@ -157,13 +216,15 @@ impl Lock {
 fn describe_outcome(outcome: &Result<AcquireOutcome>) -> Result<String> {
     match outcome {
         Ok(AcquireOutcome::Granted(_)) => Ok("the grant arrived too late to be used".to_owned()),
-        Ok(AcquireOutcome::Held(held)) => {
-            Ok(format!("held by {} for another {:.1?}", held.holder, held.left))
-        }
+        Ok(AcquireOutcome::Held(held)) => Ok(describe_held(&held.holder, held.left)),
         Ok(AcquireOutcome::Disabled(disabled)) => {
             Ok(format!("the lock is disabled: {}", disabled.reason))
         }
         Err(error) if error.is_transient() => Ok(error.to_string()),
         Err(error) => Err(error.clone()),
     }
+}
+
+fn describe_held(holder: &Holder, left: Duration) -> String {
+    format!("held by {holder} for another {left:.1?}")
 }

@@ -1,11 +1,15 @@
 //! These tests cover acquires, renewals and releases that fail, hang or get no reply.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::FutureExt;
-use leasehold_core::{Client, LockName, LockStore, MemoryStore, Settings, TokioClock};
+use leasehold_core::intercept::{Interceptor, Reply, Request};
+use leasehold_core::{
+    Client, Error, ErrorKind, LockName, LockStore, MemoryStore, Result, Settings, TokioClock,
+};
 
 use super::faulty_store::FaultyStore;
 use super::{client, ms, secs, waiting_job};
@@ -22,16 +26,84 @@ async fn a_panicking_renew_fails_only_its_batch() {
         .unwrap()
         .spawn(waiting_job());
     let fast = c.election("fast").unwrap().spawn(waiting_job());
-    tokio::time::sleep(secs(1)).await;
+    // The first heartbeat of the slow one is sent with that of the fast one, at 3 s.
+    tokio::time::sleep(secs(4)).await;
     assert!(slow.status().is_leading() && fast.status().is_leading());
     faulty.state.renew_panics.store(true, SeqCst);
-    // Only the fast one's heartbeat is sent; the slow one's is due at 120 s.
+    // Only the fast one's heartbeat is sent, at 6 s; the slow one's may be sent from 63 s on.
     tokio::time::sleep(secs(3)).await;
     faulty.state.renew_panics.store(false, SeqCst);
     println!("terms {} {} {:?}", fast.status().terms, slow.status().terms, fast.status().error);
     println!("fast {:?} slow {:?}", fast.status().role, slow.status().role);
     assert_eq!(slow.status().terms, 1, "a lease whose heartbeat was not in the batch stepped down");
 }
+
+/// The label of this store panics once when a test says so, or after a renewal has failed, because
+/// the error names it. That is outside of the store's own calls.
+#[derive(Debug)]
+struct PanickingLabel {
+    store: MemoryStore,
+    renewal_fails: AtomicBool,
+    panics: AtomicBool,
+}
+
+impl PanickingLabel {
+    fn new(renewal_fails: bool) -> (Arc<Self>, Client) {
+        let clock = Arc::new(TokioClock::new());
+        let store = Arc::new(Self {
+            store: MemoryStore::with_clock(clock.clone()),
+            renewal_fails: AtomicBool::new(renewal_fails),
+            panics: AtomicBool::new(false),
+        });
+        let builder = Client::builder(store.clone()).clock(clock).seed(1);
+        (store, builder.build().unwrap())
+    }
+}
+
+#[async_trait]
+impl Interceptor for PanickingLabel {
+    fn inner(&self) -> &dyn LockStore {
+        &self.store
+    }
+
+    fn store_label(&self) -> &str {
+        assert!(!self.panics.swap(false, SeqCst), "label");
+        "memory:"
+    }
+
+    async fn intercept(&self, request: Request) -> Result<Reply> {
+        if matches!(request, Request::Renew(_)) && self.renewal_fails.swap(false, SeqCst) {
+            tokio::time::sleep(secs(1)).await;
+            self.panics.store(true, SeqCst);
+            return Err(Error::new(ErrorKind::Unavailable, "connection refused"));
+        }
+        request.send_to(&self.store).await
+    }
+}
+
+/// The task of the second lock waits for its first heartbeat when that of the first lock panics.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_panics_costs_no_other_lock() {
+    let (store, c) = PanickingLabel::new(true);
+    let first = c.lock("first").unwrap().try_acquire().await.unwrap().unwrap();
+    // The heartbeat of the first lock is sent at 3 s, and panics at 4 s.
+    tokio::time::sleep(ms(3_500)).await;
+    assert!(!store.renewal_fails.load(SeqCst), "no heartbeat was sent");
+    let second = c.lock("second").unwrap().try_acquire().await.unwrap().unwrap();
+    tokio::time::sleep(secs(60)).await;
+    assert!(second.is_held(), "the other lock was lost");
+    assert!(first.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acquire_that_panics_is_tried_again() {
+    let (store, c) = PanickingLabel::new(false);
+    store.panics.store(true, SeqCst);
+    let guard = c.lock("a").unwrap().acquire(secs(60)).await.unwrap();
+    assert!(!store.panics.load(SeqCst), "the acquire did not panic");
+    guard.release().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unconfirmed_grant_is_released_after_a_disable() {
     let clock = Arc::new(TokioClock::new());

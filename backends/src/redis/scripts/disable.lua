@@ -1,6 +1,6 @@
 -- ARGV: channel, name, reason, and optionally the name of the person who disables.
 if damaged then return answer('damaged') end
-need_no_memory()
+redis.call('HDEL', key, '')
 if record.disabled_reason then
   -- This write changes nothing, but makes a later WAIT wait until replicas have the disablement.
   redis.pcall('HSET', key, 'disabled_at', record.disabled_at)

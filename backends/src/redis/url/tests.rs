@@ -98,3 +98,12 @@ fn the_url_of_a_unix_socket_sets_login_and_database() {
         assert_eq!((settings.password(), settings.db()), (Some("se&cret"), 3));
     }
 }
+
+#[test]
+fn requests_are_not_held_back() {
+    let topology = parse("redis://host").unwrap().topology;
+    let Topology::Server(ServerLocator::Direct(client)) = topology else {
+        panic!("the URL names one server");
+    };
+    assert!(client.get_connection_info().tcp_settings().nodelay());
+}

@@ -7,10 +7,10 @@ use sqlx::{Connection, Pool};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::abandoned::{AbandonedCalls, CallPermit};
-use super::call_error::{CallError, is_unreachable};
-use super::checked_out::{CheckedOut, ConnectionSource};
-use super::connection_permits::{ConnectionClass, ConnectionPermits, Permit};
+use super::abandoned::AbandonedCalls;
+use super::call_error::CallError;
+use super::checked_out::CheckedOut;
+use super::connection_permits::ConnectionPermits;
 use super::own_connections::OwnConnections;
 use super::pool_fallback::PoolFallback;
 use super::possible_effect::PossibleEffect;
@@ -39,14 +39,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The connection for heartbeats is kept this long when there are no leases to renew.
 const HEARTBEAT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A connection that was idle for so long is tested before a call that may not be repeated.
-const TEST_AFTER: Duration = Duration::from_secs(2);
-
 /// A call is repeated only within this time; after a longer wait it fails.
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A statement that the server rolled back for the sake of another is repeated for this long.
 const CONFLICT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A call tries at most this many dead connections of the store's own, one of each group.
+const MAX_DEAD_OWN_CONNECTIONS: u32 = 2;
 
 /// A call tries at most this many dead connections of an application's pool.
 const MAX_DEAD_CONNECTIONS: u32 = 10;
@@ -54,10 +54,10 @@ const MAX_DEAD_CONNECTIONS: u32 = 10;
 /// A store has these connections: those for calls, and those for heartbeats, which wait for no
 /// call.
 pub(crate) struct Connections<DB: Server> {
-    permits: ConnectionPermits<DB>,
-    abandoned_calls: AbandonedCalls,
-    abandoned_heartbeats: AbandonedCalls,
-    fallback: PoolFallback,
+    pub(super) permits: ConnectionPermits<DB>,
+    pub(super) abandoned_calls: AbandonedCalls,
+    pub(super) abandoned_heartbeats: AbandonedCalls,
+    pub(super) fallback: PoolFallback,
     /// Changes when a call found that all connections to the server must be closed.
     close_all: watch::Sender<()>,
 }
@@ -89,6 +89,12 @@ impl<DB: Server> Connections<DB> {
         }
     }
 
+    /// Uses the connection that opened the store for the first call too. It must have the session's
+    /// settings.
+    pub(crate) fn adopt(&self, connection: DB::Connection) {
+        self.permits.adopt(connection);
+    }
+
     /// Returns a receiver that changes when all connections to the server must be closed.
     pub(crate) fn close_all_signal(&self) -> watch::Receiver<()> {
         self.close_all.subscribe()
@@ -101,13 +107,20 @@ impl<DB: Server> Connections<DB> {
     /// server hangs or the network drops packets.
     ///
     /// If a connection that was used before turns out to be dead, the call runs again on another
-    /// one, provided that nothing was done or that doing it twice does no harm.
-    async fn call<T, W>(&self, purpose: Purpose, work: impl Fn() -> W) -> Result<T, CallError>
+    /// one, provided that nothing was done or that doing it twice does no harm. `did_work` tells
+    /// from a reply whether its statement did something.
+    async fn call<T, W>(
+        &self,
+        purpose: Purpose,
+        work: impl Fn() -> W,
+        did_work: fn(&T) -> bool,
+    ) -> Result<T, CallError>
     where
         W: AsyncFnOnce(&mut DB::Connection) -> sqlx::Result<T>,
     {
         let give_up = SystemClock.now() + REPEAT_LIMIT;
-        let mut tries_left = None;
+        // The application's connections may be dead as well as the store's own.
+        let (mut tries_on_own, mut tries_on_pool) = (None, None);
         let mut doubt = PossibleEffect(None);
         let mut unsuitable = None;
         loop {
@@ -132,7 +145,11 @@ impl<DB: Server> Connections<DB> {
                     if let Some(error) = unsuitable {
                         self.fallback.record_success(&error);
                     }
-                    return Ok(value);
+                    let found_nothing = purpose.repeat_may_find_nothing() && !did_work(&value);
+                    return match doubt.0.take() {
+                        Some(error) if found_nothing => Err(CallError::Failed(error)),
+                        _ => Ok(value),
+                    };
                 }
                 Ok(Err(error)) => error,
                 Err(_) => return Err(CallError::Unanswered),
@@ -161,9 +178,12 @@ impl<DB: Server> Connections<DB> {
             }
             // Each of the pool's other connections may be dead too; after those the pool opens a
             // new one.
-            let most =
-                if is_own { 1 } else { (self.permits.pool.size() + 1).min(MAX_DEAD_CONNECTIONS) };
-            let tries_left = tries_left.get_or_insert(most);
+            let tries_left = if is_own {
+                tries_on_own.get_or_insert(MAX_DEAD_OWN_CONNECTIONS)
+            } else {
+                let most = (self.permits.pool.size() + 1).min(MAX_DEAD_CONNECTIONS);
+                tries_on_pool.get_or_insert(most)
+            };
             let harmless = purpose.is_repeatable() || !may_have_committed::<DB>(&error);
             let in_time = SystemClock.now() < give_up;
             if health == Health::Usable || !is_reused || !harmless || !in_time || *tries_left == 0 {
@@ -177,10 +197,11 @@ impl<DB: Server> Connections<DB> {
     }
 
     /// Runs a write. One that the server rolled back for the sake of another is repeated.
-    pub(crate) async fn write<T, W>(
+    pub(super) async fn write<T, W>(
         &self,
         purpose: Purpose,
         work: impl Fn() -> W,
+        did_work: fn(&T) -> bool,
     ) -> crate::Result<T>
     where
         W: AsyncFnOnce(&mut DB::Connection) -> sqlx::Result<T>,
@@ -188,7 +209,7 @@ impl<DB: Server> Connections<DB> {
         let give_up = SystemClock.now() + CONFLICT_LIMIT;
         let mut tries = 0;
         loop {
-            match self.call(purpose, &work).await {
+            match self.call(purpose, &work, did_work).await {
                 Err(CallError::Failed(error))
                     if DB::is_conflict(&error) && SystemClock.now() < give_up =>
                 {
@@ -202,7 +223,7 @@ impl<DB: Server> Connections<DB> {
     }
 
     /// Runs a read.
-    pub(crate) async fn read<T, W>(
+    pub(super) async fn read<T, W>(
         &self,
         purpose: Purpose,
         work: impl Fn() -> W,
@@ -210,66 +231,7 @@ impl<DB: Server> Connections<DB> {
     where
         W: AsyncFnOnce(&mut DB::Connection) -> sqlx::Result<T>,
     {
-        self.call(purpose, work).await.map_err(error::reading::<DB>)
-    }
-
-    /// Returns which connections serve the purpose.
-    fn class_for(&self, purpose: Purpose, on_pool: bool) -> ConnectionClass {
-        match purpose {
-            _ if on_pool || self.fallback.is_on() => ConnectionClass::Calls,
-            Purpose::Renew => ConnectionClass::Heartbeats,
-            Purpose::Release => ConnectionClass::Either,
-            Purpose::Presence if self.permits.heartbeats.has_idle() => ConnectionClass::Either,
-            _ => ConnectionClass::Calls,
-        }
-    }
-
-    /// Returns a connection for the purpose.
-    async fn connection_for(
-        &self,
-        mut class: ConnectionClass,
-        purpose: Purpose,
-    ) -> Result<CheckedOut<DB>, CallError> {
-        let test_after = if purpose.is_repeatable() { Duration::MAX } else { TEST_AFTER };
-        let first = match class {
-            ConnectionClass::Calls => &self.abandoned_calls,
-            ConnectionClass::Heartbeats | ConnectionClass::Either => &self.abandoned_heartbeats,
-        };
-        let mut call_permit = Some(acquire_call_permit(first).await?);
-        loop {
-            let permit =
-                self.permits.acquire_permit(class).await.map_err(|error| self.not_sent(error))?;
-            let is_heartbeat = matches!(permit, Permit::Heartbeats(..));
-            let abandoned =
-                if is_heartbeat { &self.abandoned_heartbeats } else { &self.abandoned_calls };
-            // Calls may have been abandoned while this one waited for its permit.
-            let valid =
-                call_permit.take().filter(|call_permit| abandoned.is_still_valid(call_permit));
-            let Some(admitted) = valid.or_else(|| abandoned.try_acquire_permit()) else {
-                drop(permit);
-                call_permit = Some(acquire_call_permit(abandoned).await?);
-                continue;
-            };
-            let error = match self.permits.check_out(permit, test_after).await {
-                Ok(source) => return Ok(CheckedOut::new(source, admitted)),
-                Err(error) => self.not_sent(error),
-            };
-            // The server may accept no more connections.
-            if !is_heartbeat || !self.permits.has_idle() {
-                return Err(error);
-            }
-            tracing::debug!(?error, "cannot open a separate connection for heartbeats");
-            class = ConnectionClass::Calls;
-        }
-    }
-
-    fn not_sent(&self, error: sqlx::Error) -> CallError {
-        // Where nothing can be reached, the connections of abandoned calls are dead as well.
-        if is_unreachable(&error) || DB::is_closed(&error) {
-            self.abandoned_calls.forget();
-            self.abandoned_heartbeats.forget();
-        }
-        CallError::NotSent(error)
+        self.call(purpose, work, |_| true).await.map_err(error::reading::<DB>)
     }
 
     /// Returns whether this connection, which was opened in place of one of the application's pool,
@@ -279,8 +241,4 @@ impl<DB: Server> Connections<DB> {
             && !self.permits.has_own_calls()
             && (DB::lacks_privilege(error) || !checked_out.is_reused() && DB::is_read_only(error))
     }
-}
-
-async fn acquire_call_permit(abandoned: &AbandonedCalls) -> Result<CallPermit, CallError> {
-    abandoned.acquire_permit().await.map_err(CallError::TooManyAbandoned)
 }

@@ -9,9 +9,24 @@ use super::server::Server;
 
 /// A connection comes from one of these places.
 pub(super) enum ConnectionSource<DB: Server> {
-    Heartbeats(OwnConnection<DB>, Option<OwnedSemaphorePermit>),
+    Heartbeats(OwnConnection<DB>, Option<NonRenewalPermit>),
     Calls(OwnConnection<DB>),
     Pool(PoolConnection<DB>),
+}
+
+/// This is the right to use a connection for heartbeats for another call than a renewal.
+pub(super) struct NonRenewalPermit {
+    _permit: OwnedSemaphorePermit,
+    _borrowed: Option<OwnedSemaphorePermit>,
+}
+
+impl NonRenewalPermit {
+    pub(super) fn new(
+        permit: OwnedSemaphorePermit,
+        borrowed: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self { _permit: permit, _borrowed: borrowed }
+    }
 }
 
 /// This is a connection in use. If it is dropped midway, it waits for the answer in the background

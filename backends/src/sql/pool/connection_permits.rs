@@ -8,14 +8,18 @@ use sqlx::pool::PoolConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::checked_out::ConnectionSource;
+use super::checked_out::{ConnectionSource, NonRenewalPermit};
 use super::own_connections::OwnConnections;
 use super::server::Server;
 use crate::common::timeout::CALL_LIMIT;
 
-/// At most this many of the connections for heartbeats serve releases and announcements, so that
-/// renewals do not wait for those.
+/// At most this many of the connections for heartbeats serve other calls than renewals, which
+/// therefore do not wait for those.
 const MAX_NON_RENEWALS: usize = 2;
+
+/// At most this many of them serve acquires and reads. Releases and announcements therefore do not
+/// wait for those.
+const MAX_BORROWED: usize = 1;
 
 /// One of these groups of connections serves a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +30,15 @@ pub(super) enum ConnectionClass {
     Calls,
     /// The connection that is free first serves it; at most a few of those for heartbeats do.
     Either,
+    /// A connection for calls serves it if one is free, or else the connection that is free first.
+    CallsFirst,
+    /// A connection for heartbeats that is idle serves it, or else one for calls.
+    IdleHeartbeat,
 }
 
 /// This is the right to use a connection.
 pub(super) enum Permit<DB: Server> {
-    Heartbeats(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+    Heartbeats(OwnedSemaphorePermit, Option<NonRenewalPermit>),
     Calls(OwnedSemaphorePermit),
     Pool(PoolConnection<DB>),
 }
@@ -42,7 +50,8 @@ pub(super) struct ConnectionPermits<DB: Server> {
     /// pool.
     calls: Option<OwnConnections<DB>>,
     pub(super) heartbeats: OwnConnections<DB>,
-    others: Arc<Semaphore>,
+    non_renewals: Arc<Semaphore>,
+    borrowed: Arc<Semaphore>,
 }
 
 impl<DB: Server> ConnectionPermits<DB> {
@@ -51,7 +60,9 @@ impl<DB: Server> ConnectionPermits<DB> {
         calls: Option<OwnConnections<DB>>,
         heartbeats: OwnConnections<DB>,
     ) -> Self {
-        Self { pool, calls, heartbeats, others: Arc::new(Semaphore::new(MAX_NON_RENEWALS)) }
+        let non_renewals = Arc::new(Semaphore::new(MAX_NON_RENEWALS));
+        let borrowed = Arc::new(Semaphore::new(MAX_BORROWED));
+        Self { pool, calls, heartbeats, non_renewals, borrowed }
     }
 
     /// Waits for the right to use a connection.
@@ -69,13 +80,37 @@ impl<DB: Server> ConnectionPermits<DB> {
                     Ok(permit) = self.call_permit() => Ok(permit),
                 }
             }
+            ConnectionClass::CallsFirst => {
+                tokio::select! {
+                    biased;
+                    Ok(permit) = self.call_permit() => Ok(permit),
+                    permit = self.either_permit() => permit,
+                }
+            }
+            ConnectionClass::IdleHeartbeat => match self.borrow_permit() {
+                Some(permit) => Ok(permit),
+                None => self.call_permit().await,
+            },
         }
     }
 
     async fn either_permit(&self) -> sqlx::Result<Permit<DB>> {
-        let permit = timeout(CALL_LIMIT, Arc::clone(&self.others).acquire_owned()).await;
+        let permit = timeout(CALL_LIMIT, Arc::clone(&self.non_renewals).acquire_owned()).await;
         let permit = permit.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)?;
+        let permit = NonRenewalPermit::new(permit, None);
         Ok(Permit::Heartbeats(self.heartbeats.acquire_permit().await?, Some(permit)))
+    }
+
+    /// Returns the right to use a connection for heartbeats, if one is idle and that is possible
+    /// without waiting.
+    fn borrow_permit(&self) -> Option<Permit<DB>> {
+        if !self.heartbeats.has_idle() {
+            return None;
+        }
+        let borrowed = Arc::clone(&self.borrowed).try_acquire_owned().ok()?;
+        let permit = Arc::clone(&self.non_renewals).try_acquire_owned().ok()?;
+        let permit = NonRenewalPermit::new(permit, Some(borrowed));
+        Some(Permit::Heartbeats(self.heartbeats.try_acquire_permit()?, Some(permit)))
     }
 
     async fn call_permit(&self) -> sqlx::Result<Permit<DB>> {
@@ -105,6 +140,13 @@ impl<DB: Server> ConnectionPermits<DB> {
             }
             (Permit::Calls(_), None) => Err(sqlx::Error::PoolClosed),
             (Permit::Pool(connection), _) => Ok(ConnectionSource::Pool(connection)),
+        }
+    }
+
+    /// Adds a connection that is open already to those for calls, if these are the store's own.
+    pub(super) fn adopt(&self, connection: DB::Connection) {
+        if let Some(calls) = &self.calls {
+            calls.adopt(connection);
         }
     }
 

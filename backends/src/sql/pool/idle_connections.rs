@@ -208,7 +208,7 @@ impl<DB: Server> PoolState<DB> {
 }
 
 impl<DB: Server> OpenConnection<DB> {
-    fn new(connection: DB::Connection) -> Self {
+    pub(super) fn new(connection: DB::Connection) -> Self {
         // The connections of many processes are not replaced at the same time.
         let age = MAX_AGE.mul_f64(0.9 + fastrand::f64() / 5.0);
         Self { connection, replace_at: SystemClock.now() + age, runtime: Handle::current().id() }

@@ -5,6 +5,7 @@ mod application_pool;
 mod call;
 mod call_error;
 mod checked_out;
+mod connection_choice;
 mod connection_permits;
 mod idle_connections;
 mod own_connections;

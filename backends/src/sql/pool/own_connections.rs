@@ -49,6 +49,11 @@ impl<DB: Server> OwnConnections<DB> {
         permit.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)
     }
 
+    /// Returns the right to use a connection, if that is possible without waiting.
+    pub(crate) fn try_acquire_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.permits).try_acquire_owned().ok()
+    }
+
     /// Checks a connection out. One that was idle for at least `test_after` is tested first. If there is
     /// another way for the call, `retry` is false, and connecting is tried once.
     pub(crate) async fn check_out(
@@ -77,6 +82,11 @@ impl<DB: Server> OwnConnections<DB> {
         })
     }
 
+    /// Adds a connection of this runtime, which was opened elsewhere, to the idle ones.
+    pub(crate) fn adopt(&self, connection: DB::Connection) {
+        add_idle(&self.0, OpenConnection::new(connection));
+    }
+
     /// Returns whether this runtime has an idle connection.
     pub(crate) fn has_idle(&self) -> bool {
         let runtime = Handle::current().id();
@@ -86,6 +96,18 @@ impl<DB: Server> OwnConnections<DB> {
     /// Closes all idle connections.
     pub(crate) fn close_idle(&self) {
         self.0.close_idle();
+    }
+}
+
+fn add_idle<DB: Server>(owner: &Arc<Inner<DB>>, live: OpenConnection<DB>) {
+    let mut state = owner.state();
+    state.idle.push(IdleConnection { live, since: SystemClock.now() });
+    // The reaper may have ended with its runtime.
+    if state.reaper.as_ref().is_none_or(AbortHandle::is_finished)
+        && let Ok(runtime) = Handle::try_current()
+    {
+        let reaper = runtime.spawn(reaper::run(Arc::downgrade(owner)));
+        state.reaper = Some(reaper.abort_handle());
     }
 }
 
@@ -137,15 +159,7 @@ impl<DB: Server> OwnConnection<DB> {
         if owner.pool.is_closed() || live.replace_at + REPLACE_TIMEOUT <= SystemClock.now() {
             return;
         }
-        let mut state = owner.state();
-        state.idle.push(IdleConnection { live, since: SystemClock.now() });
-        // The reaper may have ended with its runtime.
-        if state.reaper.as_ref().is_none_or(AbortHandle::is_finished)
-            && let Ok(runtime) = Handle::try_current()
-        {
-            let reaper = runtime.spawn(reaper::run(Arc::downgrade(owner)));
-            state.reaper = Some(reaper.abort_handle());
-        }
+        add_idle(owner, live);
     }
 
     /// Takes the connection out, which frees its permit.

@@ -16,6 +16,9 @@ pub(crate) trait Server: ErrorCodes + HasStatementCache {
         session: &Self::Session,
     ) -> impl Future<Output = sqlx::Result<Self::Connection>> + Send;
 
+    /// Returns whether the statement with this result did something.
+    fn did_work(result: &Self::QueryResult) -> bool;
+
     /// Tells what an error from the server means for the connection on which it came.
     fn health(error: &sqlx::Error) -> Health;
 

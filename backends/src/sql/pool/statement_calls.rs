@@ -38,7 +38,7 @@ where
         let statement = &statement;
         let work =
             || async move |connection: &mut DB::Connection| statement().fetch_all(connection).await;
-        self.write(purpose, work).await
+        self.write(purpose, work, |rows: &Vec<DB::Row>| !rows.is_empty()).await
     }
 
     /// Runs a statement that writes, and returns the server's result once it is committed.
@@ -50,6 +50,6 @@ where
         let statement = &statement;
         let work =
             || async move |connection: &mut DB::Connection| statement().execute(connection).await;
-        self.write(purpose, work).await
+        self.write(purpose, work, DB::did_work).await
     }
 }

@@ -14,7 +14,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use super::plan::Plan;
 use super::process_group::ProcessGroup;
 use super::this_program::this_program;
-use super::{exec_shim, reaper};
+use super::{environment, exec_shim, reaper};
 use crate::io::exit::{FAILED, killed_by};
 
 /// A child is the command, or the exec shim that will become it, as the leader of a process group.
@@ -53,8 +53,7 @@ impl Child {
             .arg0("leasehold")
             .arg(exec_shim::COMMAND)
             .args(plan.command.words())
-            .env("LEASEHOLD_LOCK", plan.name.as_str())
-            .env("LEASEHOLD_TOKEN", token.to_string())
+            .envs(environment::variables(&plan.name, token))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .process_group(0)
             .spawn()?;

@@ -8,10 +8,12 @@
 //! * the *exec shim*, which becomes the command: it waits for the start message, so that a
 //!   supervisor that is killed at the wrong moment leaves no process running ([`child`],
 //!   [`exec_shim`]);
-//! * the *watchdog*, which knows when the lease ends, and ends the group then ([`watchdog`]).
+//! * the *watchdog*, which knows when the lease ends, and ends the group then ([`watchdog`]). If the
+//!   supervisor was killed, it also releases the lease.
 
 mod child;
 mod command_line;
+mod environment;
 mod exec_shim;
 #[cfg(feature = "http")]
 mod exporter;
@@ -21,6 +23,8 @@ mod open_store;
 mod own_group;
 mod plan;
 mod process_group;
+#[cfg(target_os = "linux")]
+mod processes;
 mod reaper;
 mod running_command;
 mod signal_mask;
@@ -36,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold::configuration::Origin;
-use leasehold::{Capabilities, Client, LockStore, MemoryStore, Settings};
+use leasehold::{Capabilities, Client, LockStore, MemoryStore, Reach, Settings};
 
 use crate::args::RunArgs;
 #[cfg(not(feature = "http"))]
@@ -52,7 +56,7 @@ use signals::Signals;
 use supervisor::{RunOptions, Supervisor};
 
 pub(crate) async fn run(
-    store: &StoreChoice,
+    choice: &StoreChoice,
     configuration: &CliConfiguration,
     args: RunArgs,
 ) -> Result<u8, Failure> {
@@ -65,17 +69,26 @@ pub(crate) async fn run(
     let command = CommandLine::new(args.command)?;
 
     exporter::start(configuration).await?;
-    let opened = open_store::open(store, configuration.wait, &mut signals).await?;
+    let opened = open_store::open(choice, configuration.wait, &mut signals).await?;
     let Opened { store, wait } = opened;
     let (settings, grace, engine_grace) =
         with_engine_grace(&configuration.library.settings, &store.capabilities())?;
+    // Another process cannot open a store in this process's memory.
+    let address = (store.capabilities().reach != Reach::Process).then(|| choice.address());
     let mut builder = Client::builder(store).settings(settings).hints(configuration.library.hints);
     if let Some(label) = &configuration.library.label {
         builder = builder.label(label);
     }
     let client = builder.build()?;
     let removed_variables = variables_to_remove(configuration);
-    let plan = Plan { name: name.clone(), command, removed_variables, grace, engine_grace };
+    let plan = Plan {
+        name: name.clone(),
+        command,
+        store: address,
+        removed_variables,
+        grace,
+        engine_grace,
+    };
     let (job, events, forwarder) = CommandJob::new(Arc::new(plan));
     let election = client.election(&name)?.spawn(job);
     let options = RunOptions {

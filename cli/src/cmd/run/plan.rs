@@ -5,12 +5,15 @@ use std::time::Duration;
 use leasehold::LockName;
 
 use super::command_line::CommandLine;
+use crate::store_choice::StoreAddress;
 
 /// A plan says which command runs under which lock, and how it is ended.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) name: LockName,
     pub(super) command: CommandLine,
+    /// The watchdog releases the lock here if the supervisor is killed.
+    pub(super) store: Option<StoreAddress>,
     /// The command does not inherit these environment variables.
     pub(super) removed_variables: Vec<String>,
     /// The command has this time from SIGTERM to SIGKILL.

@@ -5,6 +5,9 @@ use std::fmt;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
+#[cfg(target_os = "linux")]
+use super::processes;
+
 /// A process group is the command and the processes that it started.
 ///
 /// The kernel may reuse its id once the group is empty and its leader was reaped, so the code that
@@ -49,26 +52,43 @@ impl ProcessGroup {
 
     /// Returns whether any process of the group still runs.
     pub(super) fn is_alive(self) -> bool {
-        test_kill_process_group(self.0) != Err(Errno::SRCH) && self.has_living_members()
+        test_kill_process_group(self.0) != Err(Errno::SRCH) && self.has_living_members(false)
     }
 
-    /// Returns whether a member still runs. A process that has ended but was not reaped is still a
-    /// member, perhaps forever: a stopped supervisor reaps nothing, nor does a container's first
-    /// process.
+    /// Returns whether it is certain that no process of a killed group still runs. Unlike
+    /// [`is_alive`](Self::is_alive), this does not take a process that cannot be seen for one that
+    /// has ended.
     #[cfg(target_os = "linux")]
-    fn has_living_members(self) -> bool {
+    pub(super) fn has_certainly_ended(self) -> bool {
+        match test_kill_process_group(self.0) {
+            Err(Errno::SRCH) => true,
+            // A process that may not be signalled was not killed.
+            Err(_) => false,
+            // A killed process starts no others, so none can escape from the list.
+            Ok(()) => processes::are_all_listed() && !self.has_living_members(true),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn has_certainly_ended(self) -> bool {
+        test_kill_process_group(self.0) == Err(Errno::SRCH)
+    }
+
+    /// Returns whether a member still runs; `unreadable` says whether a process that cannot be read
+    /// counts as one. A process that has ended but was not reaped is still a member, perhaps
+    /// forever: a stopped supervisor reaps nothing, nor does a container's first process.
+    #[cfg(target_os = "linux")]
+    fn has_living_members(self, unreadable: bool) -> bool {
         // Without /proc it is unknown whether the members still run.
-        let Ok(processes) = std::fs::read_dir("/proc") else { return true };
-        processes.flatten().any(|process| {
-            let number = process.file_name();
-            number.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit)
-                && std::fs::read_to_string(process.path().join("stat"))
-                    .is_ok_and(|stat| is_running_in(&stat, self.id()))
+        let Ok(processes) = processes::folders() else { return true };
+        processes.iter().any(|process| match processes::read(process, "stat") {
+            Ok(stat) => is_running_in(&String::from_utf8_lossy(&stat), self.id()),
+            Err(_) => unreadable,
         })
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn has_living_members(self) -> bool {
+    fn has_living_members(self, _: bool) -> bool {
         true
     }
 }
@@ -114,6 +134,31 @@ mod tests {
         assert!(!is_running_in(&stat("Z", 42, 1), 42));
         assert!(is_running_in(&stat("Z", 42, 2), 42));
         assert!(!is_running_in("", 42));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_member_whose_name_is_not_utf_8_counts_as_alive() {
+        use std::os::unix::process::CommandExt;
+        let script = r"printf '\377' > /proc/$$/comm && read _";
+        let mut command = std::process::Command::new("sh");
+        let command = command.args(["-c", script]).stdin(std::process::Stdio::piped());
+        let mut process = command.process_group(0).spawn().unwrap();
+        let name = format!("/proc/{}/comm", process.id());
+        while !std::fs::read(&name).unwrap().starts_with(b"\xff") {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let group = ProcessGroup::new(process.id().try_into().unwrap()).unwrap();
+        assert!(group.is_alive());
+        assert!(!group.has_certainly_ended());
+        group.kill();
+        // The process is still a member of the group while it is not reaped.
+        while !group.has_certainly_ended() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(!group.is_alive());
+        process.wait().unwrap();
+        assert!(group.has_certainly_ended());
     }
 
     #[test]

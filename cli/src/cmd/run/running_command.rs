@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::reaper;
 use super::signals::{asks_to_end, ends_a_wait};
 use super::terminal::{self, JobControl};
-use super::watchdog::{Order, Report, Watchdog};
+use super::watchdog::{HeldLease, Order, Report, Watchdog};
 
 /// The group is checked this often while it is being ended.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
@@ -71,7 +71,13 @@ impl RunningCommand {
         let (child, start_socket) = Child::spawn(&plan, leadership.token())?;
         let timeout = leadership.remaining();
         let watchdog = tokio::select! {
-            watchdog = Watchdog::start(child.group(), deadline, plan.grace, timeout) => watchdog,
+            watchdog = Watchdog::start(
+                child.group(),
+                deadline,
+                plan.grace,
+                held_lease(&plan, &leadership),
+                timeout,
+            ) => watchdog,
             () = leadership.cancelled() => return Ok(None),
         };
         // From here on the group ends in time, even if this process is killed.
@@ -224,7 +230,8 @@ impl RunningCommand {
         let timeout = self.leadership.remaining();
         let (group, grace) = (self.child.group(), self.plan.grace);
         let deadline = self.leadership.deadline();
-        match Watchdog::start(group, deadline, grace, timeout).await {
+        let lease = held_lease(&self.plan, &self.leadership);
+        match Watchdog::start(group, deadline, grace, lease, timeout).await {
             Ok(watchdog) => {
                 std::mem::replace(&mut self.watchdog, watchdog).stop();
                 self.deadline = deadline;
@@ -275,4 +282,10 @@ impl RunningCommand {
         self.child.group().kill();
         self.killed = true;
     }
+}
+
+/// Returns the lease that the watchdog releases if this process is killed.
+fn held_lease(plan: &Plan, leadership: &Leadership) -> Option<HeldLease> {
+    let store = plan.store.clone()?;
+    Some(HeldLease::new(plan.name.clone(), leadership.lease_id(), leadership.token(), store))
 }

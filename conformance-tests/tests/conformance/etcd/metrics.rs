@@ -38,9 +38,14 @@ impl Counted {
     }
 }
 
+/// Returns how many requests of that method a member has received so far.
+pub(super) async fn requests(address: &str, method: &str) -> Result<u64> {
+    Ok(sum(&metrics(address).await?, "grpc_server_started_total", &[method]))
+}
+
 /// Returns how many keep-alive streams were opened at a member so far.
 pub(super) async fn streams(address: &str) -> Result<u64> {
-    Ok(sum(&metrics(address).await?, "grpc_server_started_total", &["LeaseKeepAlive"]))
+    requests(address, "LeaseKeepAlive").await
 }
 
 /// Returns how many keep-alives a member has received so far.

@@ -4,6 +4,7 @@ mod cluster;
 mod connect_errors;
 mod connections;
 mod instances;
+mod kept_leases;
 mod members;
 mod metrics;
 mod probes;

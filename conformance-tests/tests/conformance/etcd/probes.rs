@@ -64,7 +64,8 @@ impl RoundTrips for Etcd {
         }
     }
 
-    /// The lease is granted first, and then the keys are attached to it.
+    /// A new etcd lease is granted before the keys are attached to it. A kept one is kept alive at
+    /// the same time.
     fn acquire_budget(&self) -> u64 {
         2
     }

@@ -1,6 +1,6 @@
 //! This module lists the cases that are specific to etcd.
 
-use super::{Etcd, connect_errors, connections, instances, members, records, tls};
+use super::{Etcd, connect_errors, connections, instances, kept_leases, members, records, tls};
 
 specific_cases! {
     Etcd;
@@ -26,6 +26,14 @@ specific_cases! {
         silent_connections_lose_no_lease,
         keep_alives_share_a_few_streams,
         a_watch_survives_a_compaction;
+    kept_leases:
+        one_etcd_lease_serves_lock_after_lock,
+        refused_attempts_share_one_etcd_lease,
+        a_kept_etcd_lease_is_extended_when_it_is_used,
+        a_kept_etcd_lease_that_was_revoked_is_replaced,
+        kept_etcd_leases_end_with_their_store,
+        an_etcd_lease_of_another_store_is_not_kept,
+        an_etcd_lease_of_an_unknown_attempt_is_not_kept;
     tls:
         locks_work_over_tls,
         a_client_certificate_is_presented;

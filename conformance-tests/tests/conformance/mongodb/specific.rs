@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
 
 mod damage;
+mod filters;
 mod instances;
 mod outages;
 mod rights;
@@ -36,6 +37,8 @@ specific_cases! {
         a_grant_is_not_reported_from_a_read,
         silent_connections_lose_no_lease,
         connections_are_bounded_and_closed_when_idle;
+    filters:
+        documents_are_found_by_their_names_alone;
     outages:
         a_server_that_is_not_mongodb_is_refused;
     tls:

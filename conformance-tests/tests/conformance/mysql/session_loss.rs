@@ -6,13 +6,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use leasehold::Schema;
 use leasehold::mysql::MySqlStore;
-use leasehold_conformance::expect::granted;
+use leasehold_conformance::expect::{extended, granted};
 use leasehold_conformance::{Backend, CaseResult, Client, Failure};
-use leasehold_core::{ErrorKind, Hint, LeaseId, LockStoreExt};
+use leasehold_core::{ErrorKind, Hint, LeaseId, LockStoreExt, ReleaseOutcome};
 use tokio::time::{sleep, timeout};
 
 use super::support::{LONG, fresh, name};
 use super::{MySql, options};
+use crate::lost_release;
 
 /// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -53,6 +54,37 @@ pub(super) async fn a_killed_session_is_replaced(backend: Arc<MySql>) -> CaseRes
         };
         timeout(LIMIT, hinted).await.map_err(|_| Failure::new("the watch is dead"))?;
     }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_release_on_a_dead_connection_is_sent_again(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let namespace = fresh();
+    backend.connect(backend.url(), &namespace).await?;
+    let url = backend.user_of_table(&namespace).await?;
+    let client = backend.connect(&url, &namespace).await?;
+    for renews in [false, true, false] {
+        let taken = client.acquire_free(&name("job"), LONG).await?;
+        if renews {
+            extended(client.renew(&taken.name, taken.lease, LONG).await?);
+        }
+        backend.kill_sessions(&namespace).await?;
+        let released = client.store().release(&taken.name, taken.lease).await?;
+        assert_eq!(released, ReleaseOutcome::Released);
+    }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_release_whose_reply_is_lost_has_an_unknown_outcome(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let namespace = fresh();
+    let link = backend.proxied(&namespace).await?;
+    let direct = backend.connect(backend.url(), &namespace).await?;
+    lost_release::a_release_whose_reply_is_lost_has_an_unknown_outcome(&link, &direct).await?;
     backend.clean(&namespace).await?;
     Ok(())
 }

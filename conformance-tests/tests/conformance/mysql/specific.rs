@@ -33,6 +33,8 @@ specific_cases! {
         outcomes_do_not_depend_on_the_found_rows_flag;
     session_loss:
         a_killed_session_is_replaced,
+        a_release_on_a_dead_connection_is_sent_again,
+        a_release_whose_reply_is_lost_has_an_unknown_outcome,
         an_unread_watch_blocks_no_call,
         a_closed_pool_ends_the_watch;
     calls:

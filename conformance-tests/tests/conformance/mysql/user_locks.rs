@@ -48,7 +48,7 @@ pub(super) async fn a_waiter_without_a_user_level_lock_polls_at_its_interval(
     sleep(SETTLED).await;
     let watching = Watching::begin(&waiter, &job).await?;
     let rate = backend.commands_a_second(&namespace, Duration::from_secs(2)).await?;
-    // The watch reads twice a second, with a ping each.
+    // The watch reads twice a second.
     assert!(rate < 30.0, "{rate} commands a second");
     drop((watching, waiter, url));
     backend.clean(&namespace).await?;
@@ -63,8 +63,8 @@ pub(super) async fn a_waiter_on_a_user_level_lock_polls_rarely(backend: Arc<MySq
     // The first wait for the user-level lock is short.
     sleep(SETTLED * 3).await;
     let rate = backend.commands_a_second(&pair.namespace, Duration::from_secs(6)).await?;
-    // In six seconds the waiter reads up to four times, with a ping each, and waits twice for the
-    // user-level lock. The holder's maintenance adds some commands.
+    // In six seconds the waiter reads up to four times, and waits twice for the user-level lock. The
+    // holder's maintenance adds some commands.
     assert!(rate < 2.5, "{rate} commands a second");
     pair.holder.release_held(&taken).await?;
     watching.since(Instant::now()).await?;

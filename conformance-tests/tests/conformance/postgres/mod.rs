@@ -4,6 +4,7 @@
 
 mod addresses;
 mod calls;
+mod commits;
 mod connect_errors;
 mod damage;
 mod dialect;

@@ -6,13 +6,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use leasehold::Schema;
 use leasehold::postgres::PostgresStore;
-use leasehold_conformance::expect::granted;
+use leasehold_conformance::expect::{extended, granted};
 use leasehold_conformance::{Backend, CaseResult, Failure};
-use leasehold_core::{ErrorKind, LeaseId};
+use leasehold_core::{ErrorKind, LeaseId, ReleaseOutcome};
 use tokio::time::{sleep, timeout};
 
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
+use crate::lost_release;
 
 /// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -43,6 +44,54 @@ pub(super) async fn a_terminated_session_is_replaced(backend: Arc<Postgres>) -> 
         timeout(LIMIT, recovery).await.map_err(|_| Failure::new("it never recovers"))?;
         timeout(LIMIT, hints.next()).await.map_err(|_| Failure::new("the watch is dead"))?;
     }
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_release_on_a_dead_connection_is_sent_again(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    for own in [true, false] {
+        let namespace = fresh();
+        let client = if own {
+            backend.connect(&backend.named_url(&namespace), &namespace).await?
+        } else {
+            backend.on_pool(&namespace, 3, "").await?.1
+        };
+        for renews in [false, true, false] {
+            let taken = client.acquire_free(&name("job"), LONG).await?;
+            if renews {
+                extended(client.renew(&taken.name, taken.lease, LONG).await?);
+            }
+            backend
+                .execute(format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                     WHERE application_name = '{namespace}'"
+                ))
+                .await?;
+            let all_ended = async {
+                while backend.sessions(&namespace).await? > 0 {
+                    sleep(Duration::from_millis(20)).await;
+                }
+                Ok(())
+            };
+            let all_ended = timeout(LIMIT, all_ended).await;
+            all_ended.unwrap_or_else(|_| Err(Failure::new("the sessions do not end")))?;
+            let released = client.store().release(&taken.name, taken.lease).await?;
+            assert_eq!(released, ReleaseOutcome::Released, "own pool: {own}");
+        }
+        backend.clean(&namespace).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_release_whose_reply_is_lost_has_an_unknown_outcome(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let namespace = fresh();
+    let link = backend.proxied(&namespace).await?;
+    let direct = backend.connect(backend.url(), &namespace).await?;
+    lost_release::a_release_whose_reply_is_lost_has_an_unknown_outcome(&link, &direct).await?;
     backend.clean(&namespace).await?;
     Ok(())
 }

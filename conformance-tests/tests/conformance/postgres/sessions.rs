@@ -8,7 +8,8 @@ use leasehold::Schema;
 use leasehold::postgres::PostgresStore;
 use leasehold_conformance::expect::{extended, granted};
 use leasehold_conformance::{Backend, CaseResult, Client, Failure, race};
-use leasehold_core::LockStoreExt;
+use leasehold_core::election::{Leadership, job_fn};
+use leasehold_core::{Client as Engine, LockStoreExt, Settings};
 use leasehold_test_servers::until_ready;
 use tokio::time::{sleep, timeout};
 
@@ -17,6 +18,12 @@ use super::{Postgres, options};
 
 /// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(40);
+
+/// A lease lasts this long.
+const SHORT: Duration = Duration::from_secs(6);
+
+/// An idle process keeps its number of sessions for this many reads, with that pause.
+const STEADY: (u32, Duration) = (50, Duration::from_millis(300));
 
 pub(super) async fn sessions_that_end_while_idle_fail_no_call(
     backend: Arc<Postgres>,
@@ -103,5 +110,66 @@ pub(super) async fn connections_are_bounded_and_closed_when_idle(
         }
         backend.clean(&namespace).await?;
     }
+    Ok(())
+}
+
+pub(super) async fn an_acquire_and_its_release_share_a_session(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let namespace = fresh();
+    let client = backend.connect(&backend.named_url(&namespace), &namespace).await?;
+    // The sessions that opened the store end some time later.
+    let shared = async {
+        loop {
+            let taken = client.acquire_free(&name("job"), LONG).await?;
+            client.release_held(&taken).await?;
+            if backend.sessions(&namespace).await? == 1 {
+                return Ok(());
+            }
+        }
+    };
+    let shared = timeout(LIMIT, shared).await;
+    shared.unwrap_or_else(|_| Err(Failure::new("a pair of calls uses two sessions")))?;
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+pub(super) async fn a_leader_that_also_waits_has_two_sessions(
+    backend: Arc<Postgres>,
+) -> CaseResult {
+    let namespace = fresh();
+    let options = options(&namespace, Schema::Create);
+    let other = PostgresStore::connect(backend.url(), &options).await?;
+    // The candidate asks again whenever this lease would expire, which is more often than an idle
+    // connection is closed.
+    let other = Engine::builder(Arc::new(other)).settings(Settings::new().ttl(SHORT)).build()?;
+    let taken = other.lock("taken")?.acquire(LIMIT).await?;
+    let store = PostgresStore::connect(&backend.named_url(&namespace), &options).await?;
+    let engine = Engine::new(store)?;
+    let campaign = |name: &str| -> CaseResult<_> {
+        let job = job_fn(|leadership: Leadership| async move {
+            leadership.cancelled().await;
+            Ok(())
+        });
+        Ok(engine.election(name)?.spawn(job))
+    };
+    let (led, waiting) = (campaign("led")?, campaign("taken")?);
+    let idle = async {
+        let mut reads = 0;
+        while reads < STEADY.0 {
+            sleep(STEADY.1).await;
+            let leads = led.status().is_leading();
+            let sessions = backend.sessions(&namespace).await?;
+            reads = if leads && sessions <= 2 { reads + 1 } else { 0 };
+        }
+        Ok(())
+    };
+    let idle = timeout(LIMIT * 3, idle).await;
+    idle.unwrap_or_else(|_| Err(Failure::new("an idle process has more than two sessions")))?;
+    for election in [led, waiting] {
+        election.shutdown().await;
+    }
+    drop(taken);
+    backend.clean(&namespace).await?;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! This module lists the cases that are specific to PostgreSQL.
 
 use super::{
-    Postgres, addresses, calls, connect_errors, damage, failover, heartbeats, notifications,
-    old_pooler, pooler, rows, schemas, session_loss, sessions, switch_over, tls,
+    Postgres, addresses, calls, commits, connect_errors, damage, failover, heartbeats,
+    notifications, old_pooler, pooler, rows, schemas, session_loss, sessions, switch_over, tls,
 };
 
 specific_cases! {
@@ -32,6 +32,8 @@ specific_cases! {
         a_dropped_table_is_reported_and_used_once_it_exists_again;
     session_loss:
         a_terminated_session_is_replaced,
+        a_release_on_a_dead_connection_is_sent_again,
+        a_release_whose_reply_is_lost_has_an_unknown_outcome,
         an_unread_watch_does_not_fill_the_notification_queue,
         a_closed_pool_ends_the_watch;
     failover:
@@ -51,7 +53,11 @@ specific_cases! {
         heartbeats_survive_the_runtime_that_opened_their_connection;
     sessions:
         sessions_that_end_while_idle_fail_no_call,
-        connections_are_bounded_and_closed_when_idle;
+        connections_are_bounded_and_closed_when_idle,
+        an_acquire_and_its_release_share_a_session,
+        a_leader_that_also_waits_has_two_sessions;
+    commits:
+        a_grant_waits_for_the_standby_and_a_release_does_not;
     switch_over:
         the_first_call_after_a_switchover_follows_the_address;
     damage:

@@ -6,6 +6,7 @@
 mod cluster;
 mod cluster_nodes;
 mod cluster_outages;
+mod commands;
 mod connect_errors;
 mod counting_proxy;
 mod degraded_server;

@@ -1,7 +1,8 @@
 //! This module lists the cases that are specific to Redis and Valkey.
 
 use super::{
-    Redis, cluster, cluster_outages, connect_errors, degraded_server, keys, replicas, sentinel, tls,
+    Redis, cluster, cluster_outages, commands, connect_errors, degraded_server, keys, replicas,
+    sentinel, tls,
 };
 
 specific_cases! {
@@ -22,6 +23,9 @@ specific_cases! {
         a_listing_scans_the_keys_once,
         a_corrupt_instance_record_hides_no_other,
         flushed_scripts_are_loaded_again;
+    commands:
+        a_lock_runs_two_scripts_with_few_commands,
+        a_renewal_runs_one_script_with_three_commands;
     degraded_server:
         leases_are_kept_when_the_server_is_out_of_memory,
         an_unusable_connection_is_replaced,

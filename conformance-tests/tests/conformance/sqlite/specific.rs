@@ -82,6 +82,8 @@ cases! {
         a_later_schema_is_refused;
     watches:
         a_watch_hints_at_changes_of_other_processes,
+        changes_set_the_times_of_the_file_and_heartbeats_do_not,
+        a_change_that_is_not_announced_is_noticed,
         an_unpolled_watch_holds_no_connection,
         all_watches_of_a_store_get_hints_and_so_does_a_later_one,
         a_watch_survives_the_runtime_of_another_watch;

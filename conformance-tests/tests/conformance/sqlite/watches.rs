@@ -1,10 +1,11 @@
 //! These cases cover the hints of watches.
 
+use std::fs;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use leasehold::{Hint, HintStream, LeaseId, LockStore, RenewOptions};
-use leasehold_conformance::CaseResult;
+use leasehold_conformance::{CaseResult, Failure};
 use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -37,6 +38,51 @@ pub(super) async fn a_watch_hints_at_changes_of_other_processes() -> CaseResult 
     assert_eq!(hints.next().await, Some(Hint::Name(name("b"))));
     two.pool().close().await;
     assert_eq!(hints.next().await, None);
+    Ok(())
+}
+
+/// Other processes are notified when the times of the file are set. A heartbeat would wake all of
+/// them.
+pub(super) async fn changes_set_the_times_of_the_file_and_heartbeats_do_not() -> CaseResult {
+    if !cfg!(target_os = "linux") {
+        return Err(Failure::ignored("this system does not notify of files"));
+    }
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let lease = LeaseId::new();
+    grant(&store, "a", lease).await;
+    let renewal = [RenewOptions::new(name("a"), lease, TTL)];
+    for step in ["renew", "disable", "renew", "enable", "release", "acquire"] {
+        let before = fs::metadata(&path)?.modified()?;
+        // The times of a file system are coarse.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        match step {
+            "renew" => drop(store.renew(&renewal).await?),
+            "disable" => drop(store.disable(&name("a"), &disabling("x")).await?),
+            "enable" => drop(store.enable(&name("a")).await?),
+            "release" => drop(store.release(&name("a"), lease).await?),
+            _ => drop(grant(&store, "a", LeaseId::new()).await),
+        }
+        let is_set = fs::metadata(&path)?.modified()? != before;
+        assert_eq!(is_set, ["disable", "enable", "release"].contains(&step), "{step}");
+    }
+    Ok(())
+}
+
+/// An earlier version of the store announces no changes.
+pub(super) async fn a_change_that_is_not_announced_is_noticed() -> CaseResult {
+    let (_folder, path) = place();
+    let (one, two) = (open(&path).await, open(&path).await);
+    grant(&one, "a", LeaseId::new()).await;
+    let mut hints = two.watch().await.unwrap();
+    for _ in 0..2 {
+        sql(
+            &one,
+            "UPDATE leasehold_locks SET signal = 1 + (SELECT max(signal) FROM leasehold_locks)",
+        )
+        .await;
+        hinted(&mut hints, "a").await;
+    }
     Ok(())
 }
 

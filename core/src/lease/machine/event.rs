@@ -30,8 +30,12 @@ pub enum Event {
         /// This is true if the store confirmed the release.
         confirmed: bool,
     },
-    /// The store hints that the name may have become free, disabled or enabled.
+    /// The store hints that the name may have become free, disabled or enabled. After a gap in the
+    /// hints it may have changed without one, which counts as a hint.
     Hint,
+    /// From now on there are hints. A change before that caused none, so a waiter asks again. A
+    /// lease that is held is renewed when it is due: its next heartbeat tells of every change.
+    WatchOpened,
 }
 
 /// An acquire gets one of these replies.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use leasehold::Moment;
 
 use super::Order;
+use super::held_lease::HeldLease;
 use crate::cmd::run::process_group::ProcessGroup;
 
 /// The watchdog's state is what its orders said.
@@ -16,6 +17,7 @@ pub(super) struct WatchdogState {
     group: Option<ProcessGroup>,
     deadline: Option<Moment>,
     terminated: bool,
+    lease: Option<Box<HeldLease>>,
 }
 
 /// An ending says how to end a group.
@@ -30,7 +32,7 @@ pub(super) struct Ending {
 
 impl WatchdogState {
     pub(super) fn new(grace: Duration) -> Self {
-        Self { grace, group: None, deadline: None, terminated: false }
+        Self { grace, group: None, deadline: None, terminated: false, lease: None }
     }
 
     pub(super) fn apply(&mut self, order: Order) {
@@ -38,11 +40,18 @@ impl WatchdogState {
             Order::Group(group) => self.group = Some(group),
             Order::Deadline(deadline) => self.deadline = Some(deadline),
             Order::Terminated => self.terminated = true,
+            Order::Lease(lease) => self.lease = Some(lease),
         }
     }
 
     pub(super) fn is_armed(&self) -> bool {
         self.group.is_some() && self.deadline.is_some()
+    }
+
+    /// Returns the lease to release if the supervisor has exited, with the moment until which the
+    /// supervisor trusted it.
+    pub(super) fn lease_to_release(&self) -> Option<(&HeldLease, Moment)> {
+        Some((self.lease.as_deref()?, self.deadline?))
     }
 
     /// Returns when the watchdog acts on its own.

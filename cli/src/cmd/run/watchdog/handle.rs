@@ -10,10 +10,15 @@ use leasehold::Moment;
 use rustix::io::ioctl_fionbio;
 use tokio::net::unix::pipe::Receiver;
 
+use super::held_lease::HeldLease;
 use super::{ARMED, COMMAND, ENDING, Order};
 use crate::cmd::run::process_group::ProcessGroup;
 use crate::cmd::run::reaper;
 use crate::cmd::run::this_program::this_program;
+
+/// Orders of this length are written to an empty pipe as a whole, or not at all. Part of a line
+/// would damage the next one.
+const MAX_WRITE: usize = 4096;
 
 /// This is the handle of a running watchdog. When it is dropped, the watchdog assumes that the
 /// supervisor has ended, and ends the group.
@@ -36,7 +41,8 @@ pub(in crate::cmd::run) enum Report {
 }
 
 impl Watchdog {
-    /// Starts a watchdog, and waits until it has its orders.
+    /// Starts a watchdog, and waits until it has its orders. It releases the lease, if it is given
+    /// one, when the supervisor has ended without it.
     ///
     /// # Cancel safety
     /// If the future is dropped, the watchdog assumes that the supervisor has ended.
@@ -44,17 +50,18 @@ impl Watchdog {
         group: ProcessGroup,
         deadline: Moment,
         grace: Duration,
+        lease: Option<HeldLease>,
         timeout: Duration,
     ) -> io::Result<Self> {
         let grace = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
-        // A watchdog that outlives its supervisor must not keep the user's files open.
+        // A watchdog that outlives its supervisor must not keep the user's files open. It detaches
+        // from standard error itself, since it may write a last message there.
         let mut process = Command::new(this_program()?)
             .arg0("leasehold")
             .arg(COMMAND)
             .arg(grace.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()?;
         reaper::started(process.id());
         let missing = || io::Error::other("the watchdog has no pipe");
@@ -62,8 +69,12 @@ impl Watchdog {
         let reports = OwnedFd::from(process.stdout.take().ok_or_else(missing)?);
         ioctl_fionbio(&orders, true)?;
         let watchdog = Self { process, orders, reports: Receiver::from_owned_fd(reports)? };
-        watchdog.send(Order::Group(group));
-        watchdog.send(Order::Deadline(deadline));
+        let mut orders = format!("{}{}", Order::Group(group), Order::Deadline(deadline));
+        let lease = lease.map(|lease| Order::Lease(Box::new(lease)).to_string());
+        // A lease with a very long URL is not sent, and expires if this process is killed.
+        let lease = lease.filter(|lease| orders.len() + lease.len() <= MAX_WRITE);
+        orders.extend(lease);
+        watchdog.write(&orders);
         match tokio::time::timeout(timeout, watchdog.next_byte()).await {
             Ok(Ok(Some(ARMED))) => Ok(watchdog),
             Ok(Ok(_)) => Err(io::Error::other("the watchdog exited during start-up")),
@@ -74,8 +85,11 @@ impl Watchdog {
 
     /// Sends an order to the watchdog. Its [`report`](Self::report) shows whether it still runs.
     pub(in crate::cmd::run) fn send(&self, order: Order) {
-        // A line is short enough for an atomic write to a pipe.
-        let _ = rustix::io::write(&self.orders, order.to_string().as_bytes());
+        self.write(&order.to_string());
+    }
+
+    fn write(&self, lines: &str) {
+        let _ = rustix::io::write(&self.orders, lines.as_bytes());
     }
 
     /// Waits for the watchdog's next report.

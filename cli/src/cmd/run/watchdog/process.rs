@@ -12,10 +12,15 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::alarm::Alarm;
 use super::decision::{Ending, WatchdogState};
+use super::release::{Surroundings, release};
+use super::stderr::DetachedStderr;
 use super::{ARMED, COMMAND, ENDING, Order};
 use crate::io::exit::Failure;
 
-/// The group is checked this often while it is being ended.
+/// A group that is being ended is first checked after this time, because most commands end at once.
+const FIRST_CHECK: Duration = Duration::from_millis(1);
+
+/// The pause between checks grows to this.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A killed process that does not end within this many checks is blocked in the kernel, and does
@@ -28,22 +33,32 @@ pub(in crate::cmd::run) fn main(mut args: impl Iterator<Item = OsString>) -> Exi
         let message = format!("{COMMAND} is internal to `leasehold run`");
         return ExitCode::from(Failure::usage(message).report());
     };
-    if let Some(ending) = watch(WatchdogState::new(grace)) {
-        end(ending);
+    // This exits silently: the supervisor starts no command without a watchdog.
+    if let Ok((alarm, surroundings)) = prepare() {
+        watch(WatchdogState::new(grace), &alarm, &surroundings);
     }
     ExitCode::SUCCESS
 }
 
-/// Waits until the group has to be ended; returns `None` if there is no group to watch.
-fn watch(mut state: WatchdogState) -> Option<Ending> {
-    // This exits silently: the supervisor starts no command without a watchdog.
-    let alarm = prepare().ok()?;
+/// Watches the group until it has ended.
+fn watch(mut state: WatchdogState, alarm: &Alarm, surroundings: &Surroundings) {
     let mut orders = Orders::default();
+    let Some(ending) = wait(&mut state, &mut orders, alarm) else { return };
+    end(ending);
+    // A supervisor that still runs releases its lease itself, or lets it expire.
+    let supervisor_exited = matches!(orders.read(&mut state), Ok(false));
+    if supervisor_exited && let Some((lease, deadline)) = state.lease_to_release() {
+        release(lease, ending.group, deadline, surroundings);
+    }
+}
+
+/// Waits until the group has to be ended; returns `None` if there is no group to watch.
+fn wait(state: &mut WatchdogState, orders: &mut Orders, alarm: &Alarm) -> Option<Ending> {
     let mut armed = false;
     loop {
         // All orders are handled before any deadline: a watchdog that was delayed itself must not
         // act on a deadline that has been moved.
-        match orders.read(&mut state) {
+        match orders.read(state) {
             Ok(true) => {}
             Ok(false) | Err(_) => return state.supervisor_exited(SystemClock.now()),
         }
@@ -61,8 +76,9 @@ fn watch(mut state: WatchdogState) -> Option<Ending> {
     }
 }
 
-/// Detaches from the supervisor's terminal, group and folder, and ignores signals meant for it.
-fn prepare() -> io::Result<Alarm> {
+/// Detaches from the supervisor's terminal, group, folder and standard error, and ignores signals
+/// meant for it.
+fn prepare() -> io::Result<(Alarm, Surroundings)> {
     // This fails only for the leader of a group, which this process is not.
     let _ = rustix::process::setsid();
     for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
@@ -72,10 +88,12 @@ fn prepare() -> io::Result<Alarm> {
     // too.
     #[cfg(target_os = "linux")]
     rustix::thread::set_name(c"lease-watchdog")?;
+    let surroundings =
+        Surroundings { folder: std::env::current_dir().ok(), stderr: DetachedStderr::detach()? };
     std::env::set_current_dir("/")?;
     let flags = fcntl_getfl(io::stdin())?;
     fcntl_setfl(io::stdin(), flags | OFlags::NONBLOCK)?;
-    Alarm::new()
+    Ok((Alarm::new()?, surroundings))
 }
 
 /// The orders arrive in lines, which may arrive in parts.
@@ -119,6 +137,7 @@ fn end(Ending { group, terminate, kill_at }: Ending) {
     if terminate {
         group.terminate();
     }
+    let mut pause = FIRST_CHECK;
     loop {
         let left = kill_at.saturating_since(SystemClock.now());
         if left.is_zero() {
@@ -127,7 +146,8 @@ fn end(Ending { group, terminate, kill_at }: Ending) {
         if !group.is_alive() {
             return;
         }
-        std::thread::sleep(left.min(CHECK_INTERVAL));
+        std::thread::sleep(left.min(pause));
+        pause = (pause * 2).min(CHECK_INTERVAL);
     }
     for _ in 0..CHECKS_AFTER_KILL {
         group.kill();

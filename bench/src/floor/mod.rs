@@ -1,0 +1,69 @@
+//! The floor: the bare driver on warm connections, with as many round trips and durable writes as
+//! acquire and release need.
+//!
+//! Nothing can be faster with the same guarantees. Each pair sets and unsets a lease
+//! conditionally. An SQL floor has as many connections as a store opens for its calls by default,
+//! so that many tasks have the same conditions; a single task uses one.
+
+mod driver;
+mod etcd;
+mod mongodb;
+mod mysql;
+mod postgres;
+mod redis;
+mod sessions;
+mod sqlite;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use async_trait::async_trait;
+
+use driver::Floor;
+
+use crate::contender::Contender;
+use crate::url::scheme;
+
+struct Ping(Arc<dyn Floor>);
+
+struct Pair(Arc<dyn Floor>);
+
+#[async_trait]
+impl Contender for Ping {
+    fn name(&self) -> &str {
+        "ping"
+    }
+
+    async fn run(&self, _: &str) -> Result<()> {
+        self.0.ping().await
+    }
+}
+
+#[async_trait]
+impl Contender for Pair {
+    fn name(&self) -> &str {
+        FLOOR
+    }
+
+    async fn run(&self, lock: &str) -> Result<()> {
+        self.0.pair(lock).await
+    }
+}
+
+/// The floor has this name in the report.
+pub(crate) const FLOOR: &str = "floor";
+
+/// Opens the floor of that server for those names, and returns it with the ping.
+pub(crate) async fn open(url: &str, locks: &[String]) -> Result<[Arc<dyn Contender>; 2]> {
+    let floor: Arc<dyn Floor> = match scheme(url) {
+        "sqlite" => Arc::new(sqlite::open(url, locks).await?),
+        "postgres" => Arc::new(postgres::open(url, locks).await?),
+        "mysql" => Arc::new(mysql::open(url, locks).await?),
+        "redis" => Arc::new(redis::open(url).await?),
+        "mongodb" => Arc::new(mongodb::open(url, locks).await?),
+        _ => Arc::new(etcd::open(url, locks).await?),
+    };
+    let pair: Arc<dyn Contender> = Arc::new(Pair(floor.clone()));
+    let ping: Arc<dyn Contender> = Arc::new(Ping(floor));
+    Ok([pair, ping])
+}

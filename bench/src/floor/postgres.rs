@@ -1,0 +1,53 @@
+//! The floor of PostgreSQL: two conditional updates, each in its own transaction. The second is
+//! committed asynchronously, as a release is.
+
+use anyhow::Result;
+use async_trait::async_trait;
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+
+use super::driver::{CONNECTIONS, Floor, changed_one};
+use super::sessions::Sessions;
+
+/// Pages are half empty, as in Leasehold's table, so that an update stays within its page.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS leasehold_bench_floor \
+     (name text PRIMARY KEY, lease text) WITH (fillfactor = 50)";
+const ROW: &str = "INSERT INTO leasehold_bench_floor VALUES ($1, NULL) \
+     ON CONFLICT (name) DO UPDATE SET lease = NULL";
+const SET: &str =
+    "UPDATE leasehold_bench_floor SET lease = 'floor' WHERE name = $1 AND lease IS NULL";
+const UNSET: &str = "UPDATE leasehold_bench_floor SET lease = NULL \
+     WHERE name = $1 AND lease = 'floor' \
+     RETURNING set_config('synchronous_commit', 'off', true)";
+
+pub(super) struct Postgres(Sessions<PgConnection>);
+
+pub(super) async fn open(url: &str, locks: &[String]) -> Result<Postgres> {
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        connections.push(PgConnection::connect(url).await?);
+    }
+    sqlx::query(TABLE).execute(&mut connections[0]).await?;
+    for lock in locks {
+        sqlx::query(ROW).bind(lock.as_str()).execute(&mut connections[0]).await?;
+    }
+    Ok(Postgres(Sessions::new(connections)))
+}
+
+#[async_trait]
+impl Floor for Postgres {
+    async fn ping(&self) -> Result<()> {
+        let mut session = self.0.take().await?;
+        sqlx::query("SELECT 1").execute(&mut *session).await?;
+        Ok(())
+    }
+
+    async fn pair(&self, lock: &str) -> Result<()> {
+        for statement in [SET, UNSET] {
+            let mut session = self.0.take().await?;
+            let done = sqlx::query(statement).bind(lock).execute(&mut *session).await?;
+            changed_one(done.rows_affected())?;
+        }
+        Ok(())
+    }
+}

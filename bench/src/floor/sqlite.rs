@@ -1,0 +1,48 @@
+//! The floor of SQLite: two write transactions, with the durability that Leasehold's store has.
+
+use anyhow::Result;
+use async_trait::async_trait;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnection;
+
+use super::driver::{Floor, changed_one};
+use super::sessions::Sessions;
+use crate::leasehold_client::sqlite_options;
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS leasehold_bench_floor \
+     (name TEXT PRIMARY KEY, lease TEXT) WITHOUT ROWID";
+const ROW: &str = "INSERT OR REPLACE INTO leasehold_bench_floor VALUES (?1, NULL)";
+const SET: &str =
+    "UPDATE leasehold_bench_floor SET lease = 'floor' WHERE name = ?1 AND lease IS NULL";
+const UNSET: &str =
+    "UPDATE leasehold_bench_floor SET lease = NULL WHERE name = ?1 AND lease = 'floor'";
+
+pub(super) struct Sqlite(Sessions<SqliteConnection>);
+
+/// Opens one connection, because one at a time can write.
+pub(super) async fn open(url: &str, locks: &[String]) -> Result<Sqlite> {
+    let mut connection = sqlite_options(url).connect().await?;
+    sqlx::query(TABLE).execute(&mut connection).await?;
+    for lock in locks {
+        sqlx::query(ROW).bind(lock.as_str()).execute(&mut connection).await?;
+    }
+    Ok(Sqlite(Sessions::new(vec![connection])))
+}
+
+#[async_trait]
+impl Floor for Sqlite {
+    async fn ping(&self) -> Result<()> {
+        let mut session = self.0.take().await?;
+        sqlx::query("SELECT 1").execute(&mut *session).await?;
+        Ok(())
+    }
+
+    async fn pair(&self, lock: &str) -> Result<()> {
+        for statement in [SET, UNSET] {
+            let mut session = self.0.take().await?;
+            let done = sqlx::query(statement).bind(lock).execute(&mut *session).await?;
+            changed_one(done.rows_affected())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! The heartbeat of one process that holds few or many leases.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::time::sleep;
+
+use crate::leasehold_client::LEASEHOLD;
+use crate::server_counts::{self, Reader};
+use crate::statistics::{median, millis};
+use crate::table::{Table, Unit};
+use crate::worker::{Held, Job, Task, Worker};
+
+const LEASES: [usize; 5] = [1, 100, 1_000, 10_000, 100_000];
+
+/// What could not be acquired within this time is left out.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Leases that were acquired at different times join one heartbeat in this time: two intervals of
+/// the default settings.
+const SETTLE: Duration = Duration::from_secs(6);
+
+/// These are five intervals of the default settings.
+const LENGTH: Duration = Duration::from_secs(15);
+
+const COLUMNS: [(&str, Unit); 9] = [
+    ("a beat, median", Unit::Millis),
+    ("slowest beat", Unit::Millis),
+    ("calls of a beat", Unit::Count),
+    ("calls at the server per beat", Unit::Count),
+    ("processor", Unit::Percent),
+    ("memory of a lease", Unit::Kibibytes),
+    ("least trust left", Unit::Millis),
+    ("acquired", Unit::Count),
+    ("lost", Unit::Count),
+];
+
+pub(crate) async fn measure(url: &str) -> Result<Table> {
+    let reader = server_counts::open(url).await;
+    let mut table = Table::new("Heartbeat of a process", "leases", &COLUMNS);
+    for leases in LEASES {
+        eprintln!("    {leases} leases");
+        match hold(url, &reader, leases).await {
+            Ok(done) => {
+                add(&mut table, leases, &done);
+                if done.held.acquired < leases {
+                    // More leases would take as long, and say nothing more.
+                    break;
+                }
+            }
+            // Fewer leases were measured already.
+            Err(error) => {
+                eprintln!("    {leases} leases failed: {error:#}");
+                break;
+            }
+        }
+    }
+    Ok(table)
+}
+
+/// What a worker and the server counted.
+struct Measured {
+    held: Held,
+    /// This is the share of one core, in percent.
+    processor: f64,
+    calls: Option<f64>,
+}
+
+async fn hold(url: &str, reader: &Reader, leases: usize) -> Result<Measured> {
+    let task = Task::Hold { leases, limit: LIMIT };
+    let job = Job { url: url.to_owned(), library: LEASEHOLD.to_owned(), task };
+    let mut worker = Worker::start(&job).await?;
+    worker.ready().await?;
+    worker.order("go").await?;
+    worker.ready().await?;
+    sleep(SETTLE).await;
+    let before = server_counts::read(reader).await;
+    worker.order("count").await?;
+    sleep(LENGTH).await;
+    let counts = server_counts::between(before, server_counts::read(reader).await);
+    worker.order("stop").await?;
+    let report = worker.report().await?;
+    Ok(Measured {
+        held: report.held.context("the worker reports no leases")?,
+        processor: report.processor_time.as_secs_f64() / LENGTH.as_secs_f64() * 100.0,
+        calls: counts.map(|counts| counts.calls),
+    })
+}
+
+fn add(table: &mut Table, leases: usize, done: &Measured) {
+    let Measured { held, processor, calls } = done;
+    let times: Vec<f64> = held.beats.iter().map(|beat| millis(beat.took)).collect();
+    let beats = held.beats.len().max(1) as f64;
+    let own: usize = held.beats.iter().map(|beat| beat.calls).sum();
+    let values = vec![
+        median(&times),
+        times.iter().copied().reduce(f64::max),
+        Some(own as f64 / beats),
+        calls.map(|calls| calls / beats),
+        Some(*processor),
+        Some(held.kibibytes as f64 / held.acquired.max(1) as f64),
+        Some(millis(held.least_trust)),
+        Some(held.acquired as f64),
+        Some(held.lost as f64),
+    ];
+    table.add(&leases.to_string(), values, times);
+}

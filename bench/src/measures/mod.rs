@@ -1,0 +1,38 @@
+//! The measurements. Each is a module that returns tables.
+
+mod acquire_release;
+pub(crate) mod calls_per_lock;
+pub(crate) mod cold_start;
+pub(crate) mod contended;
+pub(crate) mod crash;
+pub(crate) mod evenness;
+pub(crate) mod hand_over;
+pub(crate) mod heartbeat;
+pub(crate) mod idle;
+mod many_names;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use crate::contender::{AcquireRelease, Contender, LockLibrary};
+use crate::floor;
+use crate::slices::Plan;
+use crate::table::Table;
+
+/// Measures acquire and release, of one name by one task and of many names by many tasks.
+pub(crate) async fn uncontended(
+    url: &str,
+    libraries: &[Arc<dyn LockLibrary>],
+    plan: Plan,
+) -> Result<Vec<Table>> {
+    let [floor, ping] = floor::open(url, &many_names::names()).await?;
+    let mut contenders: Vec<Arc<dyn Contender>> = vec![floor, ping];
+    for library in libraries {
+        contenders.push(Arc::new(AcquireRelease(library.clone())));
+    }
+    let one = acquire_release::measure(&contenders, plan).await?;
+    // The ping decides nothing, so it is left out.
+    contenders.remove(1);
+    Ok(vec![one, many_names::measure(&contenders, plan).await?])
+}

@@ -1,0 +1,261 @@
+//! The tasks of one client that wait for the same lock form a queue, of which only the first asks
+//! the store.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use crate::lease::TrustDeadline;
+use crate::{Clock, LockName, Moment, Wake};
+
+/// The local queues have the waiters and the holders of a client's locks, by name.
+///
+/// The first waiter of a name asks the store and listens to hints; the others only wait. While a
+/// guard of the same client holds the lock, even the first does not ask: it is woken when the
+/// guard's release was answered or has failed. So a lock is handed over within a process in the
+/// order of the calls, by one release and one acquire, however many tasks wait.
+///
+/// The waiters of other clients hear of a release by a hint, which is later than that. So that they
+/// get the lock too, the first waiter pauses from time to time before it asks.
+///
+/// A queue decides only when a waiter asks. The store decides who holds the lock.
+#[derive(Debug)]
+pub(crate) struct LocalQueues {
+    clock: Arc<dyn Clock>,
+    /// Within this time other clients have received the hint of a release and have asked.
+    pause: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// A name is here while it has a waiter or a holder.
+    queues: BTreeMap<LockName, LocalQueue>,
+    /// This numbers waiters and holders.
+    numbered: u64,
+}
+
+#[derive(Debug, Default)]
+struct LocalQueue {
+    waiting: VecDeque<(u64, Arc<Notify>)>,
+    holder: Option<(u64, Arc<TrustDeadline>)>,
+    /// This describes the latest reply that did not end the wait of the first waiter.
+    last_outcome: Option<Arc<str>>,
+    /// Since then the lock was handed over within this client, as far as it knows.
+    kept_since: Option<Moment>,
+    /// The first waiter does not ask before this moment.
+    paused_until: Option<Moment>,
+}
+
+/// A queue position is that of one waiter, which leaves the queue when this value is dropped.
+#[derive(Debug)]
+pub(crate) struct QueuePosition {
+    queues: Arc<LocalQueues>,
+    name: LockName,
+    number: u64,
+    changed: Arc<Notify>,
+}
+
+/// The turn of a waiter says what it may do now.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// The waiter may ask the store.
+    Ask,
+    /// A guard of this client holds the lock, until this trust ends at the latest.
+    HeldHere(Arc<TrustDeadline>),
+    /// The clients of other processes may ask first, until this moment.
+    Paused(Moment),
+    /// Another waiter is ahead.
+    Queued,
+}
+
+/// A local holder is a guard of this client, until its release has ended. Dropping this value wakes
+/// the first waiter.
+#[derive(Debug)]
+pub(crate) struct LocalHolder {
+    queues: Arc<LocalQueues>,
+    name: LockName,
+    number: u64,
+}
+
+impl LocalQueues {
+    /// A hint that the store pushes takes less than this.
+    const PUSHED_WITHIN: Duration = Duration::from_millis(20);
+
+    /// A lock is handed over within the client for this many pauses before there is one, so a
+    /// pause costs little.
+    const PAUSES_APART: u32 = 20;
+
+    pub(crate) fn new(clock: Arc<dyn Clock>, wake: Wake) -> Self {
+        let polled = match wake {
+            Wake::Push => Duration::ZERO,
+            Wake::Poll(interval) => interval,
+        };
+        Self { clock, pause: polled + Self::PUSHED_WITHIN, state: Mutex::default() }
+    }
+
+    /// Adds a waiter at the end of the name's queue.
+    pub(crate) fn join(self: &Arc<Self>, name: LockName) -> QueuePosition {
+        let changed = Arc::new(Notify::new());
+        let mut state = self.state();
+        let number = state.next_number();
+        let queue = state.queues.entry(name.clone()).or_default();
+        queue.waiting.push_back((number, changed.clone()));
+        drop(state);
+        QueuePosition { queues: self.clone(), name, number, changed }
+    }
+
+    /// Notes that a guard of this client holds the lock. An earlier holder has lost it.
+    pub(crate) fn hold(self: &Arc<Self>, name: LockName, trust: Arc<TrustDeadline>) -> LocalHolder {
+        let mut state = self.state();
+        let number = state.next_number();
+        let queue = state.queues.entry(name.clone()).or_default();
+        queue.holder = Some((number, trust));
+        queue.last_outcome = None;
+        let first = queue.first();
+        drop(state);
+        // From now on the first waiter waits for the end of this trust.
+        wake(first);
+        LocalHolder { queues: self.clone(), name, number }
+    }
+
+    /// Wakes the first waiter, because the name may have become free.
+    pub(crate) fn wake_first(&self, name: &LockName) {
+        let first = self.state().queues.get(name).and_then(LocalQueue::first);
+        wake(first);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
+
+impl State {
+    fn next_number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered
+    }
+
+    fn remove_if_unused(&mut self, name: &LockName) {
+        let unused = |queue: &LocalQueue| queue.waiting.is_empty() && queue.holder.is_none();
+        if self.queues.get(name).is_some_and(unused) {
+            self.queues.remove(name);
+        }
+    }
+}
+
+impl LocalQueue {
+    fn first(&self) -> Option<Arc<Notify>> {
+        self.waiting.front().map(|(_, changed)| changed.clone())
+    }
+
+    /// Hands the lock over to the first waiter, which it returns, or lets other clients ask first
+    /// if it was handed over here for long.
+    fn hand_over(&mut self, now: Moment, pause: Duration) -> Option<Arc<Notify>> {
+        self.holder = None;
+        self.paused_until = None;
+        if self.waiting.is_empty() {
+            self.kept_since = None;
+            return None;
+        }
+        let kept_since = *self.kept_since.get_or_insert(now);
+        if now >= kept_since + pause * LocalQueues::PAUSES_APART {
+            self.kept_since = None;
+            self.paused_until = Some(now + pause);
+        }
+        self.first()
+    }
+
+    fn is_first(&self, number: u64) -> bool {
+        self.waiting.front().is_some_and(|(first, _)| *first == number)
+    }
+
+    /// Returns the trust of the guard that holds the lock here, unless it has lost it.
+    fn holder(&self) -> Option<Arc<TrustDeadline>> {
+        self.holder.as_ref().map(|(_, trust)| trust).filter(|trust| trust.is_kept()).cloned()
+    }
+}
+
+impl QueuePosition {
+    /// Returns what the waiter may do now.
+    pub(crate) fn turn(&self) -> Turn {
+        let state = self.queues.state();
+        let queue = state.queues.get(&self.name).filter(|queue| queue.is_first(self.number));
+        let Some(queue) = queue else { return Turn::Queued };
+        if let Some(trust) = queue.holder() {
+            return Turn::HeldHere(trust);
+        }
+        let now = self.queues.clock.now();
+        queue.paused_until.filter(|until| now < *until).map_or(Turn::Ask, Turn::Paused)
+    }
+
+    /// Waits until the turn of the waiter may have changed, or the name may have become free.
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Records what the first waiter learned, for the waiters behind it.
+    pub(crate) fn record_outcome(&self, outcome: String) {
+        if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
+            queue.last_outcome = Some(outcome.into());
+            queue.kept_since = None;
+        }
+    }
+
+    /// Returns the trust of the guard that holds the lock here, if there is one, and what the first
+    /// waiter learned last.
+    pub(crate) fn last_known(&self) -> (Option<Arc<TrustDeadline>>, Option<Arc<str>>) {
+        let state = self.queues.state();
+        match state.queues.get(&self.name) {
+            Some(queue) => (queue.holder(), queue.last_outcome.clone()),
+            None => (None, None),
+        }
+    }
+}
+
+impl Drop for QueuePosition {
+    fn drop(&mut self) {
+        let mut state = self.queues.state();
+        let Some(queue) = state.queues.get_mut(&self.name) else { return };
+        let was_first = queue.is_first(self.number);
+        // The numbers increase from the first waiter to the last.
+        if let Ok(at) = queue.waiting.binary_search_by_key(&self.number, |(number, _)| *number) {
+            queue.waiting.remove(at);
+        }
+        let next = if was_first { queue.first() } else { None };
+        state.remove_if_unused(&self.name);
+        drop(state);
+        wake(next);
+    }
+}
+
+impl Drop for LocalHolder {
+    fn drop(&mut self) {
+        let mut state = self.queues.state();
+        let Some(queue) = state.queues.get_mut(&self.name) else { return };
+        let is_holder = queue.holder.as_ref().is_some_and(|(number, _)| *number == self.number);
+        let next = if is_holder {
+            queue.hand_over(self.queues.clock.now(), self.queues.pause)
+        } else {
+            None
+        };
+        state.remove_if_unused(&self.name);
+        drop(state);
+        wake(next);
+    }
+}
+
+/// Wakes a waiter. The queues must be unlocked, because a waker may run any code.
+fn wake(waiter: Option<Arc<Notify>>) {
+    if let Some(changed) = waiter {
+        changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! These tests cover the turns of waiters, without a store.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::*;
+use crate::{LossReason, SystemClock};
+
+/// This clock advances only when the test sets it.
+#[derive(Debug, Default)]
+struct HandClock(Mutex<Duration>);
+
+impl Clock for HandClock {
+    fn now(&self) -> Moment {
+        Moment::from_origin(*self.0.lock())
+    }
+
+    fn sleep_until(&self, _: Moment) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+fn queues() -> Arc<LocalQueues> {
+    Arc::new(LocalQueues::new(Arc::new(SystemClock), Wake::Push))
+}
+
+fn name() -> LockName {
+    LockName::new("job").unwrap()
+}
+
+fn trust() -> Arc<TrustDeadline> {
+    let deadline = SystemClock.now() + Duration::from_secs(600);
+    Arc::new(TrustDeadline::new(deadline, Arc::new(SystemClock)))
+}
+
+fn turns<const N: usize>(positions: [&QueuePosition; N]) -> [&'static str; N] {
+    positions.map(|position| match position.turn() {
+        Turn::Ask => "ask",
+        Turn::HeldHere(_) => "held",
+        Turn::Paused(_) => "paused",
+        Turn::Queued => "queued",
+    })
+}
+
+fn is_woken(position: &QueuePosition) -> bool {
+    position.changed().now_or_never().is_some()
+}
+
+#[test]
+fn the_first_waiter_asks_and_the_next_is_woken_when_it_leaves() {
+    let queues = queues();
+    let [first, second, third] = [(); 3].map(|()| queues.join(name()));
+    let other = queues.join(LockName::new("other").unwrap());
+    assert_eq!(turns([&first, &second, &third, &other]), ["ask", "queued", "queued", "ask"]);
+    drop(second);
+    assert!(!is_woken(&third), "it is not the first yet");
+    drop(first);
+    assert!(is_woken(&third));
+    assert_eq!(turns([&third]), ["ask"]);
+    drop((third, other));
+    assert!(queues.state().queues.is_empty());
+}
+
+#[test]
+fn waiters_do_not_ask_while_a_guard_of_the_client_holds_the_lock() {
+    let queues = queues();
+    let holder = queues.hold(name(), trust());
+    let [first, second] = [(); 2].map(|()| queues.join(name()));
+    assert_eq!(turns([&first, &second]), ["held", "queued"]);
+    drop(holder);
+    assert!(is_woken(&first) && !is_woken(&second));
+    assert_eq!(turns([&first, &second]), ["ask", "queued"]);
+}
+
+#[test]
+fn a_lost_lease_blocks_nobody() {
+    let queues = queues();
+    let disabled = LossReason::Disabled { reason: crate::Reason::new("upgrade").unwrap() };
+    for loss in [LossReason::Gone, disabled] {
+        let trust = trust();
+        let _holder = queues.hold(name(), trust.clone());
+        let first = queues.join(name());
+        assert_eq!(turns([&first]), ["held"]);
+        match loss {
+            LossReason::Disabled { .. } => trust.stop_renewing(loss),
+            _ => trust.expire_now(Some(loss)),
+        }
+        assert_eq!(turns([&first]), ["ask"]);
+    }
+}
+
+#[test]
+fn the_end_of_an_earlier_holder_does_not_end_a_later_one() {
+    let queues = queues();
+    let lost = queues.hold(name(), trust());
+    let holder = queues.hold(name(), trust());
+    let first = queues.join(name());
+    drop(lost);
+    assert_eq!(turns([&first]), ["held"]);
+    drop(holder);
+    assert_eq!(turns([&first]), ["ask"]);
+    drop(first);
+    assert!(queues.state().queues.is_empty());
+}
+
+#[test]
+fn waiters_share_what_the_first_of_them_learned() {
+    let queues = queues();
+    let [first, second] = [(); 2].map(|()| queues.join(name()));
+    first.record_outcome("held by another".to_owned());
+    let learned = |position: &QueuePosition| position.last_known().1;
+    assert_eq!(learned(&second).as_deref(), Some("held by another"));
+    let _holder = queues.hold(name(), trust());
+    assert_eq!(learned(&second), None, "it is out of date");
+    assert!(second.last_known().0.is_some());
+}
+
+/// Otherwise the clients of other processes, which wait for a hint, would never get the lock.
+#[test]
+fn a_lock_that_was_handed_over_here_for_long_is_offered_to_other_clients() {
+    let clock = Arc::new(HandClock::default());
+    let millis = Duration::from_millis;
+    for (wake, pause) in [(Wake::Push, millis(20)), (Wake::Poll(millis(80)), millis(100))] {
+        let queues = Arc::new(LocalQueues::new(clock.clone(), wake));
+        let first = queues.join(name());
+        let hand_over = |at| {
+            *clock.0.lock() = at;
+            drop(queues.hold(name(), trust()));
+            turns([&first])
+        };
+        let begun = clock.now().since_origin() + pause;
+        for handed_over in [0, 1, 10, 19] {
+            assert_eq!(hand_over(begun + pause * handed_over), ["ask"]);
+        }
+        assert_eq!(hand_over(begun + pause * 20), ["paused"]);
+        *clock.0.lock() += pause;
+        assert_eq!(turns([&first]), ["ask"]);
+        assert_eq!(hand_over(begun + pause * 30), ["ask"], "the time counts from here");
+        assert_eq!(hand_over(begun + pause * 49), ["ask"]);
+        first.record_outcome("held by another".to_owned());
+        assert_eq!(hand_over(begun + pause * 60), ["ask"], "another client had it in between");
+    }
+}

@@ -1,0 +1,194 @@
+//! The subscribers of hints are woken by name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::{Hint, LockName};
+
+/// The subscribers of a client, and what they may have missed.
+#[derive(Debug, Default)]
+pub(super) struct Subscribers {
+    /// The map is ordered so that a replayed history wakes subscribers in the same order.
+    by_name: BTreeMap<LockName, Vec<Subscriber>>,
+    /// The watch is open: changes from now on cause hints.
+    open: bool,
+    /// This counts the hints, and the times that the watch was opened.
+    changes: u64,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    wakeup: Arc<Wakeup>,
+    /// The watch was open during some part of the subscription.
+    watched: bool,
+}
+
+/// A wakeup wakes one subscriber. Several changes may wake it once.
+#[derive(Debug, Default)]
+pub(super) struct Wakeup {
+    notify: Notify,
+    /// A hint is the reason, and not only that the watch was opened.
+    hinted: AtomicBool,
+}
+
+/// A change wakes a subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The name may have changed since the subscription began.
+    Hint,
+    /// The watch was opened for the first time since the subscription began. What changed before
+    /// that caused no hint.
+    WatchOpened,
+}
+
+/// A watch position is a moment in the sequence of hints of an open watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WatchPosition(u64);
+
+impl Wakeup {
+    fn wake(&self, change: Change) {
+        self.hinted.fetch_or(change == Change::Hint, Ordering::SeqCst);
+        self.notify.notify_one();
+    }
+
+    /// Waits for a change. Dropping the future loses nothing.
+    pub(super) async fn woken(&self) {
+        self.notify.notified().await;
+    }
+
+    /// Returns the change that woke the subscriber.
+    pub(super) fn take_change(&self) -> Change {
+        let hinted = self.hinted.swap(false, Ordering::SeqCst);
+        if hinted { Change::Hint } else { Change::WatchOpened }
+    }
+}
+
+impl Subscribers {
+    /// Returns the present position in the hints, or `None` if the watch is not open.
+    pub(super) fn position(&self) -> Option<WatchPosition> {
+        self.open.then_some(WatchPosition(self.changes))
+    }
+
+    /// Adds a subscriber, and wakes it at once if it may have missed a hint since that position.
+    pub(super) fn add(&mut self, name: LockName, since: Option<WatchPosition>) -> Arc<Wakeup> {
+        let wakeup = Arc::new(Wakeup::default());
+        if self.open && since != self.position() {
+            wakeup.wake(Change::Hint);
+        }
+        let subscriber = Subscriber { wakeup: wakeup.clone(), watched: self.open };
+        self.by_name.entry(name).or_default().push(subscriber);
+        wakeup
+    }
+
+    pub(super) fn remove(&mut self, name: &LockName, wakeup: &Arc<Wakeup>) {
+        if let Some(subscribers) = self.by_name.get_mut(name) {
+            subscribers.retain(|other| !Arc::ptr_eq(&other.wakeup, wakeup));
+            if subscribers.is_empty() {
+                self.by_name.remove(name);
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    pub(super) fn dispatch(&mut self, hint: &Hint) {
+        self.changes += 1;
+        let wake = |subscriber: &Subscriber| subscriber.wakeup.wake(Change::Hint);
+        match hint {
+            Hint::Name(name) => self.by_name.get(name).into_iter().flatten().for_each(wake),
+            Hint::Anything => self.by_name.values().flatten().for_each(wake),
+        }
+    }
+
+    /// Wakes all subscribers, because changes before the watch was open caused no hint.
+    ///
+    /// For those that an earlier watch served, this is the end of a gap in which they may have
+    /// missed hints. The others have not relied on hints so far.
+    pub(super) fn watch_opened(&mut self) {
+        self.open = true;
+        self.changes += 1;
+        for subscriber in self.by_name.values_mut().flatten() {
+            let after_a_gap = std::mem::replace(&mut subscriber.watched, true);
+            let change = if after_a_gap { Change::Hint } else { Change::WatchOpened };
+            subscriber.wakeup.wake(change);
+        }
+    }
+
+    pub(super) fn watch_ended(&mut self) {
+        self.open = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn name(name: &str) -> LockName {
+        LockName::new(name).unwrap()
+    }
+
+    /// Returns the change that woke the subscriber, if there was any.
+    fn change(wakeup: &Wakeup) -> Option<Change> {
+        wakeup.woken().now_or_never().map(|()| wakeup.take_change())
+    }
+
+    #[test]
+    fn opening_a_watch_is_a_hint_only_to_those_that_an_earlier_watch_served() {
+        let mut subscribers = Subscribers::default();
+        let first = subscribers.add(name("job"), None);
+        assert_eq!(change(&first), None);
+        subscribers.watch_opened();
+        assert_eq!(change(&first), Some(Change::WatchOpened));
+        let during = subscribers.add(name("job"), subscribers.position());
+        assert_eq!(change(&during), None);
+        subscribers.watch_ended();
+        let in_the_gap = subscribers.add(name("job"), subscribers.position());
+        subscribers.watch_opened();
+        assert_eq!(change(&first), Some(Change::Hint), "a hint may have been missed in the gap");
+        assert_eq!(change(&during), Some(Change::Hint));
+        assert_eq!(change(&in_the_gap), Some(Change::WatchOpened));
+    }
+
+    #[test]
+    fn hints_wake_the_subscribers_of_their_name() {
+        let mut subscribers = Subscribers::default();
+        subscribers.watch_opened();
+        let [job, other] = ["job", "other"].map(|of| {
+            let position = subscribers.position();
+            subscribers.add(name(of), position)
+        });
+        subscribers.dispatch(&Hint::Name(name("job")));
+        assert_eq!((change(&job), change(&other)), (Some(Change::Hint), None));
+        subscribers.dispatch(&Hint::Anything);
+        subscribers.dispatch(&Hint::Anything);
+        assert_eq!((change(&job), change(&other)), (Some(Change::Hint), Some(Change::Hint)));
+        assert_eq!(change(&job), None, "several hints wake a subscriber once");
+    }
+
+    #[test]
+    fn a_hint_between_the_question_and_the_subscription_is_not_missed() {
+        let mut subscribers = Subscribers::default();
+        subscribers.watch_opened();
+        let asked = subscribers.position();
+        let without = subscribers.add(name("job"), asked);
+        assert_eq!(change(&without), None);
+        subscribers.dispatch(&Hint::Name(name("job")));
+        let with = subscribers.add(name("job"), asked);
+        assert_eq!(change(&with), Some(Change::Hint));
+
+        let asked = subscribers.position();
+        subscribers.watch_ended();
+        subscribers.watch_opened();
+        let reopened = subscribers.add(name("job"), asked);
+        assert_eq!(change(&reopened), Some(Change::Hint), "the watch had a gap");
+        let unwatched = subscribers.add(name("job"), None);
+        assert_eq!(change(&unwatched), Some(Change::Hint), "the watch opened after the question");
+    }
+}
