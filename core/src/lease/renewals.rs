@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use super::RenewalWindow;
 use crate::engine::{Engine, PendingRenewal, RenewalHandle, TimedReply};
-use crate::{RenewOptions, RenewOutcome, Timing};
+use crate::{Moment, RenewOptions, RenewOutcome, Timing};
 
 /// These are the renewals of one lease that are in progress, and the next one, which was not sent
 /// yet.
@@ -30,21 +30,23 @@ impl InFlightRenewals {
             engine,
             lease,
             max_in_flight: retries.saturating_add(1).max(3),
-            in_flight: Vec::new(),
+            // There is mostly one.
+            in_flight: Vec::with_capacity(1),
         }
     }
 
-    /// Requests another renewal, which replaces one that was not sent yet.
+    /// Requests another renewal, which replaces one that was not sent yet. The lease must be renewed
+    /// by `renew_by`, or its holder has to stop.
     ///
     /// If the maximum is in progress, it replaces the second oldest of them. A slow store replies
     /// to the oldest one next. The newer ones may wait for a connection that is being opened, and
     /// each of them has the same time for that.
-    pub(crate) fn request(&mut self, window: RenewalWindow) {
+    pub(crate) fn request(&mut self, window: RenewalWindow, renew_by: Moment) {
         self.in_flight.retain(PendingRenewal::is_sent);
         if self.in_flight.len() >= self.max_in_flight {
             self.in_flight.remove(1);
         }
-        self.in_flight.push(self.engine.heartbeat.renew(self.lease.clone(), window));
+        self.in_flight.push(self.engine.heartbeat.renew(self.lease.clone(), window, renew_by));
     }
 
     /// Returns the handle of the latest renewal without a reply.
