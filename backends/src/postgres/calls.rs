@@ -71,13 +71,21 @@ impl Postgres {
         statement: &Statement,
         values: &Values<'_>,
     ) -> Result<Vec<PgRow>> {
-        let bound = || bind(&statement.sql, statement, values);
-        let done = self.connections.write_rows(purpose, bound).await;
+        self.write_bound(purpose, statement, |sql| bind(sql, statement, values)).await
+    }
+
+    /// Does the same for values that the caller binds.
+    pub(super) async fn write_bound(
+        &self,
+        purpose: Purpose,
+        statement: &Statement,
+        bound: impl Fn(&SqlStr) -> BoundStatement<sqlx::Postgres>,
+    ) -> Result<Vec<PgRow>> {
+        let done = self.connections.write_rows(purpose, || bound(&statement.sql)).await;
         let Some(fallback) = &statement.fallback else { return done };
         match done {
             Err(refusal) if error_codes::refuses_addition(&refusal) => {
-                let without = || bind(&fallback.sql, statement, values);
-                let rows = self.connections.write_rows(purpose, without).await?;
+                let rows = self.connections.write_rows(purpose, || bound(&fallback.sql)).await?;
                 if !fallback.warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         why = %refusal,

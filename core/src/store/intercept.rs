@@ -44,7 +44,8 @@ use uuid::Uuid;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Error, ErrorKind, HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord,
-    LockStore, Presence, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    LockStore, Presence, PruneOptions, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome,
+    Result,
 };
 
 /// An interceptor is a store that wraps another store.
@@ -77,10 +78,14 @@ pub trait Interceptor: Debug + Send + Sync + 'static {
 pub enum Request {
     /// This is a call to [`LockStore::acquire`].
     Acquire(LockName, AcquireOptions),
+    /// This is a call to [`LockStore::acquire_many`].
+    AcquireMany(Vec<(LockName, AcquireOptions)>),
     /// This is a call to [`LockStore::renew`].
     Renew(Vec<RenewOptions>),
     /// This is a call to [`LockStore::release`].
     Release(LockName, LeaseId),
+    /// This is a call to [`LockStore::release_many`].
+    ReleaseMany(Vec<ReleaseOptions>),
     /// This is a call to [`LockStore::disable`].
     Disable(LockName, DisableOptions),
     /// This is a call to [`LockStore::enable`].
@@ -107,8 +112,10 @@ impl Request {
     pub fn operation(&self) -> &'static str {
         match self {
             Self::Acquire(..) => "acquire",
+            Self::AcquireMany(_) => "acquire_many",
             Self::Renew(_) => "renew",
             Self::Release(..) => "release",
+            Self::ReleaseMany(_) => "release_many",
             Self::Disable(..) => "disable",
             Self::Enable(_) => "enable",
             Self::Get(_) => "get",
@@ -126,8 +133,10 @@ impl Request {
     pub fn is_write(&self) -> bool {
         match self {
             Self::Acquire(..)
+            | Self::AcquireMany(_)
             | Self::Renew(_)
             | Self::Release(..)
+            | Self::ReleaseMany(_)
             | Self::Disable(..)
             | Self::Enable(_)
             | Self::Prune(_) => true,
@@ -147,8 +156,10 @@ impl Request {
     pub async fn send_to(self, store: &(impl LockStore + ?Sized)) -> Result<Reply> {
         Ok(match self {
             Self::Acquire(name, options) => Reply::Acquire(store.acquire(&name, &options).await?),
+            Self::AcquireMany(attempts) => Reply::AcquireMany(store.acquire_many(&attempts).await),
             Self::Renew(leases) => Reply::Renew(store.renew(&leases).await?),
             Self::Release(name, lease) => Reply::Release(store.release(&name, lease).await?),
+            Self::ReleaseMany(leases) => Reply::ReleaseMany(store.release_many(&leases).await),
             Self::Disable(name, options) => Reply::Disable(store.disable(&name, &options).await?),
             Self::Enable(name) => Reply::Enable(store.enable(&name).await?),
             Self::Get(name) => Reply::Get(store.get(&name).await?),
@@ -173,10 +184,14 @@ impl Request {
 pub enum Reply {
     /// This is what [`LockStore::acquire`] returned.
     Acquire(AcquireOutcome),
+    /// This is what [`LockStore::acquire_many`] returned.
+    AcquireMany(Vec<Result<AcquireOutcome>>),
     /// This is what [`LockStore::renew`] returned.
     Renew(Vec<RenewOutcome>),
     /// This is what [`LockStore::release`] returned.
     Release(ReleaseOutcome),
+    /// This is what [`LockStore::release_many`] returned.
+    ReleaseMany(Vec<Result<ReleaseOutcome>>),
     /// This is what [`LockStore::disable`] returned.
     Disable(DisableOutcome),
     /// This is what [`LockStore::enable`] returned.
@@ -201,8 +216,10 @@ impl Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Acquire(outcome) => f.debug_tuple("Acquire").field(outcome).finish(),
+            Self::AcquireMany(outcomes) => f.debug_tuple("AcquireMany").field(outcomes).finish(),
             Self::Renew(outcomes) => f.debug_tuple("Renew").field(outcomes).finish(),
             Self::Release(outcome) => f.debug_tuple("Release").field(outcome).finish(),
+            Self::ReleaseMany(outcomes) => f.debug_tuple("ReleaseMany").field(outcomes).finish(),
             Self::Disable(outcome) => f.debug_tuple("Disable").field(outcome).finish(),
             Self::Enable(outcome) => f.debug_tuple("Enable").field(outcome).finish(),
             Self::Get(record) => f.debug_tuple("Get").field(record).finish(),
@@ -233,6 +250,11 @@ fn wrong_reply(operation: &'static str) -> Error {
         .during(operation)
 }
 
+/// Returns one outcome each; an error applies to all.
+fn one_each<T>(outcomes: Result<Vec<Result<T>>>, count: usize) -> Vec<Result<T>> {
+    outcomes.unwrap_or_else(|error| (0..count).map(|_| Err(error.clone())).collect())
+}
+
 #[async_trait]
 impl<I: Interceptor> LockStore for I {
     fn label(&self) -> &str {
@@ -248,6 +270,16 @@ impl<I: Interceptor> LockStore for I {
         intercept!(self, request, Reply::Acquire(outcome) => outcome)
     }
 
+    async fn acquire_many(
+        &self,
+        attempts: &[(LockName, AcquireOptions)],
+    ) -> Vec<Result<AcquireOutcome>> {
+        let request = Request::AcquireMany(attempts.to_vec());
+        let reply: Result<Vec<_>> =
+            async { intercept!(self, request, Reply::AcquireMany(outcomes) => outcomes) }.await;
+        one_each(reply, attempts.len())
+    }
+
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         intercept!(self, Request::Renew(leases.to_vec()), Reply::Renew(outcomes) => outcomes)
     }
@@ -255,6 +287,13 @@ impl<I: Interceptor> LockStore for I {
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
         let request = Request::Release(name.clone(), lease);
         intercept!(self, request, Reply::Release(outcome) => outcome)
+    }
+
+    async fn release_many(&self, leases: &[ReleaseOptions]) -> Vec<Result<ReleaseOutcome>> {
+        let request = Request::ReleaseMany(leases.to_vec());
+        let reply: Result<Vec<_>> =
+            async { intercept!(self, request, Reply::ReleaseMany(outcomes) => outcomes) }.await;
+        one_each(reply, leases.len())
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
