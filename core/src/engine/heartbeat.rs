@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -64,7 +63,7 @@ impl RenewalHandle {
 pub(crate) struct PendingRenewal {
     due: Moment,
     handle: RenewalHandle,
-    sent: Arc<AtomicBool>,
+    sent: Arc<OnceLock<Moment>>,
     reply: oneshot::Receiver<TimedReply<RenewOutcome>>,
     store: Arc<str>,
 }
@@ -72,7 +71,17 @@ pub(crate) struct PendingRenewal {
 impl PendingRenewal {
     /// Returns whether the renewal was sent to the store.
     pub(crate) fn is_sent(&self) -> bool {
-        self.sent.load(Ordering::SeqCst)
+        self.sent_at().is_some()
+    }
+
+    /// Returns when the renewal was sent, or `None` if it was not sent yet.
+    pub(crate) fn sent_at(&self) -> Option<Moment> {
+        self.sent.get().copied()
+    }
+
+    /// Returns when the renewal was due.
+    pub(crate) fn due(&self) -> Moment {
+        self.due
     }
 
     /// Returns the renewal's handle.
@@ -120,7 +129,7 @@ impl Heartbeat {
         renew_by: Moment,
     ) -> PendingRenewal {
         let (reply_to, reply) = oneshot::channel();
-        let sent = Arc::new(AtomicBool::new(false));
+        let sent = Arc::new(OnceLock::new());
         let renewal = QueuedRenewal {
             options,
             window,
@@ -194,7 +203,7 @@ async fn run(store: BoundedStore, owner: QueueOwner) {
         tokio::select! {
             biased;
             () = queue.changed() => {}
-            Some(number) = in_flight.next() => pace.record_end(number, clock.now()),
+            Some(number) = in_flight.next() => pace.record_end(number),
             () = async { clock.sleep_until(wakes_at.unwrap_or_default()).await },
                 if wakes_at.is_some() => {}
         }
@@ -211,11 +220,17 @@ fn send_due(
 ) -> Option<Moment> {
     loop {
         let now = store.clock().now();
-        let next_send = pace.next_send(queue.collect_due(now)?, now);
-        if now < next_send {
-            return Some(next_send);
+        let ready = queue.collect_due(now);
+        if ready == 0 {
+            return None;
         }
-        let batch = queue.take_batch(pace.max_batch());
+        if !pace.has_room(ready, now) {
+            let next_send = pace.next_send(&queue.ready_batches(pace.max_batch()), now);
+            if now < next_send {
+                return Some(next_send);
+            }
+        }
+        let batch = queue.take_batch(pace.max_batch(), now);
         if batch.is_empty() {
             // They were cancelled.
             continue;

@@ -3,15 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use super::TimedReply;
-use super::renewal_pace::Backlog;
 use crate::lease::RenewalWindow;
 use crate::{Moment, RenewOptions, RenewOutcome};
 
@@ -62,7 +60,8 @@ pub(super) struct QueuedRenewal {
     pub(super) window: RenewalWindow,
     /// The lease must be renewed by this moment, or its holder has to stop.
     pub(super) renew_by: Moment,
-    pub(super) sent: Arc<AtomicBool>,
+    /// The renewal was sent at this moment.
+    pub(super) sent: Arc<OnceLock<Moment>>,
     pub(super) reply_to: oneshot::Sender<TimedReply<RenewOutcome>>,
     pub(super) on_sent: Option<OnSent>,
 }
@@ -145,20 +144,27 @@ impl RenewalQueue {
         self.changed.notified().await;
     }
 
-    /// Makes every renewal ready that may be sent now, if one is due, and returns what is ready.
-    pub(super) fn collect_due(&self, now: Moment) -> Option<Backlog> {
+    /// Makes every renewal ready that may be sent now, if one is due, and returns how many are
+    /// ready.
+    pub(super) fn collect_due(&self, now: Moment) -> usize {
         let mut state = self.state();
         let State { waiting, ready, .. } = &mut *state;
         if waiting.keys().next().is_some_and(|(due, _)| *due <= now) {
             let open = waiting.extract_if(.., |_, renewal| renewal.window.earliest <= now);
             ready.extend(open.map(|((_, number), renewal)| ((renewal.renew_by, number), renewal)));
         }
-        let (renew_by, _) = *ready.keys().next()?;
-        Some(Backlog { leases: ready.len(), renew_by })
+        ready.len()
     }
 
-    /// Takes the ready renewals whose leases must be renewed first, at most `max_batch`.
-    pub(super) fn take_batch(&self, max_batch: usize) -> Vec<QueuedRenewal> {
+    /// Returns by when the first lease of each batch must be renewed that is ready.
+    pub(super) fn ready_batches(&self, max_batch: usize) -> Vec<Moment> {
+        let state = self.state();
+        state.ready.keys().step_by(max_batch).map(|(renew_by, _)| *renew_by).collect()
+    }
+
+    /// Takes the ready renewals whose leases must be renewed first, at most `max_batch`, to send
+    /// them now.
+    pub(super) fn take_batch(&self, max_batch: usize, now: Moment) -> Vec<QueuedRenewal> {
         let mut on_sent = Vec::new();
         let mut state = self.state();
         // Each batch gets a buffer of the size that it needs.
@@ -167,7 +173,7 @@ impl RenewalQueue {
         while batch.len() < size {
             let Some((_, mut renewal)) = state.ready.pop_first() else { break };
             // From here on the renewal cannot be cancelled.
-            renewal.sent.store(true, Ordering::SeqCst);
+            let _ = renewal.sent.set(now);
             on_sent.extend(renewal.on_sent.take());
             batch.push(renewal);
         }

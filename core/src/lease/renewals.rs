@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::RenewalWindow;
 use crate::engine::{Engine, PendingRenewal, RenewalHandle, TimedReply};
@@ -20,6 +21,7 @@ pub(crate) struct InFlightRenewals {
     engine: Arc<Engine>,
     lease: RenewOptions,
     max_in_flight: usize,
+    retry_interval: Duration,
     in_flight: Vec<PendingRenewal>,
 }
 
@@ -30,6 +32,7 @@ impl InFlightRenewals {
             engine,
             lease,
             max_in_flight: retries.saturating_add(1).max(3),
+            retry_interval: timing.retry_interval(),
             // There is mostly one.
             in_flight: Vec::with_capacity(1),
         }
@@ -46,7 +49,25 @@ impl InFlightRenewals {
         if self.in_flight.len() >= self.max_in_flight {
             self.in_flight.remove(1);
         }
+        let window = self.after_late_one(window, renew_by);
         self.in_flight.push(self.engine.heartbeat.renew(self.lease.clone(), window, renew_by));
+    }
+
+    /// Returns the window of the next renewal. If the latest one was sent late, because others were
+    /// ahead, it has the usual time for its reply, so the next one is later too. Otherwise a store
+    /// that is busy with many renewals would get many of them twice.
+    fn after_late_one(&self, window: RenewalWindow, renew_by: Moment) -> RenewalWindow {
+        let Some(before) = self.in_flight.last() else { return window };
+        let Some(sent) = before.sent_at() else { return window };
+        let delay = sent.saturating_since(before.due());
+        let latest = (window.latest + delay)
+            .min(sent + self.retry_interval)
+            .min(renew_by.saturating_sub(self.retry_interval));
+        let later = latest.saturating_since(window.latest);
+        if later.is_zero() {
+            return window;
+        }
+        RenewalWindow { earliest: latest, latest, retry_at: window.retry_at + later, ..window }
     }
 
     /// Returns the handle of the latest renewal without a reply.

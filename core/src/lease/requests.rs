@@ -22,6 +22,8 @@ pub(crate) struct LeaseRequests {
     engine: Arc<Engine>,
     name: LockName,
     timing: Timing,
+    /// This much of a lease is for stopping its holder.
+    reserved: Duration,
     /// The lease must be renewed by this moment, or its holder has to stop.
     renew_by: Moment,
     /// This is the latest attempt; `None` means that a call owns it.
@@ -70,12 +72,17 @@ impl From<Change> for Event {
 }
 
 impl LeaseRequests {
-    /// Creates the requests of a lease that was not requested yet. This must be called within a
-    /// runtime.
-    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
+    /// Creates the requests of a lease that was not requested yet. `reserved` is how much of it is
+    /// for stopping its holder. This must be called within a runtime.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        name: LockName,
+        timing: Timing,
+        reserved: Duration,
+    ) -> Self {
         let (attempt, acquiring, renewals, releasing) = (None, None, None, None);
         let renew_by = Moment::ORIGIN;
-        Self { engine, name, timing, renew_by, attempt, acquiring, renewals, releasing }
+        Self { engine, name, timing, reserved, renew_by, attempt, acquiring, renewals, releasing }
     }
 
     /// Returns the id of the latest attempt's lease; `None` while a call owns the attempt.
@@ -146,10 +153,9 @@ impl LeaseRequests {
     }
 
     /// Returns the moment by which a lease must be renewed again of which that much time was left,
-    /// by the reply to a request from that moment: the rest of the ttl is for stopping.
+    /// by the reply to a request from that moment.
     fn last_renewal(&self, sent: Moment, left: Duration) -> Moment {
-        let reserved = self.timing.ttl.saturating_sub(self.timing.tolerance);
-        (sent + left).saturating_sub(reserved)
+        (sent + left).saturating_sub(self.reserved)
     }
 
     /// Cancels the renewals that were not sent yet, and ignores the replies to the others.

@@ -1,7 +1,7 @@
 //! These tests cover when the batches of many renewals are sent, on paused time.
 
 use std::future::pending;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
