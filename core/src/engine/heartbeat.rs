@@ -12,6 +12,7 @@ use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 
 use super::lease_tick::LeaseTick;
 use super::renewal_batch::{retry_at, send_and_reply};
@@ -203,7 +204,11 @@ async fn run(store: BoundedStore, owner: QueueOwner) {
         tokio::select! {
             biased;
             () = queue.changed() => {}
-            Some(number) = in_flight.next() => pace.record_end(number),
+            Some(number) = in_flight.next() => {
+                pace.record_end(number);
+                // The tasks of its leases handle the replies before the next batch is sent.
+                yield_now().await;
+            }
             () = async { clock.sleep_until(wakes_at.unwrap_or_default()).await },
                 if wakes_at.is_some() => {}
         }
