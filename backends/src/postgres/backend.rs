@@ -120,7 +120,7 @@ impl Dialect for Postgres {
     async fn end(&self, leases: &[&ReleaseOptions]) -> Result<Option<Vec<Result<ReleaseOutcome>>>> {
         let names: Vec<_> = leases.iter().map(|lease| lease.name.as_str()).collect();
         let ids: Vec<_> = leases.iter().map(|lease| lease.lease.to_string()).collect();
-        let bound = |sql: &SqlStr| sqlx::query(sql.clone()).bind(&names).bind(&ids);
+        let bound = |sql: SqlStr| sqlx::query(sql).bind(&names).bind(&ids);
         let rows = self.write_bound(Purpose::Release, &self.sql.release_many, bound).await?;
         let ended = rows.iter().map(|row| lease(row, &self.sql.statements.table));
         let ended = ended.collect::<Result<HashSet<_>>>()?;

@@ -17,12 +17,8 @@ use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, Result};
 
 /// Binds the values of a statement to one of its forms.
-fn bind(
-    sql: &SqlStr,
-    statement: &Statement,
-    values: &Values<'_>,
-) -> BoundStatement<sqlx::Postgres> {
-    let query: BoundStatement<sqlx::Postgres> = sqlx::query(sql.clone());
+fn bind(sql: SqlStr, statement: &Statement, values: &Values<'_>) -> BoundStatement<sqlx::Postgres> {
+    let query: BoundStatement<sqlx::Postgres> = sqlx::query(sql);
     values.of(statement).fold(query, |query, value| match value {
         Value::Text(text) => query.bind(text),
         Value::Name(name) => {
@@ -79,13 +75,14 @@ impl Postgres {
         &self,
         purpose: Purpose,
         statement: &Statement,
-        bound: impl Fn(&SqlStr) -> BoundStatement<sqlx::Postgres>,
+        bound: impl Fn(SqlStr) -> BoundStatement<sqlx::Postgres>,
     ) -> Result<Vec<PgRow>> {
-        let done = self.connections.write_rows(purpose, || bound(&statement.sql)).await;
+        let done = self.connections.write_rows(purpose, || bound(statement.sql.clone())).await;
         let Some(fallback) = &statement.fallback else { return done };
         match done {
             Err(refusal) if error_codes::refuses_addition(&refusal) => {
-                let rows = self.connections.write_rows(purpose, || bound(&fallback.sql)).await?;
+                let rows =
+                    self.connections.write_rows(purpose, || bound(fallback.sql.clone())).await?;
                 if !fallback.warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         why = %refusal,
@@ -108,7 +105,7 @@ impl Postgres {
         statement: &Statement,
         values: &Values<'_>,
     ) -> Result<Vec<PgRow>> {
-        let bound = || bind(&statement.sql, statement, values);
+        let bound = || bind(statement.sql.clone(), statement, values);
         self.connections.read_rows(Purpose::Read, bound).await
     }
 
