@@ -20,6 +20,9 @@ pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 /// The two clocks are not read at the same instant, so a smaller difference has no meaning.
 const SHORTEST: Duration = Duration::from_millis(50);
 
+/// A sleep reads the clock at least this often, because tokio's timers have a maximum.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// This is notified when the machine has resumed.
 static RESUMED: Notify = Notify::const_new();
 
@@ -56,7 +59,7 @@ pub(super) async fn sleep(moment: Moment, read: fn() -> Moment) {
     let _sleeper = Sleeper::new(watcher);
     tokio::select! {
         biased;
-        () = tokio::time::sleep(moment.saturating_since(read())) => {}
+        () = tokio::time::sleep(moment.saturating_since(read()).min(LONGEST)) => {}
         () = resumed => {}
     }
 }
