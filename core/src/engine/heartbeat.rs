@@ -188,7 +188,7 @@ impl Drop for QueueOwner {
     }
 }
 
-/// The batches in progress; each returns its number when its call has ended.
+/// These are the batches in progress; each returns its number when its call has ended.
 type BatchesInFlight = FuturesUnordered<BoxFuture<'static, u64>>;
 
 /// Sends renewals until the client is dropped.

@@ -18,7 +18,7 @@ use crate::{Moment, RenewOptions, RenewOutcome};
 /// Adding a renewal wakes the task that sends them only if it is due before that task wakes by
 /// itself. So a lock that is held for a short time costs no switch to the task's thread.
 ///
-/// The same task wakes the tasks of leases whose renewal has had no reply for too long. So all
+/// That task also wakes the tasks of leases whose renewal has had no reply for too long. So all
 /// leases share one timer.
 #[derive(Default)]
 pub(super) struct RenewalQueue {
@@ -156,7 +156,7 @@ impl RenewalQueue {
         ready.len()
     }
 
-    /// Returns by when the first lease of each batch must be renewed that is ready.
+    /// Returns for each batch that is ready the moment by which its first lease must be renewed.
     pub(super) fn ready_batches(&self, max_batch: usize) -> Vec<Moment> {
         let state = self.state();
         state.ready.keys().step_by(max_batch).map(|(renew_by, _)| *renew_by).collect()

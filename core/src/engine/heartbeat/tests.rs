@@ -114,7 +114,7 @@ async fn a_slow_batch_does_not_delay_the_others() {
     assert!(last < at(3_050), "the last reply to a batch that is not slow came at {last:?}");
 }
 
-/// As many batches hang as are in progress at once.
+/// All batches that are in progress at once hang.
 #[tokio::test(start_paused = true)]
 async fn hanging_batches_leave_the_others_enough_time() {
     let (store, replied) = renew_all(5, 10, 100, 2).await;
