@@ -38,8 +38,8 @@ impl InFlightRenewals {
         }
     }
 
-    /// Requests another renewal, which replaces one that was not sent yet. The lease must be renewed
-    /// by `renew_by`, or its holder has to stop.
+    /// Requests another renewal, which replaces one that was not sent yet. The lease must be
+    /// renewed by `renew_by`, or its holder has to stop.
     ///
     /// If the maximum is in progress, it replaces the second oldest of them. A slow store replies
     /// to the oldest one next. The newer ones may wait for a connection that is being opened, and

@@ -33,7 +33,7 @@ fn renewal(from: u64, due: u64) -> (QueuedRenewal, ReplyReceiver) {
     (QueuedRenewal { options, window, renew_by, sent, reply_to, on_sent }, reply)
 }
 
-/// Adds that many renewals, which are due at the origin, and returns the receivers of their replies.
+/// Adds that many renewals, which are due at the origin. Returns the receivers of their replies.
 fn add_due(queue: &RenewalQueue, count: usize) -> Vec<ReplyReceiver> {
     let add = |_| {
         let (renewal, reply) = renewal(0, 0);
