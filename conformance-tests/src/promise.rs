@@ -32,7 +32,7 @@ pub enum Promise {
     ExactNames,
     /// A dropped call leaves the store as before or as after the operation.
     CancelSafe,
-    /// A batch of renewals answers each lease separately.
+    /// A batch answers each lease separately.
     OneAnswerPerLease,
     /// An uncontended operation takes one round trip.
     OneRoundTrip,

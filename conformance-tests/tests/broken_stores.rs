@@ -69,6 +69,12 @@ caught! {
         by "batch::only_the_leases_in_force_are_extended",
     a_batch_answered_in_another_order_is_caught: BatchAnswersInAnotherOrder
         by "batch::a_thousand_leases_are_answered_in_order",
+    releases_answered_in_another_order_are_caught: BatchAnswersInAnotherOrder
+        by "batch::each_lease_of_a_batch_is_released_by_its_own_id",
+    a_batch_of_releases_that_ignores_the_ids_is_caught: ReleaseIgnoresTheId
+        by "batch::each_lease_of_a_batch_is_released_by_its_own_id",
+    attempts_answered_in_another_order_are_caught: BatchAnswersInAnotherOrder
+        by "batch::each_attempt_of_a_batch_is_answered_in_order",
     a_release_that_ignores_the_id_is_caught: ReleaseIgnoresTheId
         by "release::a_release_with_another_lease_id_releases_nothing",
     a_decision_by_a_clients_clock_is_caught: ClientClock

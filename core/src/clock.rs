@@ -1,7 +1,8 @@
 //! Leases are trusted by a monotonic clock that also counts suspended time.
 
+mod suspend;
+
 use std::fmt;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -40,12 +41,10 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 pub struct SystemClock;
 
 impl SystemClock {
-    /// Timers stop while the machine is suspended, so a sleep reads the clock this often and is
-    /// late by at most this much after a resume.
-    const MAX_SLEEP: Duration = Duration::from_secs(1);
-
     #[cfg(unix)]
     fn read() -> Moment {
+        use std::time::Duration;
+
         use rustix::time::{ClockId, clock_gettime};
         #[cfg(any(target_os = "linux", target_os = "android"))]
         const ID: ClockId = ClockId::Boottime;
@@ -84,7 +83,11 @@ impl Clock for SystemClock {
                 if left.is_zero() {
                     return;
                 }
-                tokio::time::sleep(left.min(Self::MAX_SLEEP)).await;
+                // Timers stop while the machine is suspended.
+                match left <= suspend::INTERVAL {
+                    true => tokio::time::sleep(left).await,
+                    false => suspend::sleep(moment, Self::read).await,
+                }
             }
         })
     }
@@ -117,6 +120,8 @@ impl Clock for TokioClock {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

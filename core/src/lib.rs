@@ -63,6 +63,6 @@ pub use store::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, Disablement,
     EnableOutcome, Grant, Held, Hint, HintStream, InstanceRecord, LeaseRecord, ListOptions,
     LockRecord, LockState, LockStore, LockStoreExt, MAX_TTL, MemoryStore, Presence, PruneOptions,
-    Reach, ReleaseOutcome, RenewOptions, RenewOutcome, StoreClock, Wake, check_ttl,
+    Reach, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, StoreClock, Wake, check_ttl,
 };
 pub use timing::Timing;

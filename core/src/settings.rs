@@ -108,6 +108,9 @@ impl Settings {
     /// steps down (the original's `maxHeartbeatRetryCount`). A retry may be sent a quarter of an
     /// interval early to share a batch with others.
     ///
+    /// A heartbeat that was sent late, because many leases of the client are renewed, is retried as
+    /// much later.
+    ///
     /// A heartbeat without a reply continues after its retry was sent, and still counts if its
     /// reply arrives later, so a slow store costs no lease. The leader then steps down when the
     /// tolerance has passed.

@@ -8,7 +8,7 @@ use leasehold_core::intercept::{Interceptor, Reply, Request};
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, ErrorKind,
     Holder, LeaseId, ListOptions, LockName, LockStore, MemoryStore, Presence, PruneOptions, Reason,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result, async_trait,
+    ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result, async_trait,
 };
 
 const TTL: Duration = Duration::from_secs(60);
@@ -51,6 +51,10 @@ async fn every_call_reaches_the_inner_store() {
     let outcomes = store.renew(&[renewal]).await.unwrap();
     assert!(matches!(outcomes[..], [RenewOutcome::Extended { .. }]), "{outcomes:?}");
     assert_eq!(store.release(&name, lease).await.unwrap(), ReleaseOutcome::Released);
+    let outcomes = store.acquire_many(&[(name.clone(), options)]).await;
+    assert!(matches!(outcomes[..], [Ok(AcquireOutcome::Granted(_))]), "{outcomes:?}");
+    let outcomes = store.release_many(&[ReleaseOptions::new(name.clone(), lease)]).await;
+    assert!(matches!(outcomes[..], [Ok(ReleaseOutcome::Released)]), "{outcomes:?}");
     let disable = DisableOptions::new(Reason::new("upgrade").unwrap());
     assert_eq!(store.disable(&name, &disable).await.unwrap(), DisableOutcome::Disabled);
     assert_eq!(store.enable(&name).await.unwrap(), EnableOutcome::Enabled);
@@ -66,12 +70,23 @@ async fn every_call_reaches_the_inner_store() {
     store.withdraw(instance).await.unwrap();
     drop(store.watch().await.unwrap());
 
-    let writes = ["acquire", "renew", "release", "disable", "enable", "prune"];
+    let writes = [
+        "acquire",
+        "renew",
+        "release",
+        "acquire_many",
+        "release_many",
+        "disable",
+        "enable",
+        "prune",
+    ];
     assert_eq!(*log.writes.lock().unwrap(), writes);
     let operations = [
         "acquire",
         "renew",
         "release",
+        "acquire_many",
+        "release_many",
         "disable",
         "enable",
         "get",
@@ -106,4 +121,8 @@ async fn the_reply_to_another_call_is_an_error() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     let text = error.to_string();
     assert!(text.contains("instances"), "{text}");
+
+    let lease = ReleaseOptions::new(LockName::new("job").unwrap(), LeaseId::new());
+    let outcomes = WrongReplies::default().release_many(&[lease.clone(), lease]).await;
+    assert!(matches!(outcomes[..], [Err(_), Err(_)]), "{outcomes:?}");
 }

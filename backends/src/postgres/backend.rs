@@ -1,12 +1,13 @@
 //! These are the operations, each of which is one statement.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use sqlx::SqlStr;
 use sqlx::postgres::{PgPool, PgRow};
 
 use super::calls::Postgres;
-use super::row::renewal;
+use super::row::{lease, renewal};
 use super::watch;
 use crate::shell::{Decision, Found, Hints, Page};
 use crate::sql::dialect::Dialect;
@@ -15,8 +16,8 @@ use crate::sql::purpose::Purpose;
 use crate::sql::row::{self, get, ttl_micros};
 use crate::sql::statement::{Statement, Statements, Values};
 use crate::{
-    Capabilities, FencingToken, LockName, Reach, RenewOptions, RenewOutcome, Result, StoreClock,
-    Wake,
+    Capabilities, FencingToken, LockName, Reach, ReleaseOptions, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, StoreClock, Wake,
 };
 
 impl Postgres {
@@ -114,6 +115,20 @@ impl Dialect for Postgres {
             outcome.unwrap_or(Ok(RenewOutcome::Lost))
         };
         Ok(leases.iter().map(outcome).collect())
+    }
+
+    async fn end(&self, leases: &[&ReleaseOptions]) -> Result<Option<Vec<Result<ReleaseOutcome>>>> {
+        let names: Vec<_> = leases.iter().map(|lease| lease.name.as_str()).collect();
+        let ids: Vec<_> = leases.iter().map(|lease| lease.lease.to_string()).collect();
+        let bound = |sql: SqlStr| sqlx::query(sql).bind(&names).bind(&ids);
+        let rows = self.write_bound(Purpose::Release, &self.sql.release_many, bound).await?;
+        let ended = rows.iter().map(|row| lease(row, &self.sql.statements.table));
+        let ended = ended.collect::<Result<HashSet<_>>>()?;
+        let outcome = |release: &&ReleaseOptions| {
+            let is_ended = ended.contains(&(release.name.clone(), release.lease));
+            Ok(if is_ended { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld })
+        };
+        Ok(Some(leases.iter().map(outcome).collect()))
     }
 
     async fn prune(

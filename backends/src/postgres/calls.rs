@@ -17,12 +17,8 @@ use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, Result};
 
 /// Binds the values of a statement to one of its forms.
-fn bind(
-    sql: &SqlStr,
-    statement: &Statement,
-    values: &Values<'_>,
-) -> BoundStatement<sqlx::Postgres> {
-    let query: BoundStatement<sqlx::Postgres> = sqlx::query(sql.clone());
+fn bind(sql: SqlStr, statement: &Statement, values: &Values<'_>) -> BoundStatement<sqlx::Postgres> {
+    let query: BoundStatement<sqlx::Postgres> = sqlx::query(sql);
     values.of(statement).fold(query, |query, value| match value {
         Value::Text(text) => query.bind(text),
         Value::Name(name) => {
@@ -71,13 +67,22 @@ impl Postgres {
         statement: &Statement,
         values: &Values<'_>,
     ) -> Result<Vec<PgRow>> {
-        let bound = || bind(&statement.sql, statement, values);
-        let done = self.connections.write_rows(purpose, bound).await;
+        self.write_bound(purpose, statement, |sql| bind(sql, statement, values)).await
+    }
+
+    /// Does the same for values that the caller binds.
+    pub(super) async fn write_bound(
+        &self,
+        purpose: Purpose,
+        statement: &Statement,
+        bound: impl Fn(SqlStr) -> BoundStatement<sqlx::Postgres>,
+    ) -> Result<Vec<PgRow>> {
+        let done = self.connections.write_rows(purpose, || bound(statement.sql.clone())).await;
         let Some(fallback) = &statement.fallback else { return done };
         match done {
             Err(refusal) if error_codes::refuses_addition(&refusal) => {
-                let without = || bind(&fallback.sql, statement, values);
-                let rows = self.connections.write_rows(purpose, without).await?;
+                let rows =
+                    self.connections.write_rows(purpose, || bound(fallback.sql.clone())).await?;
                 if !fallback.warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         why = %refusal,
@@ -100,7 +105,7 @@ impl Postgres {
         statement: &Statement,
         values: &Values<'_>,
     ) -> Result<Vec<PgRow>> {
-        let bound = || bind(&statement.sql, statement, values);
+        let bound = || bind(statement.sql.clone(), statement, values);
         self.connections.read_rows(Purpose::Read, bound).await
     }
 

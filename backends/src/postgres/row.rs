@@ -26,15 +26,22 @@ impl Columns for PgRow {
     }
 }
 
+/// Returns whose lease a row is.
+pub(super) fn lease(row: &PgRow, table: &str) -> Result<(LockName, LeaseId)> {
+    let name = name(row, table)?;
+    let lease = || not_null("lease", parse_column("lease", get(row, "lease")?)?);
+    match lease() {
+        Ok(lease) => Ok((name, lease)),
+        Err(corrupt) => Err(corrupt.into_error(table).for_lock(&name)),
+    }
+}
+
 /// Returns whose lease a row of a renewal is, and what became of it.
 pub(super) fn renewal(
     row: &PgRow,
     table: &str,
 ) -> Result<((LockName, LeaseId), Result<RenewOutcome>)> {
-    let name = name(row, table)?;
-    let complete = |corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name);
-    let lease = || not_null("lease", parse_column("lease", get(row, "lease")?)?);
-    let lease = lease().map_err(complete)?;
+    let (name, lease) = lease(row, table)?;
     let outcome = || match parse_column("reason", get(row, "reason")?)? {
         Some(reason) => {
             let left = left(get(row, "expires_at")?, get(row, "clock")?)?;
@@ -45,6 +52,7 @@ pub(super) fn renewal(
             Ok(RenewOutcome::extended(Duration::from_micros(ttl.unsigned_abs())))
         }
     };
-    let outcome = outcome().map_err(complete);
+    let outcome =
+        outcome().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name));
     Ok(((name, lease), outcome))
 }

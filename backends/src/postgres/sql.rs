@@ -52,6 +52,8 @@ pub(super) struct Sql {
     /// The names, leases and ttls are bound; this returns name, lease, ttl, `expires_at`, reason
     /// and clock of those in force.
     pub(super) renew: SqlStr,
+    /// The names and leases are bound; this ends those in force, and returns their name and lease.
+    pub(super) release_many: Statement,
     /// Selects the rows of the next unused names.
     pub(super) unused: Statement,
     /// The names, tokens and the age are bound; this removes those that are unused and returns
@@ -85,6 +87,19 @@ impl Sql {
                  RETURNING l.name, l.lease::text AS lease, h.ttl, l.expires_at, h.reason, \
                      {CLOCK} AS clock"
             )),
+            release_many: notifying_asynchronously(&channel, &[], |notify| {
+                format!(
+                    "WITH held AS ( \
+                         SELECT l.name, l.lease::text AS lease, l.expires_at FROM {table} AS l, \
+                             unnest($1::text[], $2::uuid[]) AS a (name, lease) \
+                         WHERE l.name = a.name AND l.lease = a.lease \
+                         ORDER BY l.name FOR NO KEY UPDATE OF l) \
+                     UPDATE {table} AS l SET lease = NULL, holder = NULL, expires_at = NULL, \
+                         granted_at = NULL, ending = NULL \
+                     FROM held AS h WHERE l.name = h.name AND h.expires_at > {CLOCK} \
+                     RETURNING l.name, h.lease, {notify}"
+                )
+            }),
             unused: Statement::new(
                 format!(
                     "{standing} WHERE ($1::text IS NULL OR l.name > $1) AND {} \
@@ -229,9 +244,13 @@ mod tests {
         let sql = Sql::new(&Namespace::default(), "t".to_owned(), "i".to_owned());
         let (statements, instances) = (&sql.statements, &sql.statements.instances);
         let is_asynchronous = |sql: &SqlStr| sql.as_str().contains("synchronous_commit', 'off'");
-        for statement in
-            [&statements.release, &instances.announce, &instances.sweep, &instances.withdraw]
-        {
+        for statement in [
+            &statements.release,
+            &sql.release_many,
+            &instances.announce,
+            &instances.sweep,
+            &instances.withdraw,
+        ] {
             assert!(is_asynchronous(&statement.sql), "{}", statement.sql.as_str());
             // A server that refuses the setting gets a form without it.
             let fallback = statement.fallback.as_ref().unwrap();

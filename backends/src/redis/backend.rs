@@ -16,15 +16,15 @@ use super::scan::ScanCache;
 use super::script_runner::ScriptRunner;
 use super::url::Config;
 use super::wait_pool::WriteKind;
-use super::{error_codes, scripts, watch};
+use super::{error_codes, scripts, servers, watch};
 use crate::common::timeout::CALL_LIMIT;
 use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
 };
 use crate::{
     AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, ErrorKind, FencingToken,
-    Grant, LeaseId, LockName, Namespace, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
-    StoreClock, Wake,
+    Grant, LeaseId, LockName, Namespace, Reach, ReleaseOptions, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, StoreClock, Wake,
 };
 
 /// The backend of a [`RedisStore`](super::RedisStore).
@@ -125,12 +125,23 @@ impl Backend for Redis {
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        let reply = self.runner.run(&scripts::RELEASE, name, &[&lease.to_string()]).await?;
-        match &*reply.word {
-            "released" => Ok(ReleaseOutcome::Released),
-            "not_held" => Ok(ReleaseOutcome::NotHeld),
-            _ => Err(unexpected_reply()),
+        release_outcome(&self.runner.run(&scripts::RELEASE, name, &[&lease.to_string()]).await?)
+    }
+
+    async fn release_many(
+        &self,
+        leases: &[&ReleaseOptions],
+    ) -> Result<Option<Vec<Result<ReleaseOutcome>>>> {
+        let mut requests = Vec::with_capacity(leases.len());
+        for ReleaseOptions { name, lease, .. } in leases {
+            requests.push(self.runner.request(&scripts::RELEASE, name, &[&lease.to_string()]));
         }
+        let connections = self.connections();
+        let answers = connections.servers.call_all(requests, servers::full_limit).await?;
+        let outcome = |(lease, answer): (&&ReleaseOptions, Result<Value>)| {
+            release_outcome(&ScriptReply::for_lock(&lease.name, answer?)?)
+        };
+        Ok(Some(leases.iter().zip(answers).map(outcome).collect()))
     }
 
     async fn disable(
@@ -211,6 +222,14 @@ impl Backend for Redis {
         // known whether it was sent.
         let is_one_request = self.runner.runtimes.has_one_request_per_call();
         (operation == Operation::Acquire && !is_one_request).then_some(CALL_LIMIT)
+    }
+}
+
+fn release_outcome(reply: &ScriptReply) -> Result<ReleaseOutcome> {
+    match &*reply.word {
+        "released" => Ok(ReleaseOutcome::Released),
+        "not_held" => Ok(ReleaseOutcome::NotHeld),
+        _ => Err(unexpected_reply()),
     }
 }
 

@@ -11,7 +11,7 @@ use super::hints::Hints;
 use crate::common::timeout::CALL_LIMIT;
 use crate::{
     AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, ErrorKind, Grant, LeaseId,
-    LockName, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    LockName, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// The operations that differ between datastores.
@@ -105,6 +105,21 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
         name: &LockName,
         lease: LeaseId,
     ) -> impl Future<Output = Result<ReleaseOutcome>> + Send;
+
+    /// Ends each of these leases as [`release`](Self::release) does, in one round trip, with one
+    /// result each in the same order.
+    ///
+    /// The list is never empty. It contains each lease once, in the order of names and ids.
+    ///
+    /// The default implementation returns `None`: [`Store`](super::Store) then releases one lease
+    /// after the other.
+    fn release_many(
+        &self,
+        leases: &[&ReleaseOptions],
+    ) -> impl Future<Output = Result<Option<Vec<Result<ReleaseOutcome>>>>> + Send {
+        let _ = leases;
+        async { Ok(None) }
+    }
 
     /// Disables the name in one atomic operation, or returns that it is disabled already.
     ///

@@ -1,24 +1,44 @@
-//! A batch of renewals that contains each lease once.
+//! A batch of renewals or releases that contains each lease once.
 
-use crate::{Error, ErrorKind, RenewOptions, RenewOutcome, Result};
+use crate::{
+    Error, ErrorKind, LeaseId, LockName, ReleaseOptions, RenewOptions, RenewOutcome, Result,
+};
+
+/// An item of a batch concerns one lease.
+pub(super) trait OfLease {
+    /// Returns the name and the id of the lease.
+    fn lease(&self) -> (&LockName, LeaseId);
+}
+
+impl OfLease for RenewOptions {
+    fn lease(&self) -> (&LockName, LeaseId) {
+        (&self.name, self.lease)
+    }
+}
+
+impl OfLease for ReleaseOptions {
+    fn lease(&self) -> (&LockName, LeaseId) {
+        (&self.name, self.lease)
+    }
+}
 
 /// The leases of a batch, in the order of names and ids, so that batches lock rows in one order.
-pub(super) struct Batch<'a> {
-    pub(super) leases: Vec<&'a RenewOptions>,
+pub(super) struct Batch<'a, T> {
+    pub(super) leases: Vec<&'a T>,
     /// For each requested lease, its index in `leases`.
     indexes: Vec<usize>,
 }
 
-impl<'a> Batch<'a> {
-    /// Merges duplicates: the last ttl applies, and each duplicate gets the same outcome.
-    pub(super) fn new(requested: &'a [RenewOptions]) -> Self {
+impl<'a, T: OfLease> Batch<'a, T> {
+    /// Merges duplicates: the last one applies, and each duplicate gets the same outcome.
+    pub(super) fn new(requested: &'a [T]) -> Self {
         let mut order: Vec<usize> = (0..requested.len()).collect();
-        order.sort_by_key(|at| (&requested[*at].name, requested[*at].lease));
-        let (mut leases, mut indexes) = (Vec::<&RenewOptions>::new(), vec![0; requested.len()]);
+        order.sort_by_key(|at| requested[*at].lease());
+        let (mut leases, mut indexes) = (Vec::<&T>::new(), vec![0; requested.len()]);
         for at in order {
             let next = &requested[at];
             match leases.last_mut() {
-                Some(last) if (&last.name, last.lease) == (&next.name, next.lease) => *last = next,
+                Some(last) if last.lease() == next.lease() => *last = next,
                 _ => leases.push(next),
             }
             indexes[at] = leases.len() - 1;
@@ -26,15 +46,29 @@ impl<'a> Batch<'a> {
         Self { leases, indexes }
     }
 
+    /// Checks that there is one result for each lease of the batch.
+    fn check<R>(&self, results: &[R]) -> Result<()> {
+        if results.len() == self.leases.len() {
+            return Ok(());
+        }
+        let message = format!("{} leases have {} outcomes", self.leases.len(), results.len());
+        Err(Error::new(ErrorKind::OutcomeUnknown, message))
+    }
+
+    /// Returns the result of each requested lease.
+    pub(super) fn requested<R: Clone>(self, results: &[R]) -> Result<Vec<R>> {
+        self.check(results)?;
+        Ok(self.indexes.into_iter().map(|index| results[index].clone()).collect())
+    }
+}
+
+impl Batch<'_, RenewOptions> {
     /// Returns the outcome of each requested lease.
     ///
     /// The outcome of a lease with an error is [`Unknown`](RenewOutcome::Unknown). If every lease
     /// has an error, the batch fails with the first one that is not about a corrupt record.
     pub(super) fn outcomes(self, results: Vec<Result<RenewOutcome>>) -> Result<Vec<RenewOutcome>> {
-        if results.len() != self.leases.len() {
-            let message = format!("{} leases have {} outcomes", self.leases.len(), results.len());
-            return Err(Error::new(ErrorKind::OutcomeUnknown, message));
-        }
+        self.check(&results)?;
         let mut errors = results.iter().filter_map(|result| result.as_ref().err());
         if results.iter().all(Result::is_err)
             && let Some(error) = errors.find(|error| error.kind() != ErrorKind::Corrupt)
@@ -46,7 +80,7 @@ impl<'a> Batch<'a> {
             .zip(&self.leases)
             .map(|(result, lease)| result.unwrap_or_else(|error| unknown(error, lease)))
             .collect();
-        Ok(self.indexes.into_iter().map(|index| outcomes[index].clone()).collect())
+        self.requested(&outcomes)
     }
 }
 
@@ -100,6 +134,18 @@ mod tests {
             other => panic!("{other:?}"),
         });
         assert_eq!(left.collect::<Vec<_>>(), [3, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_lease_that_is_released_twice_gets_one_outcome() {
+        let release =
+            |name: &str| ReleaseOptions::new(LockName::new(name).unwrap(), LeaseId::new());
+        let (a, b) = (release("a"), release("b"));
+        let requested = [b.clone(), a.clone(), b];
+        let batch = Batch::new(&requested);
+        assert_eq!(batch.leases, [&a, &requested[0]]);
+        assert_eq!(batch.requested(&[1, 2]).unwrap(), [2, 1, 2]);
+        assert!(Batch::new(&requested).requested(&[1]).unwrap_err().is_outcome_unknown());
     }
 
     #[test]

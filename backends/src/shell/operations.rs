@@ -10,7 +10,8 @@ use super::outcome::acquire_outcome;
 use super::presence;
 use crate::{
     AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, InstanceRecord, ListOptions,
-    LockName, LockRecord, Presence, PruneOptions, RenewOptions, RenewOutcome, Result,
+    LockName, LockRecord, Presence, PruneOptions, ReleaseOptions, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result,
 };
 
 fn check_ttl<B: Backend>(backend: &B, ttl: Duration) -> Result<()> {
@@ -50,6 +51,21 @@ pub(super) async fn renew<B: Backend>(
     let batch = Batch::new(leases);
     let results = backend.renew(&batch.leases).await?;
     batch.outcomes(results)
+}
+
+/// Releases leases in one call; `None` means that the backend releases one at a time.
+pub(super) async fn release_many<B: Backend>(
+    backend: &B,
+    leases: &[ReleaseOptions],
+) -> Result<Option<Vec<Result<ReleaseOutcome>>>> {
+    if leases.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let batch = Batch::new(leases);
+    match backend.release_many(&batch.leases).await? {
+        Some(results) => batch.requested(&results).map(Some),
+        None => Ok(None),
+    }
 }
 
 pub(super) async fn disable<B: Backend>(

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::{Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance};
 use crate::{
     AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, ErrorKind, Grant, Hint,
-    LeaseId, LockName, LockStore, MemoryStore, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    LeaseId, LockName, LockStore, MemoryStore, ReleaseOptions, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result,
 };
 
 /// What one subscription does, in order.
@@ -26,12 +27,13 @@ pub(super) enum Step {
 pub(super) struct Scripted {
     pub(super) acquired: Queue<Result<Decision<Grant>>>,
     pub(super) renewed: Queue<Result<Vec<Result<RenewOutcome>>>>,
+    pub(super) released: Queue<Result<Option<Vec<Result<ReleaseOutcome>>>>>,
     pub(super) disabled: Queue<Result<Decision<()>>>,
     pub(super) read: Queue<Result<Option<Entry>>>,
     pub(super) pages: Queue<Result<Found<Entry>>>,
     pub(super) pruned: Queue<Result<Found<LockName>>>,
     pub(super) instances: Queue<Result<Vec<StoredInstance>>>,
-    /// The leases of each renewal, and the name after which each page was requested.
+    /// The leases of each renewal and release, and the name after which each page was requested.
     pub(super) calls: Mutex<Vec<String>>,
     pub(super) steps: tokio::sync::Mutex<Option<mpsc::UnboundedReceiver<Step>>>,
 }
@@ -95,8 +97,18 @@ impl Backend for Scripted {
         self.renewed.next().await
     }
 
-    async fn release(&self, _: &LockName, _: LeaseId) -> Result<ReleaseOutcome> {
+    async fn release(&self, name: &LockName, _: LeaseId) -> Result<ReleaseOutcome> {
+        self.note(format!("release {name}"));
         Ok(ReleaseOutcome::Released)
+    }
+
+    async fn release_many(
+        &self,
+        leases: &[&ReleaseOptions],
+    ) -> Result<Option<Vec<Result<ReleaseOutcome>>>> {
+        let names: Vec<_> = leases.iter().map(|lease| lease.name.as_str()).collect();
+        self.note(format!("release {}", names.join(" ")));
+        self.released.next().await
     }
 
     async fn disable(&self, _: &LockName, _: &DisableOptions, _: Attempt) -> Result<Decision<()>> {

@@ -17,7 +17,7 @@ use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, Presence,
-    PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    PruneOptions, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// A store that keeps the contract of [`LockStore`] on top of a [`Backend`].
@@ -101,6 +101,26 @@ impl<B: Backend> LockStore for Store<B> {
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
         self.call(Operation::Release, Some(name), self.backend.release(name, lease)).await
+    }
+
+    async fn release_many(&self, leases: &[ReleaseOptions]) -> Vec<Result<ReleaseOutcome>> {
+        let call = operations::release_many(self.backend(), leases);
+        let results = match self.call(Operation::Release, None, call).await {
+            Ok(Some(results)) => results,
+            Ok(None) => {
+                let mut results = Vec::with_capacity(leases.len());
+                for ReleaseOptions { name, lease, .. } in leases {
+                    results.push(self.release(name, *lease).await);
+                }
+                return results;
+            }
+            Err(error) => vec![Err(error); leases.len()],
+        };
+        let with_lease = |(lease, result): (&ReleaseOptions, Result<ReleaseOutcome>)| {
+            let name = Some(&lease.name);
+            result.map_err(with_context(Operation::Release.name(), self.label(), name))
+        };
+        leases.iter().zip(results).map(with_lease).collect()
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {

@@ -14,7 +14,7 @@ use crate::shell::{
 };
 use crate::{
     AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, ErrorKind, Grant, LeaseId,
-    LockName, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    LockName, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 impl<D: Dialect> Backend for D {
@@ -70,6 +70,13 @@ impl<D: Dialect> Backend for D {
         let outcome = if done { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld };
         self.on_release(name, lease, outcome);
         Ok(outcome)
+    }
+
+    async fn release_many(
+        &self,
+        leases: &[&ReleaseOptions],
+    ) -> Result<Option<Vec<Result<ReleaseOutcome>>>> {
+        self.end(leases).await
     }
 
     async fn disable(

@@ -11,7 +11,7 @@ use super::statement::{Statement, Statements, Values};
 use crate::shell::{Decision, Found, Hints, Page, StoredInstance};
 use crate::{
     AcquireOptions, Capabilities, FencingToken, Grant, LeaseId, LockName, LockRecord,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// A dialect is the part of a backend that depends on the database. Each dialect is a
@@ -76,6 +76,16 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
         &self,
         leases: &[&RenewOptions],
     ) -> impl Future<Output = Result<Vec<Result<RenewOutcome>>>> + Send;
+
+    /// Ends leases by one statement, with one result each in the same order. `None` means that each
+    /// lease is released by a statement of its own.
+    fn end(
+        &self,
+        leases: &[&ReleaseOptions],
+    ) -> impl Future<Output = Result<Option<Vec<Result<ReleaseOutcome>>>>> + Send {
+        let _ = leases;
+        async { Ok(None) }
+    }
 
     /// Finds the next names that are unused, and removes each unless it is in use again. A dry run
     /// removes nothing.

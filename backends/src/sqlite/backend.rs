@@ -13,8 +13,8 @@ use crate::sql::purpose::Purpose;
 use crate::sql::row::{get, stored_instance_with, token};
 use crate::sql::statement::{Statement, Statements, Values};
 use crate::{
-    Capabilities, FencingToken, LockName, LockRecord, RenewOptions, RenewOutcome, Result,
-    StoreClock, Wake,
+    Capabilities, FencingToken, LockName, LockRecord, ReleaseOptions, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, StoreClock, Wake,
 };
 
 /// An instance's row with another boot id can last at most this much longer.
@@ -120,6 +120,31 @@ impl Dialect for Sqlite {
 
     async fn extend(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
         self.renew_leases(leases).await
+    }
+
+    /// One transaction ends all of them.
+    async fn end(&self, leases: &[&ReleaseOptions]) -> Result<Option<Vec<Result<ReleaseOutcome>>>> {
+        let release = &self.sql.statements.release;
+        let work =
+            async |connection: &mut SqliteConnection, now: Now| -> Result<Vec<ReleaseOutcome>> {
+                let mut outcomes = Vec::with_capacity(leases.len());
+                for ReleaseOptions { name, lease, .. } in leases {
+                    let id = lease.to_string();
+                    let values = Values { name: name.as_str(), lease: &id, ..Values::default() };
+                    let done = self.bind(release, &values, now).execute(&mut *connection).await;
+                    let is_released = done.map_err(error_codes::writing)?.rows_affected() > 0;
+                    outcomes.push(match is_released {
+                        true => ReleaseOutcome::Released,
+                        false => ReleaseOutcome::NotHeld,
+                    });
+                }
+                Ok(outcomes)
+            };
+        let outcomes = self.write_for_heartbeat(work).await?;
+        if outcomes.contains(&ReleaseOutcome::Released) {
+            self.notify_watches();
+        }
+        Ok(Some(outcomes.into_iter().map(Ok).collect()))
     }
 
     async fn prune(

@@ -1,8 +1,11 @@
-//! Promise `one-answer-per-lease`: one call renews many leases, with one answer each.
+//! Promise `one-answer-per-lease`: one call acquires, renews or releases many leases, with one
+//! answer each.
 
 use std::time::Duration;
 
-use leasehold_core::{LeaseId, LockName, RenewOptions, RenewOutcome};
+use leasehold_core::{
+    AcquireOutcome, LeaseId, LockName, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome,
+};
 
 use crate::{CaseResult, Client, Ctx, HeldLease, race};
 
@@ -14,6 +17,8 @@ crate::case::cases! {
         only_the_leases_in_force_are_extended,
         each_lease_is_extended_by_its_own_ttl,
         concurrent_overlapping_batches_all_succeed,
+        each_attempt_of_a_batch_is_answered_in_order,
+        each_lease_of_a_batch_is_released_by_its_own_id,
     ],
 }
 
@@ -178,5 +183,60 @@ async fn concurrent_overlapping_batches_all_succeed(ctx: Ctx) -> CaseResult {
         }))
         .await?;
     }
+    Ok(())
+}
+
+async fn each_attempt_of_a_batch_is_answered_in_order(ctx: Ctx) -> CaseResult {
+    let (client, other) = (ctx.open().await?, ctx.open().await?);
+    let (names, ttl) = (numbered(&ctx, "job", 6), ctx.long_ttl());
+    let held = take_many(&other, names[..2].to_vec(), ttl).await?;
+    other.disable(&names[2], "upkeep").await?;
+    // The order is not that of the names.
+    let attempt = |name: &LockName| (name.clone(), client.options(LeaseId::new(), ttl));
+    let attempts: Vec<_> = names.iter().rev().map(attempt).collect();
+    let outcomes = client.store().acquire_many(&attempts).await;
+    assert_eq!(outcomes.len(), attempts.len(), "one answer each");
+    for ((name, options), outcome) in attempts.iter().zip(outcomes) {
+        let outcome = outcome?;
+        let is_held = held.iter().any(|taken| taken.name == *name);
+        let as_expected = match &outcome {
+            AcquireOutcome::Held(_) => is_held,
+            AcquireOutcome::Disabled(_) => *name == names[2],
+            AcquireOutcome::Granted(_) => !is_held && *name != names[2],
+        };
+        assert!(as_expected, "{name} answers {outcome:?}");
+        let is_granted = matches!(outcome, AcquireOutcome::Granted(_));
+        assert_eq!(client.holder_of(name).await? == Some(options.lease), is_granted, "{name}");
+    }
+    Ok(())
+}
+
+async fn each_lease_of_a_batch_is_released_by_its_own_id(ctx: Ctx) -> CaseResult {
+    let client = ctx.open().await?;
+    let mut all = take_many(&client, numbered(&ctx, "job", 8), ctx.long_ttl()).await?;
+    // The order is not that of the names. Every other release has a foreign id.
+    all.reverse();
+    let is_own = |number: usize| number % 2 == 0;
+    let mut batch: Vec<_> = all
+        .iter()
+        .enumerate()
+        .map(|(number, taken)| {
+            let lease = if is_own(number) { taken.lease } else { LeaseId::new() };
+            ReleaseOptions::new(taken.name.clone(), lease)
+        })
+        .collect();
+    batch.push(ReleaseOptions::new(ctx.name("never granted"), LeaseId::new()));
+    let outcomes = client.store().release_many(&batch).await;
+    assert_eq!(outcomes.len(), batch.len(), "one answer each");
+    for (number, (released, outcome)) in batch.iter().zip(outcomes).enumerate() {
+        let outcome = outcome?;
+        let own = number < all.len() && is_own(number);
+        assert_eq!(outcome == ReleaseOutcome::Released, own, "{:?}: {outcome:?}", released.name);
+    }
+    for (number, taken) in all.iter().enumerate() {
+        let left = (!is_own(number)).then_some(taken.lease);
+        assert_eq!(client.holder_of(&taken.name).await?, left, "{:?}", taken.name);
+    }
+    assert!(client.names("never granted").await?.is_empty(), "a release creates nothing");
     Ok(())
 }

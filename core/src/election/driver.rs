@@ -50,7 +50,12 @@ pub(super) fn spawn(
         status_sender,
         ends_when_start_returns: job.ends_when_start_returns(),
         job: Some(job),
-        requests: LeaseRequests::new(engine.clone(), name.clone(), timing.clone()),
+        requests: LeaseRequests::new(
+            engine.clone(),
+            name.clone(),
+            timing.clone(),
+            timing.ttl.saturating_sub(timing.tolerance),
+        ),
         tasks: None,
         timer: TickTimer::default(),
         trust_expired: false,

@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -14,19 +12,23 @@ use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 
+use super::lease_tick::LeaseTick;
+use super::renewal_batch::{retry_at, send_and_reply};
+use super::renewal_pace::RenewalPace;
 use super::renewal_queue::{OnSent, QueuedRenewal, RenewalKey, RenewalQueue};
 use super::{BackgroundRuntime, BoundedStore, TimedReply};
 use crate::lease::RenewalWindow;
-use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
+use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome};
 
 /// A heartbeat collects renewals and sends them together.
 ///
 /// Each renewal has a window in which it may be sent. When the first one is due, all whose window
 /// is open are sent. So new leases join the next batch, and leases that were renewed together stay
-/// together: ten thousand leases need only as many calls per interval as they fill batches. The
-/// task runs from the first renewal until the client is dropped, in the client's
-/// [background](BackgroundRuntime).
+/// together: ten thousand leases need only as many calls per interval as they fill batches. A
+/// [pace](RenewalPace) says how many batches are in progress at once. The task runs from the first
+/// renewal until the client is dropped, in the client's [background](BackgroundRuntime).
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     store: BoundedStore,
@@ -62,7 +64,7 @@ impl RenewalHandle {
 pub(crate) struct PendingRenewal {
     due: Moment,
     handle: RenewalHandle,
-    sent: Arc<AtomicBool>,
+    sent: Arc<OnceLock<Moment>>,
     reply: oneshot::Receiver<TimedReply<RenewOutcome>>,
     store: Arc<str>,
 }
@@ -70,7 +72,17 @@ pub(crate) struct PendingRenewal {
 impl PendingRenewal {
     /// Returns whether the renewal was sent to the store.
     pub(crate) fn is_sent(&self) -> bool {
-        self.sent.load(Ordering::SeqCst)
+        self.sent_at().is_some()
+    }
+
+    /// Returns when the renewal was sent, or `None` if it was not sent yet.
+    pub(crate) fn sent_at(&self) -> Option<Moment> {
+        self.sent.get().copied()
+    }
+
+    /// Returns when the renewal was due.
+    pub(crate) fn due(&self) -> Moment {
+        self.due
     }
 
     /// Returns the renewal's handle.
@@ -109,12 +121,24 @@ impl Heartbeat {
         Self { store, background, queues: Mutex::default() }
     }
 
-    /// Queues the renewal of one lease for the next batch that has room for it.
-    pub(crate) fn renew(&self, options: RenewOptions, window: RenewalWindow) -> PendingRenewal {
+    /// Queues the renewal of one lease for the next batch that has room for it. The lease must be
+    /// renewed by `renew_by`, or its holder has to stop.
+    pub(crate) fn renew(
+        &self,
+        options: RenewOptions,
+        window: RenewalWindow,
+        renew_by: Moment,
+    ) -> PendingRenewal {
         let (reply_to, reply) = oneshot::channel();
-        let sent = Arc::new(AtomicBool::new(false));
-        let renewal =
-            QueuedRenewal { options, window, sent: sent.clone(), reply_to, on_sent: None };
+        let sent = Arc::new(OnceLock::new());
+        let renewal = QueuedRenewal {
+            options,
+            window,
+            renew_by,
+            sent: sent.clone(),
+            reply_to,
+            on_sent: None,
+        };
         let queue = self.queue();
         let handle = RenewalHandle { key: queue.add(renewal), queue };
         PendingRenewal {
@@ -124,6 +148,12 @@ impl Heartbeat {
             reply,
             store: self.store.label().clone(),
         }
+    }
+
+    /// Waits until that moment, or forever without one, by the timer that all leases share. A task
+    /// of the client's background calls this.
+    pub(crate) fn tick(&self, at: Option<Moment>) -> LeaseTick {
+        LeaseTick::new(self.queue(), self.store.clock().clone(), at)
     }
 
     /// Returns the queue of the present runtime, and starts the task that sends its renewals if
@@ -158,127 +188,66 @@ impl Drop for QueueOwner {
     }
 }
 
+/// These are the batches in progress; each returns its number when its call has ended.
+type BatchesInFlight = FuturesUnordered<BoxFuture<'static, u64>>;
+
 /// Sends renewals until the client is dropped.
 async fn run(store: BoundedStore, owner: QueueOwner) {
     let queue = &owner.0;
-    let mut in_flight: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+    let clock = store.clock().clone();
+    let mut pace = RenewalPace::new(store.inner().capabilities().renew_batch);
+    let mut in_flight = BatchesInFlight::new();
     while !queue.is_closed() {
-        let first_due = queue.plan_wake();
-        let clock = store.clock().clone();
+        queue.wake_ticks(clock.now());
+        let next_send = send_due(&store, queue, &mut pace, &in_flight);
+        let wakes_at = queue.plan_wake(next_send);
         tokio::select! {
             biased;
             () = queue.changed() => {}
-            Some(()) = in_flight.next() => {}
-            () = async { clock.sleep_until(first_due.unwrap_or_default()).await },
-                if first_due.is_some() =>
-            {
-                for batch in queue.take_due(clock.now(), store.inner().capabilities().renew_batch) {
-                    // A panic, such as one of a metrics recorder, costs only the replies of its
-                    // batch: the renewals in the queue are still sent.
-                    let sending = AssertUnwindSafe(send_and_reply(store.clone(), batch));
-                    in_flight.push(sending.catch_unwind().map(drop).boxed());
-                }
+            Some(number) = in_flight.next() => {
+                pace.record_end(number);
+                // The tasks of its leases handle the replies before the next batch is sent.
+                yield_now().await;
             }
+            () = async { clock.sleep_until(wakes_at.unwrap_or_default()).await },
+                if wakes_at.is_some() => {}
         }
     }
 }
 
-/// Sends one batch and delivers its replies. On error, every renewal in it gets that error.
-async fn send_and_reply(store: BoundedStore, batch: Vec<QueuedRenewal>) {
-    let now = store.clock().now();
-    // A batch that is sent late, after a pause of the machine, still has the usual time.
-    let retry_after = |window: RenewalWindow| window.retry_at.saturating_since(window.latest);
-    let retry_at = batch
-        .iter()
-        .map(|it| it.window.latest.max(now) + retry_after(it.window))
-        .min()
-        .unwrap_or(now);
-    // Each renewal waits for as long as a reply is useful, and the call lasts as long as any of
-    // them waits: a retry is sent in parallel and does not end the call.
-    let until = batch.iter().map(|renewal| renewal.window.useful_until).max().unwrap_or(now);
-    let (leases, mut callers): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|renewal| (renewal.options, renewal.reply_to)).unzip();
-    let Some(TimedReply { sent, outcome }) =
-        send_batch(&store, &leases, &mut callers, retry_at, until).await
-    else {
-        return;
-    };
-    store.metrics().record_renewals(leases.len(), &outcome);
-    match outcome {
-        Ok(outcomes) => {
-            for ((caller, outcome), lease) in callers.into_iter().zip(outcomes).zip(&leases) {
-                let outcome = unknown_as_error(outcome, lease, store.label());
-                if let Err(error) = &outcome {
-                    store.outages().record_failure(error, store.clock().now());
-                }
-                drop(caller.send(TimedReply { sent, outcome }));
-            }
-        }
-        Err(error) => {
-            for caller in callers {
-                drop(caller.send(TimedReply { sent, outcome: Err(error.clone()) }));
-            }
-        }
-    }
-}
-
-/// Calls the store until it replies, or until no caller waits for the reply: calls that hang must
-/// not pile up. No reply by `retry_at` counts as a failure of the store, though a later reply is
-/// used.
-async fn send_batch(
+/// Sends the batches that may be sent now. Returns when the next one may be sent, if renewals wait
+/// for that.
+fn send_due(
     store: &BoundedStore,
-    leases: &[RenewOptions],
-    callers: &mut [oneshot::Sender<TimedReply<RenewOutcome>>],
-    retry_at: Moment,
-    until: Moment,
-) -> Option<TimedReply<Vec<RenewOutcome>>> {
-    let sent = store.clock().now();
-    let all_callers_gone = async {
-        for caller in callers {
-            caller.closed().await;
-        }
-    };
-    let mut all_callers_gone = pin!(all_callers_gone);
-    let mut call = pin!(store.renew(leases, until.saturating_since(sent)));
-    let mut late = None;
+    queue: &RenewalQueue,
+    pace: &mut RenewalPace,
+    in_flight: &BatchesInFlight,
+) -> Option<Moment> {
     loop {
-        tokio::select! {
-            biased;
-            reply = &mut call => return Some(reply),
-            () = &mut all_callers_gone => {
-                // Without a reply in time the call has failed, unless its leases were released.
-                if let Some(error) = late {
-                    store.metrics().record_renewals(leases.len(), &Err(error));
-                }
-                return None;
-            }
-            () = store.clock().sleep_until(retry_at), if late.is_none() => {
-                let error = no_reply(store.label(), retry_at.saturating_since(sent));
-                store.outages().record_failure(&error, store.clock().now());
-                late = Some(error);
+        let now = store.clock().now();
+        let ready = queue.collect_due(now);
+        if ready == 0 {
+            return None;
+        }
+        if !pace.has_room(ready, now) {
+            let next_send = pace.next_send(&queue.ready_batches(pace.max_batch()), now);
+            if now < next_send {
+                return Some(next_send);
             }
         }
+        let batch = queue.take_batch(pace.max_batch(), now);
+        if batch.is_empty() {
+            // They were cancelled.
+            continue;
+        }
+        let retry_at = retry_at(&batch, now);
+        let number = pace.record_send(batch.len(), now, retry_at);
+        // A panic, such as one of a metrics recorder, costs only the replies of its batch: the
+        // renewals in the queue are still sent.
+        let sending = AssertUnwindSafe(send_and_reply(store.clone(), batch, retry_at));
+        in_flight.push(sending.catch_unwind().map(move |_| number).boxed());
     }
 }
 
-/// Returns the error of a renewal that has had no reply for that long.
-fn no_reply(store: &str, waited: Duration) -> Error {
-    Error::new(ErrorKind::OutcomeUnknown, format!("no reply within {waited:?}"))
-        .during("renew")
-        .on_store(store)
-}
-
-/// Turns an unknown outcome into an error, which is a failed heartbeat of that lease alone.
-fn unknown_as_error(
-    outcome: RenewOutcome,
-    lease: &RenewOptions,
-    store: &str,
-) -> Result<RenewOutcome> {
-    match outcome {
-        RenewOutcome::Unknown { why } => Err(Error::new(ErrorKind::OutcomeUnknown, why)
-            .during("renew")
-            .for_lock(&lease.name)
-            .on_store(store)),
-        outcome => Ok(outcome),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -6,9 +6,12 @@ mod background;
 mod bounded_store;
 mod heartbeat;
 mod hint_dispatcher;
+mod lease_tick;
 mod local_queue;
 mod outages;
 mod random;
+mod renewal_batch;
+mod renewal_pace;
 mod renewal_queue;
 mod subscribers;
 

@@ -79,7 +79,8 @@ impl Subscribers {
             wakeup.wake(Change::Hint);
         }
         let subscriber = Subscriber { wakeup: wakeup.clone(), watched: self.open };
-        self.by_name.entry(name).or_default().push(subscriber);
+        // Most names have one subscriber.
+        self.by_name.entry(name).or_insert_with(|| Vec::with_capacity(1)).push(subscriber);
         wakeup
     }
 

@@ -4,10 +4,11 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::RenewalWindow;
 use crate::engine::{Engine, PendingRenewal, RenewalHandle, TimedReply};
-use crate::{RenewOptions, RenewOutcome, Timing};
+use crate::{Moment, RenewOptions, RenewOutcome, Timing};
 
 /// These are the renewals of one lease that are in progress, and the next one, which was not sent
 /// yet.
@@ -20,6 +21,7 @@ pub(crate) struct InFlightRenewals {
     engine: Arc<Engine>,
     lease: RenewOptions,
     max_in_flight: usize,
+    retry_interval: Duration,
     in_flight: Vec<PendingRenewal>,
 }
 
@@ -30,21 +32,42 @@ impl InFlightRenewals {
             engine,
             lease,
             max_in_flight: retries.saturating_add(1).max(3),
-            in_flight: Vec::new(),
+            retry_interval: timing.retry_interval(),
+            // There is mostly one.
+            in_flight: Vec::with_capacity(1),
         }
     }
 
-    /// Requests another renewal, which replaces one that was not sent yet.
+    /// Requests another renewal, which replaces one that was not sent yet. The lease must be
+    /// renewed by `renew_by`, or its holder has to stop.
     ///
     /// If the maximum is in progress, it replaces the second oldest of them. A slow store replies
     /// to the oldest one next. The newer ones may wait for a connection that is being opened, and
     /// each of them has the same time for that.
-    pub(crate) fn request(&mut self, window: RenewalWindow) {
+    pub(crate) fn request(&mut self, window: RenewalWindow, renew_by: Moment) {
         self.in_flight.retain(PendingRenewal::is_sent);
         if self.in_flight.len() >= self.max_in_flight {
             self.in_flight.remove(1);
         }
-        self.in_flight.push(self.engine.heartbeat.renew(self.lease.clone(), window));
+        let window = self.after_late_one(window, renew_by);
+        self.in_flight.push(self.engine.heartbeat.renew(self.lease.clone(), window, renew_by));
+    }
+
+    /// Returns the window of the next renewal. If the latest one was sent late, because others were
+    /// ahead, it has the usual time for its reply, so the next one is later too. Otherwise a store
+    /// that is busy with many renewals would get many of them twice.
+    fn after_late_one(&self, window: RenewalWindow, renew_by: Moment) -> RenewalWindow {
+        let Some(before) = self.in_flight.last() else { return window };
+        let Some(sent) = before.sent_at() else { return window };
+        let delay = sent.saturating_since(before.due());
+        let latest = (window.latest + delay)
+            .min(sent + self.retry_interval)
+            .min(renew_by.saturating_sub(self.retry_interval));
+        let later = latest.saturating_since(window.latest);
+        if later.is_zero() {
+            return window;
+        }
+        RenewalWindow { earliest: latest, latest, retry_at: window.retry_at + later, ..window }
     }
 
     /// Returns the handle of the latest renewal without a reply.

@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -21,6 +22,10 @@ pub(crate) struct LeaseRequests {
     engine: Arc<Engine>,
     name: LockName,
     timing: Timing,
+    /// This much of a lease is for stopping its holder.
+    reserved: Duration,
+    /// The lease must be renewed by this moment, or its holder has to stop.
+    renew_by: Moment,
     /// This is the latest attempt; `None` means that a call owns it.
     attempt: Option<AcquireAttempt>,
     acquiring: Option<AcquireCall>,
@@ -67,11 +72,17 @@ impl From<Change> for Event {
 }
 
 impl LeaseRequests {
-    /// Creates the requests of a lease that was not requested yet. This must be called within a
-    /// runtime.
-    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
+    /// Creates the requests of a lease that was not requested yet. `reserved` is how much of it is
+    /// for stopping its holder. This must be called within a runtime.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        name: LockName,
+        timing: Timing,
+        reserved: Duration,
+    ) -> Self {
         let (attempt, acquiring, renewals, releasing) = (None, None, None, None);
-        Self { engine, name, timing, attempt, acquiring, renewals, releasing }
+        let renew_by = Moment::ORIGIN;
+        Self { engine, name, timing, reserved, renew_by, attempt, acquiring, renewals, releasing }
     }
 
     /// Returns the id of the latest attempt's lease; `None` while a call owns the attempt.
@@ -91,7 +102,7 @@ impl LeaseRequests {
                         Some(InFlightRenewals::new(self.engine.clone(), renewal, &self.timing));
                 }
                 if let Some(renewals) = &mut self.renewals {
-                    renewals.request(window);
+                    renewals.request(window, self.renew_by);
                 }
             }
             Request::Release(limit) => {
@@ -123,9 +134,15 @@ impl LeaseRequests {
             biased;
             (attempt, reply) = finish(&mut self.acquiring) => {
                 self.attempt = Some(attempt);
+                if let Ok(AcquireOutcome::Granted(grant)) = &reply.outcome {
+                    self.renew_by = self.last_renewal(reply.sent, grant.left);
+                }
                 Reply::Acquire(reply)
             }
             (reply, in_flight) = next_renewal(&mut self.renewals) => {
+                if let Ok(RenewOutcome::Extended { left }) = &reply.outcome {
+                    self.renew_by = self.renew_by.max(self.last_renewal(reply.sent, *left));
+                }
                 Reply::Renew { reply, in_flight }
             }
             (attempt, outcome) = finish(&mut self.releasing) => {
@@ -133,6 +150,12 @@ impl LeaseRequests {
                 Reply::Release(outcome)
             }
         }
+    }
+
+    /// Returns the moment by which a lease must be renewed again of which that much time was left,
+    /// by the reply to a request from that moment.
+    fn last_renewal(&self, sent: Moment, left: Duration) -> Moment {
+        (sent + left).saturating_sub(self.reserved)
     }
 
     /// Cancels the renewals that were not sent yet, and ignores the replies to the others.

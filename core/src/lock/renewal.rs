@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::engine::{Engine, RenewalHandle, Subscription};
 use crate::lease::machine::{Action, Event, Machine};
-use crate::lease::{LeaseRequests, LossReason, Reply, TickTimer, TrustDeadline};
+use crate::lease::{LeaseRequests, LossReason, Reply, TrustDeadline};
 use crate::{LockName, RenewOutcome};
 
 /// A renewal keeps the lease of one guard until it is ended.
@@ -34,7 +34,7 @@ enum State {
 
 impl Renewal {
     /// Lets the task start with the first heartbeat, which was already requested.
-    pub(super) fn begin(task: GuardTask) -> Self {
+    pub(super) fn begin(task: Box<GuardTask>) -> Self {
         let state = Arc::new(Mutex::new(State::Queued));
         let first = task.requests.latest_renewal();
         let shared = state.clone();
@@ -63,14 +63,14 @@ impl Renewal {
     }
 }
 
-/// The guard's task renews one lease until it is lost.
+/// The guard's task renews one lease until it is lost. It stays in one allocation: a future that
+/// is moved from place to place has room for several copies of what it owns.
 pub(super) struct GuardTask {
     engine: Arc<Engine>,
     name: LockName,
     trust: Arc<TrustDeadline>,
     machine: Machine,
     requests: LeaseRequests,
-    timer: TickTimer,
 }
 
 impl Drop for GuardTask {
@@ -86,13 +86,12 @@ impl GuardTask {
         trust: Arc<TrustDeadline>,
         machine: Machine,
         requests: LeaseRequests,
-        timer: TickTimer,
-    ) -> Self {
-        Self { engine, name, trust, machine, requests, timer }
+    ) -> Box<Self> {
+        Box::new(Self { engine, name, trust, machine, requests })
     }
 
     /// Starts the task in the client's background.
-    fn start(self) -> AbortHandle {
+    fn start(self: Box<Self>) -> AbortHandle {
         // The subscription begins before the first heartbeat is sent: its answer tells of every
         // change until then, and the hints of those that follow.
         let hints = self.engine.hint_dispatcher.subscribe(self.name.clone());
@@ -100,7 +99,7 @@ impl GuardTask {
         background.spawn(self.run(hints)).abort_handle()
     }
 
-    async fn run(mut self, hints: Subscription) {
+    async fn run(mut self: Box<Self>, hints: Subscription) {
         let reason = self.keep(&hints).await;
         self.engine.store.metrics().lock_lost(&reason);
         let (lock, store) = (self.name.as_str(), self.engine.store.inner().label());
@@ -114,7 +113,9 @@ impl GuardTask {
     /// Renews the lease until it is lost, and returns the reason.
     async fn keep(&mut self, hints: &Subscription) -> LossReason {
         loop {
-            let tick = self.timer.sleep(self.machine.next_tick(), &self.engine);
+            // A held lease's tick has no jitter.
+            let next_tick = self.machine.next_tick().map(|next| next.at);
+            let tick = self.engine.heartbeat.tick(next_tick);
             let event: Event = tokio::select! {
                 biased;
                 reply = self.requests.next() => {

@@ -30,7 +30,12 @@ impl Waiter {
     pub(super) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
         Self {
             machine: Machine::for_lock(&timing, engine.now()),
-            requests: LeaseRequests::new(engine.clone(), name.clone(), timing.clone()),
+            requests: LeaseRequests::new(
+                engine.clone(),
+                name.clone(),
+                timing.clone(),
+                timing.margin,
+            ),
             timer: TickTimer::default(),
             engine,
             name,

@@ -20,7 +20,9 @@ pub struct Capabilities {
     pub reach: Reach,
     /// [`watch`](crate::LockStore::watch) notices a change in this way.
     pub wake: Wake,
-    /// One call to [`renew`](crate::LockStore::renew) has at most this many leases.
+    /// One call to [`renew`](crate::LockStore::renew),
+    /// [`acquire_many`](crate::LockStore::acquire_many) or
+    /// [`release_many`](crate::LockStore::release_many) has at most this many leases.
     pub renew_batch: usize,
 }
 

@@ -35,6 +35,8 @@
 //! # Ok(()) }
 //! ```
 
+mod calls;
+
 use std::fmt::{self, Debug};
 use std::time::Duration;
 
@@ -42,9 +44,9 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
-    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, ErrorKind, HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord,
-    LockStore, Presence, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, HintStream,
+    InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, Presence, PruneOptions,
+    ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// An interceptor is a store that wraps another store.
@@ -59,8 +61,8 @@ pub trait Interceptor: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// This fails with the error of the intercepted call, or with one that the interceptor adds. A
-    /// reply to another method than the requested one becomes a [`Corrupt`](ErrorKind::Corrupt)
-    /// error.
+    /// reply to another method than the requested one becomes an error of the kind
+    /// [`Corrupt`](crate::ErrorKind::Corrupt).
     async fn intercept(&self, request: Request) -> Result<Reply>;
 
     /// Returns the [label](LockStore::label) of this store: that of the wrapped store unless it is
@@ -77,10 +79,14 @@ pub trait Interceptor: Debug + Send + Sync + 'static {
 pub enum Request {
     /// This is a call to [`LockStore::acquire`].
     Acquire(LockName, AcquireOptions),
+    /// This is a call to [`LockStore::acquire_many`].
+    AcquireMany(Vec<(LockName, AcquireOptions)>),
     /// This is a call to [`LockStore::renew`].
     Renew(Vec<RenewOptions>),
     /// This is a call to [`LockStore::release`].
     Release(LockName, LeaseId),
+    /// This is a call to [`LockStore::release_many`].
+    ReleaseMany(Vec<ReleaseOptions>),
     /// This is a call to [`LockStore::disable`].
     Disable(LockName, DisableOptions),
     /// This is a call to [`LockStore::enable`].
@@ -107,8 +113,10 @@ impl Request {
     pub fn operation(&self) -> &'static str {
         match self {
             Self::Acquire(..) => "acquire",
+            Self::AcquireMany(_) => "acquire_many",
             Self::Renew(_) => "renew",
             Self::Release(..) => "release",
+            Self::ReleaseMany(_) => "release_many",
             Self::Disable(..) => "disable",
             Self::Enable(_) => "enable",
             Self::Get(_) => "get",
@@ -126,8 +134,10 @@ impl Request {
     pub fn is_write(&self) -> bool {
         match self {
             Self::Acquire(..)
+            | Self::AcquireMany(_)
             | Self::Renew(_)
             | Self::Release(..)
+            | Self::ReleaseMany(_)
             | Self::Disable(..)
             | Self::Enable(_)
             | Self::Prune(_) => true,
@@ -147,8 +157,10 @@ impl Request {
     pub async fn send_to(self, store: &(impl LockStore + ?Sized)) -> Result<Reply> {
         Ok(match self {
             Self::Acquire(name, options) => Reply::Acquire(store.acquire(&name, &options).await?),
+            Self::AcquireMany(attempts) => Reply::AcquireMany(store.acquire_many(&attempts).await),
             Self::Renew(leases) => Reply::Renew(store.renew(&leases).await?),
             Self::Release(name, lease) => Reply::Release(store.release(&name, lease).await?),
+            Self::ReleaseMany(leases) => Reply::ReleaseMany(store.release_many(&leases).await),
             Self::Disable(name, options) => Reply::Disable(store.disable(&name, &options).await?),
             Self::Enable(name) => Reply::Enable(store.enable(&name).await?),
             Self::Get(name) => Reply::Get(store.get(&name).await?),
@@ -173,10 +185,14 @@ impl Request {
 pub enum Reply {
     /// This is what [`LockStore::acquire`] returned.
     Acquire(AcquireOutcome),
+    /// This is what [`LockStore::acquire_many`] returned.
+    AcquireMany(Vec<Result<AcquireOutcome>>),
     /// This is what [`LockStore::renew`] returned.
     Renew(Vec<RenewOutcome>),
     /// This is what [`LockStore::release`] returned.
     Release(ReleaseOutcome),
+    /// This is what [`LockStore::release_many`] returned.
+    ReleaseMany(Vec<Result<ReleaseOutcome>>),
     /// This is what [`LockStore::disable`] returned.
     Disable(DisableOutcome),
     /// This is what [`LockStore::enable`] returned.
@@ -201,8 +217,10 @@ impl Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Acquire(outcome) => f.debug_tuple("Acquire").field(outcome).finish(),
+            Self::AcquireMany(outcomes) => f.debug_tuple("AcquireMany").field(outcomes).finish(),
             Self::Renew(outcomes) => f.debug_tuple("Renew").field(outcomes).finish(),
             Self::Release(outcome) => f.debug_tuple("Release").field(outcome).finish(),
+            Self::ReleaseMany(outcomes) => f.debug_tuple("ReleaseMany").field(outcomes).finish(),
             Self::Disable(outcome) => f.debug_tuple("Disable").field(outcome).finish(),
             Self::Enable(outcome) => f.debug_tuple("Enable").field(outcome).finish(),
             Self::Get(record) => f.debug_tuple("Get").field(record).finish(),
@@ -213,84 +231,5 @@ impl Debug for Reply {
             Self::Instances(records) => f.debug_tuple("Instances").field(records).finish(),
             Self::Watch(_) => f.write_str("Watch"),
         }
-    }
-}
-
-/// Intercepts a call, and returns the value that the reply contains.
-macro_rules! intercept {
-    ($store:expr, $request:expr, $reply:pat => $returned:expr) => {{
-        let call: Request = $request;
-        let operation = call.operation();
-        match $store.intercept(call).await? {
-            $reply => Ok($returned),
-            _ => Err(wrong_reply(operation)),
-        }
-    }};
-}
-
-fn wrong_reply(operation: &'static str) -> Error {
-    Error::new(ErrorKind::Corrupt, "the interceptor returned the reply to another call")
-        .during(operation)
-}
-
-#[async_trait]
-impl<I: Interceptor> LockStore for I {
-    fn label(&self) -> &str {
-        self.store_label()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner().capabilities()
-    }
-
-    async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
-        let request = Request::Acquire(name.clone(), options.clone());
-        intercept!(self, request, Reply::Acquire(outcome) => outcome)
-    }
-
-    async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
-        intercept!(self, Request::Renew(leases.to_vec()), Reply::Renew(outcomes) => outcomes)
-    }
-
-    async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        let request = Request::Release(name.clone(), lease);
-        intercept!(self, request, Reply::Release(outcome) => outcome)
-    }
-
-    async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
-        let request = Request::Disable(name.clone(), options.clone());
-        intercept!(self, request, Reply::Disable(outcome) => outcome)
-    }
-
-    async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
-        intercept!(self, Request::Enable(name.clone()), Reply::Enable(outcome) => outcome)
-    }
-
-    async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        intercept!(self, Request::Get(name.clone()), Reply::Get(record) => record)
-    }
-
-    async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        intercept!(self, Request::List(options.clone()), Reply::List(records) => records)
-    }
-
-    async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        intercept!(self, Request::Prune(options.clone()), Reply::Prune(names) => names)
-    }
-
-    async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
-        intercept!(self, Request::Announce(presence.clone(), ttl), Reply::Announce => ())
-    }
-
-    async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        intercept!(self, Request::Withdraw(instance), Reply::Withdraw => ())
-    }
-
-    async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        intercept!(self, Request::Instances, Reply::Instances(records) => records)
-    }
-
-    async fn watch(&self) -> Result<HintStream> {
-        intercept!(self, Request::Watch, Reply::Watch(hints) => hints)
     }
 }

@@ -21,7 +21,9 @@ use uuid::Uuid;
 pub use capabilities::{Capabilities, Reach, StoreClock, Wake};
 pub use ext::LockStoreExt;
 pub use memory::MemoryStore;
-pub use options::{AcquireOptions, DisableOptions, ListOptions, PruneOptions, RenewOptions};
+pub use options::{
+    AcquireOptions, DisableOptions, ListOptions, PruneOptions, ReleaseOptions, RenewOptions,
+};
 pub use outcome::{
     AcquireOutcome, DisableOutcome, EnableOutcome, Grant, Held, ReleaseOutcome, RenewOutcome,
 };
@@ -66,8 +68,8 @@ use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 /// * `cancel-safe`: A dropped call, or a killed process, leaves the store as before or as after
 ///   the operation, and pooled connections clean. A request that was already sent may still
 ///   take effect a moment later.
-/// * `one-answer-per-lease`: A batch of renewals has one answer per lease, in the same order. A
-///   failure concerns its own lease only.
+/// * `one-answer-per-lease`: A batch of renewals, attempts or releases has one answer per lease, in
+///   the same order. A failure concerns its own lease only.
 /// * `one-round-trip`: An uncontended acquire, a renewal and a release take one round trip each, an
 ///   acquire and a renewal at most two where the server's own operations require it (etcd). A
 ///   batch of renewals takes a constant number.
@@ -112,6 +114,29 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// nothing is written then.
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome>;
 
+    /// Makes several attempts, and returns one outcome each in the same order.
+    ///
+    /// * Each attempt is decided as by [`acquire`](Self::acquire), independently of the others:
+    ///   some names may be granted and others refused.
+    /// * A failure concerns its own attempt only. An attempt without a reply is
+    ///   [unknown](crate::ErrorKind::OutcomeUnknown), and is retried under its lease id.
+    /// * A dropped call leaves each name as before or as after its attempt.
+    ///
+    /// The default makes one call after the other. A store overrides it if it can make many
+    /// attempts in one round trip. A caller passes at most
+    /// [`renew_batch`](Capabilities::renew_batch) attempts, each for another name. A
+    /// [`Client`](crate::Client) makes one attempt at a time.
+    async fn acquire_many(
+        &self,
+        attempts: &[(LockName, AcquireOptions)],
+    ) -> Vec<Result<AcquireOutcome>> {
+        let mut outcomes = Vec::with_capacity(attempts.len());
+        for (name, options) in attempts {
+            outcomes.push(self.acquire(name, options).await);
+        }
+        outcomes
+    }
+
     /// Extends many leases, each to its ttl from now, and returns one outcome each in the same
     /// order.
     ///
@@ -144,6 +169,25 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// * Releasing twice is harmless.
     /// * Watchers get a hint.
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome>;
+
+    /// Ends many leases, and returns one outcome each in the same order.
+    ///
+    /// * Each lease is ended as by [`release`](Self::release), with a hint.
+    /// * A failure concerns its own lease only. A release without a reply is
+    ///   [unknown](crate::ErrorKind::OutcomeUnknown), and may be repeated.
+    /// * A dropped call leaves each lease in force or ended.
+    ///
+    /// The default makes one call after the other. A store overrides it if it can end many leases
+    /// in one round trip. A caller passes at most [`renew_batch`](Capabilities::renew_batch)
+    /// leases, each of them once. A [`Client`](crate::Client) releases each lease by itself, when
+    /// its guard is released or dropped.
+    async fn release_many(&self, leases: &[ReleaseOptions]) -> Vec<Result<ReleaseOutcome>> {
+        let mut outcomes = Vec::with_capacity(leases.len());
+        for ReleaseOptions { name, lease } in leases {
+            outcomes.push(self.release(name, *lease).await);
+        }
+        outcomes
+    }
 
     /// Disables the name, whether or not it was ever used: it is not granted until it is enabled.
     ///

@@ -46,6 +46,24 @@ impl RenewOptions {
     }
 }
 
+/// These options describe one lease to release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReleaseOptions {
+    /// The lock has this name.
+    pub name: LockName,
+    /// The lease has this id.
+    pub lease: LeaseId,
+}
+
+impl ReleaseOptions {
+    /// Describes the release of the lease of that name and id.
+    #[must_use]
+    pub const fn new(name: LockName, lease: LeaseId) -> Self {
+        Self { name, lease }
+    }
+}
+
 /// These options say why a name is disabled, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -212,6 +212,21 @@ impl Interceptor for SimulatedStore {
                 self.note_own(Event::ReleaseSent(self.0.process, number, attempt));
                 self.pass(Request::Release(name, lease)).await
             }
+            // Each lease has a message of its own.
+            Request::AcquireMany(attempts) => {
+                let mut outcomes = Vec::new();
+                for (name, options) in &attempts {
+                    outcomes.push(self.acquire(name, options).await);
+                }
+                Ok(Reply::AcquireMany(outcomes))
+            }
+            Request::ReleaseMany(leases) => {
+                let mut outcomes = Vec::new();
+                for released in &leases {
+                    outcomes.push(self.release(&released.name, released.lease).await);
+                }
+                Ok(Reply::ReleaseMany(outcomes))
+            }
             // No decision depends on announcements, so the simulation has no messages for them.
             Request::Announce(..) | Request::Withdraw(_) | Request::Instances => {
                 Err(Error::new(ErrorKind::Unsupported, "the store keeps no instances"))

@@ -120,6 +120,35 @@ async fn a_batch_contains_each_lease_once_and_reports_each_failure() {
 }
 
 #[tokio::test]
+async fn leases_are_released_by_one_call_or_one_after_the_other() {
+    let store = store();
+    let lease = |at: &str| ReleaseOptions::new(name(at), LeaseId::new());
+    let leases = [lease("b"), lease("a")];
+    let released = &store.backend().released;
+    let results = vec![Err(failure(ErrorKind::Unavailable)), Ok(ReleaseOutcome::Released)];
+    released.push(Ok(Some(results)));
+    let outcomes = store.release_many(&leases).await;
+    assert_eq!(calls(&store), ["release a b"]);
+    assert!(matches!(outcomes[0], Ok(ReleaseOutcome::Released)), "{outcomes:?}");
+    let error = outcomes[1].as_ref().unwrap_err();
+    assert_eq!(error.to_string(), "release of lock \"a\" on scripted: it failed");
+    released.push(Err(failure(ErrorKind::OutcomeUnknown)));
+    let outcomes = store.release_many(&leases).await;
+    assert_eq!(calls(&store), ["release a b"]);
+    for (outcome, lease) in outcomes.iter().zip(&leases) {
+        let error = outcome.as_ref().unwrap_err();
+        assert!(error.is_outcome_unknown(), "{error}");
+        assert!(error.to_string().contains(lease.name.as_str()), "{error}");
+    }
+    released.push(Ok(None));
+    let outcomes = store.release_many(&leases).await;
+    assert_eq!(calls(&store), ["release a b", "release b", "release a"]);
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert!(store.release_many(&[]).await.is_empty());
+    assert_eq!(calls(&store), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_list_fills_its_page_although_some_records_are_unreadable() {
     let store = store();
     let record = |at: &str| Entry::Record(LockRecord::unused(name(at)));

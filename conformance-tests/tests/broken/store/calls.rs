@@ -7,7 +7,8 @@ use futures_util::stream::unfold;
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
     Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, PruneOptions, Reach,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake, check_ttl,
+    ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake,
+    check_ttl,
 };
 use tokio::sync::broadcast;
 use tokio::task::yield_now;
@@ -75,6 +76,21 @@ impl LockStore for BrokenStore {
         self.reply(answer)
     }
 
+    async fn acquire_many(
+        &self,
+        attempts: &[(LockName, AcquireOptions)],
+    ) -> Vec<Result<AcquireOutcome>> {
+        let mut attempts: Vec<_> = attempts.iter().collect();
+        if self.has(Fault::BatchAnswersInAnotherOrder) {
+            attempts.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        let mut outcomes = Vec::new();
+        for (name, options) in attempts {
+            outcomes.push(self.acquire(name, options).await);
+        }
+        outcomes
+    }
+
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         for renewal in leases {
             if !self.has(Fault::GrantsAnyTtl) {
@@ -137,6 +153,18 @@ impl LockStore for BrokenStore {
             self.hint(name);
         }
         self.reply(outcome)
+    }
+
+    async fn release_many(&self, leases: &[ReleaseOptions]) -> Vec<Result<ReleaseOutcome>> {
+        let mut leases: Vec<_> = leases.iter().collect();
+        if self.has(Fault::BatchAnswersInAnotherOrder) {
+            leases.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        let mut outcomes = Vec::new();
+        for released in leases {
+            outcomes.push(self.release(&released.name, released.lease).await);
+        }
+        outcomes
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {

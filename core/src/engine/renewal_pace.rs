@@ -1,0 +1,153 @@
+//! The pace of renewals decides how many batches are in progress at once. It is pure.
+
+use std::collections::BTreeMap;
+
+use crate::Moment;
+
+/// A pace says when the next batch may be sent.
+///
+/// Batches that are sent at the same time wait for each other at the store: each takes as long as
+/// all of them, and many are repeated although they would be answered. So a few are in progress at
+/// once, and the others wait here, where the lease that must be renewed first is ahead.
+///
+/// The store may be too slow for that, or a batch may hang. So a batch is sent regardless of those
+/// in progress as soon as the time until its leases must be renewed demands it: that time is
+/// divided among the batches that are ahead.
+#[derive(Debug)]
+pub(super) struct RenewalPace {
+    max_batch: usize,
+    in_flight: BTreeMap<u64, BatchInFlight>,
+    /// This counts the batches so far.
+    sent: u64,
+    last_sent: Moment,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct BatchInFlight {
+    leases: usize,
+    /// From this moment on the batch is late, and no other one waits for it.
+    retry_at: Moment,
+}
+
+impl RenewalPace {
+    /// While there is time, as many leases are in progress as this many full batches have: the
+    /// store has the next batch when it has answered one.
+    const PIPELINED_BATCHES: usize = 2;
+
+    pub(super) fn new(max_batch: usize) -> Self {
+        let (in_flight, sent, last_sent) = (BTreeMap::new(), 0, Moment::ORIGIN);
+        Self { max_batch: max_batch.max(1), in_flight, sent, last_sent }
+    }
+
+    /// Returns the largest number of leases in a batch.
+    pub(super) fn max_batch(&self) -> usize {
+        self.max_batch
+    }
+
+    /// Returns whether another batch may be sent at once if that many leases are ready.
+    pub(super) fn has_room(&self, ready: usize, now: Moment) -> bool {
+        let leases = self.awaited(now).map(|batch| batch.leases).sum::<usize>();
+        leases + ready.min(self.max_batch) <= self.max_batch.saturating_mul(Self::PIPELINED_BATCHES)
+    }
+
+    /// Returns the moment at which the next batch is sent if there is no room until then; it may
+    /// have passed. For each batch that waits, `renew_by` says when its first lease must be
+    /// renewed. Each is sent by half the time until then.
+    pub(super) fn next_send(&self, renew_by: &[Moment], now: Moment) -> Moment {
+        let room_at = self.awaited(now).map(|batch| batch.retry_at).min();
+        let needed_at = renew_by.iter().zip(1..).map(|(renew_by, batches)| {
+            self.last_sent + renew_by.saturating_since(self.last_sent) / 2 / batches
+        });
+        needed_at.chain(room_at).min().unwrap_or(now)
+    }
+
+    /// Returns the batches in progress that are not late.
+    fn awaited(&self, now: Moment) -> impl Iterator<Item = &BatchInFlight> {
+        self.in_flight.values().filter(move |batch| now < batch.retry_at)
+    }
+
+    /// Notes that a batch is sent, and returns its number. It is late from `retry_at` on.
+    pub(super) fn record_send(&mut self, leases: usize, now: Moment, retry_at: Moment) -> u64 {
+        self.sent += 1;
+        self.last_sent = now;
+        self.in_flight.insert(self.sent, BatchInFlight { leases, retry_at });
+        self.sent
+    }
+
+    /// Notes that the call of a batch has ended.
+    pub(super) fn record_end(&mut self, number: u64) {
+        self.in_flight.remove(&number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_origin(Duration::from_millis(millis))
+    }
+
+    /// Returns the pace after two full batches were sent at 1 s, which are late from 2.5 s on.
+    fn busy() -> RenewalPace {
+        let mut pace = RenewalPace::new(100);
+        for _ in 0..2 {
+            assert!(pace.has_room(1_000, at(1_000)));
+            pace.record_send(100, at(1_000), at(2_500));
+        }
+        pace
+    }
+
+    #[test]
+    fn small_batches_wait_for_nothing() {
+        let mut pace = RenewalPace::new(100);
+        for _ in 0..199 {
+            pace.record_send(1, at(1_000), at(2_500));
+        }
+        assert!(pace.has_room(1, at(1_001)));
+        assert!(!pace.has_room(2, at(1_001)));
+    }
+
+    #[test]
+    fn a_batch_is_sent_when_an_earlier_one_has_ended() {
+        let mut pace = busy();
+        assert!(!pace.has_room(800, at(1_010)));
+        pace.record_end(1);
+        assert!(pace.has_room(800, at(1_010)));
+    }
+
+    #[test]
+    fn the_number_in_progress_follows_from_the_time_left_and_the_number_that_waits() {
+        let pace = busy();
+        let next = |renew_by: &[Moment]| pace.next_send(renew_by, at(1_010));
+        assert_eq!(next(&[at(9_000); 8]), at(1_000 + 8_000 / 2 / 8));
+        assert_eq!(next(&[at(9_000); 80]), at(1_000 + 8_000 / 2 / 80));
+        assert_eq!(next(&[at(1_800); 8]), at(1_000 + 800 / 2 / 8));
+        assert_eq!(next(&[at(900)]), at(1_000), "there is no time left");
+        // The batches behind need not hurry because of the first one.
+        assert_eq!(next(&[at(3_000), at(9_000), at(9_000)]), at(2_000));
+    }
+
+    #[test]
+    fn no_batch_waits_for_a_late_one() {
+        let pace = busy();
+        assert_eq!(pace.next_send(&[at(90_000)], at(1_010)), at(2_500));
+        assert!(!pace.has_room(100, at(2_499)));
+        assert!(pace.has_room(100, at(2_500)));
+    }
+
+    #[test]
+    fn all_batches_are_sent_in_time_to_a_store_that_does_not_answer() {
+        let mut pace = RenewalPace::new(100);
+        let mut now = at(3_000);
+        for waiting in (1..=200).rev() {
+            if !pace.has_room(waiting * 100, now) {
+                now = now.max(pace.next_send(&vec![at(9_250); waiting], now));
+            }
+            pace.record_send(100, now, at(60_000));
+        }
+        assert!(now < at(9_250), "the last batch is sent at {now:?}");
+    }
+}
