@@ -12,6 +12,7 @@ mod random;
 mod renewal_queue;
 mod subscribers;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +89,14 @@ impl Engine {
     /// Returns a random duration of up to `spread`, so that instances do not act at the same time.
     pub(crate) fn jitter(&self, spread: Duration) -> Duration {
         self.random.up_to(spread)
+    }
+
+    /// Waits until that moment, or forever without one.
+    pub(crate) async fn sleep_until(&self, moment: Option<Moment>) {
+        match moment {
+            Some(moment) => self.store.clock().sleep_until(moment).await,
+            None => pending().await,
+        }
     }
 
     /// Returns the id of a new attempt.

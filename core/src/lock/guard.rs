@@ -41,7 +41,7 @@ pub struct Guard {
 impl Guard {
     /// Starts to renew the lease that was granted to a waiter.
     pub(super) fn new(waiter: Waiter, granted: Granted) -> Self {
-        let Waiter { engine, name, timing, machine, requests, timer } = waiter;
+        let Waiter { engine, name, timing, machine, requests, timer, .. } = waiter;
         let Granted { mut attempt, token, deadline } = granted;
         let trust = Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone()));
         attempt.set_holder(engine.local_queues.hold(name.clone(), trust.clone()));
