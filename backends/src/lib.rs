@@ -91,6 +91,7 @@
 //! | `mongodb-srv` | the same, with URLs of `mongodb+srv` too | DNS names the servers of MongoDB |
 //! | `etcd` | `etcd::EtcdStore` | the application has etcd, and leases of 2 s or more are short enough |
 //! | `config` | none: it adds the module `configuration` | the environment and files hold the settings |
+//! | `crash-release` | none: it adds the module `crash_release`, on Unix | another instance must take over at once when a process was killed |
 //!
 #![cfg_attr(
     feature = "sqlite",
@@ -120,6 +121,8 @@ pub use leasehold_core::*;
 mod common;
 #[cfg(feature = "config")]
 pub mod configuration;
+#[cfg(all(unix, feature = "crash-release"))]
+pub mod crash_release;
 mod driver;
 #[cfg(feature = "etcd")]
 pub mod etcd;

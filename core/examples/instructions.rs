@@ -4,7 +4,8 @@
 //! instructions lock|hand-over|heartbeat ROUNDS
 //! ```
 //!
-//! Time is paused and everything runs on one thread, so the same work is done in every run.
+//! Time is paused, everything runs on one thread, and the lease ids follow from a seed, so the same
+//! work is done in every run.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ fn main() -> Result<()> {
 
 /// Creates a client of that store.
 fn client(store: &Arc<MemoryStore>, clock: &Arc<TokioClock>, seed: u64) -> Result<Client> {
-    Ok(Client::builder(store.clone()).clock(clock.clone()).seed(seed).build()?)
+    Ok(Client::builder(store.clone()).clock(clock.clone()).deterministic(seed).build()?)
 }
 
 /// Creates a store on paused time.

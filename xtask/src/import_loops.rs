@@ -50,8 +50,9 @@ const CRATES: [&str; 10] = [
 
 /// The modules of `core` that use no clock, no I/O and no randomness. [`IMPURE`] lists the modules
 /// that they must not import.
-const PURE: [&str; 5] = [
+const PURE: [&str; 6] = [
     "lease::machine",
+    "lease::hint_spread",
     "lease::schedule",
     "lease::renewal_plan",
     "lease::loss_reason",

@@ -34,8 +34,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Checks format, spelling, prose, imports, packages, workflows, dependencies, lints and
-    /// documentation; changes nothing.
+    /// Checks format, spelling, prose, imports, packages, workflows, dependencies, lints,
+    /// documentation and instruction counts; changes nothing.
     Verify,
     /// Fixes the problems that `verify` reports and tools can fix.
     Fix,

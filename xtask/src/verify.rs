@@ -1,12 +1,12 @@
-//! Checks format, spelling, prose, imports, packages, workflows, dependencies, lints and
-//! documentation.
+//! Checks format, spelling, prose, imports, packages, workflows, dependencies, lints, documentation
+//! and instruction counts.
 
 use std::process::Command;
 
 use anyhow::Result;
 
 use crate::workspace::{cargo, root, run};
-use crate::{deny, import_loops, package, prose, releases, setup, tools, workflows};
+use crate::{deny, import_loops, instructions, package, prose, releases, setup, tools, workflows};
 
 const TYPOS: &str = "1.52.0";
 
@@ -49,9 +49,10 @@ pub(crate) fn verify() -> Result<()> {
     }
     cargo(DOC, &[("RUSTDOCFLAGS", "-D warnings".into())])?;
     releases::check()?;
+    instructions::check()?;
     eprintln!(
         "\nverified: format, spelling, prose, imports, packages, workflows, dependencies, lints, \
-         documentation"
+         documentation, instruction counts"
     );
     Ok(())
 }

@@ -16,9 +16,9 @@ use super::command::Command;
 use super::job_tasks::{JobOutcome, JobTasks};
 use super::machine::{Action, Event, Machine, Role};
 use super::{ElectionHandle, Job, Leadership, Status};
-use crate::engine::{Candidacy, Engine, Subscription};
+use crate::engine::{Candidacy, Change, Engine, Subscription};
 use crate::lease::machine::{Event as LeaseEvent, RenewReply, Request};
-use crate::lease::{LeaseRequests, TickTimer, TrustDeadline};
+use crate::lease::{HintRaces, HintSpread, LeaseRequests, TickTimer, TrustDeadline};
 use crate::telemetry::ElectionMetrics;
 use crate::{FencingToken, LockName, Moment, Timing};
 
@@ -58,6 +58,8 @@ pub(super) fn spawn(
         ),
         tasks: None,
         timer: TickTimer::default(),
+        hint_spread: HintSpread::default(),
+        races: HintRaces::default(),
         trust_expired: false,
         metrics: ElectionMetrics::new(&name),
         engine,
@@ -91,6 +93,9 @@ struct Driver {
     requests: LeaseRequests,
     tasks: Option<JobTasks>,
     timer: TickTimer,
+    hint_spread: HintSpread,
+    /// These are the races of this candidate against others.
+    races: HintRaces,
     /// The term's lease was extended when its leadership was no longer trusted.
     trust_expired: bool,
     metrics: ElectionMetrics,
@@ -99,7 +104,7 @@ struct Driver {
 impl Driver {
     async fn run(mut self) {
         while self.machine.role() != Role::Ended {
-            let event = self.next_event().await;
+            let Some(event) = self.next_event().await else { continue };
             let (job_ended, tick) = (event == Event::JobEnded, event == Event::TICK);
             let actions = self.machine.handle(event, self.engine.now());
             for action in actions {
@@ -133,13 +138,14 @@ impl Driver {
         }
     }
 
-    async fn next_event(&mut self) -> Event {
+    /// Waits for the next event; returns `None` if a hint came that is held back.
+    async fn next_event(&mut self) -> Option<Event> {
         if std::mem::take(&mut self.trust_expired) {
             let (sent, reply) = (self.engine.now(), RenewReply::Lost);
-            return Event::Lease(LeaseEvent::RenewReplied { sent, reply, in_flight: false });
+            return Some(Event::Lease(LeaseEvent::RenewReplied { sent, reply, in_flight: false }));
         }
         let tick = self.timer.sleep(self.machine.next_tick(), &self.engine);
-        tokio::select! {
+        let event = tokio::select! {
             biased;
             Some(command) = self.command_receiver.recv() => match command {
                 Command::Resign(term) => {
@@ -163,14 +169,35 @@ impl Driver {
             // The tick comes before hints, so that a flood of hints cannot keep a leader from
             // stepping down.
             () = tick => Event::TICK,
-            change = self.hints.changed() => Event::Lease(change.into()),
-        }
+            () = self.engine.sleep_until(self.hint_spread.due()) => {
+                self.hint_spread.pass_on();
+                Event::Lease(LeaseEvent::Hint)
+            }
+            change = self.hints.changed() => return self.event_of(change),
+        };
+        Some(event)
+    }
+
+    /// Returns the event of a change, or `None` if it is a hint that a candidate holds back. A
+    /// leader renews its lease at once.
+    fn event_of(&mut self, change: Change) -> Option<Event> {
+        let engine = &self.engine;
+        let draw = |spread| engine.jitter(spread);
+        let held_back = change == Change::Hint
+            && self.machine.role() == Role::Candidate
+            && !self.hint_spread.take(engine.now(), self.races.spread(), draw);
+        (!held_back).then(|| Event::Lease(change.into()))
     }
 
     fn perform(&mut self, action: Action) {
         let name = self.name.as_str();
         match action {
-            Action::Send(request) => self.requests.send(request),
+            Action::Send(request) => {
+                if matches!(request, Request::Acquire(_)) {
+                    self.hint_spread.request_sent();
+                }
+                self.requests.send(request);
+            }
             Action::Start { token, deadline } => self.start(token, deadline),
             Action::ExtendTrust(deadline) => {
                 if let Some(tasks) = &self.tasks {
@@ -205,6 +232,8 @@ impl Driver {
 
     fn start(&mut self, token: FencingToken, deadline: Moment) {
         let (Some(job), Some(lease)) = (self.job.clone(), self.requests.lease()) else { return };
+        // A hint that is held back came before the grant.
+        self.hint_spread = HintSpread::default();
         let Self { engine, name, .. } = self;
         info!(lock = name.as_str(), token = token.get(), "leading");
         let leadership = Leadership {

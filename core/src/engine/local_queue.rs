@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use crate::lease::TrustDeadline;
-use crate::{Clock, LockName, Moment, Wake};
+use crate::lease::{HintRaces, TrustDeadline};
+use crate::{AcquireOutcome, Clock, LockName, Moment, Result, Wake};
 
 /// The local queues have the waiters and the holders of a client's locks, by name.
 ///
@@ -48,6 +48,8 @@ struct LocalQueue {
     kept_since: Option<Moment>,
     /// The first waiter does not ask before this moment.
     paused_until: Option<Moment>,
+    /// These are the races of the waiters against other clients.
+    races: HintRaces,
 }
 
 /// A queue position is that of one waiter, which leaves the queue when this value is dropped.
@@ -94,7 +96,8 @@ impl LocalQueues {
             Wake::Push => Duration::ZERO,
             Wake::Poll(interval) => interval,
         };
-        Self { clock, pause: polled + Self::PUSHED_WITHIN, state: Mutex::default() }
+        let pause = polled + Self::PUSHED_WITHIN + HintRaces::MAX_SPREAD;
+        Self { clock, pause, state: Mutex::default() }
     }
 
     /// Adds a waiter at the end of the name's queue.
@@ -204,6 +207,23 @@ impl QueuePosition {
         if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
             queue.last_outcome = Some(outcome.into());
             queue.kept_since = None;
+        }
+    }
+
+    /// Returns the range of the random time for which the first waiter holds back a hint.
+    pub(crate) fn hint_spread(&self) -> Duration {
+        let state = self.queues.state();
+        state.queues.get(&self.name).map_or(Duration::ZERO, |queue| queue.races.spread())
+    }
+
+    /// Records the reply to a request of the first waiter, and whether a hint had caused it.
+    pub(crate) fn record_reply(&self, outcome: &Result<AcquireOutcome>, was_race: bool) {
+        // Most locks are granted without a hint, which says nothing about other clients.
+        if !was_race && matches!(outcome, Ok(AcquireOutcome::Granted(_))) {
+            return;
+        }
+        if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
+            queue.races.record(outcome, was_race);
         }
     }
 

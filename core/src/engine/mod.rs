@@ -15,6 +15,7 @@ mod renewal_pace;
 mod renewal_queue;
 mod subscribers;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +92,14 @@ impl Engine {
     /// Returns a random duration of up to `spread`, so that instances do not act at the same time.
     pub(crate) fn jitter(&self, spread: Duration) -> Duration {
         self.random.up_to(spread)
+    }
+
+    /// Waits until that moment, or forever without one.
+    pub(crate) async fn sleep_until(&self, moment: Option<Moment>) {
+        match moment {
+            Some(moment) => self.store.clock().sleep_until(moment).await,
+            None => pending().await,
+        }
     }
 
     /// Returns the id of a new attempt.

@@ -5,6 +5,7 @@
 //! requests to the store, and `trust_deadline` says whether a lease is held.
 
 mod attempt;
+mod hint_spread;
 mod loss_reason;
 pub mod machine;
 mod renewal_plan;
@@ -14,6 +15,7 @@ mod schedule;
 mod trust_deadline;
 
 pub(crate) use attempt::{AcquireAttempt, AcquireCall};
+pub(crate) use hint_spread::{HintRaces, HintSpread};
 pub use loss_reason::LossReason;
 pub use machine::Machine;
 pub(crate) use renewal_plan::{AfterFailure, RenewalPlan};

@@ -92,10 +92,11 @@ impl Lock {
     /// The tasks of one client get the lock in the order in which their calls were first polled.
     /// Only the first of them asks the store. It tries again when the lease of the present holder
     /// expires, when the store hints at a change and at every
-    /// [poll interval](Settings::poll_interval), also while the name is disabled. After a failure
-    /// of the store it waits for at most a second, doubled at each further failure, and ignores
-    /// hints. While a guard of this client holds the lock, the store is not asked; the first waiter
-    /// asks as soon as the guard's release has ended, or its lease is lost.
+    /// [poll interval](Settings::poll_interval), also while the name is disabled. After a hint it
+    /// tries again at once, or at a random moment within 5 ms if other clients were often faster.
+    /// After a failure of the store it waits for at most a second, doubled at each further failure,
+    /// and ignores hints. While a guard of this client holds the lock, the store is not asked; the
+    /// first waiter asks as soon as the guard's release has ended, or its lease is lost.
     ///
     /// Clients are not served in turn. One whose tasks always wait keeps the lock among them for
     /// some hundred milliseconds, and then lets others ask first. A task that releases and acquires
@@ -141,6 +142,7 @@ impl Lock {
             let asks = matches!(turn, Turn::Ask) || waiter.machine.stage() != Stage::Idle;
             let next_tick = waiter.machine.next_tick().filter(|_| asks);
             let tick = waiter.timer.sleep(next_tick, &self.engine);
+            let hint_due = waiter.hint_spread.due().filter(|_| asks);
             let (event, reply): (Event, Option<Reply>) = tokio::select! {
                 biased;
                 reply = waiter.requests.next() => ((&reply).into(), Some(reply)),
@@ -148,7 +150,16 @@ impl Lock {
                 // The name may be free, though the store has given no hint yet.
                 () = position.changed() => (Event::Hint, None),
                 () = self.turn_ended(&turn) => (Event::Hint, None),
-                change = next_change(hints.as_ref()), if asks => (change.into(), None),
+                () = self.engine.sleep_until(hint_due) => {
+                    waiter.hint_spread.pass_on();
+                    (Event::Hint, None)
+                }
+                change = next_change(hints.as_ref()), if asks => {
+                    let Some(event) = waiter.event_of(change, position.hint_spread()) else {
+                        continue;
+                    };
+                    (event, None)
+                }
                 () = tick => (Event::Tick, None),
             };
             if reply.is_none() && waiter.machine.stage() == Stage::Idle {
@@ -158,6 +169,9 @@ impl Lock {
                 if hints.is_none() {
                     asked = dispatcher.position();
                 }
+            }
+            if let Some(Reply::Acquire(TimedReply { outcome, .. })) = &reply {
+                position.record_reply(outcome, waiter.hint_spread.was_race());
             }
             if let Some(granted) = waiter.handle(event) {
                 return Ok(Guard::new(waiter, granted));

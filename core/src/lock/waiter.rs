@@ -1,10 +1,11 @@
 //! A waiter drives the machine of one call that waits for a lock until it gets a grant.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::engine::Engine;
-use crate::lease::machine::{Action, Event, Machine};
-use crate::lease::{AcquireAttempt, LeaseRequests, TickTimer};
+use crate::engine::{Change, Engine};
+use crate::lease::machine::{Action, Event, Machine, Request};
+use crate::lease::{AcquireAttempt, HintSpread, LeaseRequests, TickTimer};
 use crate::{FencingToken, LockName, Moment, Timing};
 
 /// A waiter is one call that waits for a lock.
@@ -17,6 +18,7 @@ pub(super) struct Waiter {
     pub(super) machine: Machine,
     pub(super) requests: LeaseRequests,
     pub(super) timer: TickTimer,
+    pub(super) hint_spread: HintSpread,
 }
 
 /// This grant ends a wait.
@@ -37,10 +39,21 @@ impl Waiter {
                 timing.margin,
             ),
             timer: TickTimer::default(),
+            hint_spread: HintSpread::default(),
             engine,
             name,
             timing,
         }
+    }
+
+    /// Returns the event of a change, or `None` if it is a hint that is held back for a time within
+    /// that spread.
+    pub(super) fn event_of(&mut self, change: Change, spread: Duration) -> Option<Event> {
+        let engine = &self.engine;
+        let draw = |spread| engine.jitter(spread);
+        let held_back =
+            change == Change::Hint && !self.hint_spread.take(engine.now(), spread, draw);
+        (!held_back).then(|| change.into())
     }
 
     /// Passes the event to the machine, performs the returned actions, and returns the grant if
@@ -49,7 +62,12 @@ impl Waiter {
         let mut granted = None;
         for action in self.machine.handle(event, self.engine.now()) {
             match action {
-                Action::Send(request) => self.requests.send(request),
+                Action::Send(request) => {
+                    if matches!(request, Request::Acquire(_)) {
+                        self.hint_spread.request_sent();
+                    }
+                    self.requests.send(request);
+                }
                 Action::Granted { token, deadline } => granted = Some((token, deadline)),
                 // These concern a lease that is held, and a grant ends the wait.
                 Action::ExtendTrust(_) | Action::Lost { .. } => {}

@@ -25,6 +25,7 @@ impl Driver {
 
     /// Records in the status what an attempt showed about other instances.
     fn record_acquire(&mut self, reply: &TimedReply<AcquireOutcome>) {
+        self.races.record(&reply.outcome, self.hint_spread.was_race());
         self.record_store_result(&reply.outcome);
         let (leader, disabled) = match &reply.outcome {
             Ok(AcquireOutcome::Held(held)) => (Some(held.holder.clone()), None),

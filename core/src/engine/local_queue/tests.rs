@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::{LossReason, SystemClock};
+use crate::{FencingToken, Held, Holder, LossReason, SystemClock};
 
 /// This clock advances only when the test sets it.
 #[derive(Debug, Default)]
@@ -115,12 +115,28 @@ fn waiters_share_what_the_first_of_them_learned() {
     assert!(second.last_known().0.is_some());
 }
 
+#[test]
+fn waiters_share_the_races_that_they_lost() {
+    let queues = queues();
+    let [first, second] = [(); 2].map(|()| queues.join(name()));
+    for token in 1..10 {
+        let token = FencingToken::new(token).unwrap();
+        let held = Held::new(Holder::current(), token, Duration::from_secs(1));
+        first.record_reply(&Ok(AcquireOutcome::Held(held)), true);
+    }
+    drop(first);
+    assert_eq!(second.hint_spread(), Duration::from_millis(2));
+    drop(second);
+    let later = queues.join(name());
+    assert_eq!(later.hint_spread(), Duration::ZERO, "nobody waited in between");
+}
+
 /// Otherwise the clients of other processes, which wait for a hint, would never get the lock.
 #[test]
 fn a_lock_that_was_handed_over_here_for_long_is_offered_to_other_clients() {
     let clock = Arc::new(HandClock::default());
     let millis = Duration::from_millis;
-    for (wake, pause) in [(Wake::Push, millis(20)), (Wake::Poll(millis(80)), millis(100))] {
+    for (wake, pause) in [(Wake::Push, millis(25)), (Wake::Poll(millis(80)), millis(105))] {
         let queues = Arc::new(LocalQueues::new(clock.clone(), wake));
         let first = queues.join(name());
         let hand_over = |at| {
