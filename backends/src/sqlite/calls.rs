@@ -1,4 +1,4 @@
-//! This module has the transactions of the store, and what its clones share.
+//! This module has the writes of the store, and what its clones share.
 
 use std::fmt;
 
@@ -9,13 +9,14 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use tokio::sync::Mutex;
 
 use super::clock::{MachineClock, Now};
-use super::connections::HeartbeatConnection;
+use super::connections::WriteConnection;
 use super::error_codes;
 use super::file::DatabaseFile;
 use super::notification;
 use super::row;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
+use crate::sql::purpose::Purpose;
 use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, LockRecord, Reach, Result};
 
@@ -32,8 +33,8 @@ pub struct Sqlite {
     /// Writers with a connection of the pool queue here first, so that only one of them takes one.
     pub(super) pool_writer: Mutex<()>,
     pub(super) pool: SqlitePool,
-    /// Renewals and releases use this connection if the database is in a file.
-    pub(super) holder: Option<HeartbeatConnection>,
+    /// Statements that commit by themselves use this connection, if the database is in a file.
+    pub(super) write_connection: Option<WriteConnection>,
     pub(super) sql: Sql,
     /// This is the file, if there is one and its identity is known.
     pub(super) file: Option<DatabaseFile>,
@@ -55,7 +56,44 @@ impl fmt::Debug for Sqlite {
 }
 
 impl Sqlite {
-    /// Runs `work` as one write transaction, at the time when it got the write lock.
+    /// Runs `work` on the store's own connection, where each statement commits by itself: SQLite has
+    /// the write lock only while it runs the statement, and waits for no task meanwhile.
+    /// Without such a connection this runs it as one [transaction](Self::write).
+    ///
+    /// Dropped anywhere, it leaves all or nothing of each statement: one that was sent runs to its
+    /// end, before the next one of this connection.
+    pub(super) async fn write_at_once<T>(
+        &self,
+        purpose: Purpose,
+        work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
+    ) -> Result<T> {
+        let Some(own) = &self.write_connection else { return self.write(work).await };
+        let is_heartbeat = matches!(purpose, Purpose::Renew | Purpose::Release);
+        let _queue = if is_heartbeat { None } else { Some(own.queue().await) };
+        if !is_heartbeat && self.pool.is_closed() {
+            return Err(error_codes::not_written(sqlx::Error::PoolClosed));
+        }
+        let mut slot = own.lock().await;
+        let _turn = self.writer.lock().await;
+        self.check_file()?;
+        let connection = match &mut *slot {
+            Some(connection) => connection,
+            empty => {
+                let opened = own.open(&self.pool).await?;
+                // The file may have changed just now, so this may be a connection to the new file.
+                self.check_file()?;
+                empty.insert(opened)
+            }
+        };
+        let done = work(connection, self.clock.now()).await;
+        if done.is_err() && connection.ping().await.is_err() {
+            *slot = None;
+        }
+        done.map_err(|error| self.with_file_check(error))
+    }
+
+    /// Runs `work` as one write transaction, at the time when it got the write lock, on a connection
+    /// of the pool.
     ///
     /// Dropped anywhere, it leaves all or nothing: sqlx rolls a dropped transaction back before it
     /// lends the connection again, and knows whether a dropped COMMIT took place.
@@ -64,30 +102,11 @@ impl Sqlite {
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> Result<T> {
         let _queue = self.pool_writer.lock().await;
-        // The connection comes first: while this waits for the pool, holders can write.
+        // The connection comes first: while this waits for the pool, others can write.
         let mut connection = self.connection().await?;
         let (done, broken) = self.transaction(&mut connection, work).await;
         if broken {
             connection.close_on_drop();
-        }
-        done
-    }
-
-    /// Does the same as [`write`](Self::write), on a connection that does not depend on the pool.
-    pub(super) async fn write_for_heartbeat<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
-    ) -> Result<T> {
-        let Some(holder) = &self.holder else { return self.write(work).await };
-        let mut slot = holder.lock().await;
-        self.check_file()?;
-        let connection = match &mut *slot {
-            Some(connection) => connection,
-            empty => empty.insert(holder.open(&self.pool).await?),
-        };
-        let (done, broken) = self.transaction(connection, work).await;
-        if broken {
-            *slot = None;
         }
         done
     }
@@ -181,18 +200,6 @@ impl Sqlite {
             Value::Name(name) => query.bind(name.unwrap_or_default()),
             Value::Integer(number) => query.bind(number),
         })
-    }
-
-    /// Returns the row that kept an insert from taking place.
-    pub(super) async fn stored_lock(
-        &self,
-        connection: &mut SqliteConnection,
-        values: &Values<'_>,
-        now: Now,
-    ) -> Result<LockRecord> {
-        let find = self.bind(&self.sql.statements.find, values, now).fetch_optional(connection);
-        let row = find.await.map_err(error_codes::not_written)?;
-        self.record_at(&row.ok_or_else(|| self.contradiction())?, now)
     }
 
     pub(super) fn record_at(&self, row: &SqliteRow, now: Now) -> Result<LockRecord> {

@@ -6,6 +6,7 @@ mod backend;
 mod calls;
 mod clock;
 mod connections;
+mod decide;
 mod error_codes;
 mod file;
 mod notification;

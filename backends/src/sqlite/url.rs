@@ -13,6 +13,7 @@ use sqlx::sqlite::{
 
 use super::error_codes;
 use super::file::DatabaseFile;
+use super::prune::MAX_ROWS;
 use super::retry_busy::retry_while_busy;
 use crate::common::url;
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
@@ -25,6 +26,9 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A call waits this long for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// This has place for all the rows of a statement, and for its result.
+const ROW_BUFFER: usize = MAX_ROWS + 1;
 
 /// One connection writes at a time; the others read. Two more exist beside the pool.
 const MAX_CONNECTIONS: u32 = 3;
@@ -87,6 +91,8 @@ impl Location {
             .busy_timeout(BUSY_TIMEOUT)
             // Losing the last commits to a power failure is harmless here: see the module's page.
             .synchronous(SqliteSynchronous::Normal)
+            // A batch of renewals commits after its last row, whenever the task fetches that.
+            .row_buffer_size(ROW_BUFFER)
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(POOL_TIMEOUT)
