@@ -85,7 +85,7 @@ impl Sqlite {
                 empty.insert(opened)
             }
         };
-        let done = work(connection, self.clock.now()).await;
+        let done = work(&mut *connection, self.clock.now()).await;
         if done.is_err() && connection.ping().await.is_err() {
             *slot = None;
         }

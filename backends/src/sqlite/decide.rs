@@ -17,9 +17,8 @@ type Decided = Decision<Option<FencingToken>>;
 impl Sqlite {
     /// Decides by one statement that commits by itself; another one reads the reason of a refusal.
     ///
-    /// Returns `None` if nothing was changed although no reason is left, which only a transaction
-    /// can explain: the record changed in between, or has a lease of an earlier boot, or a token
-    /// that cannot grow.
+    /// Returns `None` if nothing was changed and no reason is left. A transaction then decides: the
+    /// record changed in between, or the statement leaves it to a transaction.
     pub(super) async fn decide_at_once(
         &self,
         purpose: Purpose,
@@ -31,7 +30,7 @@ impl Sqlite {
         }
         let is_acquire = purpose == Purpose::Acquire;
         let statement = if is_acquire { &self.sql.acquire_at_once } else { statement };
-        let work = async |connection: &mut SqliteConnection, now: Now| {
+        let work = async |connection: &mut SqliteConnection, now: Now| -> Result<Option<Decided>> {
             let done = self.attempt(connection, purpose, statement, values, now).await?;
             if done.is_some() {
                 return Ok(done);
@@ -51,7 +50,7 @@ impl Sqlite {
         statement: &Statement,
         values: &Values<'_>,
     ) -> Result<Decided> {
-        let work = async |connection: &mut SqliteConnection, now: Now| {
+        let work = async |connection: &mut SqliteConnection, now: Now| -> Result<Decided> {
             if let Some(done) = self.attempt(connection, purpose, statement, values, now).await? {
                 return Ok(done);
             }

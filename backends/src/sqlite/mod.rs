@@ -9,6 +9,7 @@ mod connections;
 mod decide;
 mod error_codes;
 mod file;
+mod instances;
 mod notification;
 mod prune;
 mod renew;

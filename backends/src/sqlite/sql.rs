@@ -11,14 +11,14 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::clock::{COLLATION, LONGEST_TTL, MAX_INSTANCE_TTL, TOLERANCE};
+use super::clock::{COLLATION, LONGEST_TTL, MAX_AGE, TOLERANCE};
+use super::instances::instance_statements;
 use super::tables::{COLUMNS_OF_LOCKS, INSTANCE_COLUMNS, SCHEMA, create_instances, create_table};
 use crate::sql::schema::{Column, VERSION};
 use crate::sql::statement::Parameter::{
-    After, Boot, By, Holder, Instance, Lease, Limit, Name, Prefix, Presence, Reason, Ttl, Uptime,
-    Wall,
+    After, Boot, By, Holder, Lease, Limit, Name, Prefix, Reason, Ttl, Uptime, Wall,
 };
-use crate::sql::statement::{InstanceStatements, Statement, Statements};
+use crate::sql::statement::{Statement, Statements};
 use crate::{Error, FencingToken, Namespace, Result};
 
 /// [`row`](super::row) reads these columns, besides `set_at`.
@@ -38,8 +38,10 @@ pub(super) struct Sql {
     /// A grant returns its token, and a disablement a row. The grant decides by the time when the
     /// transaction got the write lock.
     pub(super) statements: Statements,
-    /// This does the same as the grant of `statements`, and may commit by itself. It does not grant
-    /// a name with a lease of an earlier boot, nor one whose token would be too large.
+    /// This does the same as the grant of `statements`, and may commit by itself. It needs a
+    /// connection that has the [`COLLATION`]. It grants nothing that takes more care: a name with a
+    /// lease of an earlier boot, a new name if the clock was not read just now, and a token that
+    /// would be too large.
     pub(super) acquire_at_once: Statement,
     /// A JSON array of `[name, lease, ttl]`, the boot and the uptime are bound; this returns name,
     /// lease, boot, `set_at`, `expires_at` and `ending` of those in force.
@@ -131,8 +133,13 @@ impl Sql {
             "{in_force_at_renewal} AND CAST(expires_at AS TEXT) COLLATE {COLLATION} > 'now'"
         );
         let limit = FencingToken::LIMIT;
+        // The first token of a row follows the clock alone: it must be larger than that of a row
+        // which was pruned since the clock was read.
         let acquire_at_once = acquire(
-            &format!("?7 < {limit}"),
+            &format!(
+                "?7 < {limit} AND (EXISTS (SELECT 1 FROM {table} WHERE name = ?1) \
+                     OR CAST(?5 + {MAX_AGE} AS TEXT) COLLATE {COLLATION} > 'now')"
+            ),
             &format!("(lease IS NULL OR expires_at <= ?5) AND token < {limit} - 1"),
         );
         let statements = Statements {
@@ -255,32 +262,6 @@ impl Sql {
             (&self.index, &self.create_index),
             (&self.statements.instances.table, &self.create_instances),
         ]
-    }
-}
-
-fn instance_statements(table: String) -> InstanceStatements {
-    InstanceStatements {
-        announce: Statement::new(
-            format!(
-                "INSERT INTO {table} (instance, presence, boot, expires_at) \
-                 VALUES (?1, ?2, ?3, ?4 + ?5) ON CONFLICT (instance) DO UPDATE SET \
-                     presence = ?2, boot = ?3, expires_at = ?4 + ?5"
-            ),
-            &[Instance, Presence, Boot, Uptime, Ttl],
-        ),
-        sweep: Statement::new(
-            format!(
-                "DELETE FROM {table} WHERE expires_at <= ?2 \
-                     OR (boot <> ?1 AND expires_at - ?2 > {MAX_INSTANCE_TTL} + {TOLERANCE})"
-            ),
-            &[Boot, Uptime],
-        ),
-        withdraw: Statement::new(format!("DELETE FROM {table} WHERE instance = ?1"), &[Instance]),
-        list: Statement::new(
-            format!("SELECT instance, presence, boot, expires_at FROM {table} ORDER BY instance"),
-            &[],
-        ),
-        table,
     }
 }
 

@@ -13,7 +13,6 @@ use sqlx::sqlite::{
 
 use super::error_codes;
 use super::file::DatabaseFile;
-use super::prune::MAX_ROWS;
 use super::retry_busy::retry_while_busy;
 use crate::common::url;
 use crate::{Error, ErrorKind, OpenOptions, Result, Schema};
@@ -27,8 +26,9 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// A call waits this long for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// This has place for all the rows of a statement, and for its result.
-const ROW_BUFFER: usize = MAX_ROWS + 1;
+/// A connection keeps this many rows until they are fetched: all those of a batch of renewals, or of
+/// a page of a list.
+const ROW_BUFFER: usize = 512;
 
 /// One connection writes at a time; the others read. Two more exist beside the pool.
 const MAX_CONNECTIONS: u32 = 3;
