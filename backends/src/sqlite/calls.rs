@@ -57,7 +57,7 @@ impl fmt::Debug for Sqlite {
 
 impl Sqlite {
     /// Runs `work` on the store's own connection, where each statement commits by itself: SQLite has
-    /// the write lock only while it runs the statement, and waits for no task meanwhile.
+    /// the write lock only while it runs the statement, and not while a task is to be polled.
     /// Without such a connection this runs it as one [transaction](Self::write).
     ///
     /// Dropped anywhere, it leaves all or nothing of each statement: one that was sent runs to its

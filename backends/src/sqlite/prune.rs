@@ -35,7 +35,7 @@ impl Sqlite {
         }
         // The next token of each such name is taken from the clock. This waits for acquires that
         // read it before the name's last grant.
-        if unused_for < MAX_ACQUIRE_AGE {
+        if unused_for < MAX_ACQUIRE_AGE && self.write_connection.is_some() {
             sleep(MAX_ACQUIRE_AGE).await;
         }
         let work = async |connection: &mut SqliteConnection, now: Now| {

@@ -46,7 +46,13 @@ impl Sqlite {
             let missing = leases.iter().filter(|lease| !found.contains_key(&key(lease)));
             let missing: Vec<_> = missing.map(|lease| (lease.name.as_str(), lease.lease)).collect();
             if !missing.is_empty() {
-                found.extend(self.unreadable_leases(connection, &missing).await?);
+                match self.unreadable_leases(connection, &missing).await {
+                    Ok(unreadable) => found.extend(unreadable),
+                    // The others may have been extended already.
+                    Err(error) => found.extend(missing.iter().map(|(name, lease)| {
+                        (((*name).to_owned(), lease.to_string()), Err(error.clone()))
+                    })),
+                }
             }
             Ok(found)
         };
