@@ -134,7 +134,7 @@ async fn renewed_after_a_wait() -> leasehold::Result<Vec<RenewOutcome>> {
     renewal.await.unwrap()
 }
 
-/// Another client could have been granted the name meanwhile, and its row be pruned.
+/// In the meantime another client could have been granted the name, and its row be pruned.
 pub(super) async fn a_first_token_is_later_than_the_wait_for_the_write_lock() -> CaseResult {
     let mut granted = None;
     for _ in 0..10 {
