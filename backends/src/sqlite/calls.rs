@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use tokio::sync::Mutex;
 
 use super::clock::{MachineClock, Now};
-use super::connections::WriteConnection;
+use super::connections::{WriteConnection, lock_within};
 use super::error_codes;
 use super::file::DatabaseFile;
 use super::notification;
@@ -73,8 +73,17 @@ impl Sqlite {
         if !is_heartbeat && self.pool.is_closed() {
             return Err(error_codes::not_written(sqlx::Error::PoolClosed));
         }
-        let mut slot = own.lock().await;
-        let _turn = self.writer.lock().await;
+        let mut shared = own.lock(is_heartbeat).await;
+        let _turn = match &shared {
+            Some(_) => lock_within(&self.writer, is_heartbeat).await,
+            None => None,
+        };
+        // This connection is closed after the call.
+        let mut separate = None;
+        let slot = match &mut shared {
+            Some(shared) => &mut **shared,
+            None => &mut separate,
+        };
         self.check_file()?;
         let connection = match &mut *slot {
             Some(connection) => connection,

@@ -4,14 +4,21 @@
 //! heartbeat waiting. The application cannot leave a transaction open on it either, so a statement
 //! of its own commits by itself.
 
+use std::time::Duration;
+
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
 
 use super::clock::{COLLATION, MachineClock};
 use super::error_codes;
 use super::url::{BUSY_TIMEOUT, beside};
 use crate::Result;
+
+/// A heartbeat waits this long for another call of its process. That may be one whose task is not
+/// polled, because the application blocks its threads.
+const MAX_WAIT: Duration = Duration::from_millis(250);
 
 /// This connection is outside the pool, and is opened again when it broke.
 pub(super) struct WriteConnection {
@@ -35,8 +42,12 @@ impl WriteConnection {
         self.calls.lock().await
     }
 
-    pub(super) async fn lock(&self) -> MutexGuard<'_, Option<SqliteConnection>> {
-        self.connection.lock().await
+    /// Returns the connection, or `None` if a heartbeat should open another one.
+    pub(super) async fn lock(
+        &self,
+        is_heartbeat: bool,
+    ) -> Option<MutexGuard<'_, Option<SqliteConnection>>> {
+        lock_within(&self.connection, is_heartbeat).await
     }
 
     /// Opens another connection, without waiting for the pool.
@@ -47,6 +58,15 @@ impl WriteConnection {
         };
         prepared(connection, &self.clock).await
     }
+}
+
+/// Waits for the lock; a heartbeat gives up after a while.
+pub(super) async fn lock_within<T>(
+    mutex: &Mutex<T>,
+    is_heartbeat: bool,
+) -> Option<MutexGuard<'_, T>> {
+    let lock = mutex.lock();
+    if is_heartbeat { timeout(MAX_WAIT, lock).await.ok() } else { Some(lock.await) }
 }
 
 async fn prepared(

@@ -1,5 +1,8 @@
 //! These cases cover leases that are renewed and released although the pool has no connection left.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -9,6 +12,7 @@ use leasehold::{
 };
 use leasehold_conformance::CaseResult;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use tokio::time::timeout;
 
 use super::support::{TTL, asking, grant, name, open, place};
 
@@ -59,6 +63,20 @@ pub(super) async fn slow_reads_on_all_store_connections_lose_no_lease() -> CaseR
     extended(&store, "a", lease).await;
     grant(&store, "b", LeaseId::new()).await;
     assert_eq!(store.release(&name("a"), lease).await.unwrap(), ReleaseOutcome::Released);
+    Ok(())
+}
+
+/// The application blocks the threads that would poll the call.
+pub(super) async fn a_call_that_is_not_polled_delays_no_heartbeat() -> CaseResult {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let lease = LeaseId::new();
+    grant(&store, "a", lease).await;
+    let (other, options) = (name("b"), asking(LeaseId::new()));
+    let mut call = pin!(store.acquire(&other, &options));
+    let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let renewed = timeout(Duration::from_secs(60), extended(&store, "a", lease)).await;
+    assert!(renewed.is_ok(), "the renewal waits for the call");
     Ok(())
 }
 
