@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
-use super::calls::Sqlite;
+use super::calls::{Commit, Sqlite};
 use super::clock::{MAX_INSTANCE_TTL, Now, TOLERANCE};
 use super::{error_codes, notification, prune, watch};
 use crate::shell::{Decision, Found, Hints, Page, StoredInstance};
@@ -79,7 +79,7 @@ impl Dialect for Sqlite {
             let done = self.bind(statement, values, now).execute(connection).await;
             Ok(done.map_err(error_codes::writing)?.rows_affected() > 0)
         };
-        let changed = self.write_at_once(purpose, work).await?;
+        let changed = self.write(purpose, Commit::EachStatement, work).await?;
         if changed && purpose != Purpose::Presence {
             self.notify_watches();
         }
@@ -95,7 +95,7 @@ impl Dialect for Sqlite {
             let sweep = self.bind(&instances.sweep, values, now);
             sweep.execute(connection).await.map_err(error_codes::writing)
         };
-        self.write_at_once(Purpose::Presence, work).await?;
+        self.write(Purpose::Presence, Commit::EachStatement, work).await?;
         Ok(false)
     }
 

@@ -23,6 +23,16 @@ use crate::{Error, LockRecord, Reach, Result};
 /// This is a statement with its arguments.
 type BoundStatement = Query<'static, sqlx::Sqlite, SqliteArguments>;
 
+/// This says when the statements of a write are committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// Each commits by itself: SQLite has the write lock only while it runs one, and not while a
+    /// task is to be polled.
+    EachStatement,
+    /// All commit as one transaction, whose time is read when it has got the write lock.
+    Together,
+}
+
 /// This is the backend of a [`SqliteStore`](super::SqliteStore).
 pub struct Sqlite {
     pub(super) label: String,
@@ -56,28 +66,28 @@ impl fmt::Debug for Sqlite {
 }
 
 impl Sqlite {
-    /// Runs `work` on the store's own connection, where each statement commits by itself: SQLite has
-    /// the write lock only while it runs the statement, and not while a task is to be polled.
-    /// Without such a connection this runs it as one [transaction](Self::write).
+    /// Runs `work` on the store's own connection; without one as a transaction of the
+    /// [pool](Self::write_on_pool).
     ///
-    /// Dropped anywhere, it leaves all or nothing of each statement: one that was sent runs to its
-    /// end, before the next one of this connection.
-    pub(super) async fn write_at_once<T>(
+    /// Dropped anywhere, this leaves all or nothing of a transaction, and of each statement: one
+    /// that was sent runs to its end, before the next one of the connection.
+    pub(super) async fn write<T>(
         &self,
         purpose: Purpose,
+        commit: Commit,
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> Result<T> {
-        let Some(own) = &self.write_connection else { return self.write(work).await };
+        let Some(own) = &self.write_connection else {
+            return self.write_on_pool(work).await;
+        };
         let is_heartbeat = matches!(purpose, Purpose::Renew | Purpose::Release);
         let _queue = if is_heartbeat { None } else { Some(own.queue().await) };
         if !is_heartbeat && self.pool.is_closed() {
             return Err(error_codes::not_written(sqlx::Error::PoolClosed));
         }
         let mut shared = own.lock(is_heartbeat).await;
-        let _turn = match &shared {
-            Some(_) => lock_within(&self.writer, is_heartbeat).await,
-            None => None,
-        };
+        let _turn =
+            if shared.is_some() { lock_within(&self.writer, is_heartbeat).await } else { None };
         // This connection is closed after the call.
         let mut separate = None;
         let slot = match &mut shared {
@@ -94,11 +104,19 @@ impl Sqlite {
                 empty.insert(opened)
             }
         };
-        let done = work(&mut *connection, self.clock.now()).await;
-        if done.is_err() && connection.ping().await.is_err() {
+        let (done, broken) = match commit {
+            Commit::Together => self.transaction(connection, work).await,
+            Commit::EachStatement => {
+                let done = work(&mut *connection, self.clock.now()).await;
+                let done = done.map_err(|error| self.with_file_check(error));
+                let broken = done.is_err() && connection.ping().await.is_err();
+                (done, broken)
+            }
+        };
+        if broken {
             *slot = None;
         }
-        done.map_err(|error| self.with_file_check(error))
+        done
     }
 
     /// Runs `work` as one write transaction, at the time when it got the write lock, on a connection
@@ -106,13 +124,14 @@ impl Sqlite {
     ///
     /// Dropped anywhere, it leaves all or nothing: sqlx rolls a dropped transaction back before it
     /// lends the connection again, and knows whether a dropped COMMIT took place.
-    pub(super) async fn write<T>(
+    pub(super) async fn write_on_pool<T>(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> Result<T> {
         let _queue = self.pool_writer.lock().await;
         // The connection comes first: while this waits for the pool, others can write.
         let mut connection = self.connection().await?;
+        let _turn = self.writer.lock().await;
         let (done, broken) = self.transaction(&mut connection, work).await;
         if broken {
             connection.close_on_drop();
@@ -133,15 +152,14 @@ impl Sqlite {
         Ok(connection)
     }
 
-    /// Runs the work in a transaction. It also returns whether the connection must be closed:
-    /// SQLite ends a transaction by itself after some errors. sqlx does not notice, and would
-    /// refuse every later transaction of the connection as one within another.
+    /// Runs the work in a transaction, in the caller's turn. It also returns whether the connection
+    /// must be closed: SQLite ends a transaction by itself after some errors. sqlx does not notice,
+    /// and would refuse every later transaction of the connection as one within another.
     async fn transaction<T>(
         &self,
         connection: &mut SqliteConnection,
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> (Result<T>, bool) {
-        let _turn = self.writer.lock().await;
         let mut broken = false;
         let done = async {
             let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {

@@ -2,7 +2,7 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::calls::Sqlite;
+use super::calls::{Commit, Sqlite};
 use super::clock::Now;
 use super::error_codes;
 use crate::shell::Decision;
@@ -40,7 +40,7 @@ impl Sqlite {
             let reason = record.filter(|record| refuses(record, purpose));
             Ok(reason.map(Decision::Refused))
         };
-        self.write_at_once(purpose, work).await
+        self.write(purpose, Commit::EachStatement, work).await
     }
 
     /// Decides in one transaction, in which the reason of a refusal is read too.
@@ -58,7 +58,7 @@ impl Sqlite {
             let reason = record.filter(|record| refuses(record, purpose));
             reason.map(Decision::Refused).ok_or_else(|| self.contradiction())
         };
-        self.write(work).await
+        self.write(purpose, Commit::Together, work).await
     }
 
     /// Returns `None` if the statement changed nothing.

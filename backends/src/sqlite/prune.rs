@@ -53,7 +53,7 @@ impl Sqlite {
             }
             Ok(found)
         };
-        self.write(work).await
+        self.write_on_pool(work).await
     }
 
     /// Tokens follow the calendar clock, so the token of a name tells when its last grant was, which

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::calls::Sqlite;
+use super::calls::{Commit, Sqlite};
 use super::clock::Now;
 use super::error_codes;
 use crate::sql::purpose::Purpose;
@@ -56,7 +56,7 @@ impl Sqlite {
             }
             Ok(found)
         };
-        let mut found = match self.write_at_once(Purpose::Renew, work).await {
+        let mut found = match self.write(Purpose::Renew, Commit::EachStatement, work).await {
             Ok(found) => found,
             Err(error) => {
                 // A row in a file that other processes no longer open does not keep them from the

@@ -1,6 +1,5 @@
 //! These cases cover leases that are renewed and released although the pool has no connection left.
 
-use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
