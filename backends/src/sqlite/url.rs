@@ -152,7 +152,8 @@ impl Location {
 /// Returns the options of a connection beside those of the pool.
 pub(super) fn beside(pool: &SqlitePool) -> SqliteConnectOptions {
     let options = Arc::unwrap_or_clone(pool.connect_options());
-    options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
+    let options = options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
+    options.row_buffer_size(ROW_BUFFER).disable_statement_logging()
 }
 
 /// Returns whether a path has what looks like the options of a URL.
