@@ -1,16 +1,16 @@
-//! These are the operations, each of which is one transaction.
+//! These are the operations, each of which one statement or one transaction decides.
 
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
-use super::calls::Sqlite;
+use super::calls::{Commit, Sqlite};
 use super::clock::{MAX_INSTANCE_TTL, Now, TOLERANCE};
 use super::{error_codes, notification, prune, watch};
 use crate::shell::{Decision, Found, Hints, Page, StoredInstance};
 use crate::sql::dialect::Dialect;
 use crate::sql::purpose::Purpose;
-use crate::sql::row::{get, stored_instance_with, token};
+use crate::sql::row::{get, stored_instance_with};
 use crate::sql::statement::{Statement, Statements, Values};
 use crate::{
     Capabilities, FencingToken, LockName, LockRecord, ReleaseOptions, ReleaseOutcome, RenewOptions,
@@ -53,33 +53,17 @@ impl Dialect for Sqlite {
         read.await.map_err(|error| self.with_file_check(error))
     }
 
-    /// What stands against the attempt is read in the same transaction.
     async fn decide(
         &self,
         purpose: Purpose,
         statement: &Statement,
         values: &Values<'_>,
     ) -> Result<Decision<Option<FencingToken>>> {
-        let is_acquire = purpose == Purpose::Acquire;
-        let work = async |connection: &mut SqliteConnection, now: Now| {
-            let done = self.bind(statement, values, now).fetch_optional(&mut *connection).await;
-            if let Some(row) = done.map_err(error_codes::writing)? {
-                if !is_acquire {
-                    return Ok(Decision::Done(None));
-                }
-                let token = get(&row, "token").and_then(token);
-                let token = token.map_err(|corrupt| self.corrupt_row(corrupt))?;
-                let token = token.ok_or_else(|| self.contradiction())?;
-                return Ok(Decision::Done(Some(token)));
-            }
-            let record = self.stored_lock(connection, values, now).await?;
-            if record.disabled.is_none() && (record.lease.is_none() || !is_acquire) {
-                return Err(self.contradiction());
-            }
-            Ok(Decision::Refused(record))
+        let decision = match self.decide_at_once(purpose, statement, values).await? {
+            Some(decision) => decision,
+            None => self.decide_in_transaction(purpose, statement, values).await?,
         };
-        let decision = self.write(work).await?;
-        if !is_acquire && matches!(decision, Decision::Done(_)) {
+        if purpose != Purpose::Acquire && matches!(decision, Decision::Done(_)) {
             self.notify_watches();
         }
         Ok(decision)
@@ -95,17 +79,14 @@ impl Dialect for Sqlite {
             let done = self.bind(statement, values, now).execute(connection).await;
             Ok(done.map_err(error_codes::writing)?.rows_affected() > 0)
         };
-        let changed = match purpose {
-            Purpose::Release => self.write_for_heartbeat(work).await?,
-            _ => self.write(work).await?,
-        };
+        let changed = self.write(purpose, Commit::EachStatement, work).await?;
         if changed && purpose != Purpose::Presence {
             self.notify_watches();
         }
         Ok(changed)
     }
 
-    /// The rows of expired instances are removed in the same transaction.
+    /// The rows of expired instances are removed in the same call.
     async fn put_instance(&self, values: &Values<'_>) -> Result<bool> {
         let instances = &self.sql.statements.instances;
         let work = async |connection: &mut SqliteConnection, now: Now| {
@@ -114,7 +95,7 @@ impl Dialect for Sqlite {
             let sweep = self.bind(&instances.sweep, values, now);
             sweep.execute(connection).await.map_err(error_codes::writing)
         };
-        self.write(work).await?;
+        self.write(Purpose::Presence, Commit::EachStatement, work).await?;
         Ok(false)
     }
 

@@ -1,4 +1,4 @@
-//! This module has the transactions of the store, and what its clones share.
+//! This module has the writes of the store, and what its clones share.
 
 use std::fmt;
 
@@ -9,18 +9,29 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use tokio::sync::Mutex;
 
 use super::clock::{MachineClock, Now};
-use super::connections::HeartbeatConnection;
+use super::connections::{WriteConnection, lock_within};
 use super::error_codes;
 use super::file::DatabaseFile;
 use super::notification;
 use super::row;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
+use crate::sql::purpose::Purpose;
 use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, LockRecord, Reach, Result};
 
 /// This is a statement with its arguments.
 type BoundStatement = Query<'static, sqlx::Sqlite, SqliteArguments>;
+
+/// This says when the statements of a write are committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// Each commits by itself: SQLite has the write lock only while it runs one, and not while a
+    /// task is to be polled.
+    EachStatement,
+    /// All commit as one transaction, whose time is read when it has got the write lock.
+    Together,
+}
 
 /// This is the backend of a [`SqliteStore`](super::SqliteStore).
 pub struct Sqlite {
@@ -32,8 +43,8 @@ pub struct Sqlite {
     /// Writers with a connection of the pool queue here first, so that only one of them takes one.
     pub(super) pool_writer: Mutex<()>,
     pub(super) pool: SqlitePool,
-    /// Renewals and releases use this connection if the database is in a file.
-    pub(super) holder: Option<HeartbeatConnection>,
+    /// Statements that commit by themselves use this connection, if the database is in a file.
+    pub(super) write_connection: Option<WriteConnection>,
     pub(super) sql: Sql,
     /// This is the file, if there is one and its identity is known.
     pub(super) file: Option<DatabaseFile>,
@@ -55,39 +66,75 @@ impl fmt::Debug for Sqlite {
 }
 
 impl Sqlite {
-    /// Runs `work` as one write transaction, at the time when it got the write lock.
+    /// Runs `work` on the store's own connection; without one as a transaction of the
+    /// [pool](Self::write_on_pool).
     ///
-    /// Dropped anywhere, it leaves all or nothing: sqlx rolls a dropped transaction back before it
-    /// lends the connection again, and knows whether a dropped COMMIT took place.
+    /// Dropped anywhere, this leaves all or nothing of a transaction, and of each statement: one
+    /// that was sent runs to its end, before the next one of the connection.
     pub(super) async fn write<T>(
         &self,
+        purpose: Purpose,
+        commit: Commit,
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> Result<T> {
-        let _queue = self.pool_writer.lock().await;
-        // The connection comes first: while this waits for the pool, holders can write.
-        let mut connection = self.connection().await?;
-        let (done, broken) = self.transaction(&mut connection, work).await;
+        let Some(own) = &self.write_connection else {
+            return self.write_on_pool(work).await;
+        };
+        let is_heartbeat = matches!(purpose, Purpose::Renew | Purpose::Release);
+        let _queue = if is_heartbeat { None } else { Some(own.queue().await) };
+        if !is_heartbeat && self.pool.is_closed() {
+            return Err(error_codes::not_written(sqlx::Error::PoolClosed));
+        }
+        let mut shared = own.lock(is_heartbeat).await;
+        let _turn =
+            if shared.is_some() { lock_within(&self.writer, is_heartbeat).await } else { None };
+        // This connection is closed after the call.
+        let mut separate = None;
+        let slot = match &mut shared {
+            Some(shared) => &mut **shared,
+            None => &mut separate,
+        };
+        self.check_file()?;
+        let connection = match &mut *slot {
+            Some(connection) => connection,
+            empty => {
+                let opened = own.open(&self.pool).await?;
+                // The file may have changed just now, so this may be a connection to the new file.
+                self.check_file()?;
+                empty.insert(opened)
+            }
+        };
+        let (done, broken) = match commit {
+            Commit::Together => self.transaction(connection, work).await,
+            Commit::EachStatement => {
+                let done = work(&mut *connection, self.clock.now()).await;
+                let done = done.map_err(|error| self.with_file_check(error));
+                let broken = done.is_err() && connection.ping().await.is_err();
+                (done, broken)
+            }
+        };
         if broken {
-            connection.close_on_drop();
+            *slot = None;
         }
         done
     }
 
-    /// Does the same as [`write`](Self::write), on a connection that does not depend on the pool.
-    pub(super) async fn write_for_heartbeat<T>(
+    /// Runs `work` as one write transaction, at the time when it got the write lock, on a connection
+    /// of the pool.
+    ///
+    /// Dropped anywhere, it leaves all or nothing: sqlx rolls a dropped transaction back before it
+    /// lends the connection again, and knows whether a dropped COMMIT took place.
+    pub(super) async fn write_on_pool<T>(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> Result<T> {
-        let Some(holder) = &self.holder else { return self.write(work).await };
-        let mut slot = holder.lock().await;
-        self.check_file()?;
-        let connection = match &mut *slot {
-            Some(connection) => connection,
-            empty => empty.insert(holder.open(&self.pool).await?),
-        };
-        let (done, broken) = self.transaction(connection, work).await;
+        let _queue = self.pool_writer.lock().await;
+        // The connection comes first: while this waits for the pool, others can write.
+        let mut connection = self.connection().await?;
+        let _turn = self.writer.lock().await;
+        let (done, broken) = self.transaction(&mut connection, work).await;
         if broken {
-            *slot = None;
+            connection.close_on_drop();
         }
         done
     }
@@ -105,15 +152,14 @@ impl Sqlite {
         Ok(connection)
     }
 
-    /// Runs the work in a transaction. It also returns whether the connection must be closed:
-    /// SQLite ends a transaction by itself after some errors. sqlx does not notice, and would
-    /// refuse every later transaction of the connection as one within another.
+    /// Runs the work in a transaction, in the caller's turn. It also returns whether the connection
+    /// must be closed: SQLite ends a transaction by itself after some errors. sqlx does not notice,
+    /// and would refuse every later transaction of the connection as one within another.
     async fn transaction<T>(
         &self,
         connection: &mut SqliteConnection,
         work: impl AsyncFnOnce(&mut SqliteConnection, Now) -> Result<T>,
     ) -> (Result<T>, bool) {
-        let _turn = self.writer.lock().await;
         let mut broken = false;
         let done = async {
             let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
@@ -181,18 +227,6 @@ impl Sqlite {
             Value::Name(name) => query.bind(name.unwrap_or_default()),
             Value::Integer(number) => query.bind(number),
         })
-    }
-
-    /// Returns the row that kept an insert from taking place.
-    pub(super) async fn stored_lock(
-        &self,
-        connection: &mut SqliteConnection,
-        values: &Values<'_>,
-        now: Now,
-    ) -> Result<LockRecord> {
-        let find = self.bind(&self.sql.statements.find, values, now).fetch_optional(connection);
-        let row = find.await.map_err(error_codes::not_written)?;
-        self.record_at(&row.ok_or_else(|| self.contradiction())?, now)
     }
 
     pub(super) fn record_at(&self, row: &SqliteRow, now: Now) -> Result<LockRecord> {

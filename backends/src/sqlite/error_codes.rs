@@ -16,6 +16,7 @@ mod code {
     pub(super) const PERM: i32 = 3;
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;
+    pub(super) const NOMEM: i32 = 7;
     pub(super) const READONLY: i32 = 8;
     pub(super) const IOERR: i32 = 10;
     pub(super) const CORRUPT: i32 = 11;
@@ -34,10 +35,14 @@ pub(super) fn not_written(error: sqlx::Error) -> Error {
     if fix.is_empty() { described } else { described.with_fix(fix) }
 }
 
-/// Describes an error of a statement that writes. Its transaction is rolled back, which after an
-/// I/O error is more than can be promised.
+/// Describes an error of a statement that writes, and that may commit by itself. SQLite rolls it
+/// back, which after an I/O error is more than can be promised. An error that is not of SQLite says
+/// nothing about the statement.
 pub(super) fn writing(error: sqlx::Error) -> Error {
-    if primary(&error) == Some(code::IOERR) { unknown(error) } else { not_written(error) }
+    match primary(&error) {
+        Some(code::NOMEM | code::IOERR) | None => unknown(error),
+        Some(_) => not_written(error),
+    }
 }
 
 /// Describes an error of the commit itself.

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use super::calls::Sqlite;
 use super::clock::MachineClock;
-use super::connections::HeartbeatConnection;
+use super::connections::WriteConnection;
 use super::retry_busy::retry_while_busy;
 use super::schema;
 use super::sql::Sql;
@@ -56,8 +56,8 @@ impl SqliteStore {
     ///
     /// The pool's settings and the file's journal mode are left as they are. It must be of one
     /// database: each connection of a pool on `:memory:` has its own, unless they share a cache. Of a
-    /// pool on a file the store takes one connection out, for renewals and releases, and opens one
-    /// more by the pool's options; the pool may open another for the one that is taken.
+    /// pool on a file the store takes one connection out, for its writes, and opens one more by the
+    /// pool's options; the pool may open another for the one that is taken.
     ///
     /// # Errors
     /// This fails for the same reasons as `open`.
@@ -113,8 +113,8 @@ impl SqliteStore {
         };
         // Where no second connection can be opened, as with exclusive locking, the application's
         // own one must stay in its pool.
-        let holder = match &beside {
-            Some(_) => Some(HeartbeatConnection::take_from(&pool).await?),
+        let write_connection = match &beside {
+            Some(_) => Some(WriteConnection::take_from(&pool, clock.clone()).await?),
             None => None,
         };
         let file = location.file(&pool, keeps_log);
@@ -132,7 +132,7 @@ impl SqliteStore {
             writer: Mutex::new(()),
             pool_writer: Mutex::new(()),
             pool,
-            holder,
+            write_connection,
             sql,
             file,
             beside: beside.map(Mutex::new),

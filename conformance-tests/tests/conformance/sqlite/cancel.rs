@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use leasehold::sqlite::SqliteStore;
-use leasehold::{LeaseId, LockStore, OpenOptions, RenewOptions};
+use leasehold::{LeaseId, LockRecord, LockStore, OpenOptions, RenewOptions};
 use leasehold_conformance::CaseResult;
 use tokio::time::timeout;
 
@@ -75,6 +75,49 @@ pub(super) async fn a_call_can_be_dropped_at_any_step() -> CaseResult {
             }
         }
         assert_clean(&store).await;
+    }
+    Ok(())
+}
+
+/// Polls the call once, and waits until another store reads its effect. If the call were more than
+/// one statement, it would have the write lock until it is polled again.
+async fn takes_effect(
+    other: &SqliteStore,
+    call: impl Future,
+    is_done: impl Fn(&LockRecord) -> bool,
+) {
+    let mut call = pin!(call);
+    let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let effect = async {
+        while !other.get(&name("a")).await.unwrap().is_some_and(|record| is_done(&record)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), effect).await.expect("the call waits for its caller");
+}
+
+pub(super) async fn a_call_ends_in_the_database_without_its_caller() -> CaseResult {
+    let (_folder, path) = place();
+    let (store, other) = (open(&path).await, open(&path).await);
+    let (lock, lease) = (name("a"), LeaseId::new());
+    // The first acquire inserts a row, and the second one finds it.
+    for _ in 0..2 {
+        let options = asking(lease);
+        let acquire = store.acquire(&lock, &options);
+        takes_effect(&other, acquire, |record| record.lease.is_some()).await;
+        let renewal = [RenewOptions::new(lock.clone(), lease, TTL * 10)];
+        let renew = store.renew(&renewal);
+        takes_effect(&other, renew, |record| {
+            record.lease.as_ref().is_some_and(|lease| lease.left > TTL * 2)
+        })
+        .await;
+        let options = disabling("x");
+        let disable = store.disable(&lock, &options);
+        takes_effect(&other, disable, |record| record.disabled.is_some()).await;
+        let enable = store.enable(&lock);
+        takes_effect(&other, enable, |record| record.disabled.is_none()).await;
+        let release = store.release(&lock, lease);
+        takes_effect(&other, release, |record| record.lease.is_none()).await;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! These cases cover leases across boots and clocks, tokens, and batches.
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use leasehold::{
     AcquireOutcome, LeaseId, ListOptions, LockStore, PruneOptions, RenewOptions, RenewOutcome,
@@ -132,6 +132,55 @@ async fn renewed_after_a_wait() -> leasehold::Result<Vec<RenewOutcome>> {
     tokio::time::sleep(Duration::from_millis(400)).await;
     blocker.rollback().await.unwrap();
     renewal.await.unwrap()
+}
+
+/// In the meantime another client could have been granted the name, and its row be pruned.
+pub(super) async fn a_first_token_is_later_than_the_wait_for_the_write_lock() -> CaseResult {
+    let mut granted = None;
+    for _ in 0..10 {
+        match acquired_after_a_wait().await {
+            Ok(tokens) => {
+                granted = Some(tokens);
+                break;
+            }
+            // On a busy machine the wait was too long.
+            Err(error) => assert!(error.is_unavailable(), "{error}"),
+        }
+    }
+    let Some((outcome, waited_until)) = granted else {
+        return Err(Failure::new("no acquire waits for the lock to its end"));
+    };
+    assert!(
+        matches!(&outcome, AcquireOutcome::Granted(grant) if grant.token.get() >= waited_until),
+        "{outcome:?} {waited_until}"
+    );
+    Ok(())
+}
+
+/// Returns the outcome, and the time in microseconds until which the acquire waited.
+async fn acquired_after_a_wait() -> leasehold::Result<(AcquireOutcome, u64)> {
+    let (_folder, path) = place();
+    let (one, two) = (open(&path).await, open(&path).await);
+    let blocker = one.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let acquire =
+        tokio::spawn(async move { two.acquire(&name("a"), &asking(LeaseId::new())).await });
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    blocker.rollback().await.unwrap();
+    Ok((acquire.await.unwrap()?, u64::try_from(now.as_micros()).unwrap()))
+}
+
+/// Such an acquire may have read the clock before the name's last grant.
+pub(super) async fn pruning_waits_for_acquires_that_are_under_way() -> CaseResult {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let lease = LeaseId::new();
+    grant(&store, "a", lease).await;
+    store.release(&name("a"), lease).await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(store.prune(&all()).await.unwrap(), [name("a")]);
+    assert!(begun.elapsed() >= Duration::from_millis(50), "{:?}", begun.elapsed());
+    Ok(())
 }
 
 pub(super) async fn batch_answers_keep_the_order_of_the_request() -> CaseResult {

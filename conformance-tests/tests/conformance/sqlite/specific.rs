@@ -23,12 +23,16 @@ macro_rules! cases {
 cases! {
     cancel:
         a_call_can_be_dropped_at_any_step,
+        a_call_ends_in_the_database_without_its_caller,
         concurrent_dropped_calls_leave_no_state,
         an_acquire_that_is_dropped_and_retried_gets_one_grant,
         a_dropped_open_leaves_the_file_usable;
     connections:
         a_long_query_on_the_applications_pool_loses_no_lease,
-        slow_reads_on_all_store_connections_lose_no_lease;
+        slow_reads_on_all_store_connections_lose_no_lease,
+        a_call_that_is_not_polled_delays_no_heartbeat,
+        a_grant_is_not_part_of_a_transaction_that_the_application_left_open,
+        a_store_on_a_closed_pool_grants_nothing;
     containers:
         a_lease_is_in_force_in_containers_with_another_boot_id,
         part_of_another_case_that_runs_in_a_container;
@@ -53,6 +57,8 @@ cases! {
         a_name_whose_token_is_ahead_of_the_clock_is_not_pruned,
         tokens_grow_after_row_deletion_and_clock_set_back,
         waiting_for_the_write_lock_revives_no_lease,
+        a_first_token_is_later_than_the_wait_for_the_write_lock,
+        pruning_waits_for_acquires_that_are_under_way,
         batch_answers_keep_the_order_of_the_request,
         a_batch_uses_the_primary_key;
     replaced:
