@@ -121,7 +121,7 @@ impl Dialect for Sqlite {
                 }
                 Ok(outcomes)
             };
-        let outcomes = self.write_for_heartbeat(work).await?;
+        let outcomes = self.write(Purpose::Release, Commit::Together, work).await?;
         if outcomes.contains(&ReleaseOutcome::Released) {
             self.notify_watches();
         }

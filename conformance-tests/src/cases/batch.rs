@@ -216,7 +216,7 @@ async fn each_lease_of_a_batch_is_released_by_its_own_id(ctx: Ctx) -> CaseResult
     let mut all = take_many(&client, numbered(&ctx, "job", 8), ctx.long_ttl()).await?;
     // The order is not that of the names. Every other release has a foreign id.
     all.reverse();
-    let is_own = |number: usize| number % 2 == 0;
+    let is_own = |number: usize| number.is_multiple_of(2);
     let mut batch: Vec<_> = all
         .iter()
         .enumerate()
