@@ -50,7 +50,11 @@
 //! work of a lease, the lease is released while that work continues: end such processes with the
 //! application, let them check the fencing token, or use `leasehold run`, which ends the command's
 //! process group first. A process that was forked without executing another program keeps the pipe
-//! open, so nothing is released before it has ended too.
+//! open, so nothing is released before it has ended too, unless it closes all descriptors, as some
+//! daemons do.
+//!
+//! **A request that the application had sent to another server may be carried out after the
+//! release**, as after any crash: let that server check the fencing token.
 
 mod address;
 mod helper;

@@ -1,10 +1,10 @@
 //! The application starts the helper, and sends it messages.
 
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -29,41 +29,47 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct HelperProcess {
     messages: OwnedFd,
-    state: Arc<State>,
+    /// The application keeps a reader of its own: a pipe without a reader would end this process
+    /// at the next write if the helper has ended and SIGPIPE is not ignored.
+    _reader: PipeReader,
+    /// The pipe to the helper was closed, so the helper ends.
+    closed: Arc<AtomicBool>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// The pipe to the helper was closed, so the helper ends.
-    closed: AtomicBool,
-    /// The helper has ended.
-    ended: AtomicBool,
-}
+/// This is a helper that is not ready yet. If the call that starts it fails or is dropped, the
+/// helper is killed.
+#[derive(Debug)]
+struct StartingHelper(Option<Child>);
 
 impl HelperProcess {
     /// Starts a helper, and waits until it knows its parent process.
     pub(super) async fn start(address: StoreAddress) -> Result<Self> {
-        let failed = |error: io::Error| {
+        Self::try_start(address).await.map_err(|error| {
             Error::new(ErrorKind::Unavailable, "cannot start the release helper").with_source(error)
-        };
-        let mut process = spawn().map_err(failed)?;
-        let messages = prepare(&mut process, address).await;
-        let state = Arc::new(State::default());
-        if messages.is_err() {
-            state.closed.store(true, Ordering::SeqCst);
-            let _ = process.kill();
+        })
+    }
+
+    async fn try_start(address: StoreAddress) -> io::Result<Self> {
+        let start = Message::Start(std::process::id(), address).line().map_err(io::Error::other)?;
+        let (reader, mut messages) = io::pipe()?;
+        let mut helper = StartingHelper(Some(spawn(reader.try_clone()?)?));
+        let output = helper.0.as_mut().and_then(|process| process.stdout.take());
+        let output = output.ok_or_else(|| io::Error::other("the release helper has no output"))?;
+        messages.write_all(start.as_bytes())?;
+        wait_until_ready(output).await?;
+        let messages = OwnedFd::from(messages);
+        // A helper that is stopped must not block the application.
+        rustix::io::ioctl_fionbio(&messages, true)?;
+        let closed = Arc::new(AtomicBool::new(false));
+        if let Some(process) = helper.0.take() {
+            wait_for_end(process, closed.clone());
         }
-        wait_for_end(process, state.clone());
-        Ok(Self { messages: messages.map_err(failed)?, state })
+        Ok(Self { messages, _reader: reader, closed })
     }
 
     /// Sends a message. If it cannot be written now, because the helper does not read or has ended,
     /// it is lost: a lease that the helper does not know expires.
     pub(super) fn send(&self, message: &Message) {
-        // Where SIGPIPE is not ignored, a write to a pipe without a reader ends this process.
-        if self.state.ended.load(Ordering::SeqCst) {
-            return;
-        }
         if let Ok(line) = message.line() {
             // A line of this length is written to a pipe as a whole or not at all. Where a system's
             // limit is shorter, the helper ignores what it cannot read.
@@ -74,13 +80,22 @@ impl HelperProcess {
 
 impl Drop for HelperProcess {
     fn drop(&mut self) {
-        self.state.closed.store(true, Ordering::SeqCst);
+        self.closed.store(true, Ordering::SeqCst);
     }
 }
 
-/// Starts this program once more. Its pipes are closed in every program that this process executes,
+impl Drop for StartingHelper {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.0.take() {
+            let _ = process.kill();
+            wait_for_end(process, Arc::new(AtomicBool::new(true)));
+        }
+    }
+}
+
+/// Starts this program once more. The pipes are closed in every program that this process executes,
 /// as all that the standard library opens.
-fn spawn() -> io::Result<Child> {
+fn spawn(messages: PipeReader) -> io::Result<Child> {
     let mut command = Command::new(this_program()?);
     // Some programs act according to their name.
     if let Some(name) = std::env::args_os().next() {
@@ -90,7 +105,7 @@ fn spawn() -> io::Result<Child> {
     // their end. In its own group it does not get the keyboard's signals for the application.
     command
         .arg(ARGUMENT)
-        .stdin(Stdio::piped())
+        .stdin(messages)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .process_group(0)
@@ -106,34 +121,24 @@ fn this_program() -> io::Result<PathBuf> {
     }
 }
 
-/// Tells the helper what it needs, waits until it is ready, and returns the pipe to it.
-async fn prepare(process: &mut Child, address: StoreAddress) -> io::Result<OwnedFd> {
-    let missing = || io::Error::other("the release helper has no pipe");
-    let mut messages = process.stdin.take().ok_or_else(missing)?;
-    let mut ready = process.stdout.take().ok_or_else(missing)?;
-    let start = Message::Start(std::process::id(), address).line().map_err(io::Error::other)?;
-    messages.write_all(start.as_bytes())?;
+/// Waits until the helper reports that it is ready.
+async fn wait_until_ready(mut output: ChildStdout) -> io::Result<()> {
     let read = tokio::task::spawn_blocking(move || {
         let mut byte = [0];
-        ready.read_exact(&mut byte).map(|()| byte[0])
+        output.read_exact(&mut byte).map(|()| byte[0])
     });
     match tokio::time::timeout(START_LIMIT, read).await {
-        Ok(Ok(Ok(READY))) => {}
-        Ok(_) => return Err(io::Error::other("it did not report that it is ready")),
-        Err(_) => return Err(io::Error::other(format!("it was not ready after {START_LIMIT:?}"))),
+        Ok(Ok(Ok(READY))) => Ok(()),
+        Ok(_) => Err(io::Error::other("it did not report that it is ready")),
+        Err(_) => Err(io::Error::other(format!("it was not ready after {START_LIMIT:?}"))),
     }
-    let messages = OwnedFd::from(messages);
-    // A helper that is stopped must not block the application.
-    rustix::io::ioctl_fionbio(&messages, true)?;
-    Ok(messages)
 }
 
 /// Waits for the helper's end in a thread, so that no zombie remains, and reports an early one.
-fn wait_for_end(mut process: Child, state: Arc<State>) {
+fn wait_for_end(mut process: Child, closed: Arc<AtomicBool>) {
     let wait = move || {
         let _ = process.wait();
-        state.ended.store(true, Ordering::SeqCst);
-        if !state.closed.load(Ordering::SeqCst) {
+        if !closed.load(Ordering::SeqCst) {
             warn!("the release helper has ended; if this process is killed, its leases expire");
         }
     };

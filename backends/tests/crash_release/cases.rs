@@ -3,10 +3,11 @@
 use std::thread;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use leasehold::{OpenOptions, crash_release};
 use rustix::process::Signal;
 
-use crate::support::{Bench, is_alive, send, wait_for_end};
+use crate::support::{Bench, is_alive, send, wait_for_children, wait_for_end};
 
 macro_rules! cases {
     ($($case:ident,)*) => {
@@ -22,6 +23,7 @@ cases! {
     a_store_that_is_dropped_by_a_process_that_continues_releases_nothing,
     another_program_that_the_process_started_delays_no_release,
     without_its_helper_a_killed_process_leaves_its_lease_to_expire,
+    a_start_that_is_dropped_leaves_no_process,
     a_store_in_the_memory_of_the_process_is_refused,
 }
 
@@ -89,6 +91,18 @@ fn without_its_helper_a_killed_process_leaves_its_lease_to_expire() {
     wait_for_end(Some(helper));
     process.kill();
     assert!(bench.is_held());
+}
+
+fn a_start_that_is_dropped_leaves_no_process() {
+    let bench = Bench::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = OpenOptions::default();
+        let store = leasehold::url::open(&bench.url, &options).await.unwrap();
+        // The helper runs after the first poll, and is not ready yet.
+        drop(crash_release::wrap(store, &bench.url, &options).now_or_never());
+    });
+    wait_for_children();
 }
 
 fn a_store_in_the_memory_of_the_process_is_refused() {

@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// A bench has its own store.
 pub(crate) struct Bench {
     _folder: TempDir,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Bench {
@@ -126,6 +126,16 @@ pub(crate) fn wait_for_end(helper: Option<u32>) {
     let begun = Instant::now();
     while helper.is_some_and(is_alive) {
         assert!(begun.elapsed() < LIMIT, "the helper has not ended");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until no child process of this thread is left, not even a zombie, where the system lists
+/// them.
+pub(crate) fn wait_for_children() {
+    let begun = Instant::now();
+    while fs::read_to_string("/proc/thread-self/children").is_ok_and(|it| !it.trim().is_empty()) {
+        assert!(begun.elapsed() < LIMIT, "a child process is left");
         thread::sleep(Duration::from_millis(5));
     }
 }
