@@ -107,8 +107,10 @@ impl Driver {
             let Some(event) = self.next_event().await else { continue };
             let (job_ended, tick) = (event == Event::JobEnded, event == Event::TICK);
             let actions = self.machine.handle(event, self.engine.now());
+            // One that waits its turn has no reply because it was not sent.
+            let unanswered = tick && self.requests.awaits_renewal();
             for action in actions {
-                if tick && matches!(action, Action::Send(Request::Renew(_))) {
+                if unanswered && matches!(action, Action::Send(Request::Renew(_))) {
                     self.record_store_result::<()>(&Err(self.no_reply()));
                 }
                 self.perform(action);

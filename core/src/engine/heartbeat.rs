@@ -63,6 +63,8 @@ impl RenewalHandle {
 #[derive(Debug)]
 pub(crate) struct PendingRenewal {
     due: Moment,
+    /// The renewal was to be sent at this moment, before it was put off.
+    planned: Moment,
     handle: RenewalHandle,
     sent: Arc<OnceLock<Moment>>,
     reply: oneshot::Receiver<TimedReply<RenewOutcome>>,
@@ -80,9 +82,15 @@ impl PendingRenewal {
         self.sent.get().copied()
     }
 
-    /// Returns when the renewal was due.
-    pub(crate) fn due(&self) -> Moment {
-        self.due
+    /// Returns when the renewal was to be sent, before it was put off.
+    pub(crate) fn planned(&self) -> Moment {
+        self.planned
+    }
+
+    /// Notes that the renewal was to be sent at that moment, and was put off.
+    pub(crate) fn planned_at(mut self, planned: Moment) -> Self {
+        self.planned = planned;
+        self
     }
 
     /// Returns the renewal's handle.
@@ -143,6 +151,7 @@ impl Heartbeat {
         let handle = RenewalHandle { key: queue.add(renewal), queue };
         PendingRenewal {
             due: window.latest,
+            planned: window.latest,
             handle,
             sent,
             reply,

@@ -11,8 +11,8 @@ use crate::Moment;
 /// once, and the others wait here, where the lease that must be renewed first is ahead.
 ///
 /// The store may be too slow for that, or a batch may hang. So a batch is sent regardless of those
-/// in progress as soon as the time until its leases must be renewed demands it: that time is
-/// divided among the batches that are ahead.
+/// in progress as soon as the time until its leases must be renewed demands it: half of that time
+/// is divided among the batches that are ahead, and the other half is for the reply and retries.
 #[derive(Debug)]
 pub(super) struct RenewalPace {
     max_batch: usize,
@@ -51,12 +51,12 @@ impl RenewalPace {
     }
 
     /// Returns the moment at which the next batch is sent if there is no room until then; it may
-    /// have passed. For each batch that waits, `renew_by` says when its first lease must be
-    /// renewed. Each is sent by half the time until then.
-    pub(super) fn next_send(&self, renew_by: &[Moment], now: Moment) -> Moment {
+    /// have passed. Each batch that waits is sent by its moment in `send_by`, and those ahead of it
+    /// are sent at even intervals before.
+    pub(super) fn next_send(&self, send_by: &[Moment], now: Moment) -> Moment {
         let room_at = self.awaited(now).map(|batch| batch.retry_at).min();
-        let needed_at = renew_by.iter().zip(1..).map(|(renew_by, batches)| {
-            self.last_sent + renew_by.saturating_since(self.last_sent) / 2 / batches
+        let needed_at = send_by.iter().zip(1_u32..).map(|(send_by, batches)| {
+            self.last_sent + send_by.saturating_since(self.last_sent) / batches
         });
         needed_at.chain(room_at).min().unwrap_or(now)
     }
@@ -121,13 +121,13 @@ mod tests {
     #[test]
     fn the_number_in_progress_follows_from_the_time_left_and_the_number_that_waits() {
         let pace = busy();
-        let next = |renew_by: &[Moment]| pace.next_send(renew_by, at(1_010));
-        assert_eq!(next(&[at(9_000); 8]), at(1_000 + 8_000 / 2 / 8));
-        assert_eq!(next(&[at(9_000); 80]), at(1_000 + 8_000 / 2 / 80));
-        assert_eq!(next(&[at(1_800); 8]), at(1_000 + 800 / 2 / 8));
+        let next = |send_by: &[Moment]| pace.next_send(send_by, at(1_010));
+        assert_eq!(next(&[at(5_000); 8]), at(1_000 + 4_000 / 8));
+        assert_eq!(next(&[at(5_000); 80]), at(1_000 + 4_000 / 80));
+        assert_eq!(next(&[at(1_400); 8]), at(1_000 + 400 / 8));
         assert_eq!(next(&[at(900)]), at(1_000), "there is no time left");
         // The batches behind need not hurry because of the first one.
-        assert_eq!(next(&[at(3_000), at(9_000), at(9_000)]), at(2_000));
+        assert_eq!(next(&[at(2_000), at(5_000), at(5_000)]), at(2_000));
     }
 
     #[test]
@@ -138,16 +138,17 @@ mod tests {
         assert!(pace.has_room(100, at(2_500)));
     }
 
+    /// The last of many batches was once sent when there was hardly time left for its reply.
     #[test]
     fn all_batches_are_sent_in_time_to_a_store_that_does_not_answer() {
         let mut pace = RenewalPace::new(100);
         let mut now = at(3_000);
         for waiting in (1..=200).rev() {
             if !pace.has_room(waiting * 100, now) {
-                now = now.max(pace.next_send(&vec![at(9_250); waiting], now));
+                now = now.max(pace.next_send(&vec![at(6_125); waiting], now));
             }
             pace.record_send(100, now, at(60_000));
         }
-        assert!(now < at(9_250), "the last batch is sent at {now:?}");
+        assert_eq!(now, at(6_125), "the last batch");
     }
 }

@@ -66,6 +66,15 @@ pub(super) struct QueuedRenewal {
     pub(super) on_sent: Option<OnSent>,
 }
 
+impl QueuedRenewal {
+    /// Returns the moment by which the renewal is sent even if the store is busy: half the time
+    /// from when it is due until the lease must be renewed.
+    fn send_by(&self) -> Moment {
+        let due = self.window.latest;
+        due + self.renew_by.saturating_since(due) / 2
+    }
+}
+
 impl RenewalQueue {
     /// Adds a renewal. A closed queue drops it, so that its caller gets an error.
     pub(super) fn add(&self, renewal: QueuedRenewal) -> RenewalKey {
@@ -156,10 +165,10 @@ impl RenewalQueue {
         ready.len()
     }
 
-    /// Returns for each batch that is ready the moment by which its first lease must be renewed.
+    /// Returns for each batch that is ready the moment by which its first renewal is sent.
     pub(super) fn ready_batches(&self, max_batch: usize) -> Vec<Moment> {
         let state = self.state();
-        state.ready.keys().step_by(max_batch).map(|(renew_by, _)| *renew_by).collect()
+        state.ready.values().step_by(max_batch).map(QueuedRenewal::send_by).collect()
     }
 
     /// Takes the ready renewals whose leases must be renewed first, at most `max_batch`, to send

@@ -49,25 +49,14 @@ impl InFlightRenewals {
         if self.in_flight.len() >= self.max_in_flight {
             self.in_flight.remove(1);
         }
-        let window = self.after_late_one(window, renew_by);
-        self.in_flight.push(self.engine.heartbeat.renew(self.lease.clone(), window, renew_by));
-    }
-
-    /// Returns the window of the next renewal. If the latest one was sent late, because others were
-    /// ahead, it has the usual time for its reply, so the next one is later too. Otherwise a store
-    /// that is busy with many renewals would get many of them twice.
-    fn after_late_one(&self, window: RenewalWindow, renew_by: Moment) -> RenewalWindow {
-        let Some(before) = self.in_flight.last() else { return window };
-        let Some(sent) = before.sent_at() else { return window };
-        let delay = sent.saturating_since(before.due());
-        let latest = (window.latest + delay)
-            .min(sent + self.retry_interval)
-            .min(renew_by.saturating_sub(self.retry_interval));
-        let later = latest.saturating_since(window.latest);
-        if later.is_zero() {
-            return window;
-        }
-        RenewalWindow { earliest: latest, latest, retry_at: window.retry_at + later, ..window }
+        let planned = window.latest;
+        let before = self.in_flight.last();
+        let window = match before.and_then(|it| Some((it.planned(), it.sent_at()?))) {
+            Some(before) => after_late_one(window, before, renew_by, self.retry_interval),
+            None => window,
+        };
+        let renewal = self.engine.heartbeat.renew(self.lease.clone(), window, renew_by);
+        self.in_flight.push(renewal.planned_at(planned));
     }
 
     /// Returns the handle of the latest renewal without a reply.
@@ -95,5 +84,65 @@ impl InFlightRenewals {
             Poll::Pending
         })
         .await
+    }
+}
+
+/// Returns the window of the next renewal after one that was planned for the first of two moments,
+/// and sent at the second. If it was sent later than planned, because others were ahead, it has the
+/// usual time for its reply, so the next one is later too. Otherwise a store that is busy with many
+/// renewals would get many of them twice.
+fn after_late_one(
+    window: RenewalWindow,
+    (planned, sent): (Moment, Moment),
+    renew_by: Moment,
+    retry_interval: Duration,
+) -> RenewalWindow {
+    let delay = sent.saturating_since(planned);
+    let latest = (window.latest + delay)
+        .min(sent + retry_interval)
+        .min(renew_by.saturating_sub(retry_interval));
+    let later = latest.saturating_since(window.latest);
+    if later.is_zero() {
+        return window;
+    }
+    RenewalWindow { earliest: latest, latest, retry_at: window.retry_at + later, ..window }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_origin(Duration::from_millis(millis))
+    }
+
+    /// Returns when the next renewal is sent at the latest, and when it is repeated.
+    fn next(planned: u64, before: (u64, u64), renew_by: u64) -> (Moment, Moment) {
+        let window = RenewalWindow {
+            earliest: at(planned - 750),
+            latest: at(planned),
+            retry_at: at(planned + 1_500),
+            useful_until: at(planned + 9_250),
+        };
+        let before = (at(before.0), at(before.1));
+        let next = after_late_one(window, before, at(renew_by), Duration::from_millis(1_500));
+        assert_eq!(next.useful_until, window.useful_until);
+        assert_eq!(next.earliest, if next == window { window.earliest } else { next.latest });
+        (next.latest, next.retry_at)
+    }
+
+    /// The second retry once came right after the first.
+    #[test]
+    fn each_retry_is_as_late_as_the_renewal_before_it() {
+        assert_eq!(next(4_500, (3_000, 4_400), 14_250), (at(5_900), at(7_400)));
+        assert_eq!(next(6_000, (4_500, 5_900), 14_250), (at(7_400), at(8_900)));
+    }
+
+    #[test]
+    fn a_retry_is_not_later_than_its_interval_or_the_lease_allows() {
+        assert_eq!(next(4_500, (3_000, 3_000), 14_250), (at(4_500), at(6_000)));
+        assert_eq!(next(6_000, (3_000, 4_400), 14_250), (at(6_000), at(7_500)));
+        assert_eq!(next(7_500, (6_000, 7_400), 9_250), (at(7_750), at(9_250)));
+        assert_eq!(next(9_000, (7_500, 8_900), 9_250), (at(9_000), at(10_500)));
     }
 }

@@ -170,6 +170,11 @@ impl LeaseRequests {
         }
     }
 
+    /// Returns whether a renewal was sent and has no reply yet.
+    pub(crate) fn awaits_renewal(&self) -> bool {
+        self.renewals.as_ref().is_some_and(InFlightRenewals::is_in_flight)
+    }
+
     /// Returns the handle of the latest renewal without a reply.
     pub(crate) fn latest_renewal(&self) -> Option<RenewalHandle> {
         self.renewals.as_ref().and_then(InFlightRenewals::latest)

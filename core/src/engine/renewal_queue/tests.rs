@@ -82,7 +82,8 @@ fn the_lease_that_must_be_renewed_first_is_sent_first() {
         keep.push(reply);
     }
     assert_eq!(queue.collect_due(at(100)), 4);
-    assert_eq!(queue.ready_batches(3), [150, 310].map(at));
+    // Half the time between when each is due and when its lease must be renewed.
+    assert_eq!(queue.ready_batches(3), [125, 205].map(at));
     let batches = take_all(&queue, at(100), 3);
     let order: Vec<_> = batches.iter().flatten().map(|renewal| renewal.renew_by).collect();
     assert_eq!(order, [150, 290, 300, 310].map(at));
