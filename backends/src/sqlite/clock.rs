@@ -103,9 +103,11 @@ impl MachineClock {
     /// Returns the present time. A decision by it is right if it is read when the write lock is
     /// held, or if it is right at any later time too.
     pub(super) fn now(&self) -> Now {
+        // On Linux `SystemClock` is CLOCK_BOOTTIME, whose origin all processes share. It is read
+        // first, so that a token is never taken from an older time than its age tells.
+        let uptime = SystemClock.now().since_origin();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // On Linux `SystemClock` is CLOCK_BOOTTIME, whose origin all processes share.
-        let uptime = if self.boot == CALENDAR { wall } else { SystemClock.now().since_origin() };
+        let uptime = if self.boot == CALENDAR { wall } else { uptime };
         Now { uptime: micros(uptime).saturating_sub(self.offset), wall: micros(wall) }
     }
 
