@@ -40,8 +40,8 @@ pub(super) struct Sql {
     pub(super) statements: Statements,
     /// This does the same as the grant of `statements`, and may commit by itself. It needs a
     /// connection that has the [`COLLATION`]. It grants nothing that takes more care: a name with a
-    /// lease of an earlier boot, a new name if the clock was not read just now, and a token that
-    /// would be too large.
+    /// lease of an earlier boot, a name without a token if the clock was not read just now, and a
+    /// token that would be too large.
     pub(super) acquire_at_once: Statement,
     /// A JSON array of `[name, lease, ttl]`, the boot and the uptime are bound; this returns name,
     /// lease, boot, `set_at`, `expires_at` and `ending` of those in force.
@@ -134,10 +134,10 @@ impl Sql {
         );
         let limit = FencingToken::LIMIT;
         // The first token of a row follows the clock alone: it must be larger than that of a row
-        // which was pruned since the clock was read.
+        // which was pruned since the clock was read. A row that a disablement made has none yet.
         let acquire_at_once = acquire(
             &format!(
-                "?7 < {limit} AND (EXISTS (SELECT 1 FROM {table} WHERE name = ?1) \
+                "?7 < {limit} AND (EXISTS (SELECT 1 FROM {table} WHERE name = ?1 AND token > 0) \
                      OR CAST(?5 + {MAX_AGE} AS TEXT) COLLATE {COLLATION} > 'now')"
             ),
             &format!("(lease IS NULL OR expires_at <= ?5) AND token < {limit} - 1"),

@@ -136,9 +136,16 @@ async fn renewed_after_a_wait() -> leasehold::Result<Vec<RenewOutcome>> {
 
 /// In the meantime another client could have been granted the name, and its row be pruned.
 pub(super) async fn a_first_token_is_later_than_the_wait_for_the_write_lock() -> CaseResult {
+    for has_row in [false, true] {
+        check_first_token_after_a_wait(has_row).await?;
+    }
+    Ok(())
+}
+
+async fn check_first_token_after_a_wait(has_row: bool) -> CaseResult {
     let mut granted = None;
     for _ in 0..10 {
-        match acquired_after_a_wait().await {
+        match acquired_after_a_wait(has_row).await {
             Ok(tokens) => {
                 granted = Some(tokens);
                 break;
@@ -158,9 +165,14 @@ pub(super) async fn a_first_token_is_later_than_the_wait_for_the_write_lock() ->
 }
 
 /// Returns the outcome, and the time in microseconds until which the acquire waited.
-async fn acquired_after_a_wait() -> leasehold::Result<(AcquireOutcome, u64)> {
+async fn acquired_after_a_wait(has_row: bool) -> leasehold::Result<(AcquireOutcome, u64)> {
     let (_folder, path) = place();
     let (one, two) = (open(&path).await, open(&path).await);
+    if has_row {
+        // A name can be disabled before its first grant.
+        one.disable(&name("a"), &disabling("x")).await.unwrap();
+        one.enable(&name("a")).await.unwrap();
+    }
     let blocker = one.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
     let acquire =
         tokio::spawn(async move { two.acquire(&name("a"), &asking(LeaseId::new())).await });
