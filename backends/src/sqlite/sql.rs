@@ -11,7 +11,7 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::clock::{COLLATION, LONGEST_TTL, MAX_AGE, TOLERANCE};
+use super::clock::{COLLATION, LONGEST_TTL, MAX_AGE, MAX_DELAY, TOLERANCE};
 use super::instances::instance_statements;
 use super::tables::{COLUMNS_OF_LOCKS, INSTANCE_COLUMNS, SCHEMA, create_instances, create_table};
 use crate::sql::schema::{Column, VERSION};
@@ -115,16 +115,24 @@ impl Sql {
                 &[Name, Lease, Holder, Boot, Uptime, Ttl, Wall],
             )
         };
+        // A retry may get the write lock first, on another connection: the earlier renewal takes back
+        // nothing of what the retry extended. Without a time, the later end is kept.
+        let is_earlier = if has_set_at {
+            format!("coalesce(set_at > ?3 AND set_at <= ?3 + {MAX_DELAY}, 0)")
+        } else {
+            "(expires_at > ?3 + asked)".to_owned()
+        };
+        let extends = format!("ending IS NULL AND NOT {is_earlier}");
         let renew = |is_in_force: &str| {
             statement(format!(
                 "UPDATE {table} SET \
-                     boot = CASE WHEN ending IS NULL THEN ?2 ELSE boot END, \
-                     expires_at = CASE WHEN ending IS NULL THEN ?3 + asked ELSE expires_at END{} \
+                     boot = CASE WHEN {extends} THEN ?2 ELSE boot END, \
+                     expires_at = CASE WHEN {extends} THEN ?3 + asked ELSE expires_at END{} \
                  FROM (SELECT value ->> 0 AS lock, value ->> 1 AS id, value ->> 2 AS asked \
                      FROM json_each(?1)) \
                  WHERE name = lock AND lease = id AND {is_in_force} \
                  RETURNING name, lease, boot, {set_at} AS set_at, expires_at, ending",
-                set("CASE WHEN ending IS NULL THEN ?3 ELSE set_at END"),
+                set(&format!("CASE WHEN {extends} THEN ?3 ELSE set_at END")),
             ))
         };
         let in_force_at_renewal = in_force("?2", "?3");

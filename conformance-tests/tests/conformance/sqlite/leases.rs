@@ -195,6 +195,26 @@ pub(super) async fn pruning_waits_for_acquires_that_are_under_way() -> CaseResul
     Ok(())
 }
 
+/// A retry on another connection, which read the clock later, can get the write lock first.
+pub(super) async fn an_earlier_renewal_takes_back_no_later_one() -> CaseResult {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let lease = LeaseId::new();
+    grant(&store, "a", lease).await;
+    // This simulates the later renewal.
+    let later = "UPDATE leasehold_locks SET set_at = set_at + 30000000, \
+        expires_at = expires_at + 30000000";
+    sql(&store, later).await;
+    let renewed = store.renew(&[RenewOptions::new(name("a"), lease, TTL)]).await.unwrap();
+    assert!(
+        matches!(renewed[..], [RenewOutcome::Extended { left, .. }] if left > TTL),
+        "{renewed:?}"
+    );
+    let record = store.get(&name("a")).await.unwrap().unwrap();
+    assert!(record.lease.is_some_and(|lease| lease.left > TTL));
+    Ok(())
+}
+
 pub(super) async fn batch_answers_keep_the_order_of_the_request() -> CaseResult {
     let (_folder, path) = place();
     let store = open(&path).await;
