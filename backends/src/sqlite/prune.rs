@@ -11,7 +11,7 @@ use super::clock::{MAX_AGE, Now};
 use super::error_codes;
 use crate::shell::{Found, Page};
 use crate::sql::row::ttl_micros;
-use crate::{Error, LockName, Result};
+use crate::{Error, LockName, Reach, Result};
 
 /// At most this many rows are read at once.
 pub(super) const MAX_ROWS: usize = 500;
@@ -33,9 +33,9 @@ impl Sqlite {
             let mut connection = self.connection().await?;
             return self.unused(&mut connection, page, latest, called).await;
         }
-        // The next token of each such name is taken from the clock. This waits for acquires that
-        // read it before the name's last grant.
-        if unused_for < MAX_ACQUIRE_AGE && self.write_connection.is_some() {
+        // The next token of each such name is taken from the clock. This waits for acquires, also of
+        // other processes, that read it before the name's last grant.
+        if unused_for < MAX_ACQUIRE_AGE && self.reach != Reach::Process {
             sleep(MAX_ACQUIRE_AGE).await;
         }
         let work = async |connection: &mut SqliteConnection, now: Now| {
