@@ -18,7 +18,7 @@ use super::sql::Sql;
 use crate::sql::CorruptRecord;
 use crate::sql::purpose::Purpose;
 use crate::sql::statement::{Statement, Value, Values};
-use crate::{Error, LockRecord, Reach, Result};
+use crate::{Error, ErrorKind, LockRecord, Reach, Result};
 
 /// This is a statement with its arguments.
 type BoundStatement = Query<'static, sqlx::Sqlite, SqliteArguments>;
@@ -109,7 +109,13 @@ impl Sqlite {
             Commit::EachStatement => {
                 let done = work(&mut *connection, self.clock.now()).await;
                 let done = done.map_err(|error| self.with_file_check(error));
-                let broken = done.is_err() && connection.ping().await.is_err();
+                let broken = match done.as_ref().err().map(Error::kind) {
+                    None => false,
+                    // SQLite opens a file that cannot be written for reading only, and the
+                    // connection stays so.
+                    Some(ErrorKind::Denied | ErrorKind::OutcomeUnknown) => true,
+                    Some(_) => connection.ping().await.is_err(),
+                };
                 (done, broken)
             }
         };
