@@ -37,9 +37,9 @@ const CALENDAR: &str = "calendar";
 /// A collation of this name compares times on the clock, see [`MachineClock::compare`].
 pub(super) const COLLATION: &str = "leasehold_clock";
 
-/// The first token of a row is taken from a clock that was read at most this long before the write lock was
-/// got, in microseconds. A row is pruned only if its last grant is older: so no acquire that is under
-/// way has read the clock before that grant.
+/// The first token of a row is taken from a clock that was read at most this long before the write
+/// lock was got, in microseconds. A row is pruned only if its last grant is older: so no acquire
+/// that is under way has read the clock before that grant.
 pub(super) const MAX_AGE: i64 = 50_000;
 
 /// A renewal gets the write lock at most this long after a later one of the same lease has read the

@@ -115,8 +115,8 @@ impl Sql {
                 &[Name, Lease, Holder, Boot, Uptime, Ttl, Wall],
             )
         };
-        // A retry may get the write lock first, on another connection: the earlier renewal takes back
-        // nothing of what the retry extended. Without a time, the later end is kept.
+        // A retry may get the write lock first, on another connection: the earlier renewal takes
+        // back nothing of what the retry extended. Without a time, the later end is kept.
         let is_earlier = if has_set_at {
             format!("coalesce(set_at > ?3 AND set_at <= ?3 + {MAX_DELAY}, 0)")
         } else {
