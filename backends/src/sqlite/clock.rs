@@ -42,10 +42,6 @@ pub(super) const COLLATION: &str = "leasehold_clock";
 /// that is under way has read the clock before that grant.
 pub(super) const MAX_AGE: i64 = 50_000;
 
-/// A renewal gets the write lock at most this long after a later one of the same lease has read the
-/// clock, in microseconds. A lease that was set further ahead is of a clock that was set back.
-pub(super) const MAX_DELAY: i64 = 60_000_000;
-
 /// This machine's clock during this boot.
 #[derive(Clone, Debug)]
 pub(super) struct MachineClock {

@@ -1,8 +1,8 @@
 //! A store writes on this connection.
 //!
 //! It does not belong to the pool, so that an application's own queries, and slow listings, keep no
-//! heartbeat waiting. The application cannot leave a transaction open on it either, so a statement
-//! of its own commits by itself.
+//! heartbeat waiting. The application cannot leave a transaction open on it either, so what the
+//! store writes is committed.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::clock::{COLLATION, LONGEST_TTL, MAX_AGE, MAX_DELAY, TOLERANCE};
+use super::clock::{COLLATION, LONGEST_TTL, MAX_AGE, TOLERANCE};
 use super::instances::instance_statements;
 use super::tables::{COLUMNS_OF_LOCKS, INSTANCE_COLUMNS, SCHEMA, create_instances, create_table};
 use crate::sql::schema::{Column, VERSION};
@@ -46,9 +46,6 @@ pub(super) struct Sql {
     /// A JSON array of `[name, lease, ttl]`, the boot and the uptime are bound; this returns name,
     /// lease, boot, `set_at`, `expires_at` and `ending` of those in force.
     pub(super) renew: SqlStr,
-    /// This does the same, and may commit by itself. It needs a connection that has the
-    /// [`COLLATION`].
-    pub(super) renew_at_once: SqlStr,
     /// A JSON array of `[name, lease]` is bound; this returns the columns of those that exist, in
     /// force or not.
     pub(super) leases: SqlStr,
@@ -115,31 +112,6 @@ impl Sql {
                 &[Name, Lease, Holder, Boot, Uptime, Ttl, Wall],
             )
         };
-        // A retry may get the write lock first, on another connection: the earlier renewal takes
-        // back nothing of what the retry extended. Without a time, the later end is kept.
-        let is_earlier = if has_set_at {
-            format!("coalesce(set_at > ?3 AND set_at <= ?3 + {MAX_DELAY}, 0)")
-        } else {
-            "(expires_at > ?3 + asked)".to_owned()
-        };
-        let extends = format!("ending IS NULL AND NOT {is_earlier}");
-        let renew = |is_in_force: &str| {
-            statement(format!(
-                "UPDATE {table} SET \
-                     boot = CASE WHEN {extends} THEN ?2 ELSE boot END, \
-                     expires_at = CASE WHEN {extends} THEN ?3 + asked ELSE expires_at END{} \
-                 FROM (SELECT value ->> 0 AS lock, value ->> 1 AS id, value ->> 2 AS asked \
-                     FROM json_each(?1)) \
-                 WHERE name = lock AND lease = id AND {is_in_force} \
-                 RETURNING name, lease, boot, {set_at} AS set_at, expires_at, ending",
-                set(&format!("CASE WHEN {extends} THEN ?3 ELSE set_at END")),
-            ))
-        };
-        let in_force_at_renewal = in_force("?2", "?3");
-        // The comparison reads the clock when the write lock is held.
-        let in_force_now = format!(
-            "{in_force_at_renewal} AND CAST(expires_at AS TEXT) COLLATE {COLLATION} > 'now'"
-        );
         let limit = FencingToken::LIMIT;
         // The first token of a row follows the clock alone: it must be larger than that of a row
         // which was pruned since the clock was read. A row that a disablement made has none yet.
@@ -208,8 +180,17 @@ impl Sql {
                 "ALTER TABLE {table} ADD COLUMN set_at INTEGER /* {VERSION}{SCHEMA} */"
             ),
             acquire_at_once,
-            renew: renew(&in_force_at_renewal),
-            renew_at_once: renew(&in_force_now),
+            renew: statement(format!(
+                "UPDATE {table} SET \
+                     boot = CASE WHEN ending IS NULL THEN ?2 ELSE boot END, \
+                     expires_at = CASE WHEN ending IS NULL THEN ?3 + asked ELSE expires_at END{} \
+                 FROM (SELECT value ->> 0 AS lock, value ->> 1 AS id, value ->> 2 AS asked \
+                     FROM json_each(?1)) \
+                 WHERE name = lock AND lease = id AND {} \
+                 RETURNING name, lease, boot, {set_at} AS set_at, expires_at, ending",
+                set("CASE WHEN ending IS NULL THEN ?3 ELSE set_at END"),
+                in_force("?2", "?3"),
+            )),
             leases: statement(format!(
                 "SELECT {columns} FROM json_each(?1) AS asked \
                      JOIN {table} ON name = asked.value ->> 0 AND lease = asked.value ->> 1"

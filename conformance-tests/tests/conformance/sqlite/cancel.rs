@@ -106,12 +106,6 @@ pub(super) async fn a_call_ends_in_the_database_without_its_caller() -> CaseResu
     let options = asking(lease);
     let acquire = store.acquire(&lock, &options);
     takes_effect(&other, acquire, |record| record.lease.is_some()).await;
-    let renewal = [RenewOptions::new(lock.clone(), lease, TTL * 10)];
-    let renew = store.renew(&renewal);
-    takes_effect(&other, renew, |record| {
-        record.lease.as_ref().is_some_and(|lease| lease.left > TTL * 2)
-    })
-    .await;
     let options = disabling("x");
     let disable = store.disable(&lock, &options);
     takes_effect(&other, disable, |record| record.disabled.is_some()).await;
