@@ -43,7 +43,7 @@ pub struct Sqlite {
     /// Writers with a connection of the pool queue here first, so that only one of them takes one.
     pub(super) pool_writer: Mutex<()>,
     pub(super) pool: SqlitePool,
-    /// Statements that commit by themselves use this connection, if the database is in a file.
+    /// The store writes on this connection, if the database is in a file.
     pub(super) write_connection: Option<WriteConnection>,
     pub(super) sql: Sql,
     /// This is the file, if there is one and its identity is known.

@@ -100,7 +100,7 @@ pub(super) async fn a_call_ends_in_the_database_without_its_caller() -> CaseResu
     let (_folder, path) = place();
     let (store, other) = (open(&path).await, open(&path).await);
     let (lock, lease) = (name("a"), LeaseId::new());
-    // The name has a row: one that has none is left to a transaction after a wait.
+    // The first grant of a name is a transaction.
     grant(&store, "a", lease).await;
     store.release(&lock, lease).await.unwrap();
     let options = asking(lease);

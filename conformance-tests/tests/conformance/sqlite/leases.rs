@@ -182,19 +182,6 @@ async fn acquired_after_a_wait(has_row: bool) -> leasehold::Result<(AcquireOutco
     Ok((acquire.await.unwrap()?, u64::try_from(now.as_micros()).unwrap()))
 }
 
-/// Such an acquire may have read the clock before the name's last grant.
-pub(super) async fn pruning_waits_for_acquires_that_are_under_way() -> CaseResult {
-    let (_folder, path) = place();
-    let store = open(&path).await;
-    let lease = LeaseId::new();
-    grant(&store, "a", lease).await;
-    store.release(&name("a"), lease).await.unwrap();
-    let begun = Instant::now();
-    assert_eq!(store.prune(&all()).await.unwrap(), [name("a")]);
-    assert!(begun.elapsed() >= Duration::from_millis(50), "{:?}", begun.elapsed());
-    Ok(())
-}
-
 /// A retry on another connection can get the write lock before the renewal that it repeats.
 pub(super) async fn an_earlier_renewal_takes_back_no_later_one() -> CaseResult {
     for _ in 0..10 {

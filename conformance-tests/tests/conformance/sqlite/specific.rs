@@ -59,7 +59,6 @@ cases! {
         waiting_for_the_write_lock_revives_no_lease,
         an_earlier_renewal_takes_back_no_later_one,
         a_first_token_is_later_than_the_wait_for_the_write_lock,
-        pruning_waits_for_acquires_that_are_under_way,
         batch_answers_keep_the_order_of_the_request,
         a_batch_uses_the_primary_key;
     replaced:
