@@ -86,8 +86,8 @@ impl Dialect for Sqlite {
         Ok(changed)
     }
 
-    /// The rows of expired instances are removed in the same transaction, by a clock that is no older
-    /// than they are.
+    /// The rows of expired instances are removed in the same transaction, by a clock that is read
+    /// after all rows were written.
     async fn put_instance(&self, values: &Values<'_>) -> Result<bool> {
         let instances = &self.sql.statements.instances;
         let work = async |connection: &mut SqliteConnection, now: Now| {

@@ -7,8 +7,8 @@
 //!
 //! A statement that commits by itself gets the write lock after its values were bound, so the time
 //! in them may have passed. Such a statement must be right at a later time too: a lease whose end
-//! has come stays over, while a lease that seems to be set later than now may be a new one. What
-//! must not rely on an earlier time runs in a transaction: a renewal, and the first grant of a name.
+//! has come stays over, while a lease that seems to be set later than now may be a new one. A
+//! renewal and the first grant of a name need the present time, so they run in a transaction.
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
@@ -42,10 +42,10 @@ pub(super) struct Sql {
     /// A grant returns its token, and a disablement a row. The grant decides by the time when the
     /// transaction got the write lock.
     pub(super) statements: Statements,
-    /// This does the same as the grant of `statements` for a name that has a token, and may commit by
-    /// itself. The token of any other name is taken from the clock alone, and must be larger than
-    /// those of rows that were pruned. Nor does this grant a name with a lease of an earlier boot, or
-    /// a token that would be too large.
+    /// This does the same as the grant of `statements` for a name that has a token, and may commit
+    /// by itself. Another name's token is taken from the clock alone, and must be larger than those
+    /// of rows that were pruned. Nor does this grant a name with a lease of an earlier boot, or a
+    /// token that would be too large.
     pub(super) acquire_at_once: Statement,
     /// A JSON array of `[name, lease, ttl]`, the boot and the uptime are bound; this returns name,
     /// lease, boot, `set_at`, `expires_at` and `ending` of those in force.

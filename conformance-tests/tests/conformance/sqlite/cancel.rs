@@ -100,12 +100,7 @@ pub(super) async fn a_call_ends_in_the_database_without_its_caller() -> CaseResu
     let (_folder, path) = place();
     let (store, other) = (open(&path).await, open(&path).await);
     let (lock, lease) = (name("a"), LeaseId::new());
-    // The first grant of a name is a transaction.
     grant(&store, "a", lease).await;
-    store.release(&lock, lease).await.unwrap();
-    let options = asking(lease);
-    let acquire = store.acquire(&lock, &options);
-    takes_effect(&other, acquire, |record| record.lease.is_some()).await;
     let options = disabling("x");
     let disable = store.disable(&lock, &options);
     takes_effect(&other, disable, |record| record.disabled.is_some()).await;

@@ -31,6 +31,7 @@ cases! {
         a_long_query_on_the_applications_pool_loses_no_lease,
         slow_reads_on_all_store_connections_lose_no_lease,
         a_call_that_is_not_polled_delays_no_heartbeat,
+        a_held_name_is_refused_while_another_process_writes,
         a_grant_is_not_part_of_a_transaction_that_the_application_left_open,
         a_store_on_a_closed_pool_grants_nothing;
     containers:
