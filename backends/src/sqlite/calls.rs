@@ -111,10 +111,7 @@ impl Sqlite {
                 let done = done.map_err(|error| self.with_file_check(error));
                 let broken = match done.as_ref().err().map(Error::kind) {
                     None => false,
-                    // SQLite opens a file that cannot be written for reading only, and the
-                    // connection stays so.
-                    Some(ErrorKind::Denied | ErrorKind::OutcomeUnknown) => true,
-                    Some(_) => connection.ping().await.is_err(),
+                    Some(kind) => must_close(kind) || connection.ping().await.is_err(),
                 };
                 (done, broken)
             }
@@ -189,7 +186,7 @@ impl Sqlite {
                     error_codes::committing(error)
                 }),
                 Err(error) => {
-                    broken = transaction.rollback().await.is_err();
+                    broken = transaction.rollback().await.is_err() || must_close(error.kind());
                     Err(error)
                 }
             }
@@ -265,4 +262,10 @@ impl Sqlite {
         };
         signal.map_err(error_codes::not_written)
     }
+}
+
+/// Returns whether a connection must be closed after such an error: SQLite opens a file that cannot
+/// be written for reading only, and the connection stays so.
+fn must_close(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Denied | ErrorKind::OutcomeUnknown)
 }
