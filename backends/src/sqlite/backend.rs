@@ -86,7 +86,8 @@ impl Dialect for Sqlite {
         Ok(changed)
     }
 
-    /// The rows of expired instances are removed in the same call.
+    /// The rows of expired instances are removed in the same transaction, by a clock that is read
+    /// after all rows were written.
     async fn put_instance(&self, values: &Values<'_>) -> Result<bool> {
         let instances = &self.sql.statements.instances;
         let work = async |connection: &mut SqliteConnection, now: Now| {
@@ -95,7 +96,7 @@ impl Dialect for Sqlite {
             let sweep = self.bind(&instances.sweep, values, now);
             sweep.execute(connection).await.map_err(error_codes::writing)
         };
-        self.write(Purpose::Presence, Commit::EachStatement, work).await?;
+        self.write(Purpose::Presence, Commit::Together, work).await?;
         Ok(false)
     }
 

@@ -18,7 +18,7 @@ use super::sql::Sql;
 use crate::sql::CorruptRecord;
 use crate::sql::purpose::Purpose;
 use crate::sql::statement::{Statement, Value, Values};
-use crate::{Error, LockRecord, Reach, Result};
+use crate::{Error, ErrorKind, LockRecord, Reach, Result};
 
 /// This is a statement with its arguments.
 type BoundStatement = Query<'static, sqlx::Sqlite, SqliteArguments>;
@@ -43,7 +43,7 @@ pub struct Sqlite {
     /// Writers with a connection of the pool queue here first, so that only one of them takes one.
     pub(super) pool_writer: Mutex<()>,
     pub(super) pool: SqlitePool,
-    /// Statements that commit by themselves use this connection, if the database is in a file.
+    /// The store writes on this connection, if the database is in a file.
     pub(super) write_connection: Option<WriteConnection>,
     pub(super) sql: Sql,
     /// This is the file, if there is one and its identity is known.
@@ -109,7 +109,10 @@ impl Sqlite {
             Commit::EachStatement => {
                 let done = work(&mut *connection, self.clock.now()).await;
                 let done = done.map_err(|error| self.with_file_check(error));
-                let broken = done.is_err() && connection.ping().await.is_err();
+                let broken = match done.as_ref().err().map(Error::kind) {
+                    None => false,
+                    Some(kind) => must_close(kind) || connection.ping().await.is_err(),
+                };
                 (done, broken)
             }
         };
@@ -183,7 +186,7 @@ impl Sqlite {
                     error_codes::committing(error)
                 }),
                 Err(error) => {
-                    broken = transaction.rollback().await.is_err();
+                    broken = transaction.rollback().await.is_err() || must_close(error.kind());
                     Err(error)
                 }
             }
@@ -259,4 +262,10 @@ impl Sqlite {
         };
         signal.map_err(error_codes::not_written)
     }
+}
+
+/// Returns whether a connection must be closed after such an error: SQLite opens a file that cannot
+/// be written for reading only, and the connection stays so.
+fn must_close(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Denied | ErrorKind::OutcomeUnknown)
 }

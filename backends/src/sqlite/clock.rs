@@ -16,7 +16,6 @@
 //!
 //! A time namespace shifts the clock for the processes in it, and the kernel says by how much.
 
-use std::cmp::Ordering;
 use std::time::{Duration, SystemTime};
 
 use crate::{Clock as _, Error, ErrorKind, MAX_TTL, Result, SystemClock};
@@ -33,14 +32,6 @@ const NAMESPACES: [&str; 2] = ["/proc/self/ns/time", "/proc/self/ns/time_for_chi
 
 /// This stands for a boot where the calendar clock has to serve.
 const CALENDAR: &str = "calendar";
-
-/// A collation of this name compares times on the clock, see [`MachineClock::compare`].
-pub(super) const COLLATION: &str = "leasehold_clock";
-
-/// A new row's token is taken from a clock that was read at most this long before the write lock was
-/// got, in microseconds. A row is pruned only if its last grant is older: so no acquire that is under
-/// way has read the clock before that grant.
-pub(super) const MAX_AGE: i64 = 50_000;
 
 /// This machine's clock during this boot.
 #[derive(Clone, Debug)]
@@ -107,13 +98,6 @@ impl MachineClock {
         // On Linux `SystemClock` is CLOCK_BOOTTIME, whose origin all processes share.
         let uptime = if self.boot == CALENDAR { wall } else { SystemClock.now().since_origin() };
         Now { uptime: micros(uptime).saturating_sub(self.offset), wall: micros(wall) }
-    }
-
-    /// Compares two times since the boot, in microseconds. Any other text is the present time, so
-    /// that a statement can compare with the time at which it runs: SQLite has no function for that.
-    pub(super) fn compare(&self, left: &str, right: &str) -> Ordering {
-        let time = |text: &str| -> i64 { text.parse().unwrap_or_else(|_| self.now().uptime) };
-        time(left).cmp(&time(right))
     }
 
     /// Returns what is left at `now` of a lease with that boot that was set at that time; `None` if
@@ -230,22 +214,6 @@ mod tests {
         // Nor does one that is later than the lease's end.
         assert!(left(Some(i64::MAX), latest + 500).is_some());
         assert_eq!(left(Some(i64::MAX), i64::MAX), None);
-    }
-
-    #[test]
-    fn a_time_is_compared_with_the_present_time() {
-        let clock = MachineClock::detect().unwrap();
-        let later = clock.now().uptime + 3_600_000_000;
-        for (left, right, order) in [
-            ("7", "10", Ordering::Less),
-            ("-7", "-7", Ordering::Equal),
-            ("0", "now", Ordering::Less),
-            ("now", "0", Ordering::Greater),
-            (&*later.to_string(), "now", Ordering::Greater),
-            ("now", "9223372036854775807", Ordering::Less),
-        ] {
-            assert_eq!(clock.compare(left, right), order, "{left} {right}");
-        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A store writes on this connection.
 //!
 //! It does not belong to the pool, so that an application's own queries, and slow listings, keep no
-//! heartbeat waiting. The application cannot leave a transaction open on it either, so a statement
-//! of its own commits by itself.
+//! heartbeat waiting. The application cannot leave a transaction open on it either, so what the
+//! store writes is committed.
 
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
-use super::clock::{COLLATION, MachineClock};
 use super::error_codes;
 use super::url::{BUSY_TIMEOUT, beside};
 use crate::Result;
@@ -25,16 +24,15 @@ pub(super) struct WriteConnection {
     /// Calls that are not heartbeats queue here first, so that a heartbeat waits for at most one.
     calls: Mutex<()>,
     connection: Mutex<Option<SqliteConnection>>,
-    clock: MachineClock,
 }
 
 impl WriteConnection {
     /// Takes a connection out of the pool, which has run what the application does with each
     /// connection of it.
-    pub(super) async fn take_from(pool: &SqlitePool, clock: MachineClock) -> Result<Self> {
+    pub(super) async fn take_from(pool: &SqlitePool) -> Result<Self> {
         let connection = pool.acquire().await.map_err(error_codes::not_written)?.detach();
-        let connection = Mutex::new(Some(prepared(connection, &clock).await?));
-        Ok(Self { calls: Mutex::new(()), connection, clock })
+        let connection = Mutex::new(Some(prepared(connection).await?));
+        Ok(Self { calls: Mutex::new(()), connection })
     }
 
     /// Waits until the other calls that are not heartbeats have ended.
@@ -56,7 +54,7 @@ impl WriteConnection {
             Some(connection) => connection.detach(),
             None => beside(pool).connect().await.map_err(error_codes::not_written)?,
         };
-        prepared(connection, &self.clock).await
+        prepared(connection).await
     }
 }
 
@@ -69,10 +67,7 @@ pub(super) async fn lock_within<T>(
     if is_heartbeat { timeout(MAX_WAIT, lock).await.ok() } else { Some(lock.await) }
 }
 
-async fn prepared(
-    mut connection: SqliteConnection,
-    clock: &MachineClock,
-) -> Result<SqliteConnection> {
+async fn prepared(mut connection: SqliteConnection) -> Result<SqliteConnection> {
     // The application may have left a transaction open: what is written in it is not committed. If
     // there is none, as usual, this fails.
     let _ = sqlx::query("ROLLBACK").execute(&mut connection).await;
@@ -80,11 +75,5 @@ async fn prepared(
     let limit = format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis());
     let set = sqlx::query(AssertSqlSafe(limit)).execute(&mut connection).await;
     set.map_err(error_codes::not_written)?;
-    let clock = clock.clone();
-    let compare = move |left: &str, right: &str| clock.compare(left, right);
-    let mut handle = connection.lock_handle().await.map_err(error_codes::not_written)?;
-    let created = handle.create_collation(COLLATION, compare);
-    drop(handle);
-    created.map_err(error_codes::not_written)?;
     Ok(connection)
 }

@@ -15,10 +15,11 @@ use crate::{FencingToken, LockRecord, Result};
 type Decided = Decision<Option<FencingToken>>;
 
 impl Sqlite {
-    /// Decides by one statement that commits by itself; another one reads the reason of a refusal.
+    /// Decides by one statement that commits by itself; another one reads the record.
     ///
-    /// Returns `None` if nothing was changed and no reason is left. A transaction then decides: the
-    /// record changed in between, or the statement leaves it to a transaction.
+    /// Returns `None` if nothing was changed and there is no reason for it. A transaction then
+    /// decides: the record changed in between, or the grant needs a clock that is read when the
+    /// write lock is held.
     pub(super) async fn decide_at_once(
         &self,
         purpose: Purpose,
@@ -28,9 +29,10 @@ impl Sqlite {
         if self.write_connection.is_none() {
             return Ok(None);
         }
-        let is_acquire = purpose == Purpose::Acquire;
-        let statement = if is_acquire { &self.sql.acquire_at_once } else { statement };
         let work = async |connection: &mut SqliteConnection, now: Now| -> Result<Option<Decided>> {
+            if purpose == Purpose::Acquire {
+                return self.acquire_at_once(connection, values, now).await;
+            }
             let done = self.attempt(connection, purpose, statement, values, now).await?;
             if done.is_some() {
                 return Ok(done);
@@ -41,6 +43,28 @@ impl Sqlite {
             Ok(reason.map(Decision::Refused))
         };
         self.write(purpose, Commit::EachStatement, work).await
+    }
+
+    /// Grants a name that is free and has a token. The record is read first: a refusal needs no
+    /// write lock, and the first grant of a name writes only in its transaction.
+    async fn acquire_at_once(
+        &self,
+        connection: &mut SqliteConnection,
+        values: &Values<'_>,
+        now: Now,
+    ) -> Result<Option<Decided>> {
+        // A damaged record does not matter if its lease is over; the transaction finds that out.
+        let Ok(Some(record)) = self.stored_lock(connection, values, now).await else {
+            return Ok(None);
+        };
+        if refuses(&record, Purpose::Acquire) {
+            return Ok(Some(Decision::Refused(record)));
+        }
+        if record.token.is_none() {
+            return Ok(None);
+        }
+        let statement = &self.sql.acquire_at_once;
+        self.attempt(connection, Purpose::Acquire, statement, values, now).await
     }
 
     /// Decides in one transaction, in which the reason of a refusal is read too.

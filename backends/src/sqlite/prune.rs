@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tokio::time::sleep;
 
 use super::calls::Sqlite;
-use super::clock::{MAX_AGE, Now};
+use super::clock::Now;
 use super::error_codes;
 use crate::shell::{Found, Page};
 use crate::sql::row::ttl_micros;
@@ -15,9 +14,6 @@ use crate::{Error, LockName, Result};
 
 /// At most this many rows are read at once.
 pub(super) const MAX_ROWS: usize = 500;
-
-const MICROSECOND: Duration = Duration::from_micros(1);
-const MAX_ACQUIRE_AGE: Duration = Duration::from_micros(MAX_AGE.unsigned_abs());
 
 impl Sqlite {
     /// One write transaction reads the unused names and removes them; a dry run writes nothing.
@@ -27,19 +23,12 @@ impl Sqlite {
         unused_for: Duration,
         dry_run: bool,
     ) -> Result<Found<LockName>> {
-        let called = self.clock.now();
-        let latest = called.wall.saturating_sub(ttl_micros(unused_for.max(MICROSECOND)));
         if dry_run {
             let mut connection = self.connection().await?;
-            return self.unused(&mut connection, page, latest, called).await;
-        }
-        // The next token of each such name is taken from the clock. This waits for acquires that
-        // read it before the name's last grant.
-        if unused_for < MAX_ACQUIRE_AGE && self.write_connection.is_some() {
-            sleep(MAX_ACQUIRE_AGE).await;
+            return self.unused(&mut connection, page, unused_for, self.clock.now()).await;
         }
         let work = async |connection: &mut SqliteConnection, now: Now| {
-            let found = self.unused(connection, page, latest, now).await?;
+            let found = self.unused(connection, page, unused_for, now).await?;
             if !found.entries.is_empty() {
                 let list: Vec<_> = found.entries.iter().map(LockName::as_str).collect();
                 let list = serde_json::to_string(&list).map_err(|error| {
@@ -56,23 +45,23 @@ impl Sqlite {
         self.write_on_pool(work).await
     }
 
-    /// Tokens follow the calendar clock, so the token of a name tells when its last grant was, which
-    /// must not be after `latest`. A name whose token is ahead of the clock must stay, since its next
-    /// token would be smaller.
+    /// Tokens follow the calendar clock, so the latest token tells when the latest grant was. A
+    /// name whose token is ahead of the clock must stay, since its next token would be smaller.
     async fn unused(
         &self,
         connection: &mut SqliteConnection,
         page: &Page<'_>,
-        latest: i64,
+        unused_for: Duration,
         now: Now,
     ) -> Result<Found<LockName>> {
+        let unused_for = ttl_micros(unused_for.max(Duration::from_micros(1)));
         let limit = page.limit.min(MAX_ROWS);
         let rows = sqlx::query(self.sql.unused.clone())
             .bind(page.after.unwrap_or_default())
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(self.clock.boot())
             .bind(now.uptime)
-            .bind(latest)
+            .bind(now.wall.saturating_sub(unused_for))
             .fetch_all(connection)
             .await
             .map_err(error_codes::not_written)?;

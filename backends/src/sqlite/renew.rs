@@ -1,4 +1,4 @@
-//! This module renews leases, with one statement for a whole batch.
+//! This module renews leases, with one transaction for a whole batch.
 
 use std::collections::HashMap;
 
@@ -21,13 +21,8 @@ impl Sqlite {
         leases: &[&RenewOptions],
     ) -> Result<Vec<Result<RenewOutcome>>> {
         let batch = encode::leases(leases)?;
-        // A transaction has the write lock before the clock is read.
-        let statement = match &self.write_connection {
-            Some(_) => &self.sql.renew_at_once,
-            None => &self.sql.renew,
-        };
         let work = async |connection: &mut SqliteConnection, now: Now| {
-            let rows = sqlx::query(statement.clone())
+            let rows = sqlx::query(self.sql.renew.clone())
                 .bind(&batch)
                 .bind(self.clock.boot())
                 .bind(now.uptime)
@@ -46,17 +41,11 @@ impl Sqlite {
             let missing = leases.iter().filter(|lease| !found.contains_key(&key(lease)));
             let missing: Vec<_> = missing.map(|lease| (lease.name.as_str(), lease.lease)).collect();
             if !missing.is_empty() {
-                match self.unreadable_leases(connection, &missing).await {
-                    Ok(unreadable) => found.extend(unreadable),
-                    // The others may have been extended already.
-                    Err(error) => found.extend(missing.iter().map(|(name, lease)| {
-                        (((*name).to_owned(), lease.to_string()), Err(error.clone()))
-                    })),
-                }
+                found.extend(self.unreadable_leases(connection, &missing, now).await?);
             }
             Ok(found)
         };
-        let mut found = match self.write(Purpose::Renew, Commit::EachStatement, work).await {
+        let mut found = match self.write(Purpose::Renew, Commit::Together, work).await {
             Ok(found) => found,
             Err(error) => {
                 // A row in a file that other processes no longer open does not keep them from the
@@ -95,11 +84,11 @@ impl Sqlite {
         &self,
         connection: &mut SqliteConnection,
         leases: &[(&str, LeaseId)],
+        now: Now,
     ) -> Result<Vec<Renewal>> {
         let leases = serde_json::to_string(leases).map_err(not_encoded)?;
         let rows = sqlx::query(self.sql.leases.clone()).bind(leases);
         let rows = rows.fetch_all(connection).await.map_err(error_codes::not_written)?;
-        let now = self.clock.now();
         let outcome = |row: &SqliteRow| {
             let error = self.record_at(row, now).err()?;
             Some(((get(row, "name").ok()?, get(row, "lease").ok()?), Err(error)))

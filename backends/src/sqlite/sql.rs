@@ -7,23 +7,27 @@
 //!
 //! A statement that commits by itself gets the write lock after its values were bound, so the time
 //! in them may have passed. Such a statement must be right at a later time too: a lease whose end
-//! has come stays over, while a lease that seems to be set later than now may be a new one.
+//! has come stays over, while a lease that seems to be set later than now may be a new one. A
+//! renewal and the first grant of a name need the present time, so they run in a transaction.
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::clock::{COLLATION, LONGEST_TTL, MAX_AGE, TOLERANCE};
+use super::clock::{LONGEST_TTL, TOLERANCE};
 use super::instances::instance_statements;
 use super::tables::{COLUMNS_OF_LOCKS, INSTANCE_COLUMNS, SCHEMA, create_instances, create_table};
 use crate::sql::schema::{Column, VERSION};
 use crate::sql::statement::Parameter::{
     After, Boot, By, Holder, Lease, Limit, Name, Prefix, Reason, Ttl, Uptime, Wall,
 };
-use crate::sql::statement::{Statement, Statements};
+use crate::sql::statement::{Parameter, Statement, Statements};
 use crate::{Error, FencingToken, Namespace, Result};
 
 /// [`row`](super::row) reads these columns, besides `set_at`.
 const COLUMNS: &str = "name, token, lease, holder, boot, expires_at, granted_at, ending, \
      disabled_reason, disabled_by, disabled_at";
+
+/// A grant binds these values.
+const GRANT: [Parameter; 7] = [Name, Lease, Holder, Boot, Uptime, Ttl, Wall];
 
 /// This has the tables of one namespace, and the statements on them.
 pub(super) struct Sql {
@@ -38,17 +42,14 @@ pub(super) struct Sql {
     /// A grant returns its token, and a disablement a row. The grant decides by the time when the
     /// transaction got the write lock.
     pub(super) statements: Statements,
-    /// This does the same as the grant of `statements`, and may commit by itself. It needs a
-    /// connection that has the [`COLLATION`]. It grants nothing that takes more care: a name with a
-    /// lease of an earlier boot, a new name if the clock was not read just now, and a token that
-    /// would be too large.
+    /// This does the same as the grant of `statements` for a name that has a token, and may commit
+    /// by itself. Another name's token is taken from the clock alone, and must be larger than those
+    /// of rows that were pruned. Nor does this grant a name with a lease of an earlier boot, or a
+    /// token that would be too large.
     pub(super) acquire_at_once: Statement,
     /// A JSON array of `[name, lease, ttl]`, the boot and the uptime are bound; this returns name,
     /// lease, boot, `set_at`, `expires_at` and `ending` of those in force.
     pub(super) renew: SqlStr,
-    /// This does the same, and may commit by itself. It needs a connection that has the
-    /// [`COLLATION`].
-    pub(super) renew_at_once: SqlStr,
     /// A JSON array of `[name, lease]` is bound; this returns the columns of those that exist, in
     /// force or not.
     pub(super) leases: SqlStr,
@@ -98,52 +99,26 @@ impl Sql {
         let in_force =
             |boot: &str, uptime: &str| format!("boot IS NOT NULL AND NOT {}", over(boot, uptime));
         let instances = format!("{namespace}_instances");
-        let acquire = |inserts: &str, is_free: &str| {
-            Statement::new(
+        let granted = format!(
+            "token = max(token + 1, ?7), lease = ?2, holder = ?3, boot = ?4, \
+             expires_at = ?5 + ?6, granted_at = ?7, ending = NULL{}",
+            set("?5"),
+        );
+        let limit = FencingToken::LIMIT;
+        let statements = Statements {
+            acquire: Statement::new(
                 format!(
                     "INSERT INTO {table} \
                          (name, token, lease, holder, boot, expires_at, granted_at, \
                          signal{insert}) \
-                     SELECT ?1, max(?7, 1), ?2, ?3, ?4, ?5 + ?6, ?7, 0{value} WHERE {inserts} \
-                     ON CONFLICT (name) DO UPDATE SET \
-                         token = max(token + 1, ?7), lease = ?2, holder = ?3, boot = ?4, \
-                         expires_at = ?5 + ?6, granted_at = ?7, ending = NULL{} \
-                     WHERE disabled_reason IS NULL AND ({is_free}) \
+                     VALUES (?1, max(?7, 1), ?2, ?3, ?4, ?5 + ?6, ?7, 0{value}) \
+                     ON CONFLICT (name) DO UPDATE SET {granted} \
+                     WHERE disabled_reason IS NULL AND (lease IS NULL OR {}) \
                      RETURNING token",
-                    set("?5"),
+                    over("?4", "?5"),
                 ),
-                &[Name, Lease, Holder, Boot, Uptime, Ttl, Wall],
-            )
-        };
-        let renew = |is_in_force: &str| {
-            statement(format!(
-                "UPDATE {table} SET \
-                     boot = CASE WHEN ending IS NULL THEN ?2 ELSE boot END, \
-                     expires_at = CASE WHEN ending IS NULL THEN ?3 + asked ELSE expires_at END{} \
-                 FROM (SELECT value ->> 0 AS lock, value ->> 1 AS id, value ->> 2 AS asked \
-                     FROM json_each(?1)) \
-                 WHERE name = lock AND lease = id AND {is_in_force} \
-                 RETURNING name, lease, boot, {set_at} AS set_at, expires_at, ending",
-                set("CASE WHEN ending IS NULL THEN ?3 ELSE set_at END"),
-            ))
-        };
-        let in_force_at_renewal = in_force("?2", "?3");
-        // The comparison reads the clock when the write lock is held.
-        let in_force_now = format!(
-            "{in_force_at_renewal} AND CAST(expires_at AS TEXT) COLLATE {COLLATION} > 'now'"
-        );
-        let limit = FencingToken::LIMIT;
-        // The first token of a row follows the clock alone: it must be larger than that of a row
-        // which was pruned since the clock was read.
-        let acquire_at_once = acquire(
-            &format!(
-                "?7 < {limit} AND (EXISTS (SELECT 1 FROM {table} WHERE name = ?1) \
-                     OR CAST(?5 + {MAX_AGE} AS TEXT) COLLATE {COLLATION} > 'now')"
+                &GRANT,
             ),
-            &format!("(lease IS NULL OR expires_at <= ?5) AND token < {limit} - 1"),
-        );
-        let statements = Statements {
-            acquire: acquire("true", &format!("lease IS NULL OR {}", over("?4", "?5"))),
             release: Statement::new(
                 format!(
                     "UPDATE {table} SET lease = NULL, holder = NULL, boot = NULL, \
@@ -199,9 +174,27 @@ impl Sql {
             upgrade: format!(
                 "ALTER TABLE {table} ADD COLUMN set_at INTEGER /* {VERSION}{SCHEMA} */"
             ),
-            acquire_at_once,
-            renew: renew(&in_force_at_renewal),
-            renew_at_once: renew(&in_force_now),
+            acquire_at_once: Statement::new(
+                format!(
+                    "UPDATE {table} SET {granted} \
+                     WHERE name = ?1 AND disabled_reason IS NULL \
+                         AND (lease IS NULL OR expires_at <= ?5) \
+                         AND token > 0 AND token < {limit} - 1 AND ?7 < {limit} \
+                     RETURNING token"
+                ),
+                &GRANT,
+            ),
+            renew: statement(format!(
+                "UPDATE {table} SET \
+                     boot = CASE WHEN ending IS NULL THEN ?2 ELSE boot END, \
+                     expires_at = CASE WHEN ending IS NULL THEN ?3 + asked ELSE expires_at END{} \
+                 FROM (SELECT value ->> 0 AS lock, value ->> 1 AS id, value ->> 2 AS asked \
+                     FROM json_each(?1)) \
+                 WHERE name = lock AND lease = id AND {} \
+                 RETURNING name, lease, boot, {set_at} AS set_at, expires_at, ending",
+                set("CASE WHEN ending IS NULL THEN ?3 ELSE set_at END"),
+                in_force("?2", "?3"),
+            )),
             leases: statement(format!(
                 "SELECT {columns} FROM json_each(?1) AS asked \
                      JOIN {table} ON name = asked.value ->> 0 AND lease = asked.value ->> 1"

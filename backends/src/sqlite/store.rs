@@ -114,7 +114,7 @@ impl SqliteStore {
         // Where no second connection can be opened, as with exclusive locking, the application's
         // own one must stay in its pool.
         let write_connection = match &beside {
-            Some(_) => Some(WriteConnection::take_from(&pool, clock.clone()).await?),
+            Some(_) => Some(WriteConnection::take_from(&pool).await?),
             None => None,
         };
         let file = location.file(&pool, keeps_log);

@@ -26,10 +26,6 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// A call waits this long for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection keeps this many rows until they are fetched: all those of a batch of renewals, or of
-/// a page of a list.
-const ROW_BUFFER: usize = 512;
-
 /// One connection writes at a time; the others read. Two more exist beside the pool.
 const MAX_CONNECTIONS: u32 = 3;
 
@@ -91,8 +87,6 @@ impl Location {
             .busy_timeout(BUSY_TIMEOUT)
             // Losing the last commits to a power failure is harmless here: see the module's page.
             .synchronous(SqliteSynchronous::Normal)
-            // A batch of renewals commits after its last row, whenever the task fetches that.
-            .row_buffer_size(ROW_BUFFER)
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(POOL_TIMEOUT)
@@ -152,8 +146,7 @@ impl Location {
 /// Returns the options of a connection beside those of the pool.
 pub(super) fn beside(pool: &SqlitePool) -> SqliteConnectOptions {
     let options = Arc::unwrap_or_clone(pool.connect_options());
-    let options = options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
-    options.row_buffer_size(ROW_BUFFER).disable_statement_logging()
+    options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
 }
 
 /// Returns whether a path has what looks like the options of a URL.

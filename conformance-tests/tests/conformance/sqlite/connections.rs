@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use leasehold::sqlite::SqliteStore;
 use leasehold::{
-    LeaseId, LockStore, OpenOptions, PruneOptions, ReleaseOutcome, RenewOptions, RenewOutcome,
+    AcquireOutcome, LeaseId, LockStore, OpenOptions, PruneOptions, ReleaseOutcome, RenewOptions,
+    RenewOutcome,
 };
 use leasehold_conformance::CaseResult;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -76,6 +77,21 @@ pub(super) async fn a_call_that_is_not_polled_delays_no_heartbeat() -> CaseResul
     let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     let renewed = timeout(Duration::from_secs(60), extended(&store, "a", lease)).await;
     assert!(renewed.is_ok(), "the renewal waits for the call");
+    Ok(())
+}
+
+/// Many clients may ask for a name that is held. They do not wait for each other, or for a writer.
+pub(super) async fn a_held_name_is_refused_while_another_process_writes() -> CaseResult {
+    let (_folder, path) = place();
+    let (one, two) = (open(&path).await, open(&path).await);
+    let held = grant(&one, "a", LeaseId::new()).await;
+    let writer = one.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let outcome = two.acquire(&name("a"), &asking(LeaseId::new())).await.unwrap();
+    assert!(
+        matches!(&outcome, AcquireOutcome::Held(other) if other.token == held.token),
+        "{outcome:?}"
+    );
+    writer.rollback().await.unwrap();
     Ok(())
 }
 

@@ -31,6 +31,7 @@ cases! {
         a_long_query_on_the_applications_pool_loses_no_lease,
         slow_reads_on_all_store_connections_lose_no_lease,
         a_call_that_is_not_polled_delays_no_heartbeat,
+        a_held_name_is_refused_while_another_process_writes,
         a_grant_is_not_part_of_a_transaction_that_the_application_left_open,
         a_store_on_a_closed_pool_grants_nothing;
     containers:
@@ -57,8 +58,8 @@ cases! {
         a_name_whose_token_is_ahead_of_the_clock_is_not_pruned,
         tokens_grow_after_row_deletion_and_clock_set_back,
         waiting_for_the_write_lock_revives_no_lease,
+        an_earlier_renewal_takes_back_no_later_one,
         a_first_token_is_later_than_the_wait_for_the_write_lock,
-        pruning_waits_for_acquires_that_are_under_way,
         batch_answers_keep_the_order_of_the_request,
         a_batch_uses_the_primary_key;
     replaced:
