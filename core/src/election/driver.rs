@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::command::Command;
+use super::fence::TermFence;
 use super::job_tasks::{JobOutcome, JobTasks};
 use super::machine::{Action, Event, Machine, Role};
 use super::{ElectionHandle, Job, Leadership, Status};
@@ -29,6 +30,7 @@ pub(super) fn spawn(
     engine: Arc<Engine>,
     name: LockName,
     timing: Timing,
+    fence: Option<TermFence>,
     job: Arc<dyn Job>,
 ) -> ElectionHandle {
     let job_runtime = Handle::current();
@@ -50,6 +52,7 @@ pub(super) fn spawn(
         status_sender,
         ends_when_start_returns: job.ends_when_start_returns(),
         job: Some(job),
+        fence,
         requests: LeaseRequests::new(
             engine.clone(),
             name.clone(),
@@ -78,6 +81,8 @@ struct Driver {
     /// The job is set until the driver is dropped.
     job: Option<Arc<dyn Job>>,
     ends_when_start_returns: bool,
+    /// This fence is raised before the job of each term starts.
+    fence: Option<TermFence>,
     hints: Subscription,
     /// The candidacy is set until the instance leaves the election.
     candidacy: Option<Candidacy>,
@@ -150,11 +155,8 @@ impl Driver {
         let event = tokio::select! {
             biased;
             Some(command) = self.command_receiver.recv() => match command {
-                Command::Resign(term) => {
-                    let led = self.tasks.as_ref().map(|tasks| tasks.leadership.token);
-                    // A resignation from an earlier term must not end the present one.
-                    if Some(term) == led { Event::Resign } else { Event::TICK }
-                }
+                Command::Resign(term) => self.event_of_term(term, Event::Resign),
+                Command::Stale(term) => self.event_of_term(term, Event::Stale),
                 Command::ShutDown => Event::ShutDown,
             },
             () = join_once(&mut self.runtime_watcher) => Event::RuntimeShutDown,
@@ -178,6 +180,13 @@ impl Driver {
             change = self.hints.changed() => return self.event_of(change),
         };
         Some(event)
+    }
+
+    /// Returns the event if this instance still leads that term. A command that was sent in an
+    /// earlier term must not end the present one.
+    fn event_of_term(&self, term: FencingToken, event: Event) -> Event {
+        let led = self.tasks.as_ref().map(|tasks| tasks.leadership.token);
+        if Some(term) == led { event } else { Event::TICK }
     }
 
     /// Returns the event of a change, or `None` if it is a hint that a candidate holds back. A
@@ -258,7 +267,8 @@ impl Driver {
         let leading = self.metrics.term_started();
         let job_runtime = self.job_runtime.clone();
         let ends = self.ends_when_start_returns;
-        self.tasks = Some(JobTasks::start(job_runtime, job, ends, leadership, leading));
+        let fence = self.fence.clone();
+        self.tasks = Some(JobTasks::start(job_runtime, job, ends, fence, leadership, leading));
     }
 
     fn with_tasks(&mut self, act: impl FnOnce(&mut JobTasks)) {

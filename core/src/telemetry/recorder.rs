@@ -289,6 +289,7 @@ impl ElectionMetrics {
             StopReason::Disabled { .. } => "disabled",
             StopReason::Finished => "finished",
             StopReason::Failed { .. } => "failed",
+            StopReason::Stale => "stale",
             StopReason::Lost => "lost",
             StopReason::HeartbeatsFailed => "heartbeats_failed",
         };
