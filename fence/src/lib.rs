@@ -17,10 +17,18 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
+#[cfg(feature = "etcd")]
+pub mod etcd;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
+mod raise;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod schema;
 mod term;
 
 pub use error::{Blocked, Error, NotRaised, Result, Session, Stale};
 pub use leasehold_core::{FencingToken, LockName, Namespace};
+pub use raise::{raise_fn, raise_outcome};
 pub use schema::Schema;
 pub use term::Term;

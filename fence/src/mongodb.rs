@@ -1,0 +1,303 @@
+//! The fence for data in MongoDB.
+//!
+//! [`MongoFence::check`] is the first statement of each transaction, on a replica set or a sharded
+//! cluster. MongoDB has no shared lock on a document, so a check writes to the fence's document, and
+//! the transactions of one term cannot overlap: the second one to check fails with
+//! [`Error::Conflict`], and is run again. A check takes two round trips.
+//!
+//! ```
+//! use leasehold_fence::mongodb::MongoFence;
+//! use leasehold_fence::{Namespace, Result, Term};
+//! use mongodb::bson::{Document, doc};
+//! use mongodb::{ClientSession, Database};
+//!
+//! # use std::time::Duration;
+//! # async fn example(database: &Database, term: Term, session: &mut ClientSession) -> Result<()> {
+//! let fence = MongoFence::new(database, &Namespace::default(), term);
+//! fence.raise(Duration::from_secs(10)).await?; // once a term
+//!
+//! session.start_transaction().await.map_err(|cause| fence.error(cause))?;
+//! fence.check(session).await?; // on an error: abort_transaction
+//! let change = doc! { "$inc": { "balance": 1 } };
+//! let ledger = database.collection::<Document>("ledger");
+//! let update = ledger.update_one(doc! { "_id": 1 }, change).session(&mut *session);
+//! update.await.map_err(|cause| fence.error(cause))?;
+//! session.commit_transaction().await.map_err(|cause| fence.error(cause))?;
+//! # Ok(()) }
+//! ```
+//!
+//! A write to a single document needs no transaction: see [`MongoFence::filter`].
+
+use std::time::{Duration, Instant};
+
+use ::mongodb::bson::{Bson, Document, doc};
+use ::mongodb::error::{
+    Error as Cause, ErrorKind as CauseKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure,
+};
+use ::mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
+use ::mongodb::{ClientSession, Collection, Database};
+use leasehold_core::{Error as CoreError, ErrorKind, FencingToken, Namespace};
+
+use crate::{Blocked, Error, NotRaised, Result, Stale, Term};
+
+/// The field of an application's document that keeps the newest token that has written to it.
+pub const FIELD: &str = "leasehold_fence";
+
+/// The error codes of servers, see
+/// <https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml>.
+mod code {
+    pub(super) const UNAUTHORIZED: i32 = 13;
+    pub(super) const AUTHENTICATION_FAILED: i32 = 18;
+    pub(super) const ILLEGAL_OPERATION: i32 = 20;
+    pub(super) const MAX_TIME_EXPIRED: i32 = 50;
+    pub(super) const WRITE_CONFLICT: i32 = 112;
+    pub(super) const DUPLICATE_KEY: i32 = 11000;
+}
+
+/// A fence for data in MongoDB, for one term.
+///
+/// It has two collections, `NAMESPACE_fence` and `NAMESPACE_fence_intent`, which the first raise
+/// creates.
+#[derive(Clone, Debug)]
+pub struct MongoFence {
+    term: Term,
+    fence: Collection<Document>,
+    /// Checks read these documents and never write to them, so a raise sets its intent at once.
+    intent: Collection<Document>,
+}
+
+impl MongoFence {
+    /// Creates the fence of a term, beside the data.
+    #[must_use]
+    pub fn new(database: &Database, namespace: &Namespace, term: Term) -> Self {
+        // A majority has a raise that was acknowledged, so that a failover cannot lose it.
+        let concern = WriteConcern::builder().w(Acknowledgment::Majority).build();
+        let options = CollectionOptions::builder().write_concern(concern).build();
+        let collection = |name: &str| database.collection_with_options(name, options.clone());
+        Self {
+            term,
+            fence: collection(&format!("{namespace}_fence")),
+            intent: collection(&format!("{namespace}_fence_intent")),
+        }
+    }
+
+    /// Returns the term.
+    #[must_use]
+    pub fn term(&self) -> &Term {
+        &self.term
+    }
+
+    /// Raises the fence: from then on no transaction of an older term can commit.
+    ///
+    /// It refuses the checks of older terms, and then waits at most `limit` for their transactions
+    /// that had passed one. The server itself ends a transaction after a minute, by default.
+    ///
+    /// # Errors
+    /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
+    /// [`Error::Blocked`] if the limit is over.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the fence is raised or not; raise it again.
+    pub async fn raise(&self, limit: Duration) -> Result<()> {
+        let begun = Instant::now();
+        self.set(&self.intent, limit, begun).await?;
+        self.set(&self.fence, limit.saturating_sub(begun.elapsed()), begun).await?;
+        let stored = self.fence.find_one(self.by_name()).await;
+        self.compare(stored.map_err(|cause| self.error(cause))?.as_ref())
+    }
+
+    /// Sets the token of a document if it is smaller or missing.
+    async fn set(
+        &self,
+        collection: &Collection<Document>,
+        limit: Duration,
+        begun: Instant,
+    ) -> Result<()> {
+        let floor = i64::from(self.term.floor());
+        let smaller = doc! { "_id": self.term.name().as_str(), "token": { "$lt": floor } };
+        let update = collection
+            .find_one_and_update(smaller, doc! { "$set": { "token": floor } })
+            .upsert(true)
+            // A limit of 0 would mean that there is none.
+            .max_time(limit.max(Duration::from_millis(1)));
+        match update.await {
+            Ok(_) => Ok(()),
+            Err(cause) => match code_of(&cause) {
+                // The document has a token that is not smaller.
+                Some(code::DUPLICATE_KEY) => Ok(()),
+                Some(code::MAX_TIME_EXPIRED) => {
+                    let (name, token) = (self.term.name(), self.term.token());
+                    Err(Error::Blocked(Blocked::new(name, token, begun.elapsed(), Vec::new())))
+                }
+                _ => Err(self.error(cause)),
+            },
+        }
+    }
+
+    /// Checks the fence as the first statement of a transaction on that session. On an error, abort
+    /// the transaction.
+    ///
+    /// Outside of a transaction this does not protect the writes that follow.
+    ///
+    /// # Errors
+    /// This fails with [`Error::Stale`] if a newer term has raised its fence, with
+    /// [`Error::NotRaised`] if this one has not, and with [`Error::Conflict`] if another transaction
+    /// has checked and is still open.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, abort the transaction.
+    pub async fn check(&self, session: &mut ClientSession) -> Result<()> {
+        let intent = self.intent.find_one(self.by_name()).session(&mut *session);
+        if let Some(intent) = intent.await.map_err(|cause| self.error(cause))? {
+            self.refuse_newer(self.token_of(&intent)?)?;
+        }
+        let (token, floor) = (i64::from(self.term.token()), i64::from(self.term.floor()));
+        let name = self.term.name().as_str();
+        let accepted = doc! { "_id": name, "token": { "$gte": floor, "$lte": token } };
+        // The document must change: an update that changes nothing conflicts with no other.
+        let change = doc! { "$inc": { "checks": 1_i64 } };
+        let locked = self.fence.find_one_and_update(accepted, change).session(&mut *session);
+        if locked.await.map_err(|cause| self.error(cause))?.is_some() {
+            return Ok(());
+        }
+        let stored = self.fence.find_one(self.by_name()).session(&mut *session);
+        self.compare(stored.await.map_err(|cause| self.error(cause))?.as_ref())?;
+        // The document changed between the two statements, so the transaction has no snapshot.
+        let message = "the fence was raised during the check";
+        Err(Error::Conflict(
+            CoreError::new(ErrorKind::Unavailable, message).for_lock(self.term.name()),
+        ))
+    }
+
+    /// Returns the filter of a write to a single document, without a transaction: it matches as long
+    /// as no newer term has written to that document with [`update`](Self::update).
+    ///
+    /// This refuses an older term only where a newer one has written already, and needs no raise. An
+    /// upsert that is refused fails because the `_id` exists.
+    ///
+    /// ```
+    /// # use leasehold_fence::{Result, mongodb::MongoFence};
+    /// # use mongodb::{Collection, bson::{Document, doc}};
+    /// # async fn example(fence: &MongoFence, pages: &Collection<Document>) -> Result<()> {
+    /// let change = fence.update(doc! { "$set": { "text": "new" } });
+    /// let written = pages.update_one(fence.filter(doc! { "_id": "home" }), change).await;
+    /// if written.map_err(|cause| fence.error(cause))?.matched_count == 0 {
+    ///     // The document is missing, or a newer term has written to it.
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn filter(&self, filter: Document) -> Document {
+        with_no_newer(filter, self.term.token())
+    }
+
+    /// Returns an update with operators, such as `$set`, that also keeps the term in the document.
+    #[must_use]
+    pub fn update(&self, update: Document) -> Document {
+        with_term(update, self.term.floor())
+    }
+
+    fn by_name(&self) -> Document {
+        doc! { "_id": self.term.name().as_str() }
+    }
+
+    /// Compares the term with the fence's document.
+    fn compare(&self, stored: Option<&Document>) -> Result<()> {
+        let raised = stored.map(|stored| self.token_of(stored)).transpose()?;
+        if let Some(raised) = raised {
+            self.refuse_newer(raised)?;
+        }
+        if raised.is_none_or(|raised| raised < self.term.floor()) {
+            return Err(Error::NotRaised(NotRaised::new(self.term.name(), self.term.token())));
+        }
+        Ok(())
+    }
+
+    fn refuse_newer(&self, raised: FencingToken) -> Result<()> {
+        let (name, token) = (self.term.name(), self.term.token());
+        if raised > token {
+            return Err(Error::Stale(Stale::new(name, token, Some(raised))));
+        }
+        Ok(())
+    }
+
+    fn token_of(&self, stored: &Document) -> Result<FencingToken> {
+        let number = stored.get_i64("token").ok().and_then(|number| u64::try_from(number).ok());
+        number.and_then(|number| FencingToken::new(number).ok()).ok_or_else(|| {
+            CoreError::new(ErrorKind::Corrupt, "the fence's collection has a foreign document")
+                .with_fix("use another namespace, or remove it")
+                .for_lock(self.term.name())
+                .into()
+        })
+    }
+
+    /// Translates an error of a transaction that checks the fence.
+    #[must_use]
+    pub fn error(&self, cause: Cause) -> Error {
+        let code = code_of(&cause);
+        let is_conflict =
+            cause.contains_label(TRANSIENT_TRANSACTION_ERROR) || code == Some(code::WRITE_CONFLICT);
+        let (kind, message) = match code {
+            Some(code::WRITE_CONFLICT) => {
+                (ErrorKind::Unavailable, "a concurrent transaction has changed the same data")
+            }
+            Some(code::UNAUTHORIZED) => (ErrorKind::Denied, "the user lacks a permission"),
+            Some(code::AUTHENTICATION_FAILED) => {
+                (ErrorKind::Denied, "the server did not accept the user and password")
+            }
+            Some(code::ILLEGAL_OPERATION) => {
+                (ErrorKind::Unsupported, "transactions need a replica set or a sharded cluster")
+            }
+            Some(_) => (ErrorKind::Unavailable, "the server returned an error"),
+            None => (ErrorKind::OutcomeUnknown, "the call to the server failed"),
+        };
+        let error = CoreError::new(kind, message).with_source(cause).for_lock(self.term.name());
+        if is_conflict { Error::Conflict(error) } else { Error::Datastore(error) }
+    }
+}
+
+fn with_no_newer(filter: Document, token: FencingToken) -> Document {
+    let newer = doc! { "$gt": i64::from(token) };
+    doc! { "$and": [filter, { FIELD: { "$not": newer } }] }
+}
+
+fn with_term(mut update: Document, floor: FencingToken) -> Document {
+    let floor = i64::from(floor);
+    match update.get_mut("$max") {
+        Some(Bson::Document(fields)) => {
+            fields.insert(FIELD, floor);
+        }
+        // The server refuses anything else.
+        Some(_) => {}
+        None => {
+            update.insert("$max", doc! { FIELD: floor });
+        }
+    }
+    update
+}
+
+fn code_of(cause: &Cause) -> Option<i32> {
+    match &*cause.kind {
+        CauseKind::Command(error) => Some(error.code),
+        CauseKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guarded_write_keeps_its_own_filter_and_operators() {
+        let token = FencingToken::new(7).unwrap();
+        let filter = with_no_newer(doc! { "_id": 1 }, token);
+        let condition = doc! { "leasehold_fence": { "$not": { "$gt": 7_i64 } } };
+        assert_eq!(filter, doc! { "$and": [{ "_id": 1 }, condition] });
+        let update = with_term(doc! { "$max": { "peak": 3 }, "$inc": { "runs": 1 } }, token);
+        let maximums = doc! { "peak": 3, "leasehold_fence": 7_i64 };
+        assert_eq!(update, doc! { "$max": maximums, "$inc": { "runs": 1 } });
+        let update = with_term(doc! { "$set": { "a": 1 } }, token);
+        assert_eq!(update, doc! { "$set": { "a": 1 }, "$max": { "leasehold_fence": 7_i64 } });
+    }
+}
