@@ -8,14 +8,14 @@
 //! use leasehold_fence::etcd::EtcdFence;
 //! use leasehold_fence::{Namespace, Result, Term};
 //!
-//! async fn write(client: &mut KvClient, term: Term, value: &str) -> Result<()> {
+//! async fn write(client: &mut KvClient, term: &Term, value: &str) -> Result<()> {
 //!     let fence = EtcdFence::new(&Namespace::default(), term);
 //!     fence.raise(client).await?; // once a term
 //!     let put = TxnOp::put("ledger", value, None);
 //!     let txn = Txn::new().when(fence.compares()).and_then([put]);
 //!     let done = client.txn(txn).await.map_err(|cause| fence.error(cause))?;
 //!     if !done.succeeded() {
-//!         fence.check(client).await?; // says why: the term is over, or was not raised
+//!         fence.verify(client).await?; // says why: the term is over, or was not raised
 //!     }
 //!     Ok(())
 //! }
@@ -46,9 +46,9 @@ struct Stored {
 impl EtcdFence {
     /// Creates the fence of a term, whose key is `/NAMESPACE/fence/NAME`.
     #[must_use]
-    pub fn new(namespace: &Namespace, term: Term) -> Self {
+    pub fn new(namespace: &Namespace, term: &Term) -> Self {
         let key = format!("/{namespace}/fence/{}", term.name());
-        Self { term, namespace: namespace.clone(), key }
+        Self { term: term.clone(), namespace: namespace.clone(), key }
     }
 
     /// Returns the term.
@@ -130,7 +130,7 @@ impl EtcdFence {
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
     /// [`Error::NotRaised`] if this one has not.
-    pub async fn check(&self, client: &mut KvClient) -> Result<()> {
+    pub async fn verify(&self, client: &mut KvClient) -> Result<()> {
         let raised = self.read(client).await?.map_or(0, |stored| stored.raised);
         if raised > self.term.token().get() {
             return Err(self.stale(raised));

@@ -26,6 +26,8 @@ mod raise;
 pub mod redis;
 mod schema;
 mod term;
+#[cfg(feature = "url")]
+pub mod url;
 
 pub use error::{Blocked, Error, NotRaised, Result, Session, Stale};
 pub use leasehold_core::{FencingToken, LockName, Namespace};

@@ -12,7 +12,7 @@
 //! use mongodb::{ClientSession, Database};
 //!
 //! # use std::time::Duration;
-//! # async fn example(database: &Database, term: Term, session: &mut ClientSession) -> Result<()> {
+//! # async fn example(database: &Database, term: &Term, session: &mut ClientSession) -> Result<()> {
 //! let fence = MongoFence::new(database, &Namespace::default(), term);
 //! fence.raise(Duration::from_secs(10)).await?; // once a term
 //!
@@ -69,13 +69,13 @@ pub struct MongoFence {
 impl MongoFence {
     /// Creates the fence of a term, beside the data.
     #[must_use]
-    pub fn new(database: &Database, namespace: &Namespace, term: Term) -> Self {
+    pub fn new(database: &Database, namespace: &Namespace, term: &Term) -> Self {
         // A majority has a raise that was acknowledged, so that a failover cannot lose it.
         let concern = WriteConcern::builder().w(Acknowledgment::Majority).build();
         let options = CollectionOptions::builder().write_concern(concern).build();
         let collection = |name: &str| database.collection_with_options(name, options.clone());
         Self {
-            term,
+            term: term.clone(),
             fence: collection(&format!("{namespace}_fence")),
             intent: collection(&format!("{namespace}_fence_intent")),
         }

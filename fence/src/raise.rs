@@ -19,7 +19,7 @@ use crate::{Error, Result, Term};
 /// # async fn raise(_: Term, _: Duration) -> leasehold_fence::Result<()> { Ok(()) }
 /// fn campaign(client: &Client, job: impl Job) -> Result<ElectionHandle> {
 ///     let fence = raise_fn(|term: Term, limit: Duration| async move {
-///         // For example: RedisFence::new(&namespace, term).raise(&mut connection).await
+///         // For example: RedisFence::new(&namespace, &term).raise(&mut connection).await
 ///         raise(term, limit).await
 ///     });
 ///     Ok(client.election("ledger")?.fence(fence, Duration::from_secs(10)).spawn(job))

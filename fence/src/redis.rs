@@ -8,7 +8,7 @@
 //! use leasehold_fence::{Namespace, Result, Term};
 //! use redis::aio::ConnectionLike;
 //!
-//! async fn add(connection: &mut impl ConnectionLike, term: Term, amount: i64) -> Result<i64> {
+//! async fn add(connection: &mut impl ConnectionLike, term: &Term, amount: i64) -> Result<i64> {
 //!     let fence = RedisFence::new(&Namespace::default(), term);
 //!     fence.raise(connection).await?; // once a term
 //!     let script = RedisFence::script("return redis.call('INCRBY', KEYS[1], ARGV[1])");
@@ -60,9 +60,9 @@ pub struct RedisFence {
 impl RedisFence {
     /// Creates the fence of a term, whose key is `NAMESPACE:fence:NAME`.
     #[must_use]
-    pub fn new(namespace: &Namespace, term: Term) -> Self {
+    pub fn new(namespace: &Namespace, term: &Term) -> Self {
         let key = format!("{namespace}:fence:{}", term.name());
-        Self { term, key }
+        Self { term: term.clone(), key }
     }
 
     /// Returns the same fence with the key `{TAG}:NAMESPACE:fence:NAME`, which is in the same hash
@@ -227,7 +227,7 @@ mod tests {
         let name = LockName::new("ledger").unwrap();
         let [token, floor] = [token, floor].map(|number| FencingToken::new(number).unwrap());
         let term = Term::new(&name, token).with_floor(floor).unwrap();
-        RedisFence::new(&Namespace::default(), term)
+        RedisFence::new(&Namespace::default(), &term)
     }
 
     #[test]
