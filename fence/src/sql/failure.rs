@@ -62,7 +62,6 @@ const READ_ONLY: Meaning = (
 impl Failure {
     /// Describes an error by the database's code for it: an SQLSTATE on PostgreSQL, a number on
     /// MySQL and SQLite. Without a code the database gave no answer.
-    #[allow(dead_code, reason = "only drivers need it")]
     pub(crate) fn new(
         database: Database,
         code: Option<&str>,

@@ -113,7 +113,6 @@ impl Statement {
     }
 
     /// Returns the values of the placeholders, in their order.
-    #[allow(dead_code, reason = "only drivers need it")]
     pub(crate) fn values<'a>(
         &self,
         values: Values<'a>,
