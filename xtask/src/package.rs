@@ -9,11 +9,12 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{cargo, root, run, target};
 
 /// The published crates and their folders, each after those that it depends on.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("leasehold-core", "core"),
     ("leasehold", "backends"),
     ("leasehold-conformance", "conformance-tests"),
     ("leasehold-admin", "admin"),
+    ("leasehold-fence", "fence"),
     ("leasehold-cli", "cli"),
 ];
 
