@@ -96,7 +96,7 @@ impl TermFence {
             }
             Ok(RaiseOutcome::Blocked(by)) => {
                 let lock = leadership.name.as_str();
-                warn!(lock, by, "the fence is not raised yet; starting the job");
+                warn!(lock, %by, "the fence is not raised yet; starting the job");
                 let raising = self.raise_beside_job(leadership.clone());
                 tokio::spawn(raising.in_current_span());
                 Ok(true)
