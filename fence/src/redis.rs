@@ -139,10 +139,11 @@ impl RedisFence {
     /// If the future is dropped, the key may be watched; send `UNWATCH`, or close the connection.
     pub async fn watch(&self, connection: &mut impl ConnectionLike) -> Result<()> {
         self.call::<()>(connection, "WATCH", Some(self.key.as_str())).await?;
-        let raised: Option<Vec<u8>> = self.call(connection, "GET", Some(self.key.as_str())).await?;
-        let checked = self.check(raised.as_deref());
+        let raised = self.call::<Option<Vec<u8>>>(connection, "GET", Some(self.key.as_str())).await;
+        let checked = raised.and_then(|raised| self.check(raised.as_deref()));
         if checked.is_err() {
-            self.call::<()>(connection, "UNWATCH", None).await?;
+            // If this fails too, the connection is gone, and the watch with it.
+            let _ = self.call::<()>(connection, "UNWATCH", None).await;
         }
         checked
     }
@@ -191,6 +192,10 @@ impl RedisFence {
     #[must_use]
     pub fn error(&self, cause: RedisError) -> Error {
         let (name, token) = (self.term.name(), self.term.token());
+        // For an error within a script, Redis 6 puts its code into the message.
+        if cause.detail().is_some_and(|detail| detail.contains("WRONGTYPE ")) {
+            return self.foreign();
+        }
         match cause.code() {
             Some("LEASEHOLDSTALE") => {
                 let newer = cause.detail().and_then(|detail| detail.trim().parse().ok());

@@ -12,9 +12,9 @@ use crate::workspace::{cargo, root, run, target};
 const PACKAGES: [(&str, &str); 6] = [
     ("leasehold-core", "core"),
     ("leasehold", "backends"),
+    ("leasehold-fence", "fence"),
     ("leasehold-conformance", "conformance-tests"),
     ("leasehold-admin", "admin"),
-    ("leasehold-fence", "fence"),
     ("leasehold-cli", "cli"),
 ];
 

@@ -1,8 +1,8 @@
 //! This module lists the cases that are specific to Redis and Valkey.
 
 use super::{
-    Redis, cluster, cluster_outages, commands, connect_errors, degraded_server, keys, replicas,
-    sentinel, tls,
+    Redis, cluster, cluster_outages, commands, connect_errors, degraded_server, fence, keys,
+    replicas, sentinel, tls,
 };
 
 specific_cases! {
@@ -23,6 +23,11 @@ specific_cases! {
         a_listing_scans_the_keys_once,
         a_corrupt_instance_record_hides_no_other,
         flushed_scripts_are_loaded_again;
+    fence:
+        no_script_of_an_older_term_writes_once_the_fence_is_raised,
+        a_raise_discards_a_watched_transaction,
+        a_fence_with_a_floor_accepts_all_tokens_from_it_on,
+        foreign_fence_keys_are_not_overwritten;
     commands:
         a_lock_runs_two_scripts_with_few_commands,
         a_renewal_runs_one_script_with_three_commands;
