@@ -37,7 +37,7 @@
 //! # Ok(()) }
 //! ```
 
-use std::future::{Future, ready};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -298,7 +298,8 @@ mod tests {
 
     #[test]
     fn raise_waits_for_a_writer_up_to_its_limit_and_restores_the_sessions_own() {
-        let path = std::env::temp_dir().join(format!("leasehold-fence-{}.db", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
         let (first, second) = (Connection::open(&path).unwrap(), Connection::open(&path).unwrap());
         let fence = fence(&table(&first), 7);
         first.busy_timeout(Duration::from_millis(1234)).unwrap();
@@ -310,8 +311,6 @@ mod tests {
         fence.raise(&first, LIMIT).unwrap();
         let own = first.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, i64>(0));
         assert_eq!(own.unwrap(), 1234);
-        drop((first, second));
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
