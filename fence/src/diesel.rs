@@ -1,7 +1,7 @@
 //! The fence for diesel, on PostgreSQL, MySQL, MariaDB and SQLite.
 //!
-//! It works with every connection of such a backend, a pooled one too. Calls block, so run them where
-//! blocking is allowed. For diesel-async, run the statements of [`crate::sql`].
+//! It works with every connection of such a backend, a pooled one too. Calls block, so run them
+//! where blocking is allowed. For diesel-async, run the statements of [`crate::sql`].
 //!
 //! diesel does not hand on the codes of errors, so what an error means is read from its text, which
 //! the server must write in English.
@@ -42,8 +42,8 @@
 //! // Another instance leads now. This one was paused, and wakes:
 //! let newer = table.fence(&Term::new(&name, FencingToken::new(8)?));
 //! newer.raise(&mut connection, Duration::from_secs(10))?;
-//! let refused = connection.transaction::<_, Failure, _>(|connection| Ok(fence.check(connection)?));
-//! assert!(refused.is_err());
+//! let late = connection.transaction::<_, Failure, _>(|connection| Ok(fence.check(connection)?));
+//! assert!(late.is_err());
 //! # Ok(()) }
 //! ```
 
@@ -204,9 +204,12 @@ macro_rules! backend {
             const DATABASE: Database = $database;
 
             fn in_transaction(&mut self) -> bool {
-                type Manager<C> = <C as diesel::Connection>::TransactionManager;
-                let status = Manager::<C>::transaction_manager_status_mut(&mut *self.connection);
-                status.transaction_depth().is_ok_and(|depth| depth.is_some())
+                let connection = &mut *self.connection;
+                <C::TransactionManager as TransactionManager<C>>::transaction_manager_status_mut(
+                    connection,
+                )
+                .transaction_depth()
+                .is_ok_and(|depth| depth.is_some())
             }
 
             fn run_script(
@@ -300,7 +303,7 @@ macro_rules! backend {
                 run(protocol::check(&mut session, &self.statements, &self.term))
             }
 
-            /// Says why a statement with the [guard](Self::guard) changed nothing: it fails if this
+            /// Says why a statement with a [guard](Self::guard) changed nothing: it fails if this
             /// term may not write, and otherwise the statement's other conditions were false.
             ///
             /// # Errors

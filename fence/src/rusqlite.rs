@@ -93,8 +93,8 @@ impl Fence {
     /// transaction.
     ///
     /// # Errors
-    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, and with
-    /// [`Blocked`](crate::Error::Blocked) after the limit.
+    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
+    /// and with [`Blocked`](crate::Error::Blocked) after the limit.
     pub fn raise(&self, connection: &Connection, limit: Duration) -> Result<()> {
         let mut session = SqliteSession(connection);
         run(protocol::raise(&mut session, &self.statements, &self.term, limit))
@@ -109,7 +109,7 @@ impl Fence {
         run(protocol::check(&mut SqliteSession(transaction), &self.statements, &self.term))
     }
 
-    /// Says why a statement with the [guard](Self::guard) changed nothing: it fails if this term may
+    /// Says why a statement with a [guard](Self::guard) changed nothing: it fails if this term may
     /// not write, and otherwise the statement's other conditions were false.
     ///
     /// # Errors

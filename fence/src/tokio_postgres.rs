@@ -82,8 +82,8 @@ impl Fence {
     /// It waits for the transactions of older terms that have passed a check, up to the limit.
     ///
     /// # Errors
-    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, and with
-    /// [`Blocked`](crate::Error::Blocked) after the limit.
+    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
+    /// and with [`Blocked`](crate::Error::Blocked) after the limit.
     pub async fn raise(&self, client: &mut Client, limit: Duration) -> Result<()> {
         let mut session = PgSession::Exclusive(client);
         protocol::raise(&mut session, &self.statements, &self.term, limit).await
@@ -102,7 +102,7 @@ impl Fence {
         protocol::check(&mut session, &self.statements, &self.term).await
     }
 
-    /// Says why a statement with the [guard](Self::guard) changed nothing: it fails if this term may
+    /// Says why a statement with a [guard](Self::guard) changed nothing: it fails if this term may
     /// not write, and otherwise the statement's other conditions were false.
     ///
     /// # Errors
