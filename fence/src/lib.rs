@@ -13,9 +13,45 @@
 //!
 //! The locks may be in another datastore than the data: a fence takes a [`Term`], which is a name
 //! and a token.
+//!
+//! # Drivers
+//!
+//! Each driver is a module and a feature, and none is on by default. For other drivers of SQL
+//! databases, the module [`sql`] has the statements.
+//!
+//! | module | features |
+//! |---|---|
+//! | `sqlx` | `sqlx-postgres`, `sqlx-mysql` (MariaDB too), `sqlx-sqlite` |
+//! | `tokio_postgres` | `tokio-postgres` |
+//! | `diesel` | `diesel-postgres`, `diesel-mysql`, `diesel-sqlite` |
+//! | `rusqlite` | `rusqlite` |
+//! | `redis` | `redis` (Valkey too) |
+//! | `mongodb` | `mongodb` |
+//! | `etcd` | `etcd` |
+//!
+//! [`raise_fn`] makes a fence for an election of Leasehold, and the module `url` (feature `url`)
+//! opens one by its URL.
+//!
+//! # What it needs
+//!
+//! * A table beside the data, `<namespace>_fence`, and on servers `<namespace>_fence_intent`. They
+//!   are created at start, or by the application's own migrations: [`sql::schema`] prints them. With
+//!   the tables in place the application's user needs SELECT, INSERT and UPDATE on them.
+//! * The check comes first in its transaction. On MySQL at REPEATABLE READ, the snapshot of an
+//!   earlier read would show the data of an older term.
+//! * At REPEATABLE READ and SERIALIZABLE the database ends some transactions that conflict
+//!   ([`Error::Conflict`], or an error of the application's own statements): run those again as a
+//!   whole, with their check.
+//!
+//! # What it does not do
+//!
+//! It protects what the same transaction writes, in the same database. A message, a file or another
+//! database needs a check of its own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(any(feature = "diesel-mysql", feature = "diesel-postgres", feature = "diesel-sqlite"))]
+pub mod diesel;
 mod error;
 #[cfg(feature = "etcd")]
 pub mod etcd;
@@ -24,8 +60,15 @@ pub mod mongodb;
 mod raise;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "rusqlite")]
+pub mod rusqlite;
 mod schema;
+pub mod sql;
+#[cfg(any(feature = "sqlx-mysql", feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
+pub mod sqlx;
 mod term;
+#[cfg(feature = "tokio-postgres")]
+pub mod tokio_postgres;
 #[cfg(feature = "url")]
 pub mod url;
 

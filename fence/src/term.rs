@@ -5,8 +5,8 @@ use leasehold_core::{Error, FencingToken, LockName, Result};
 /// A term is one grant of a lock name, named by its fencing token.
 ///
 /// [`Guard`](leasehold_core::Guard) and [`Leadership`](leasehold_core::Leadership) have both, and
-/// `leasehold run` gives them to its command as `LEASEHOLD_LOCK` and `LEASEHOLD_TOKEN`. Another lock
-/// library's token works too if every later grant of the same name has a larger one.
+/// `leasehold run` gives them to its command as `LEASEHOLD_LOCK` and `LEASEHOLD_TOKEN`. Another
+/// lock library's token works too if every later grant of the same name has a larger one.
 ///
 /// ```
 /// use leasehold_fence::{FencingToken, LockName, Term};

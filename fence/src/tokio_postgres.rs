@@ -63,7 +63,7 @@ impl FenceTable {
     /// This fails with a [`Datastore`](crate::Error::Datastore) error if the table is missing and
     /// may not be created, or is not as this crate creates it.
     pub async fn open(client: &mut Client, namespace: &Namespace, schema: Schema) -> Result<Self> {
-        let mut session = PgSession::Client(client);
+        let mut session = PgSession::Exclusive(client);
         let statements = protocol::open(&mut session, namespace, schema).await?;
         Ok(Self { statements: Arc::new(statements) })
     }
@@ -82,10 +82,10 @@ impl Fence {
     /// It waits for the transactions of older terms that have passed a check, up to the limit.
     ///
     /// # Errors
-    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, and with
-    /// [`Blocked`](crate::Error::Blocked) after the limit.
+    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
+    /// and with [`Blocked`](crate::Error::Blocked) after the limit.
     pub async fn raise(&self, client: &mut Client, limit: Duration) -> Result<()> {
-        let mut session = PgSession::Client(client);
+        let mut session = PgSession::Exclusive(client);
         protocol::raise(&mut session, &self.statements, &self.term, limit).await
     }
 
@@ -98,17 +98,17 @@ impl Fence {
     /// announced it: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole
     /// transaction again.
     pub async fn check(&self, transaction: &Transaction<'_>) -> Result<()> {
-        let mut session = PgSession::Transaction(transaction.client());
+        let mut session = PgSession::Shared(transaction.client());
         protocol::check(&mut session, &self.statements, &self.term).await
     }
 
-    /// Says why a statement with the [guard](Self::guard) changed nothing: it fails if this term may
+    /// Says why a statement with a [guard](Self::guard) changed nothing: it fails if this term may
     /// not write, and otherwise the statement's other conditions were false.
     ///
     /// # Errors
     /// It fails as [`check`](Self::check) does.
     pub async fn verify(&self, client: &Client) -> Result<()> {
-        let mut session = PgSession::Transaction(client);
+        let mut session = PgSession::Shared(client);
         protocol::verify(&mut session, &self.statements, &self.term).await
     }
 
@@ -126,17 +126,19 @@ impl Fence {
     }
 }
 
-/// A client, or a client whose transaction is open, runs a fence's statements.
+/// A client runs a fence's statements.
 enum PgSession<'a> {
-    Client(&'a mut Client),
-    Transaction(&'a Client),
+    /// No transaction is open, since it would borrow the client.
+    Exclusive(&'a mut Client),
+    /// A transaction may be open.
+    Shared(&'a Client),
 }
 
 impl PgSession<'_> {
     fn client(&self) -> &Client {
         match self {
-            Self::Client(client) => client,
-            Self::Transaction(client) => client,
+            Self::Exclusive(client) => client,
+            Self::Shared(client) => client,
         }
     }
 }
@@ -145,7 +147,7 @@ impl Session for PgSession<'_> {
     const DATABASE: Database = Database::Postgres;
 
     fn in_transaction(&mut self) -> bool {
-        matches!(self, Self::Transaction(_))
+        matches!(self, Self::Shared(_))
     }
 
     async fn run_script(&mut self, script: &str) -> Result<(), Failure> {
@@ -175,7 +177,7 @@ impl Session for PgSession<'_> {
         statements: &[Statement],
         values: Values<'_>,
     ) -> Result<Option<i64>, Failure> {
-        let Self::Client(client) = self else {
+        let Self::Exclusive(client) = self else {
             let error = leasehold_core::Error::invalid("a transaction is open");
             return Err(Failure { class: Class::Refused, error });
         };
@@ -209,14 +211,15 @@ async fn rows(
     values: Values<'_>,
 ) -> Result<Vec<Row>, Failure> {
     let values = statement.values(values).collect::<Vec<_>>();
-    let parameters = values.iter().map(|value| -> (&(dyn ToSql + Sync), Type) {
-        match value {
-            Value::Name(name) => (name, Type::TEXT),
-            Value::Number(number) => (number, Type::INT8),
-        }
-    });
-    let parameters = parameters.collect::<Vec<_>>();
+    let parameters = values.iter().map(parameter).collect::<Vec<_>>();
     client.query_typed(statement.sql(), &parameters).await.map_err(failure)
+}
+
+fn parameter<'a>(value: &'a Value<'a>) -> (&'a (dyn ToSql + Sync), Type) {
+    match value {
+        Value::Name(name) => (name as &(dyn ToSql + Sync), Type::TEXT),
+        Value::Number(number) => (number as &(dyn ToSql + Sync), Type::INT8),
+    }
 }
 
 fn failure(error: tokio_postgres::Error) -> Failure {

@@ -38,8 +38,8 @@ struct Source {
 const CRATES: [&str; 11] = [
     "core/src/lib.rs",
     "backends/src/lib.rs",
-    "admin/src/lib.rs",
     "fence/src/lib.rs",
+    "admin/src/lib.rs",
     "cli/src/main.rs",
     "conformance-tests/src/lib.rs",
     "conformance-tests/tests/conformance/main.rs",

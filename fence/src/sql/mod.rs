@@ -14,6 +14,7 @@
     allow(dead_code, unused_imports, reason = "only the drivers' modules need the rest")
 )]
 
+mod description;
 pub(crate) mod failure;
 mod limit;
 pub(crate) mod protocol;

@@ -86,12 +86,8 @@ pub(crate) async fn check<S: Session>(
     }
 }
 
-/// Says why a check, or a guard, did not pass.
-pub(crate) async fn refusal<S: Session>(
-    session: &mut S,
-    statements: &Statements,
-    term: &Term,
-) -> Result<()> {
+/// Says why a check did not pass.
+async fn refusal<S: Session>(session: &mut S, statements: &Statements, term: &Term) -> Result<()> {
     verify(session, statements, term).await?;
     // It was raised after the check.
     let message = "the fence was raised at the same time";

@@ -1,6 +1,5 @@
 //! What a driver does with its connection; everything else is the same for all drivers.
 
-use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 

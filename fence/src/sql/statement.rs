@@ -59,7 +59,7 @@ impl Statement {
         template: impl Into<Arc<str>>,
         parameters: &'static [Parameter],
     ) -> Self {
-        let template = template.into();
+        let template: Arc<str> = template.into();
         let sql = render(database, &template, 1).into();
         Self { database, template, sql, parameters, answers: true }
     }

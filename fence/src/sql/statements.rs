@@ -11,8 +11,6 @@
 //! A check is one statement: the row of the token is read under a share lock, and compared. It
 //! returns a row if the term may write, and none otherwise.
 
-use std::sync::Arc;
-
 use super::statement::Parameter::{Floor, Name, Token};
 use super::statement::{Database, Statement};
 
@@ -69,9 +67,8 @@ impl Statements {
 
 /// `GREATEST` keeps a row from ever getting a smaller token, whatever the caller believes.
 fn postgres(fence: &str, intent: &str) -> Statements {
-    let query = |template: String, parameters| {
-        Statement::query(Database::Postgres, Arc::from(template), parameters)
-    };
+    let query =
+        |template: String, parameters| Statement::query(Database::Postgres, template, parameters);
     let grow = |table: &str| {
         query(
             format!(
@@ -128,9 +125,8 @@ fn postgres(fence: &str, intent: &str) -> Statements {
 /// MySQL and MariaDB share the texts. `LOCK IN SHARE MODE` locks the tables of its own level alone,
 /// so the announcement is read in a subquery, which locks nothing.
 fn mysql(fence: &str, intent: &str, fence_table: &str) -> Statements {
-    let query = |template: String, parameters| {
-        Statement::query(Database::MySql, Arc::from(template), parameters)
-    };
+    let query =
+        |template: String, parameters| Statement::query(Database::MySql, template, parameters);
     let read =
         |table: &str| query(format!("SELECT t.token FROM {table} AS t WHERE t.name = ?"), &[Name]);
     let grow = |table: &str| {
@@ -171,9 +167,8 @@ fn mysql(fence: &str, intent: &str, fence_table: &str) -> Statements {
 /// SQLite has one writer at a time. A transaction that has written keeps every other from raising a
 /// fence until it ends; one that has only read cannot write any more once another has written.
 fn sqlite(fence: &str) -> Statements {
-    let query = |template: String, parameters| {
-        Statement::query(Database::Sqlite, Arc::from(template), parameters)
-    };
+    let query =
+        |template: String, parameters| Statement::query(Database::Sqlite, template, parameters);
     let raise = format!(
         "INSERT INTO {fence} AS t (name, token) VALUES (?, ?) \
          ON CONFLICT (name) DO UPDATE SET token = max(t.token, excluded.token) RETURNING token"

@@ -1,14 +1,9 @@
 //! A namespace has these tables.
 
-use leasehold_core::{Error, ErrorKind, Namespace};
+use leasehold_core::{Error, Namespace};
 
+use super::description::{SCHEMA, VERSION, find};
 use super::statement::{Database, Statement};
-
-/// This text stands before the version of the schema in a comment or a definition.
-const VERSION: &str = "leasehold schema ";
-
-/// This program creates this version of the schema, which is also the newest that it can use.
-const SCHEMA: u32 = 1;
 
 /// A fence has a table of tokens, and on servers one of announcements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +12,6 @@ pub(crate) enum Table {
     Fence,
     /// The announcements, whose rows no check locks.
     Intent,
-}
-
-/// This is a column as the database describes it.
-struct Column<'a> {
-    name: &'a str,
-    kind: &'a str,
-    collation: &'a str,
-    filled: bool,
-    given: bool,
-    key: bool,
 }
 
 impl Table {
@@ -169,29 +154,14 @@ COMMENT ON TABLE {table} IS '{VERSION}{SCHEMA}';
     /// not exist.
     ///
     /// # Errors
-    /// This returns [`ErrorKind::Corrupt`] for a table that is not as this crate creates it, and
-    /// [`ErrorKind::Unsupported`] for one of a newer version.
+    /// It fails as [`find`] does.
     pub(crate) fn find(
         self,
         database: Database,
         namespace: &Namespace,
         description: &[String],
     ) -> Result<Option<String>, Error> {
-        let table = self.name(namespace);
-        let of = |key| description.iter().find_map(|line| line.strip_prefix(key));
-        let Some(schema) = of("schema=") else { return Ok(None) };
-        check_version(&table, of("comment=").unwrap_or_default())?;
-        let (kind, expected) = expected(database);
-        let found = of("kind=").unwrap_or("missing");
-        if !found.eq_ignore_ascii_case(kind) {
-            return Err(differs(&table, &format!("it is {found}, not {kind}")));
-        }
-        let columns = description.iter().filter_map(|line| line.strip_prefix("column="));
-        if let Some(difference) = difference(columns, &expected) {
-            return Err(differs(&table, &difference));
-        }
-        let qualified = if schema.is_empty() { table } else { format!("{schema}.{table}") };
-        Ok(Some(qualified))
+        find(database, &self.name(namespace), description)
     }
 
     /// Returns the error for a table that is missing and may not be created.
@@ -220,113 +190,14 @@ pub fn schema(database: Database, namespace: &Namespace) -> String {
     )
 }
 
-/// Returns the kind of the table and its columns: name, type, collation, and whether it is the key.
-fn expected(database: Database) -> (&'static str, [(&'static str, &'static str, &'static str); 2]) {
-    match database {
-        Database::Postgres => ("a table", [("name", "text", "C"), ("token", "bigint", "")]),
-        Database::MySql => ("InnoDB", [("name", "varbinary(255)", ""), ("token", "bigint", "")]),
-        Database::Sqlite => {
-            let kind = "table without rowid strict";
-            (kind, [("name", "TEXT", "BINARY"), ("token", "INTEGER", "")])
-        }
-    }
-}
-
-/// Returns the first difference from what is expected. Additional columns are allowed, unless they
-/// must be filled: a later version may add some.
-fn difference<'a>(
-    columns: impl Iterator<Item = &'a str>,
-    expected: &[(&str, &str, &str)],
-) -> Option<String> {
-    let mut missing = expected.to_vec();
-    for column in columns {
-        let Column { name, kind, collation, filled, given, key } = parse(column);
-        let known = missing.iter().position(|(expected, ..)| *expected == name);
-        let Some((_, expected, collated)) = known.map(|at| missing.swap_remove(at)) else {
-            if filled && !given {
-                return Some(format!("its column {name} is NOT NULL without a default"));
-            }
-            continue;
-        };
-        // MariaDB shows a width, which means nothing.
-        let kind = if kind == "bigint(20)" { "bigint" } else { kind };
-        if !kind.eq_ignore_ascii_case(expected) {
-            return Some(format!("its column {name} is {kind}, not {expected}"));
-        }
-        let same = collation.eq_ignore_ascii_case(collated) || collation == "POSIX";
-        if !collated.is_empty() && !same {
-            return Some(format!("its {name}s compare as {collation:?}, not as {collated:?}"));
-        }
-        if !filled {
-            return Some(format!("its column {name} may be NULL"));
-        }
-        if name == "name" && !key {
-            return Some("its names are not unique".to_owned());
-        }
-    }
-    missing.first().map(|(name, ..)| format!("it has no column {name}"))
-}
-
-fn parse(column: &str) -> Column<'_> {
-    let mut parts = column.split('|');
-    let mut next = || parts.next().unwrap_or_default();
-    Column {
-        name: next(),
-        kind: next(),
-        collation: next(),
-        filled: next() == "filled",
-        given: next() == "given",
-        key: next() == "key",
-    }
-}
-
-fn differs(table: &str, difference: &str) -> Error {
-    let message = format!("\"{table}\" is not as leasehold creates it: {difference}");
-    Error::new(ErrorKind::Corrupt, message)
-        .with_fix("compare it with the schema that leasehold prints, or use another namespace")
-}
-
-/// Refuses a table whose comment or definition states a newer version of the schema.
-fn check_version(table: &str, stated: &str) -> Result<(), Error> {
-    for stated in stated.split(VERSION).skip(1) {
-        let end = stated.find(|c: char| !c.is_ascii_digit()).unwrap_or(stated.len());
-        let version = &stated[..end];
-        if version.is_empty() || version.parse().is_ok_and(|version: u32| version <= SCHEMA) {
-            continue;
-        }
-        let message =
-            format!("\"{table}\" has schema {version}, and this program knows {SCHEMA} at most");
-        return Err(Error::new(ErrorKind::Unsupported, message).with_fix(
-            "update this program: use a newer version of leasehold, or another namespace",
-        ));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::description::expected;
     use super::*;
-
-    const DATABASES: [Database; 3] = [Database::Postgres, Database::MySql, Database::Sqlite];
-
-    fn description(database: Database) -> Vec<String> {
-        let (kind, [(name, text, collation), (token, number, _)]) = expected(database);
-        vec![
-            "schema=app".to_owned(),
-            format!("kind={kind}"),
-            "comment=leasehold schema 1".to_owned(),
-            format!("column={name}|{text}|{collation}|filled||key"),
-            format!("column={token}|{number}||filled||"),
-        ]
-    }
-
-    fn find(database: Database, lines: &[String]) -> Result<Option<String>, Error> {
-        Table::Fence.find(database, &Namespace::default(), lines)
-    }
 
     #[test]
     fn the_columns_expected_are_those_created() {
-        for database in DATABASES {
+        for database in [Database::Postgres, Database::MySql, Database::Sqlite] {
             let created = schema(database, &Namespace::default());
             for (name, kind, _) in expected(database).1 {
                 assert!(created.contains(&format!("    {name} {kind}")), "{created}");
@@ -336,39 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn a_table_as_created_is_found_with_its_schema() {
-        for database in DATABASES {
-            assert_eq!(find(database, &[]).unwrap(), None);
-            let found = find(database, &description(database)).unwrap();
-            assert_eq!(found.as_deref(), Some("app.leasehold_fence"));
-            let mut more = description(database);
-            more.push("column=note|text||||".to_owned());
-            assert!(find(database, &more).unwrap().is_some());
-        }
-    }
-
-    #[test]
-    fn a_table_that_differs_is_refused() {
-        for database in DATABASES {
-            for (at, line, expected) in [
-                (1, "kind=something", "it is something"),
-                (3, "column=name|integer||filled||key", "its column name is integer"),
-                (3, "column=other|text||filled||", "its column other is NOT NULL"),
-                (3, "column=other|text||||", "it has no column name"),
-                (4, "column=token|text||filled||", "its column token is text"),
-            ] {
-                let mut lines = description(database);
-                line.clone_into(&mut lines[at]);
-                let error = find(database, &lines).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::Corrupt);
-                assert!(error.to_string().contains(expected), "{error}");
-            }
-            let mut lines = description(database);
-            lines[3] = lines[3].replace("key", "");
-            assert!(find(database, &lines).unwrap_err().to_string().contains("not unique"));
-            let mut lines = description(database);
-            lines[2] = "comment=leasehold schema 2".to_owned();
-            assert!(find(database, &lines).unwrap_err().is_unsupported());
-        }
+    fn a_server_has_a_table_of_announcements() {
+        let namespace = Namespace::default();
+        let created = schema(Database::Postgres, &namespace);
+        assert!(
+            created.contains("leasehold_fence ") && created.contains("leasehold_fence_intent ")
+        );
+        assert!(!schema(Database::Sqlite, &namespace).contains("intent"));
     }
 }

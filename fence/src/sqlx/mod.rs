@@ -142,8 +142,8 @@ where
     /// MySQL up to a second longer. If this future is dropped, its connection is closed.
     ///
     /// # Errors
-    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, and with
-    /// [`Blocked`](crate::Error::Blocked) after the limit.
+    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
+    /// and with [`Blocked`](crate::Error::Blocked) after the limit.
     pub async fn raise(&self, pool: &Pool<DB>, limit: Duration) -> Result<()> {
         let mut checked_out = CheckedOut { connection: acquire(pool).await?, done: false };
         let raised = self.raise_on(&mut checked_out.connection, limit).await;
@@ -174,7 +174,7 @@ where
         protocol::check(&mut **transaction, &self.statements, &self.term).await
     }
 
-    /// Says why a statement with the [guard](Self::guard) changed nothing: it fails if this term may
+    /// Says why a statement with a [guard](Self::guard) changed nothing: it fails if this term may
     /// not write, and otherwise the statement's other conditions were false.
     ///
     /// # Errors
