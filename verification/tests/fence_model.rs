@@ -6,12 +6,13 @@ use leasehold_verification::fence_model::{FenceModel, Isolation, Mutation};
 
 const BOTH: [Isolation; 2] = [Isolation::ReadCommitted, Isolation::Snapshot];
 
-fn explore(terms: usize, transactions: usize) {
+fn explore(terms: usize, transactions: usize, crashes: usize) {
     for isolation in BOTH {
-        let explored = FenceModel::new(terms, transactions, isolation).explore();
+        let model = FenceModel::new(terms, transactions, isolation).crashes(crashes);
+        let explored = model.explore();
         export_figure(&format!(
-            "fence model: {terms} terms with {transactions} transactions each, {isolation:?}: \
-             {explored}"
+            "fence model: {terms} terms with {transactions} transactions each, {crashes} crashes, \
+             {isolation:?}: {explored}"
         ));
         assert!(explored.is_complete, "{explored}");
     }
@@ -19,22 +20,22 @@ fn explore(terms: usize, transactions: usize) {
 
 #[test]
 fn rules_hold_with_two_terms_and_two_transactions_each() {
-    explore(2, 2);
+    explore(2, 2, 2);
 }
 
 #[test]
 fn rules_hold_with_two_terms_and_three_transactions_each() {
-    explore(2, 3);
+    explore(2, 3, 2);
 }
 
 #[test]
 fn rules_hold_with_three_terms_and_a_transaction_each() {
-    explore(3, 1);
+    explore(3, 1, 3);
 }
 
 #[test]
 fn rules_hold_with_three_terms_and_two_transactions_each() {
-    explore(3, 2);
+    explore(3, 2, 0);
 }
 
 /// Asserts that the search breaks that rule once the mutation is applied, at each of these levels.

@@ -20,14 +20,23 @@ pub struct FenceModel {
     pub(super) terms: usize,
     pub(super) transactions: usize,
     pub(super) isolation: Isolation,
+    /// At most this many processes crash.
+    pub(super) crashes: usize,
     pub(super) mutation: Option<Mutation>,
 }
 
 impl FenceModel {
-    /// Creates the model of the fence with that many terms, and transactions in each of them.
+    /// Creates the model of the fence with that many terms, and transactions in each of them. Every
+    /// process may crash.
     #[must_use]
     pub fn new(terms: usize, transactions: usize, isolation: Isolation) -> Self {
-        Self { terms, transactions, isolation, mutation: None }
+        Self { terms, transactions, isolation, crashes: terms, mutation: None }
+    }
+
+    /// Returns the same model in which at most that many processes crash.
+    #[must_use]
+    pub fn crashes(self, crashes: usize) -> Self {
+        Self { crashes, ..self }
     }
 
     /// Returns the same model without one of its rules.

@@ -74,12 +74,13 @@ impl FenceModel {
     /// the search covers pauses of any length.
     pub(super) fn possible(&self, state: &FenceState) -> Vec<FenceStep> {
         let mut steps = Vec::new();
+        let crashed = state.terms.iter().filter(|term| term.crashed).count();
         for (at, term) in state.terms.iter().enumerate() {
             self.raise_steps(state, at, &mut steps);
             for (which, transaction) in term.transactions.iter().enumerate() {
                 self.transaction_steps(state, (at, which), transaction, &mut steps);
             }
-            if !term.crashed {
+            if !term.crashed && crashed < self.crashes {
                 steps.push(FenceStep::Crash(at));
             }
         }
