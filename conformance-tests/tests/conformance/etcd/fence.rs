@@ -104,7 +104,7 @@ pub(super) async fn a_write_is_conditional_on_the_grant_itself(backend: Arc<Etcd
     Ok(())
 }
 
-/// With several holders, each token from the floor on may write.
+/// A lock with several holders accepts each token from the floor on.
 pub(super) async fn a_fence_with_a_floor_accepts_all_tokens_from_it_on(
     backend: Arc<Etcd>,
 ) -> CaseResult {

@@ -100,7 +100,7 @@ pub(super) async fn a_raise_discards_a_watched_transaction(backend: Arc<Redis>) 
     Ok(())
 }
 
-/// With several holders, each token from the floor on may write.
+/// A lock with several holders accepts each token from the floor on.
 pub(super) async fn a_fence_with_a_floor_accepts_all_tokens_from_it_on(
     backend: Arc<Redis>,
 ) -> CaseResult {
