@@ -8,13 +8,8 @@ use crate::setup;
 use crate::workspace::{cargo, root};
 
 /// The published crates that have a library.
-const LIBRARIES: [&str; 5] = [
-    "leasehold-core",
-    "leasehold",
-    "leasehold-fence",
-    "leasehold-conformance",
-    "leasehold-admin",
-];
+const LIBRARIES: [&str; 5] =
+    ["leasehold-core", "leasehold", "leasehold-fence", "leasehold-conformance", "leasehold-admin"];
 
 /// Checks that no library has breaking changes without a new version. Prints a note if there is no
 /// release to compare with, or if the tool is not installed.
