@@ -215,7 +215,7 @@ async fn rows(
     client.query_typed(statement.sql(), &parameters).await.map_err(failure)
 }
 
-fn parameter<'a>(value: &'a Value<'a>) -> (&'a (dyn ToSql + Sync), Type) {
+fn parameter<'a>(value: &'a Value<'_>) -> (&'a (dyn ToSql + Sync), Type) {
     match value {
         Value::Name(name) => (name as &(dyn ToSql + Sync), Type::TEXT),
         Value::Number(number) => (number as &(dyn ToSql + Sync), Type::INT8),

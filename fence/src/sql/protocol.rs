@@ -132,7 +132,7 @@ pub(crate) async fn raise<S: Session>(
         Some(query) => session.number(&query, NO_VALUES).await.map_err(|failure| failure.error)?,
         None => None,
     };
-    let mut raising = Raising { session, statements, term, began, limit };
+    let mut raising = Raising { session: &mut *session, statements, term, began, limit };
     let raised = raising.run().await;
     if let Some(restore) = saved.and_then(|saved| limit::restore(S::DATABASE, saved)) {
         // A connection on which this fails will fail for its next user too.
