@@ -75,10 +75,10 @@ pub struct Transaction {
 /// This is the progress of a transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
-    /// The transaction has not begun.
+    /// The transaction has done nothing.
     #[default]
     NotBegun,
-    /// The transaction has begun, and the check is not sent yet.
+    /// The transaction has read the application's data, and the check is not sent yet.
     Open,
     /// The check waits for its lock on the row.
     Checking,

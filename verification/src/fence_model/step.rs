@@ -17,7 +17,7 @@ pub enum FenceStep {
     TimeOut(usize),
     /// A process crashes.
     Crash(usize),
-    /// A transaction begins.
+    /// A transaction begins with a read.
     Begin(usize, usize),
     /// The server begins the statement of a check, and reads the intent.
     Check(usize, usize),
@@ -121,10 +121,13 @@ impl FenceModel {
     ) {
         let crashed = state.terms[at].crashed;
         match transaction.stage {
-            Stage::NotBegun if !crashed => steps.push(FenceStep::Begin(at, which)),
-            Stage::NotBegun | Stage::Ended => return,
-            Stage::Open if !crashed => steps.push(FenceStep::Check(at, which)),
-            Stage::Open => {}
+            Stage::Ended => return,
+            Stage::NotBegun | Stage::Open if crashed => {}
+            // A transaction that has done nothing yet is like one that has not begun.
+            Stage::NotBegun if self.has(Mutation::ReadBeforeCheck) => {
+                steps.push(FenceStep::Begin(at, which));
+            }
+            Stage::NotBegun | Stage::Open => steps.push(FenceStep::Check(at, which)),
             Stage::Checking => {
                 if !state.transactions().any(|(_, it)| self.excludes_checks(it)) {
                     steps.push(FenceStep::Lock(at, which));
@@ -164,7 +167,7 @@ impl FenceModel {
             FenceStep::Begin(at, which) => {
                 let transaction = &mut state.terms[at].transactions[which];
                 transaction.stage = Stage::Open;
-                transaction.has_read = self.has(Mutation::ReadBeforeCheck);
+                transaction.has_read = true;
             }
             FenceStep::Check(at, which) => self.check(&mut state, at, which),
             FenceStep::Lock(at, which) => self.lock(&mut state, at, which),
