@@ -136,7 +136,7 @@ pub(crate) async fn raise<S: Session>(
     let raised = raising.run().await;
     if let Some(restore) = saved.and_then(|saved| limit::restore(S::DATABASE, saved)) {
         // A connection on which this fails will fail for its next user too.
-        let _ = session.run_script(&restore).await;
+        _ = session.run_script(&restore).await;
     }
     raised
 }
