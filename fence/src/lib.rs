@@ -39,6 +39,8 @@
 //!   the tables in place the application's user needs SELECT, INSERT and UPDATE on them.
 //! * The check comes first in its transaction. On MySQL at REPEATABLE READ, the snapshot of an
 //!   earlier read would show the data of an older term.
+//! * On MySQL and MariaDB a check of an older term is not refused at once while a newer term waits in
+//!   `raise`: it waits too, and is refused then.
 //! * At REPEATABLE READ and SERIALIZABLE the database ends some transactions that conflict
 //!   ([`Error::Conflict`], or an error of the application's own statements): run those again as a
 //!   whole, with their check.

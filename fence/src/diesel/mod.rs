@@ -179,7 +179,7 @@ macro_rules! backend {
             /// term may not write, and otherwise the statement's other conditions were false.
             ///
             /// # Errors
-            /// It fails as [`check`](Self::check) does.
+            /// It fails as `check` does.
             pub fn verify<C>(&self, connection: &mut C) -> Result<()>
             where
                 C: LoadConnection<Backend = $backend>,

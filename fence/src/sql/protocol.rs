@@ -136,7 +136,7 @@ pub(crate) async fn raise<S: Session>(
     let raised = raising.run().await;
     if let Some(restore) = saved.and_then(|saved| limit::restore(S::DATABASE, saved)) {
         // A connection on which this fails will fail for its next user too.
-        let _ = session.run_script(&restore).await;
+        _ = session.run_script(&restore).await;
     }
     raised
 }
@@ -157,13 +157,13 @@ impl<S: Session> Raising<'_, S> {
         if !statements.announce.is_empty() {
             target.floor = self.write(&statements.announce, target).await?;
             not_stale(term, Some(target.floor))?;
-        }
-        // The row is locked only if it must change: transactions of this term may hold it.
-        let raised = self.session.number(&statements.raised, target).await;
-        let raised = raised.map_err(|failure| raising(failure, term.name()))?;
-        not_stale(term, raised)?;
-        if raised.is_some_and(|raised| raised >= target.floor) {
-            return Ok(());
+            // The row is locked only if it must change: transactions of this term may hold it.
+            let raised = self.session.number(&statements.raised, target).await;
+            let raised = raised.map_err(|failure| raising(failure, term.name()))?;
+            not_stale(term, raised)?;
+            if raised.is_some_and(|raised| raised >= target.floor) {
+                return Ok(());
+            }
         }
         let raised = self.write(&statements.raise, target).await?;
         not_stale(term, Some(raised))

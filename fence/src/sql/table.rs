@@ -71,7 +71,7 @@ COMMENT ON TABLE {table} IS '{VERSION}{SCHEMA}';
                 "SELECT pg_advisory_xact_lock(hashtext('leasehold'), hashtext('{}'));\n{create}",
                 self.name(namespace)
             ),
-            Database::MySql | Database::Sqlite => create,
+            Database::MySql | Database::Sqlite => create.trim_end_matches(['\n', ';']).to_owned(),
         }
     }
 
