@@ -73,7 +73,9 @@ impl Listener {
         let mut state = self.0.state();
         state.awaited.remove(name);
         if state.watches > 0 {
-            state.disabled.insert(name.clone(), Instant::now());
+            let now = Instant::now();
+            state.disabled.insert(name.clone(), now);
+            state.found_disabled.insert(name.clone(), now);
         }
     }
 
@@ -103,7 +105,8 @@ impl ListenerSubscription {
         self.notified.recv().await.unwrap_or(None)
     }
 
-    /// Returns whether the grant with that token has refused this store the name.
+    /// Returns whether the grant with that token has refused the name to all clients of this store
+    /// that wait for it.
     pub(super) fn is_refused_by(&self, name: &LockName, token: i64) -> bool {
         self.inner.state().is_refused_by(name, token)
     }
@@ -113,7 +116,9 @@ impl ListenerSubscription {
         let now = Instant::now();
         let mut state = self.inner.state();
         state.awaited.retain(|_, awaited| awaited.until > now);
-        state.disabled.retain(|_, asked| now.duration_since(*asked) < DISABLED);
+        let is_recent = |asked: &Instant| now.duration_since(*asked) < DISABLED;
+        state.disabled.retain(|_, asked| is_recent(asked));
+        state.found_disabled.retain(|_, asked| is_recent(asked));
         let ListenerState { awaited, disabled, listened, .. } = &*state;
         let told = |holder| listened.get(holder).copied().unwrap_or(false);
         !disabled.is_empty() || awaited.values().any(|awaited| !told(&awaited.holder))
@@ -125,8 +130,7 @@ impl Drop for ListenerSubscription {
         let mut state = self.inner.state();
         state.watches -= 1;
         if state.watches == 0 {
-            state.awaited.clear();
-            state.disabled.clear();
+            state.clear();
         }
     }
 }

@@ -31,6 +31,10 @@ pub(super) struct ListenerState {
     /// An attempt found these names disabled at these moments. No user-level lock announces that a
     /// name is enabled.
     pub(super) disabled: HashMap<LockName, Instant>,
+    /// An attempt found these names disabled at these moments, though another may have been refused
+    /// since. Several clients share a store: one that asked before the name was enabled knows nothing
+    /// of the grant that refused another.
+    pub(super) found_disabled: HashMap<LockName, Instant>,
     /// A task listens for these holders; the value says whether it waits for their user-level lock.
     pub(super) listened: HashMap<Uuid, bool>,
     pub(super) tasks: Vec<AbortHandle>,
@@ -74,9 +78,18 @@ impl ListenerState {
         }
     }
 
-    /// Returns whether the grant with that token has refused this store the name.
+    /// Returns whether the grant with that token has refused the name to all clients of this store
+    /// that wait for it, as far as they have asked since a signal.
     pub(super) fn is_refused_by(&self, name: &LockName, token: i64) -> bool {
-        self.awaited.get(name).is_some_and(|awaited| awaited.token.cast_signed() == token)
+        !self.found_disabled.contains_key(name)
+            && self.awaited.get(name).is_some_and(|awaited| awaited.token.cast_signed() == token)
+    }
+
+    /// Forgets all names that are waited for.
+    pub(super) fn clear(&mut self) {
+        self.awaited.clear();
+        self.disabled.clear();
+        self.found_disabled.clear();
     }
 
     /// Returns a holder for which no task listens yet.
@@ -194,5 +207,11 @@ mod tests {
         assert!(!state.is_refused_by(&job, 0), "it was released");
         assert!(!state.is_refused_by(&job, 1_000), "the read is of an earlier state");
         assert!(!state.is_refused_by(&other, 2_000));
+        // Another client of the store may know only that the name was disabled.
+        state.found_disabled.insert(job.clone(), Instant::now());
+        assert!(!state.is_refused_by(&job, 2_000));
+        state.clear();
+        refuse(&mut state, &job, &held(&Holder::current(), 2_000));
+        assert!(state.is_refused_by(&job, 2_000));
     }
 }

@@ -207,7 +207,10 @@ async fn run(store: BoundedStore, owner: QueueOwner) {
     let mut pace = RenewalPace::new(store.inner().capabilities().renew_batch);
     let mut in_flight = BatchesInFlight::new();
     while !queue.is_closed() {
-        queue.wake_ticks(clock.now());
+        if queue.wake_ticks(clock.now()) {
+            // What these tasks request now joins the renewals of others that are due.
+            yield_now().await;
+        }
         let next_send = send_due(&store, queue, &mut pace, &in_flight);
         let wakes_at = queue.plan_wake(next_send);
         tokio::select! {

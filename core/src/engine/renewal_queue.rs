@@ -126,15 +126,17 @@ impl RenewalQueue {
         drop(removed);
     }
 
-    /// Wakes the tasks whose moment has come.
-    pub(super) fn wake_ticks(&self, now: Moment) {
+    /// Wakes the tasks whose moment has come, and returns whether there are any.
+    pub(super) fn wake_ticks(&self, now: Moment) -> bool {
         let mut woken = Vec::new();
         let mut state = self.state();
         while let Some(tick) = state.ticks.first_entry().filter(|tick| tick.key().0 <= now) {
             woken.push(tick.remove());
         }
         drop(state);
+        let any = !woken.is_empty();
         woken.into_iter().for_each(Waker::wake);
+        any
     }
 
     /// Returns the moment at which the caller wakes: when the first renewal is due, when a task is
