@@ -7,22 +7,36 @@ use crate::sql::failure::Failure;
 
 /// Describes an error.
 pub(super) fn failure(database: Database, error: DieselError) -> Failure {
-    let code = code(&error);
+    let code = code(database, &error);
     Failure::new(database, code, error)
 }
 
 /// Returns the code that the database gave an error, as far as its text tells; empty for another
 /// one, and `None` if there was no answer.
-fn code(error: &DieselError) -> Option<&'static str> {
+fn code(database: Database, error: &DieselError) -> Option<&'static str> {
     let (kind, text) = match error {
         DieselError::DatabaseError(kind, information) => (kind, information.message()),
-        DieselError::RollbackErrorOnCommit { commit_error, .. } => return code(commit_error),
+        DieselError::RollbackErrorOnCommit { commit_error, .. } => {
+            return code(database, commit_error);
+        }
         DieselError::BrokenTransactionManager => return None,
         _ => return Some(""),
     };
     match kind {
-        DatabaseErrorKind::SerializationFailure => return Some("40001"),
-        DatabaseErrorKind::ReadOnlyTransaction => return Some("25006"),
+        DatabaseErrorKind::SerializationFailure => {
+            return Some(match database {
+                Database::Postgres => "40001",
+                Database::MySql => "1213",
+                Database::Sqlite => "517",
+            });
+        }
+        DatabaseErrorKind::ReadOnlyTransaction => {
+            return Some(match database {
+                Database::Postgres => "25006",
+                Database::MySql => "1792",
+                Database::Sqlite => "8",
+            });
+        }
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
             return None;
         }
@@ -54,16 +68,29 @@ const TEXTS: [(&str, Option<&str>); 16] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::failure::Class;
 
     #[test]
     fn the_text_of_an_error_tells_a_wait_from_a_refusal() {
         let error = |kind, text: &str| DieselError::DatabaseError(kind, Box::new(text.to_owned()));
-        let unknown = |text| code(&error(DatabaseErrorKind::Unknown, text));
+        let unknown = |text| code(Database::Postgres, &error(DatabaseErrorKind::Unknown, text));
         assert_eq!(unknown("canceling statement due to statement timeout"), Some("57014"));
         assert_eq!(unknown("Lock wait timeout exceeded; try restarting"), Some("1205"));
         assert_eq!(unknown("database is locked"), Some("5"));
         assert_eq!(unknown("something else"), Some(""));
         assert_eq!(unknown("MySQL server has gone away"), None);
-        assert_eq!(code(&error(DatabaseErrorKind::SerializationFailure, "x")), Some("40001"));
+    }
+
+    #[test]
+    fn an_error_that_diesel_classifies_means_the_same_on_each_database() {
+        for database in [Database::Postgres, Database::MySql, Database::Sqlite] {
+            let failure = |kind| {
+                failure(database, DieselError::DatabaseError(kind, Box::new("x".to_owned())))
+            };
+            let conflict = failure(DatabaseErrorKind::SerializationFailure);
+            assert_eq!(conflict.class, Class::Conflict, "{database:?}");
+            let read_only = failure(DatabaseErrorKind::ReadOnlyTransaction);
+            assert!(read_only.error.to_string().contains("accepts no writes"), "{database:?}");
+        }
     }
 }
