@@ -66,6 +66,9 @@ impl Statements {
 }
 
 /// `GREATEST` keeps a row from ever getting a smaller token, whatever the caller believes.
+///
+/// A row that was written ends the limit on statements of its transaction: a limit that is over
+/// during the commit would not undo it, but end its wait for a synchronous standby.
 fn postgres(fence: &str, intent: &str) -> Statements {
     let query =
         |template: String, parameters| Statement::query(Database::Postgres, template, parameters);
@@ -74,7 +77,8 @@ fn postgres(fence: &str, intent: &str) -> Statements {
             format!(
                 "INSERT INTO {table} AS t (name, token) VALUES (?, ?) \
                  ON CONFLICT (name) DO UPDATE SET token = greatest(t.token, excluded.token) \
-                 RETURNING t.token"
+                 RETURNING CASE WHEN set_config('statement_timeout', '0', true) IS NOT NULL \
+                     THEN t.token END AS token"
             ),
             &[Name, Floor],
         )
@@ -230,6 +234,15 @@ mod tests {
         let mysql = statements(Database::MySql);
         // The intent stands in a subquery without a lock.
         assert!(mysql.check.sql().ends_with("i.name = ?) LOCK IN SHARE MODE"));
+    }
+
+    #[test]
+    fn the_limit_of_a_wait_on_postgres_ends_before_the_commit() {
+        let statements = statements(Database::Postgres);
+        for last in [statements.announce.last(), statements.raise.last()] {
+            let text = last.unwrap().sql();
+            assert!(text.contains("set_config('statement_timeout', '0', true)"), "{text}");
+        }
     }
 
     #[test]
