@@ -139,7 +139,12 @@ fn sqlite(code: i32) -> Meaning {
         5 if code >> 8 == 2 => CONFLICT,
         5 | 6 => LIMIT,
         8 => READ_ONLY,
-        3 | 14 | 23 => DENIED,
+        3 | 14 | 23 => (
+            Class::Refused,
+            ErrorKind::Denied,
+            "SQLite may not open the file, or not do this with it",
+            "does the path exist, and may this user write the file and its folder?",
+        ),
         1 | 19 | 20 | 26 => DIFFERS,
         // Memory ran out, or the disk failed, maybe during a commit.
         7 | 10 => UNANSWERED,

@@ -38,12 +38,14 @@
 
 mod session;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::Namespace;
+use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool, Transaction};
 
@@ -219,8 +221,11 @@ where
     DB::Connection: Session,
 {
     let acquired = pool.acquire().await;
-    Ok(acquired
-        .map_err(|error| Failure::new(<DB::Connection as Session>::DATABASE, None, error).error)?)
+    Ok(acquired.map_err(|error| {
+        // A database that refuses a login has answered.
+        let code = error.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned);
+        Failure::new(<DB::Connection as Session>::DATABASE, code.as_deref(), error).error
+    })?)
 }
 
 impl<DB> Clone for FenceTable<DB> {
