@@ -107,6 +107,12 @@ fn postgres(code: &str) -> Meaning {
             "there is no schema to create the table in",
             "set the user's search_path to one that exists",
         ),
+        "22021" | "22P05" => (
+            Class::Refused,
+            ErrorKind::Invalid,
+            "the database's encoding lacks a character of the name",
+            "use a database with the encoding UTF8, or another name",
+        ),
         "42P01" | "42703" | "42804" | "42883" | "42P10" | "42809" => DIFFERS,
         code if code.starts_with("22") || code.starts_with("23") => DIFFERS,
         // The server or a pooler ends the session, which can come after a commit.
@@ -173,6 +179,7 @@ mod tests {
             (Postgres, "57014", Class::Limit, ErrorKind::Unavailable),
             (Postgres, "42501", Class::Refused, ErrorKind::Denied),
             (Postgres, "42P01", Class::Refused, ErrorKind::Corrupt),
+            (Postgres, "22P05", Class::Refused, ErrorKind::Invalid),
             (Postgres, "57P01", Class::Unanswered, ErrorKind::Unavailable),
             (MySql, "1213", Class::Conflict, ErrorKind::Unavailable),
             (MySql, "1205", Class::Limit, ErrorKind::Unavailable),
