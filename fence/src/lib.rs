@@ -39,6 +39,14 @@
 //!   the tables in place the application's user needs SELECT, INSERT and UPDATE on them.
 //! * The check comes first in its transaction. On MySQL at REPEATABLE READ, the snapshot of an
 //!   earlier read would show the data of an older term.
+//! * The transaction lasts until its commit: check before any savepoint, since PostgreSQL gives up
+//!   the check's lock with a savepoint that is rolled back; and run no statement that commits by
+//!   itself, as those that change tables do on MySQL.
+//! * One primary. The servers of a cluster with several (Galera, group replication) do not see each
+//!   other's share locks: raise and check on the same one.
+//! * Commits that last. A crash or failover that loses the last commits can lose a `raise`.
+//! * On SQLite the data is in the same file. A deferred transaction that writes only to an attached
+//!   one is not refused; begin it with `BEGIN IMMEDIATE`.
 //! * On MySQL and MariaDB a check of an older term is not refused at once while a newer term waits in
 //!   `raise`: it waits too, and is refused then.
 //! * At REPEATABLE READ and SERIALIZABLE the database ends some transactions that conflict

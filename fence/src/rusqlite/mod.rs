@@ -90,7 +90,7 @@ impl Fence {
     /// older term can commit.
     ///
     /// It waits for other connections that write, up to the limit. The connection must not be in a
-    /// transaction.
+    /// transaction. Its `busy_timeout` is restored; a `busy_handler` cannot be, so set it again.
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,

@@ -76,7 +76,8 @@ COMMENT ON TABLE {table} IS '{VERSION}{SCHEMA}';
     }
 
     /// Returns the query that describes the table, a text in each row; there are no rows if it does
-    /// not exist.
+    /// not exist. An unlogged table of PostgreSQL is of another kind: it is empty after a crash, and
+    /// a term that is over could raise its fence again.
     ///
     /// The rows are `schema=` (quoted, empty on SQLite), `kind=`, `comment=`, and for each column
     /// `column=` with its name, type, collation, `filled`, `given` and `key`, separated by `|`.
@@ -89,7 +90,8 @@ COMMENT ON TABLE {table} IS '{VERSION}{SCHEMA}';
                      SELECT 'schema=' || quote_ident(n.nspname) AS line \
                      UNION ALL SELECT 'kind=' || CASE WHEN c.relkind NOT IN ('r', 'p') \
                          THEN 'not a table' WHEN c.relpersistence = 't' \
-                         THEN 'a temporary table' ELSE 'a table' END \
+                         THEN 'a temporary table' WHEN c.relpersistence = 'u' \
+                         THEN 'an unlogged table' ELSE 'a table' END \
                      UNION ALL SELECT 'comment=' || coalesce(obj_description(c.oid, 'pg_class'), '') \
                      UNION ALL SELECT concat_ws('|', 'column=' || a.attname::text, \
                          format_type(a.atttypid, a.atttypmod), coalesce(o.collname::text, ''), \
