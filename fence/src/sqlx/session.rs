@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 #[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
 use sqlx::error::DatabaseError;
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
 use crate::sql::failure::Failure;
 use crate::sql::session::Session;
@@ -45,7 +45,7 @@ macro_rules! session {
 
             async fn run_script(&mut self, script: &str) -> Result<(), Failure> {
                 let script = sqlx::raw_sql(AssertSqlSafe(script.to_owned()));
-                script.execute(&mut *self).await.map_err($failure)?;
+                Executor::execute(&mut *self, script).await.map_err($failure)?;
                 Ok(())
             }
 
