@@ -46,7 +46,7 @@ fn code(database: Database, error: &DieselError) -> Option<&'static str> {
 }
 
 /// These are parts of the texts of errors, with their codes.
-const TEXTS: [(&str, Option<&str>); 16] = [
+const TEXTS: [(&str, Option<&str>); 19] = [
     ("due to statement timeout", Some("57014")),
     ("due to user request", Some("57014")),
     ("due to lock timeout", Some("55P03")),
@@ -56,8 +56,11 @@ const TEXTS: [(&str, Option<&str>); 16] = [
     ("current transaction is aborted", Some("25P02")),
     ("Lock wait timeout exceeded", Some("1205")),
     ("Deadlock found", Some("1213")),
+    ("Record has changed since last read", Some("1020")),
+    ("Query execution was interrupted", Some("1317")),
     ("command denied", Some("1142")),
     ("No database selected", Some("1046")),
+    ("terminating connection", None),
     ("gone away", None),
     ("Lost connection", None),
     ("database is locked", Some("5")),
@@ -76,6 +79,7 @@ mod tests {
         let unknown = |text| code(Database::Postgres, &error(DatabaseErrorKind::Unknown, text));
         assert_eq!(unknown("canceling statement due to statement timeout"), Some("57014"));
         assert_eq!(unknown("Lock wait timeout exceeded; try restarting"), Some("1205"));
+        assert_eq!(unknown("Record has changed since last read in table 'f'"), Some("1020"));
         assert_eq!(unknown("database is locked"), Some("5"));
         assert_eq!(unknown("something else"), Some(""));
         assert_eq!(unknown("MySQL server has gone away"), None);
