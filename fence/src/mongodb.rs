@@ -108,7 +108,7 @@ impl MongoFence {
         let begun = Instant::now();
         self.set(&self.intent, limit, begun).await?;
         self.set(&self.fence, limit.saturating_sub(begun.elapsed()), begun).await?;
-        match self.settled().await? {
+        match self.settled(limit.saturating_sub(begun.elapsed())).await? {
             Some(raised) => self.refuse_newer(self.token_of(&raised)?),
             None => {
                 let stored = self.fence.find_one(self.by_name()).await;
@@ -121,12 +121,13 @@ impl MongoFence {
     ///
     /// This changes nothing, but unlike a read it waits for the majority: an earlier call may have
     /// written the token, and may have ended before that.
-    async fn settled(&self) -> Result<Option<Document>> {
+    async fn settled(&self, limit: Duration) -> Result<Option<Document>> {
         let floor = i64::from(self.term.floor());
         let raised = doc! { "_id": self.term.name().as_str(), "token": { "$gte": floor } };
         let kept = doc! { "$max": { "token": floor } };
-        let settled = self.fence.find_one_and_update(raised, kept).await;
-        settled.map_err(|cause| self.error(cause))
+        let settled = self.fence.find_one_and_update(raised, kept);
+        let settled = settled.max_time(limit.clamp(SHORTEST_LIMIT, LONGEST_LIMIT));
+        settled.await.map_err(|cause| self.error(cause))
     }
 
     /// Sets the token of a document if it is smaller or missing.
