@@ -49,6 +49,9 @@ const SHORTEST_LIMIT: Duration = Duration::from_millis(1);
 /// The server refuses a limit whose milliseconds do not fit into 32 bits.
 const LONGEST_LIMIT: Duration = Duration::from_secs(2_000_000);
 
+/// A raise whose wait is over has at least this long to be confirmed.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// The error codes of servers, see
 /// <https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml>.
 mod code {
@@ -108,7 +111,7 @@ impl MongoFence {
         let begun = Instant::now();
         self.set(&self.intent, limit, begun).await?;
         self.set(&self.fence, limit.saturating_sub(begun.elapsed()), begun).await?;
-        match self.settled(limit.saturating_sub(begun.elapsed())).await? {
+        match self.settled(limit.saturating_sub(begun.elapsed()).max(SETTLING)).await? {
             Some(raised) => self.refuse_newer(self.token_of(&raised)?),
             None => {
                 let stored = self.fence.find_one(self.by_name()).await;
@@ -126,7 +129,7 @@ impl MongoFence {
         let raised = doc! { "_id": self.term.name().as_str(), "token": { "$gte": floor } };
         let kept = doc! { "$max": { "token": floor } };
         let settled = self.fence.find_one_and_update(raised, kept);
-        let settled = settled.max_time(limit.clamp(SHORTEST_LIMIT, LONGEST_LIMIT));
+        let settled = settled.max_time(limit.min(LONGEST_LIMIT));
         settled.await.map_err(|cause| self.error(cause))
     }
 
