@@ -43,6 +43,15 @@ use crate::{Blocked, Error, NotRaised, Result, Stale, Term};
 /// The field of an application's document that keeps the newest token that has written to it.
 pub const FIELD: &str = "leasehold_fence";
 
+/// A limit of 0 would mean that there is none.
+const SHORTEST_LIMIT: Duration = Duration::from_millis(1);
+
+/// The server refuses a limit whose milliseconds do not fit into 32 bits.
+const LONGEST_LIMIT: Duration = Duration::from_secs(2_000_000);
+
+/// A raise whose wait is over has at least this long to be confirmed.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// The error codes of servers, see
 /// <https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml>.
 mod code {
@@ -102,8 +111,26 @@ impl MongoFence {
         let begun = Instant::now();
         self.set(&self.intent, limit, begun).await?;
         self.set(&self.fence, limit.saturating_sub(begun.elapsed()), begun).await?;
-        let stored = self.fence.find_one(self.by_name()).await;
-        self.compare(stored.map_err(|cause| self.error(cause))?.as_ref())
+        match self.settled(limit.saturating_sub(begun.elapsed()).max(SETTLING)).await? {
+            Some(raised) => self.refuse_newer(self.token_of(&raised)?),
+            None => {
+                let stored = self.fence.find_one(self.by_name()).await;
+                self.compare(stored.map_err(|cause| self.error(cause))?.as_ref())
+            }
+        }
+    }
+
+    /// Returns the fence's document if it has been raised, once a majority has it.
+    ///
+    /// This changes nothing, but unlike a read it waits for the majority: an earlier call may have
+    /// written the token, and may have ended before that.
+    async fn settled(&self, limit: Duration) -> Result<Option<Document>> {
+        let floor = i64::from(self.term.floor());
+        let raised = doc! { "_id": self.term.name().as_str(), "token": { "$gte": floor } };
+        let kept = doc! { "$max": { "token": floor } };
+        let settled = self.fence.find_one_and_update(raised, kept);
+        let settled = settled.max_time(limit.min(LONGEST_LIMIT));
+        settled.await.map_err(|cause| self.error(cause))
     }
 
     /// Sets the token of a document if it is smaller or missing.
@@ -118,8 +145,7 @@ impl MongoFence {
         let update = collection
             .find_one_and_update(smaller, doc! { "$set": { "token": floor } })
             .upsert(true)
-            // A limit of 0 would mean that there is none.
-            .max_time(limit.max(Duration::from_millis(1)));
+            .max_time(limit.clamp(SHORTEST_LIMIT, LONGEST_LIMIT));
         match update.await {
             Ok(_) => Ok(()),
             Err(cause) => match code_of(&cause) {

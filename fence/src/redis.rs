@@ -158,7 +158,10 @@ impl RedisFence {
         if let Some(key) = key {
             command.arg(key);
         }
-        command.query_async(connection).await.map_err(|cause| self.error(cause))
+        command.query_async(connection).await.map_err(|cause| match cause.code() {
+            Some("WRONGTYPE") => self.foreign(),
+            _ => self.error(cause),
+        })
     }
 
     /// Compares the term with the key's value.
@@ -192,10 +195,6 @@ impl RedisFence {
     #[must_use]
     pub fn error(&self, cause: RedisError) -> Error {
         let (name, token) = (self.term.name(), self.term.token());
-        // For an error within a script, Redis 6 puts its code into the message.
-        if cause.detail().is_some_and(|detail| detail.contains("WRONGTYPE ")) {
-            return self.foreign();
-        }
         match cause.code() {
             Some("LEASEHOLDSTALE") => {
                 let newer = cause.detail().and_then(|detail| detail.trim().parse().ok());
@@ -203,7 +202,7 @@ impl RedisFence {
                 return Error::Stale(Stale::new(name, token, newer));
             }
             Some("LEASEHOLDNOTRAISED") => return Error::NotRaised(NotRaised::new(name, token)),
-            Some("LEASEHOLDFOREIGN" | "WRONGTYPE") => return self.foreign(),
+            Some("LEASEHOLDFOREIGN") => return self.foreign(),
             _ => {}
         }
         let (kind, message) = match cause.kind() {

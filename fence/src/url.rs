@@ -13,6 +13,9 @@ use crate::{Term, raise_fn};
 ///
 /// This connects to nothing; raising the fence does, and creates what is missing.
 ///
+/// On Redis the fence's key has no hash tag, so the URL is that of a single server and not of a
+/// cluster. On etcd the URL has no user and no TLS.
+///
 /// # Errors
 /// This fails with [`ErrorKind::Invalid`] if the driver does not accept the URL, and with
 /// [`ErrorKind::Unsupported`] if there is no fence for its scheme, or not in this build. No message
@@ -80,6 +83,9 @@ where
 #[cfg(feature = "redis")]
 fn of_redis(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
     use crate::redis::RedisFence;
+    // The driver uses the cryptography provider of the process, and panics where rustls cannot choose
+    // one. This fails if the application has installed its own.
+    _ = rustls::crypto::ring::default_provider().install_default();
     let client = redis::Client::open(url).map_err(refused)?;
     let namespace = namespace.clone();
     Ok(Arc::new(raise_fn(move |term: Term, _| {

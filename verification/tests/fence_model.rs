@@ -116,6 +116,13 @@ fn a_check_of_the_lock_s_own_row_is_caught() {
 }
 
 #[test]
+fn a_snapshot_from_before_the_lock_is_caught() {
+    let rule = "a transaction sees what older terms have committed";
+    // A check may wait beside its own term's raise, which waits for an older transaction.
+    breaks(Mutation::SnapshotBeforeLock, &[Isolation::ReadCommitted], rule);
+}
+
+#[test]
 fn reading_before_the_check_is_caught() {
     let rule = "a transaction sees what older terms have committed";
     // Where the first statement takes the snapshot, the check itself reads the old row.

@@ -1,5 +1,6 @@
 //! An election raises its fence before it starts the job of a term.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,8 +59,9 @@ impl<T: RaiseFence + ?Sized> RaiseFence for Arc<T> {
     }
 }
 
-/// A raise has this long to report that its limit is over.
-const REPLY_TIME: Duration = Duration::from_secs(1);
+/// A raise has this long to report that its limit is over, and for which sessions it waited. MySQL
+/// counts its limit in whole seconds.
+const REPLY_TIME: Duration = Duration::from_secs(3);
 
 /// The pause between two attempts to raise a fence beside the job.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -101,7 +103,7 @@ impl TermFence {
                 tokio::spawn(raising.in_current_span());
                 Ok(true)
             }
-            Err(error) => Err(format!("the fence cannot be raised: {error}")),
+            Err(error) => Err(format!("the fence cannot be raised: {}", with_causes(&*error))),
         }
     }
 
@@ -126,7 +128,10 @@ impl TermFence {
                     return;
                 }
                 Ok(RaiseOutcome::Blocked(_)) => {}
-                Err(error) => warn!(lock, %error, "the fence cannot be raised; trying again"),
+                Err(error) => {
+                    let error = with_causes(&*error);
+                    warn!(lock, error, "the fence cannot be raised; trying again");
+                }
             }
         }
     }
@@ -142,4 +147,10 @@ impl TermFence {
             }
         }
     }
+}
+
+/// Describes an error and its causes.
+fn with_causes(error: &(dyn StdError + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -127,7 +127,9 @@ fn postgres(fence: &str, intent: &str) -> Statements {
 }
 
 /// MySQL and MariaDB share the texts. `LOCK IN SHARE MODE` locks the tables of its own level alone,
-/// so the announcement is read in a subquery, which locks nothing.
+/// so the announcement is read in a subquery, which locks nothing. It refers to the fence's row so
+/// that it is read once that row is locked: at REPEATABLE READ it takes the transaction's snapshot,
+/// which must not be older than the lock.
 fn mysql(fence: &str, intent: &str, fence_table: &str) -> Statements {
     let query =
         |template: String, parameters| Statement::query(Database::MySql, template, parameters);
@@ -142,7 +144,8 @@ fn mysql(fence: &str, intent: &str, fence_table: &str) -> Statements {
     };
     let locked = format!(
         "FROM {fence} AS f WHERE f.name = ? AND f.token BETWEEN ? AND ? \
-         AND f.token >= (SELECT i.token FROM {intent} AS i WHERE i.name = ?) LOCK IN SHARE MODE"
+         AND f.token >= (SELECT i.token FROM {intent} AS i WHERE i.name = f.name) \
+         LOCK IN SHARE MODE"
     );
     // Only MySQL tells this, and only to users that may read its `performance_schema`.
     let sessions = format!(
@@ -161,10 +164,10 @@ fn mysql(fence: &str, intent: &str, fence_table: &str) -> Statements {
         raise: grow(fence),
         announced: Some(read(intent)),
         raised: read(fence),
-        check: query(format!("SELECT f.token {locked}"), &[Name, Floor, Token, Name]),
+        check: query(format!("SELECT f.token {locked}"), &[Name, Floor, Token]),
         sessions: vec![query(sessions, &[Name])],
         // The count keeps the optimizer from turning the subquery into a join.
-        guard: query(format!("(SELECT COUNT(*) {locked}) = 1"), &[Name, Floor, Token, Name]),
+        guard: query(format!("(SELECT COUNT(*) {locked}) = 1"), &[Name, Floor, Token]),
     }
 }
 
@@ -233,7 +236,7 @@ mod tests {
         assert!(statements(Database::Postgres).check.sql().ends_with("FOR SHARE OF f"));
         let mysql = statements(Database::MySql);
         // The intent stands in a subquery without a lock.
-        assert!(mysql.check.sql().ends_with("i.name = ?) LOCK IN SHARE MODE"));
+        assert!(mysql.check.sql().ends_with("i.name = f.name) LOCK IN SHARE MODE"));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum Mutation {
     UpgradedLock,
     /// A check also locks the row of the lock, which heartbeats update.
     LocksLockRow,
+    /// A check decides by the newest row, but takes the transaction's snapshot before its lock.
+    SnapshotBeforeLock,
     /// A transaction reads the application's data before its check.
     ReadBeforeCheck,
 }

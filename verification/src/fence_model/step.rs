@@ -207,10 +207,12 @@ impl FenceModel {
             refuse(state, at, which);
             return;
         }
+        let snapshot_first =
+            self.isolation == Isolation::Snapshot || self.has(Mutation::SnapshotBeforeLock);
         let transaction = &mut state.terms[at].transactions[which];
         transaction.stage = Stage::Checking;
         transaction.checked_late = late;
-        transaction.has_read |= self.isolation == Isolation::Snapshot;
+        transaction.has_read |= snapshot_first;
     }
 
     fn accepts(&self, row: u8, term: usize) -> bool {

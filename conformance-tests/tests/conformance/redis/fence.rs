@@ -140,3 +140,24 @@ pub(super) async fn foreign_fence_keys_are_not_overwritten(backend: Arc<Redis>) 
     }
     Ok(())
 }
+
+/// Only the fence's own key can be foreign to it.
+pub(super) async fn an_error_of_the_script_s_own_code_is_not_the_fence_s(
+    backend: Arc<Redis>,
+) -> CaseResult {
+    let (endpoint, namespace) = (backend.endpoint().await?, fresh());
+    let ledger = format!("{namespace}:ledger");
+    let fence = RedisFence::new(&namespace, &term(7));
+    let mut connection = endpoint.connection().await?;
+    fence.raise(&mut connection).await?;
+    endpoint.run(&["RPUSH", &ledger, "mine"]).await?;
+    let script = RedisFence::script("return redis.call('INCRBY', KEYS[1], ARGV[1])");
+    let mut call = script.key(ledger.as_str());
+    fence.bind(call.arg(1));
+    let failed = call.invoke_async::<i64>(&mut connection).await;
+    let failed = failed.map_err(|cause| fence.error(cause));
+    let Err(Error::Datastore(error)) = failed else { panic!("{failed:?}") };
+    assert_ne!(error.kind(), ErrorKind::Corrupt, "{error}");
+    endpoint.run(&["DEL", &ledger, fence.key()]).await?;
+    Ok(())
+}

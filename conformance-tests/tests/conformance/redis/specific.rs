@@ -27,7 +27,8 @@ specific_cases! {
         no_script_of_an_older_term_writes_once_the_fence_is_raised,
         a_raise_discards_a_watched_transaction,
         a_fence_with_a_floor_accepts_all_tokens_from_it_on,
-        foreign_fence_keys_are_not_overwritten;
+        foreign_fence_keys_are_not_overwritten,
+        an_error_of_the_script_s_own_code_is_not_the_fence_s;
     commands:
         a_lock_runs_two_scripts_with_few_commands,
         a_renewal_runs_one_script_with_three_commands;
