@@ -1,6 +1,8 @@
 //! The tasks of one client that wait for the same lock form a queue, of which only the first asks
 //! the store.
 
+mod pauses;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use tokio::sync::Notify;
 use crate::lease::{HintRaces, TrustDeadline};
 use crate::{AcquireOutcome, Clock, LockName, Moment, Result, Wake};
 
+use pauses::HandOverPauses;
+
 /// The local queues have the waiters and the holders of a client's locks, by name.
 ///
 /// The first waiter of a name asks the store and listens to hints; the others only wait. While a
@@ -19,7 +23,7 @@ use crate::{AcquireOutcome, Clock, LockName, Moment, Result, Wake};
 /// order of the calls, by one release and one acquire, however many tasks wait.
 ///
 /// The waiters of other clients hear of a release by a hint, which is later than that. So that they
-/// get the lock too, the first waiter pauses from time to time before it asks.
+/// get the lock too, the first waiter [pauses](HandOverPauses) from time to time before it asks.
 ///
 /// A queue decides only when a waiter asks. The store decides who holds the lock.
 #[derive(Debug)]
@@ -44,10 +48,7 @@ struct LocalQueue {
     holder: Option<(u64, Arc<TrustDeadline>)>,
     /// This describes the latest reply that did not end the wait of the first waiter.
     last_outcome: Option<Arc<str>>,
-    /// Since then the lock was handed over within this client, as far as it knows.
-    kept_since: Option<Moment>,
-    /// The first waiter does not ask before this moment.
-    paused_until: Option<Moment>,
+    pauses: HandOverPauses,
     /// These are the races of the waiters against other clients.
     races: HintRaces,
 }
@@ -86,10 +87,6 @@ pub(crate) struct LocalHolder {
 impl LocalQueues {
     /// A hint that the store pushes takes less than this.
     const PUSHED_WITHIN: Duration = Duration::from_millis(20);
-
-    /// A lock is handed over within the client for this many pauses before there is one, so a
-    /// pause costs little.
-    const PAUSES_APART: u32 = 20;
 
     pub(crate) fn new(clock: Arc<dyn Clock>, wake: Wake) -> Self {
         let polled = match wake {
@@ -159,17 +156,9 @@ impl LocalQueue {
     /// if it was handed over here for long.
     fn hand_over(&mut self, now: Moment, pause: Duration) -> Option<Arc<Notify>> {
         self.holder = None;
-        self.paused_until = None;
-        if self.waiting.is_empty() {
-            self.kept_since = None;
-            return None;
-        }
-        let kept_since = *self.kept_since.get_or_insert(now);
-        if now >= kept_since + pause * LocalQueues::PAUSES_APART {
-            self.kept_since = None;
-            self.paused_until = Some(now + pause);
-        }
-        self.first()
+        let first = self.first()?;
+        self.pauses.hand_over(now, pause);
+        Some(first)
     }
 
     fn is_first(&self, number: u64) -> bool {
@@ -192,7 +181,7 @@ impl QueuePosition {
             return Turn::HeldHere(trust);
         }
         let now = self.queues.clock.now();
-        queue.paused_until.filter(|until| now < *until).map_or(Turn::Ask, Turn::Paused)
+        queue.pauses.paused_until(now).map_or(Turn::Ask, Turn::Paused)
     }
 
     /// Waits until the turn of the waiter may have changed, or the name may have become free.
@@ -206,7 +195,7 @@ impl QueuePosition {
     pub(crate) fn record_outcome(&self, outcome: String) {
         if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
             queue.last_outcome = Some(outcome.into());
-            queue.kept_since = None;
+            queue.pauses.interrupt();
         }
     }
 
@@ -224,6 +213,9 @@ impl QueuePosition {
         }
         if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
             queue.races.record(outcome, was_race);
+            if matches!(outcome, Ok(AcquireOutcome::Held(_))) {
+                queue.pauses.record_refusal(self.queues.clock.now());
+            }
         }
     }
 
