@@ -28,7 +28,7 @@ use crate::{FencingToken, LockName, Moment, Timing};
 pub(super) fn spawn(
     engine: Arc<Engine>,
     name: LockName,
-    timing: Timing,
+    timing: Arc<Timing>,
     job: Arc<dyn Job>,
 ) -> ElectionHandle {
     let job_runtime = Handle::current();
@@ -73,7 +73,7 @@ pub(super) fn spawn(
 struct Driver {
     engine: Arc<Engine>,
     name: LockName,
-    timing: Timing,
+    timing: Arc<Timing>,
     machine: Machine,
     /// The job is set until the driver is dropped.
     job: Option<Arc<dyn Job>>,

@@ -174,6 +174,8 @@ impl RenewalPlan {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{LockStore, MemoryStore, Settings};
 
@@ -186,7 +188,7 @@ mod tests {
     /// Returns a lease whose renewals are due every 3 s and retried every 1.5 s.
     fn lease() -> LeaseSchedule {
         let timing = Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap();
-        LeaseSchedule::granted(timing, at(0), TTL)
+        LeaseSchedule::granted(Arc::new(timing), at(0), TTL)
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct LeaseRequests {
     engine: Arc<Engine>,
     name: LockName,
-    timing: Timing,
+    timing: Arc<Timing>,
     /// This much of a lease is for stopping its holder.
     reserved: Duration,
     /// The lease must be renewed by this moment, or its holder has to stop.
@@ -77,7 +77,7 @@ impl LeaseRequests {
     pub(crate) fn new(
         engine: Arc<Engine>,
         name: LockName,
-        timing: Timing,
+        timing: Arc<Timing>,
         reserved: Duration,
     ) -> Self {
         let (attempt, acquiring, renewals, releasing) = (None, None, None, None);

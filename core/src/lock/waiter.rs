@@ -14,7 +14,7 @@ use crate::{FencingToken, LockName, Moment, Timing};
 pub(super) struct Waiter {
     pub(super) engine: Arc<Engine>,
     pub(super) name: LockName,
-    pub(super) timing: Timing,
+    pub(super) timing: Arc<Timing>,
     pub(super) machine: Machine,
     pub(super) requests: LeaseRequests,
     pub(super) timer: TickTimer,
@@ -29,9 +29,14 @@ pub(super) struct Granted {
 }
 
 impl Waiter {
-    pub(super) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        name: LockName,
+        timing: Arc<Timing>,
+        without_job: Arc<Timing>,
+    ) -> Self {
         Self {
-            machine: Machine::for_lock(&timing, engine.now()),
+            machine: Machine::without_job(without_job, engine.now()),
             requests: LeaseRequests::new(
                 engine.clone(),
                 name.clone(),
