@@ -41,12 +41,12 @@ pub struct Guard {
 impl Guard {
     /// Starts to renew the lease that was granted to a waiter.
     pub(super) fn new(waiter: Waiter, granted: Granted) -> Self {
-        let Waiter { engine, name, timing, machine, requests, .. } = waiter;
-        let Granted { mut attempt, token, deadline } = granted;
+        let Waiter { engine, name, timing, machine, .. } = waiter;
+        let Granted { mut attempt, renewals, token, deadline } = granted;
         let trust = Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone()));
         attempt.set_holder(engine.local_queues.hold(name.clone(), trust.clone()));
         engine.store.metrics().lock_acquired();
-        let task = GuardTask::new(engine.clone(), name.clone(), trust.clone(), machine, requests);
+        let task = GuardTask::new(engine.clone(), name.clone(), trust.clone(), machine, renewals);
         let renewal = Renewal::begin(task);
         let release_limit = timing.leave_timeout();
         Self { engine, attempt, name, token, trust, renewal, release_limit }

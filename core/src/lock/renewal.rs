@@ -7,8 +7,8 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 
 use crate::engine::{Engine, RenewalHandle, Subscription};
-use crate::lease::machine::{Action, Event, Machine};
-use crate::lease::{LeaseRequests, LossReason, Reply, TrustDeadline};
+use crate::lease::machine::{Action, Event, Machine, Request};
+use crate::lease::{InFlightRenewals, LossReason, Reply, TrustDeadline};
 use crate::{LockName, RenewOutcome};
 
 /// A renewal keeps the lease of one guard until it is ended.
@@ -36,7 +36,7 @@ impl Renewal {
     /// Lets the task start with the first heartbeat, which was already requested.
     pub(super) fn begin(task: Box<GuardTask>) -> Self {
         let state = Arc::new(Mutex::new(State::Queued));
-        let first = task.requests.latest_renewal();
+        let first = task.renewals.latest();
         let shared = state.clone();
         let start = move || {
             let mut state = shared.lock();
@@ -70,7 +70,7 @@ pub(super) struct GuardTask {
     name: LockName,
     trust: Arc<TrustDeadline>,
     machine: Machine,
-    requests: LeaseRequests,
+    renewals: InFlightRenewals,
 }
 
 impl Drop for GuardTask {
@@ -85,9 +85,9 @@ impl GuardTask {
         name: LockName,
         trust: Arc<TrustDeadline>,
         machine: Machine,
-        requests: LeaseRequests,
+        renewals: InFlightRenewals,
     ) -> Box<Self> {
-        Box::new(Self { engine, name, trust, machine, requests })
+        Box::new(Self { engine, name, trust, machine, renewals })
     }
 
     /// Starts the task in the client's background.
@@ -118,7 +118,8 @@ impl GuardTask {
             let tick = self.engine.heartbeat.tick(next_tick);
             let event: Event = tokio::select! {
                 biased;
-                reply = self.requests.next() => {
+                (reply, in_flight) = self.renewals.next() => {
+                    let reply = Reply::Renew { reply, in_flight };
                     self.record(&reply);
                     (&reply).into()
                 }
@@ -127,12 +128,14 @@ impl GuardTask {
             };
             for action in self.machine.handle(event, self.engine.now()) {
                 match action {
-                    Action::Send(request) => self.requests.send(request),
+                    Action::Send(Request::Renew(window)) => self.renewals.request(window),
                     Action::ExtendTrust(deadline) if self.trust.extend(deadline) => {}
                     Action::ExtendTrust(_) => return LossReason::Expired,
                     Action::Lost { reason, .. } => return reason,
-                    // The machine got its grant before this task started.
-                    Action::Granted { .. } => {}
+                    // The machine got its grant before this task started, and the guard's attempt
+                    // releases the lease.
+                    Action::Granted { .. }
+                    | Action::Send(Request::Acquire(_) | Request::Release(_)) => {}
                 }
             }
             if !self.trust.is_held() {

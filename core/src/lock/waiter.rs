@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::{Change, Engine};
 use crate::lease::machine::{Action, Event, Machine, Request};
-use crate::lease::{AcquireAttempt, HintSpread, LeaseRequests, TickTimer};
+use crate::lease::{AcquireAttempt, HintSpread, InFlightRenewals, LeaseRequests, TickTimer};
 use crate::{FencingToken, LockName, Moment, Timing};
 
 /// A waiter is one call that waits for a lock.
@@ -24,6 +24,7 @@ pub(super) struct Waiter {
 /// This grant ends a wait.
 pub(super) struct Granted {
     pub(super) attempt: AcquireAttempt,
+    pub(super) renewals: InFlightRenewals,
     pub(super) token: FencingToken,
     pub(super) deadline: Moment,
 }
@@ -79,6 +80,7 @@ impl Waiter {
             }
         }
         let (token, deadline) = granted?;
-        Some(Granted { attempt: self.requests.take_attempt()?, token, deadline })
+        let (attempt, renewals) = self.requests.take_lease()?;
+        Some(Granted { attempt, renewals, token, deadline })
     }
 }
