@@ -38,10 +38,17 @@ struct State {
     numbered: u64,
 }
 
+/// Most locks are held without waiters, so this is small.
 #[derive(Debug, Default)]
 struct LocalQueue {
     waiting: VecDeque<(u64, Arc<Notify>)>,
     holder: Option<(u64, Arc<TrustDeadline>)>,
+    contention: Option<Box<Contention>>,
+}
+
+/// The contention of a name is what is known of the waiters of this client and of others.
+#[derive(Debug, Default)]
+struct Contention {
     /// This describes the latest reply that did not end the wait of the first waiter.
     last_outcome: Option<Arc<str>>,
     /// Since then the lock was handed over within this client, as far as it knows.
@@ -117,7 +124,9 @@ impl LocalQueues {
         let number = state.next_number();
         let queue = state.queues.entry(name.clone()).or_default();
         queue.holder = Some((number, trust));
-        queue.last_outcome = None;
+        if let Some(contention) = &mut queue.contention {
+            contention.last_outcome = None;
+        }
         let first = queue.first();
         drop(state);
         // From now on the first waiter waits for the end of this trust.
@@ -159,17 +168,24 @@ impl LocalQueue {
     /// if it was handed over here for long.
     fn hand_over(&mut self, now: Moment, pause: Duration) -> Option<Arc<Notify>> {
         self.holder = None;
-        self.paused_until = None;
         if self.waiting.is_empty() {
-            self.kept_since = None;
+            if let Some(contention) = &mut self.contention {
+                (contention.kept_since, contention.paused_until) = (None, None);
+            }
             return None;
         }
-        let kept_since = *self.kept_since.get_or_insert(now);
+        let contention = self.contention();
+        contention.paused_until = None;
+        let kept_since = *contention.kept_since.get_or_insert(now);
         if now >= kept_since + pause * LocalQueues::PAUSES_APART {
-            self.kept_since = None;
-            self.paused_until = Some(now + pause);
+            contention.kept_since = None;
+            contention.paused_until = Some(now + pause);
         }
         self.first()
+    }
+
+    fn contention(&mut self) -> &mut Contention {
+        self.contention.get_or_insert_default()
     }
 
     fn is_first(&self, number: u64) -> bool {
@@ -192,7 +208,8 @@ impl QueuePosition {
             return Turn::HeldHere(trust);
         }
         let now = self.queues.clock.now();
-        queue.paused_until.filter(|until| now < *until).map_or(Turn::Ask, Turn::Paused)
+        let paused_until = queue.contention.as_ref().and_then(|it| it.paused_until);
+        paused_until.filter(|until| now < *until).map_or(Turn::Ask, Turn::Paused)
     }
 
     /// Waits until the turn of the waiter may have changed, or the name may have become free.
@@ -205,15 +222,17 @@ impl QueuePosition {
     /// Records what the first waiter learned, for the waiters behind it.
     pub(crate) fn record_outcome(&self, outcome: String) {
         if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
-            queue.last_outcome = Some(outcome.into());
-            queue.kept_since = None;
+            let contention = queue.contention();
+            contention.last_outcome = Some(outcome.into());
+            contention.kept_since = None;
         }
     }
 
     /// Returns the range of the random time for which the first waiter holds back a hint.
     pub(crate) fn hint_spread(&self) -> Duration {
         let state = self.queues.state();
-        state.queues.get(&self.name).map_or(Duration::ZERO, |queue| queue.races.spread())
+        let contention = state.queues.get(&self.name).and_then(|queue| queue.contention.as_ref());
+        contention.map_or(Duration::ZERO, |it| it.races.spread())
     }
 
     /// Records the reply to a request of the first waiter, and whether a hint had caused it.
@@ -223,7 +242,7 @@ impl QueuePosition {
             return;
         }
         if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
-            queue.races.record(outcome, was_race);
+            queue.contention().races.record(outcome, was_race);
         }
     }
 
@@ -232,7 +251,10 @@ impl QueuePosition {
     pub(crate) fn last_known(&self) -> (Option<Arc<TrustDeadline>>, Option<Arc<str>>) {
         let state = self.queues.state();
         match state.queues.get(&self.name) {
-            Some(queue) => (queue.holder(), queue.last_outcome.clone()),
+            Some(queue) => {
+                let contention = queue.contention.as_ref();
+                (queue.holder(), contention.and_then(|it| it.last_outcome.clone()))
+            }
             None => (None, None),
         }
     }
@@ -246,6 +268,10 @@ impl Drop for QueuePosition {
         // The numbers increase from the first waiter to the last.
         if let Ok(at) = queue.waiting.binary_search_by_key(&self.number, |(number, _)| *number) {
             queue.waiting.remove(at);
+        }
+        if queue.waiting.is_empty() {
+            // A guard may hold the lock for long, without another waiter.
+            queue.waiting = VecDeque::new();
         }
         let next = if was_first { queue.first() } else { None };
         state.remove_if_unused(&self.name);
