@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::RenewalWindow;
@@ -91,20 +91,25 @@ impl InFlightRenewals {
     /// # Cancel safety
     /// Dropping the future loses no reply.
     pub(crate) async fn next(&mut self) -> (TimedReply<RenewOutcome>, bool) {
-        poll_fn(|context| {
-            for at in 0..self.in_flight.len() {
-                if let Poll::Ready(reply) = Pin::new(&mut self.in_flight[at]).poll(context) {
-                    self.in_flight.remove(at);
-                    if let Ok(RenewOutcome::Extended { left }) = &reply.outcome {
-                        let next = Self::last_renewal(reply.sent, *left, self.reserved);
-                        self.renew_by = self.renew_by.max(next);
-                    }
-                    return Poll::Ready((reply, self.is_in_flight()));
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Does the same as [`next`](Self::next) for the task that polls this.
+    pub(crate) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<(TimedReply<RenewOutcome>, bool)> {
+        for at in 0..self.in_flight.len() {
+            if let Poll::Ready(reply) = Pin::new(&mut self.in_flight[at]).poll(context) {
+                self.in_flight.remove(at);
+                if let Ok(RenewOutcome::Extended { left }) = &reply.outcome {
+                    let next = Self::last_renewal(reply.sent, *left, self.reserved);
+                    self.renew_by = self.renew_by.max(next);
                 }
+                return Poll::Ready((reply, self.is_in_flight()));
             }
-            Poll::Pending
-        })
-        .await
+        }
+        Poll::Pending
     }
 }
 
