@@ -126,9 +126,9 @@ impl LeaseRequests {
     fn acquire(&mut self, id: AttemptKind) {
         let latest = self.attempt.take().filter(|_| id == AttemptKind::Retry);
         let attempt = latest.unwrap_or_else(|| {
-            AcquireAttempt::new(self.engine.clone(), self.name.clone(), &self.timing)
+            AcquireAttempt::new(self.engine.clone(), self.name.clone(), self.timing.clone())
         });
-        self.acquiring = Some(attempt.send(self.timing.ttl));
+        self.acquiring = Some(attempt.send());
     }
 
     /// Waits for the next reply; it stays pending while no request is in progress.

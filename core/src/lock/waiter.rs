@@ -14,7 +14,6 @@ use crate::{FencingToken, LockName, Moment, Timing};
 pub(super) struct Waiter {
     pub(super) engine: Arc<Engine>,
     pub(super) name: LockName,
-    pub(super) timing: Arc<Timing>,
     pub(super) machine: Machine,
     pub(super) requests: LeaseRequests,
     pub(super) timer: TickTimer,
@@ -36,19 +35,14 @@ impl Waiter {
         timing: Arc<Timing>,
         without_job: Arc<Timing>,
     ) -> Self {
+        let reserved = timing.margin;
         Self {
             machine: Machine::without_job(without_job, engine.now()),
-            requests: LeaseRequests::new(
-                engine.clone(),
-                name.clone(),
-                timing.clone(),
-                timing.margin,
-            ),
+            requests: LeaseRequests::new(engine.clone(), name.clone(), timing, reserved),
             timer: TickTimer::default(),
             hint_spread: HintSpread::default(),
             engine,
             name,
-            timing,
         }
     }
 
