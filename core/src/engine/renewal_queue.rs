@@ -29,10 +29,11 @@ pub(super) struct RenewalQueue {
 
 #[derive(Default)]
 struct State {
-    /// These renewals are not due yet. The first is due first.
-    waiting: BTreeMap<(Moment, u64), QueuedRenewal>,
+    /// These renewals are not due yet. The first is due first. They are boxed, because the nodes of
+    /// a map have room for twice as many entries as they mostly hold.
+    waiting: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
     /// These are sent as soon as there is room. The lease of the first must be renewed first.
-    ready: BTreeMap<(Moment, u64), QueuedRenewal>,
+    ready: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
     /// These tasks are woken at these moments.
     ticks: BTreeMap<(Moment, u64), Waker>,
     /// This numbers renewals and ticks.
@@ -84,7 +85,7 @@ impl RenewalQueue {
         if state.closed {
             return key;
         }
-        state.waiting.insert((key.due, number), renewal);
+        state.waiting.insert((key.due, number), Box::new(renewal));
         self.wake_by(key.due, state);
         key
     }
@@ -170,7 +171,7 @@ impl RenewalQueue {
     /// Returns for each batch that is ready the moment by which its first renewal is sent.
     pub(super) fn ready_batches(&self, max_batch: usize) -> Vec<Moment> {
         let state = self.state();
-        state.ready.values().step_by(max_batch).map(QueuedRenewal::send_by).collect()
+        state.ready.values().step_by(max_batch).map(|renewal| renewal.send_by()).collect()
     }
 
     /// Takes the ready renewals whose leases must be renewed first, at most `max_batch`, to send
@@ -186,7 +187,7 @@ impl RenewalQueue {
             // From here on the renewal cannot be cancelled.
             let _ = renewal.sent.set(now);
             on_sent.extend(renewal.on_sent.take());
-            batch.push(renewal);
+            batch.push(*renewal);
         }
         drop(state);
         on_sent.into_iter().for_each(|act: OnSent| act());
@@ -230,12 +231,12 @@ impl State {
         self.numbered
     }
 
-    fn remove(&mut self, key: RenewalKey) -> Option<QueuedRenewal> {
+    fn remove(&mut self, key: RenewalKey) -> Option<Box<QueuedRenewal>> {
         let waiting = self.waiting.remove(&(key.due, key.number));
         waiting.or_else(|| self.ready.remove(&(key.renew_by, key.number)))
     }
 
-    fn queued(&mut self, key: RenewalKey) -> Option<&mut QueuedRenewal> {
+    fn queued(&mut self, key: RenewalKey) -> Option<&mut Box<QueuedRenewal>> {
         let ready = (key.renew_by, key.number);
         if self.ready.contains_key(&ready) {
             return self.ready.get_mut(&ready);
