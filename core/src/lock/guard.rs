@@ -139,3 +139,25 @@ impl fmt::Debug for Guard {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::{InFlightRenewals, Machine};
+
+    /// A client may hold very many locks. The values that one of them needs once took 1,064 bytes,
+    /// and its task's future several hundred more.
+    #[test]
+    fn a_held_lock_takes_little_memory() {
+        let sizes = [
+            ("guard", size_of::<Guard>(), 192),
+            ("guard's task", size_of::<GuardTask>(), 416),
+            ("machine", size_of::<Machine>(), 160),
+            ("renewals", size_of::<InFlightRenewals>(), 128),
+            ("trust deadline", size_of::<TrustDeadline>(), 104),
+        ];
+        for (what, size, limit) in sizes {
+            assert!(size <= limit, "a {what} takes {size} bytes, and {limit} are enough");
+        }
+    }
+}

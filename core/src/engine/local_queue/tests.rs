@@ -157,3 +157,17 @@ fn a_lock_that_was_handed_over_here_for_long_is_offered_to_other_clients() {
         assert_eq!(hand_over(begun + pause * 60), ["ask"], "another client had it in between");
     }
 }
+
+/// A client may hold very many locks. What is known of waiters once took as much memory again.
+#[test]
+fn a_held_lock_without_waiters_is_small() {
+    assert!(size_of::<LocalQueue>() <= 64, "{} bytes", size_of::<LocalQueue>());
+    let queues = queues();
+    let first = queues.join(name());
+    let _holder = queues.hold(name(), trust());
+    drop(first);
+    let state = queues.state();
+    let queue = &state.queues[&name()];
+    assert_eq!(queue.waiting.capacity(), 0, "it has room for waiters");
+    assert!(queue.contention.is_none());
+}
