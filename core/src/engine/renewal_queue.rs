@@ -22,6 +22,8 @@ use crate::{Moment, RenewOptions, RenewOutcome};
 /// leases share one timer.
 #[derive(Default)]
 pub(super) struct RenewalQueue {
+    /// This is the store's label for errors.
+    store: Arc<str>,
     state: Mutex<State>,
     /// This is notified when the task must wake earlier than it planned.
     changed: Notify,
@@ -52,6 +54,13 @@ pub(super) struct RenewalKey {
     number: u64,
 }
 
+impl RenewalKey {
+    /// Returns when the renewal is due.
+    pub(super) fn due(&self) -> Moment {
+        self.due
+    }
+}
+
 /// This is called when the renewal is about to be sent.
 pub(crate) type OnSent = Box<dyn FnOnce() + Send>;
 
@@ -77,6 +86,16 @@ impl QueuedRenewal {
 }
 
 impl RenewalQueue {
+    /// Creates the queue of renewals at the store of that label.
+    pub(super) fn new(store: Arc<str>) -> Self {
+        Self { store, ..Self::default() }
+    }
+
+    /// Returns the store's label for errors.
+    pub(super) fn store(&self) -> &str {
+        &self.store
+    }
+
     /// Adds a renewal. A closed queue drops it, so that its caller gets an error.
     pub(super) fn add(&self, renewal: QueuedRenewal) -> RenewalKey {
         let mut state = self.state();
