@@ -27,7 +27,7 @@ use crate::{LockName, Moment, Timing};
 pub(super) fn spawn(
     engine: Arc<Engine>,
     name: LockName,
-    timing: Timing,
+    timing: Arc<Timing>,
     job: Arc<dyn Job>,
 ) -> ElectionHandle {
     let job_runtime = Handle::current();
@@ -72,7 +72,7 @@ pub(super) fn spawn(
 struct Driver {
     engine: Arc<Engine>,
     name: LockName,
-    timing: Timing,
+    timing: Arc<Timing>,
     machine: Machine,
     /// The job is set until the driver is dropped.
     job: Option<Arc<dyn Job>>,

@@ -45,11 +45,11 @@ use crate::{LockName, Result, Settings, Timing};
 pub struct Election {
     engine: Arc<Engine>,
     name: LockName,
-    timing: Timing,
+    timing: Arc<Timing>,
 }
 
 impl Election {
-    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Arc<Timing>) -> Self {
         Self { engine, name, timing }
     }
 
@@ -60,7 +60,7 @@ impl Election {
     /// each other or the store.
     pub fn settings(self, settings: &Settings) -> Result<Self> {
         let timing = settings.resolve(&self.engine.store.inner().capabilities())?;
-        Ok(Self { timing, ..self })
+        Ok(Self { timing: Arc::new(timing), ..self })
     }
 
     /// Returns the name of the election.

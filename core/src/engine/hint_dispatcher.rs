@@ -2,7 +2,9 @@
 
 mod watch_task;
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -115,16 +117,20 @@ impl Subscription {
     ///
     /// Dropping the future loses nothing.
     pub(crate) async fn changed(&self) -> Change {
-        loop {
-            self.wakeup.woken().await;
-            // The watch may have ended with its runtime, or panicked.
-            if !self.dispatcher.ensure_watched(HintDispatcher::RECONNECT_BACKOFF.1) {
-                return self.wakeup.take_change();
-            }
-            // In a runtime that shuts down, a new watch is dropped at once, which wakes this waiter
-            // again. Without a pause this would loop forever, and the runtime would wait for it.
-            tokio::task::yield_now().await;
+        poll_fn(|context| self.poll_changed(context)).await
+    }
+
+    /// Does the same as [`changed`](Self::changed) for the task that polls this.
+    pub(crate) fn poll_changed(&self, context: &Context<'_>) -> Poll<Change> {
+        ready!(self.wakeup.poll_woken(context));
+        // The watch may have ended with its runtime, or panicked.
+        if !self.dispatcher.ensure_watched(HintDispatcher::RECONNECT_BACKOFF.1) {
+            return Poll::Ready(self.wakeup.take_change());
         }
+        // In a runtime that shuts down, a new watch is dropped at once, which wakes this waiter
+        // again. Without a pause this would loop forever, and the runtime would wait for it.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

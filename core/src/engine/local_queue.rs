@@ -42,10 +42,17 @@ struct State {
     numbered: u64,
 }
 
+/// Most locks are held without waiters, so this is small.
 #[derive(Debug, Default)]
 struct LocalQueue {
     waiting: VecDeque<(u64, Arc<Notify>)>,
     holder: Option<(u64, Arc<TrustDeadline>)>,
+    contention: Option<Box<Contention>>,
+}
+
+/// The contention of a name is what is known of the waiters of this client and of others.
+#[derive(Debug, Default)]
+struct Contention {
     /// This describes the latest reply that did not end the wait of the first waiter.
     last_outcome: Option<Arc<str>>,
     pauses: HandOverPauses,
@@ -114,7 +121,9 @@ impl LocalQueues {
         let number = state.next_number();
         let queue = state.queues.entry(name.clone()).or_default();
         queue.holder = Some((number, trust));
-        queue.last_outcome = None;
+        if let Some(contention) = &mut queue.contention {
+            contention.last_outcome = None;
+        }
         let first = queue.first();
         drop(state);
         // From now on the first waiter waits for the end of this trust.
@@ -157,8 +166,12 @@ impl LocalQueue {
     fn hand_over(&mut self, now: Moment, pause: Duration) -> Option<Arc<Notify>> {
         self.holder = None;
         let first = self.first()?;
-        self.pauses.hand_over(now, pause);
+        self.contention().pauses.hand_over(now, pause);
         Some(first)
+    }
+
+    fn contention(&mut self) -> &mut Contention {
+        self.contention.get_or_insert_default()
     }
 
     fn is_first(&self, number: u64) -> bool {
@@ -181,7 +194,8 @@ impl QueuePosition {
             return Turn::HeldHere(trust);
         }
         let now = self.queues.clock.now();
-        queue.pauses.paused_until(now).map_or(Turn::Ask, Turn::Paused)
+        let pauses = queue.contention.as_ref().map(|contention| &contention.pauses);
+        pauses.and_then(|pauses| pauses.paused_until(now)).map_or(Turn::Ask, Turn::Paused)
     }
 
     /// Waits until the turn of the waiter may have changed, or the name may have become free.
@@ -194,15 +208,17 @@ impl QueuePosition {
     /// Records what the first waiter learned, for the waiters behind it.
     pub(crate) fn record_outcome(&self, outcome: String) {
         if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
-            queue.last_outcome = Some(outcome.into());
-            queue.pauses.interrupt();
+            let contention = queue.contention();
+            contention.last_outcome = Some(outcome.into());
+            contention.pauses.interrupt();
         }
     }
 
     /// Returns the range of the random time for which the first waiter holds back a hint.
     pub(crate) fn hint_spread(&self) -> Duration {
         let state = self.queues.state();
-        state.queues.get(&self.name).map_or(Duration::ZERO, |queue| queue.races.spread())
+        let contention = state.queues.get(&self.name).and_then(|queue| queue.contention.as_ref());
+        contention.map_or(Duration::ZERO, |it| it.races.spread())
     }
 
     /// Records the reply to a request of the first waiter, and whether a hint had caused it.
@@ -212,9 +228,10 @@ impl QueuePosition {
             return;
         }
         if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
-            queue.races.record(outcome, was_race);
+            let contention = queue.contention();
+            contention.races.record(outcome, was_race);
             if matches!(outcome, Ok(AcquireOutcome::Held(_))) {
-                queue.pauses.record_refusal(self.queues.clock.now());
+                contention.pauses.record_refusal(self.queues.clock.now());
             }
         }
     }
@@ -224,7 +241,10 @@ impl QueuePosition {
     pub(crate) fn last_known(&self) -> (Option<Arc<TrustDeadline>>, Option<Arc<str>>) {
         let state = self.queues.state();
         match state.queues.get(&self.name) {
-            Some(queue) => (queue.holder(), queue.last_outcome.clone()),
+            Some(queue) => {
+                let contention = queue.contention.as_ref();
+                (queue.holder(), contention.and_then(|it| it.last_outcome.clone()))
+            }
             None => (None, None),
         }
     }
@@ -238,6 +258,10 @@ impl Drop for QueuePosition {
         // The numbers increase from the first waiter to the last.
         if let Ok(at) = queue.waiting.binary_search_by_key(&self.number, |(number, _)| *number) {
             queue.waiting.remove(at);
+        }
+        if queue.waiting.is_empty() {
+            // A guard may hold the lock for long, without another waiter.
+            queue.waiting = VecDeque::new();
         }
         let next = if was_first { queue.first() } else { None };
         state.remove_if_unused(&self.name);

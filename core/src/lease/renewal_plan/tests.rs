@@ -1,5 +1,7 @@
 //! These tests cover the renewals of a lease whose replies are late, fail or are overtaken.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::{LockStore, MemoryStore, Settings};
 
@@ -12,7 +14,7 @@ fn at(millis: u64) -> Moment {
 /// Returns a lease whose renewals are due every 3 s and retried every 1.5 s.
 fn lease() -> LeaseSchedule {
     let timing = Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap();
-    LeaseSchedule::granted(timing, at(0), TTL)
+    LeaseSchedule::granted(Arc::new(timing), at(0), TTL)
 }
 
 #[test]
