@@ -108,9 +108,9 @@ impl Lock {
     /// first waiter asks as soon as the guard's release has ended, or its lease is lost.
     ///
     /// Clients are not served in turn. One whose tasks always wait keeps the lock among them for
-    /// some hundred milliseconds, and then lets others ask first. A task that releases and acquires
-    /// in a loop while no other task of the client waits may starve other clients, so it should
-    /// pause in between.
+    /// some time, a few seconds at most if the store pushes hints, and then lets others ask first. A
+    /// task that releases and acquires in a loop while no other task of the client waits may starve
+    /// other clients, so it should pause in between.
     ///
     /// # Errors
     /// This fails with [`ErrorKind::TimedOut`], whose message names the present holder or the last

@@ -7,7 +7,7 @@ use leasehold::Schema;
 use leasehold::postgres::PostgresStore;
 use leasehold_conformance::expect::{extended, granted, held, not_extended, refused};
 use leasehold_conformance::{Backend, CLOCK_TOLERANCE, CaseResult, Client, race, spawn};
-use leasehold_core::{ErrorKind, LeaseId, Namespace, ReleaseOutcome, RenewOptions, RenewOutcome};
+use leasehold_core::{ErrorKind, LeaseId, Namespace, RenewOptions, RenewOutcome};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::sleep;
 
