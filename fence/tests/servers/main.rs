@@ -1,5 +1,6 @@
 //! The fence on real servers: what raising it waits for, whom it refuses, and what runs side by
 //! side.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[macro_use]
 mod cases;
