@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod cases;
+mod with_tokio_postgres;
 
 use leasehold_fence::{FencingToken, LockName, Namespace, Term};
 use leasehold_test_servers::catalog::{MARIADB, MYSQL, POSTGRES};
