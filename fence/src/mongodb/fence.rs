@@ -1,47 +1,15 @@
-//! The fence for data in MongoDB.
-//!
-//! [`MongoFence::check`] is the first statement of each transaction, on a replica set or a sharded
-//! cluster. MongoDB has no shared lock on a document, so a check writes to the fence's document, and
-//! the transactions of one term cannot overlap: the second one to check fails with
-//! [`Error::Conflict`], and is run again. A check takes two round trips.
-//!
-//! ```
-//! use leasehold_fence::mongodb::MongoFence;
-//! use leasehold_fence::{Namespace, Result, Term};
-//! use mongodb::bson::{Document, doc};
-//! use mongodb::{ClientSession, Database};
-//!
-//! # use std::time::Duration;
-//! # async fn example(database: &Database, term: &Term, session: &mut ClientSession) -> Result<()> {
-//! let fence = MongoFence::new(database, &Namespace::default(), term);
-//! fence.raise(Duration::from_secs(10)).await?; // once a term
-//!
-//! session.start_transaction().await.map_err(|cause| fence.error(cause))?;
-//! fence.check(session).await?; // on an error: abort_transaction
-//! let change = doc! { "$inc": { "balance": 1 } };
-//! let ledger = database.collection::<Document>("ledger");
-//! let update = ledger.update_one(doc! { "_id": 1 }, change).session(&mut *session);
-//! update.await.map_err(|cause| fence.error(cause))?;
-//! session.commit_transaction().await.map_err(|cause| fence.error(cause))?;
-//! # Ok(()) }
-//! ```
-//!
-//! A write to a single document needs no transaction: see [`MongoFence::filter`].
+//! Raises and checks a fence in MongoDB.
 
 use std::time::{Duration, Instant};
 
-use ::mongodb::bson::{Bson, Document, doc};
-use ::mongodb::error::{
-    Error as Cause, ErrorKind as CauseKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure,
-};
+use ::mongodb::bson::{Document, doc};
+use ::mongodb::error::Error as Cause;
 use ::mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use ::mongodb::{ClientSession, Collection, Database};
 use leasehold_core::{Error as CoreError, ErrorKind, FencingToken, Namespace};
 
+use super::error::{code, code_of, describe};
 use crate::{Blocked, Error, NotRaised, Result, Stale, Term};
-
-/// The field of an application's document that keeps the newest token that has written to it.
-pub const FIELD: &str = "leasehold_fence";
 
 /// A limit of 0 would mean that there is none.
 const SHORTEST_LIMIT: Duration = Duration::from_millis(1);
@@ -51,17 +19,6 @@ const LONGEST_LIMIT: Duration = Duration::from_secs(2_000_000);
 
 /// A raise whose wait is over has at least this long to be confirmed.
 const SETTLING: Duration = Duration::from_secs(1);
-
-/// The error codes of servers, see
-/// <https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml>.
-mod code {
-    pub(super) const UNAUTHORIZED: i32 = 13;
-    pub(super) const AUTHENTICATION_FAILED: i32 = 18;
-    pub(super) const ILLEGAL_OPERATION: i32 = 20;
-    pub(super) const MAX_TIME_EXPIRED: i32 = 50;
-    pub(super) const WRITE_CONFLICT: i32 = 112;
-    pub(super) const DUPLICATE_KEY: i32 = 11000;
-}
 
 /// A fence for data in MongoDB, for one term.
 ///
@@ -195,34 +152,6 @@ impl MongoFence {
         ))
     }
 
-    /// Returns the filter of a write to a single document, without a transaction: it matches as long
-    /// as no newer term has written to that document with [`update`](Self::update).
-    ///
-    /// This refuses an older term only where a newer one has written already, and needs no raise. An
-    /// upsert that is refused fails because the `_id` exists.
-    ///
-    /// ```
-    /// # use leasehold_fence::{Result, mongodb::MongoFence};
-    /// # use mongodb::{Collection, bson::{Document, doc}};
-    /// # async fn example(fence: &MongoFence, pages: &Collection<Document>) -> Result<()> {
-    /// let change = fence.update(doc! { "$set": { "text": "new" } });
-    /// let written = pages.update_one(fence.filter(doc! { "_id": "home" }), change).await;
-    /// if written.map_err(|cause| fence.error(cause))?.matched_count == 0 {
-    ///     // The document is missing, or a newer term has written to it.
-    /// }
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn filter(&self, filter: Document) -> Document {
-        with_no_newer(filter, self.term.token())
-    }
-
-    /// Returns an update with operators, such as `$set`, that also keeps the term in the document.
-    #[must_use]
-    pub fn update(&self, update: Document) -> Document {
-        with_term(update, self.term.floor())
-    }
-
     fn by_name(&self) -> Document {
         doc! { "_id": self.term.name().as_str() }
     }
@@ -260,70 +189,6 @@ impl MongoFence {
     /// Translates an error of a transaction that checks the fence.
     #[must_use]
     pub fn error(&self, cause: Cause) -> Error {
-        let code = code_of(&cause);
-        let is_conflict =
-            cause.contains_label(TRANSIENT_TRANSACTION_ERROR) || code == Some(code::WRITE_CONFLICT);
-        let (kind, message) = match code {
-            Some(code::WRITE_CONFLICT) => {
-                (ErrorKind::Unavailable, "a concurrent transaction has changed the same data")
-            }
-            Some(code::UNAUTHORIZED) => (ErrorKind::Denied, "the user lacks a permission"),
-            Some(code::AUTHENTICATION_FAILED) => {
-                (ErrorKind::Denied, "the server did not accept the user and password")
-            }
-            Some(code::ILLEGAL_OPERATION) => {
-                (ErrorKind::Unsupported, "transactions need a replica set or a sharded cluster")
-            }
-            Some(_) => (ErrorKind::Unavailable, "the server returned an error"),
-            None => (ErrorKind::OutcomeUnknown, "the call to the server failed"),
-        };
-        let error = CoreError::new(kind, message).with_source(cause).for_lock(self.term.name());
-        if is_conflict { Error::Conflict(error) } else { Error::Datastore(error) }
-    }
-}
-
-fn with_no_newer(filter: Document, token: FencingToken) -> Document {
-    let newer = doc! { "$gt": i64::from(token) };
-    doc! { "$and": [filter, { FIELD: { "$not": newer } }] }
-}
-
-fn with_term(mut update: Document, floor: FencingToken) -> Document {
-    let floor = i64::from(floor);
-    match update.get_mut("$max") {
-        Some(Bson::Document(fields)) => {
-            fields.insert(FIELD, floor);
-        }
-        // The server refuses anything else.
-        Some(_) => {}
-        None => {
-            update.insert("$max", doc! { FIELD: floor });
-        }
-    }
-    update
-}
-
-fn code_of(cause: &Cause) -> Option<i32> {
-    match &*cause.kind {
-        CauseKind::Command(error) => Some(error.code),
-        CauseKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_guarded_write_keeps_its_own_filter_and_operators() {
-        let token = FencingToken::new(7).unwrap();
-        let filter = with_no_newer(doc! { "_id": 1 }, token);
-        let condition = doc! { "leasehold_fence": { "$not": { "$gt": 7_i64 } } };
-        assert_eq!(filter, doc! { "$and": [{ "_id": 1 }, condition] });
-        let update = with_term(doc! { "$max": { "peak": 3 }, "$inc": { "runs": 1 } }, token);
-        let maximums = doc! { "peak": 3, "leasehold_fence": 7_i64 };
-        assert_eq!(update, doc! { "$max": maximums, "$inc": { "runs": 1 } });
-        let update = with_term(doc! { "$set": { "a": 1 } }, token);
-        assert_eq!(update, doc! { "$set": { "a": 1 }, "$max": { "leasehold_fence": 7_i64 } });
+        describe(cause, self.term.name())
     }
 }
