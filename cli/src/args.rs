@@ -266,6 +266,10 @@ pub(crate) struct SchemaArgs {
     #[arg(long)]
     pub(crate) apply: bool,
 
+    /// Print the statements that create the fence's tables in that database instead
+    #[arg(long, value_name = "URL", conflicts_with = "apply")]
+    pub(crate) fence: Option<String>,
+
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use leasehold_core::{Error, ErrorKind, Namespace, RaiseFence, Result};
 
+use crate::sql::{self, Database};
 #[allow(unused_imports, reason = "each driver needs some of them")]
 use crate::{Term, raise_fn};
 
@@ -24,7 +25,7 @@ use crate::{Term, raise_fn};
 /// # Panics
 /// This panics outside of a tokio runtime.
 pub async fn open(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
-    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    let scheme = scheme(url);
     // Each of them has its own types.
     match scheme.as_str() {
         #[cfg(feature = "sqlx-postgres")]
@@ -41,13 +42,39 @@ pub async fn open(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence
         "etcd" => of_etcd(url, namespace),
         _ => {
             let _ = namespace;
-            Err(Error::new(ErrorKind::Unsupported, "there is no fence for this URL in this build")
-                .with_fix(
-                    "write postgres://…, mysql://…, sqlite:…, redis://…, mongodb://… or etcd://…, \
-                     and build with the feature of that name",
-                ))
+            Err(unsupported())
         }
     }
+}
+
+/// Returns the statements that create the tables of the fence of that URL, for an application's own
+/// migrations. They are empty for a datastore that needs none.
+///
+/// # Errors
+/// This fails with [`ErrorKind::Unsupported`] if there is no fence for the URL's scheme. The message
+/// does not repeat the URL.
+pub fn schema(url: &str, namespace: &Namespace) -> Result<String> {
+    let database = match scheme(url).as_str() {
+        "postgres" | "postgresql" => Database::Postgres,
+        "mysql" | "mariadb" => Database::MySql,
+        "sqlite" => Database::Sqlite,
+        "redis" | "rediss" | "valkey" | "valkeys" | "mongodb" | "mongodb+srv" | "etcd" => {
+            return Ok(String::new());
+        }
+        _ => return Err(unsupported()),
+    };
+    Ok(sql::schema(database, namespace))
+}
+
+fn scheme(url: &str) -> String {
+    url.split_once(':').map_or("", |(scheme, _)| scheme).to_ascii_lowercase()
+}
+
+fn unsupported() -> Error {
+    Error::new(ErrorKind::Unsupported, "there is no fence for this URL in this build").with_fix(
+        "write postgres://…, mysql://…, sqlite:…, redis://…, mongodb://… or etcd://…, and build \
+         with the feature of that name",
+    )
 }
 
 #[cfg(any(
@@ -149,6 +176,16 @@ mod tests {
             assert!(error.is_unsupported(), "{url}: {error}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_urls_database() {
+        let printed = |url| schema(url, &Namespace::default());
+        let postgres = printed("postgres://u:secret@h/d").unwrap();
+        assert_eq!(postgres, sql::schema(Database::Postgres, &Namespace::default()));
+        assert!(printed("SQLite:x.db").unwrap().contains("leasehold_fence"));
+        assert_eq!(printed("redis://h").unwrap(), "");
+        assert!(printed("memory:").unwrap_err().is_unsupported());
     }
 
     #[cfg(feature = "mongodb")]

@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 
-use crate::support::{Bench, assert_refused, stderr};
+use crate::support::{Bench, assert_refused, stderr, stdout};
 
 /// The script of a command that leaves its token in a file.
 const COMMAND: &str = "echo $LEASEHOLD_TOKEN > token";
@@ -74,4 +74,18 @@ fn the_command_does_not_inherit_the_fence() {
     let output = run.env("LEASEHOLD_FENCE", fence(&bench)).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(on_database(&bench, "SELECT token FROM leasehold_fence").is_some());
+}
+
+#[test]
+fn the_schema_of_the_fence_can_be_printed_for_migrations() {
+    let bench = Bench::new();
+    let args = ["--namespace", "billing", "schema", "--fence", &fence(&bench)];
+    let output = bench.output(&args);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let printed = stdout(&output);
+    assert!(printed.contains("CREATE TABLE IF NOT EXISTS billing_fence ("), "{printed}");
+    // Nothing was created.
+    assert!(!bench.path("app.db").exists());
+    let output = bench.output(&["schema", "--fence", "memory:"]);
+    assert_refused(&output, 2, &["there is no fence for this URL"]);
 }
