@@ -144,6 +144,7 @@ pub mod shell;
 mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod store_address;
 pub mod url;
 
 pub use open_options::{OpenOptions, Schema};

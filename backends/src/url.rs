@@ -24,3 +24,4 @@
 
 pub use crate::open_options::{OpenOptions, Schema};
 pub use crate::registry::{open, schema};
+pub use crate::store_address::StoreAddress;

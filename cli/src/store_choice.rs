@@ -1,15 +1,13 @@
 //! The store choice says which store the command line uses.
 
-use std::fmt;
-use std::num::NonZeroU32;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcetera::BaseStrategy;
 use leasehold::configuration::Configuration;
-use leasehold::{Error, ErrorKind, LockStore, Namespace, OpenOptions, Result, Schema, url};
-use serde::{Deserialize, Serialize};
+use leasehold::url::{self, StoreAddress};
+use leasehold::{Error, ErrorKind, LockStore, OpenOptions, Result, Schema};
 
 use crate::io::exit::Failure;
 
@@ -77,11 +75,7 @@ impl StoreChoice {
 
     /// Returns what another process of this program needs to open the same store.
     pub(crate) fn address(&self) -> StoreAddress {
-        StoreAddress {
-            url: self.url.clone(),
-            namespace: self.options.namespace.clone(),
-            max_connections: self.options.max_connections,
-        }
+        StoreAddress::new(&self.url, &self.options)
     }
 
     /// Returns the statements that create the store's schema.
@@ -91,33 +85,6 @@ impl StoreChoice {
 
     fn options(&self, schema: Schema) -> OpenOptions {
         self.options.clone().with_schema(schema)
-    }
-}
-
-/// A store address is what another process of this program needs to open the same store. Relative
-/// paths in it count from the working folder of the process that made it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StoreAddress {
-    /// The URL may contain a password.
-    url: String,
-    namespace: Namespace,
-    max_connections: Option<NonZeroU32>,
-}
-
-impl StoreAddress {
-    /// Opens the store without creating anything.
-    pub(crate) async fn open(&self) -> Result<Arc<dyn LockStore>> {
-        let options = OpenOptions::default()
-            .with_namespace(self.namespace.clone())
-            .with_schema(Schema::Require)
-            .with_max_connections(self.max_connections);
-        url::open(&self.url, &options).await
-    }
-}
-
-impl fmt::Debug for StoreAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreAddress").field("namespace", &self.namespace).finish_non_exhaustive()
     }
 }
 

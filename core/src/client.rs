@@ -50,7 +50,9 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Client {
     engine: Arc<Engine>,
-    timing: Timing,
+    timing: Arc<Timing>,
+    /// The machines of this client's locks follow this timing.
+    lock_timing: Arc<Timing>,
 }
 
 impl Client {
@@ -85,7 +87,8 @@ impl Client {
     /// # Errors
     /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an invalid name.
     pub fn lock(&self, name: impl AsRef<str>) -> Result<Lock> {
-        Ok(Lock::new(self.engine.clone(), LockName::new(name)?, self.timing.clone()))
+        let (timing, without_job) = (self.timing.clone(), self.lock_timing.clone());
+        Ok(Lock::new(self.engine.clone(), LockName::new(name)?, timing, without_job))
     }
 
     /// Returns the election of that name's leader.
@@ -282,6 +285,7 @@ impl ClientBuilder {
     /// each other or the store, or if the label is invalid.
     pub fn build(self) -> Result<Client> {
         let (engine, timing) = self.build_engine()?;
-        Ok(Client { engine: Arc::new(engine), timing })
+        let lock_timing = Arc::new(timing.without_job());
+        Ok(Client { engine: Arc::new(engine), timing: Arc::new(timing), lock_timing })
     }
 }

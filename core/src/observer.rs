@@ -38,7 +38,7 @@ pub type Observations = Pin<Box<dyn Stream<Item = Result<Observation>> + Send>>;
 struct Observer {
     engine: Arc<Engine>,
     name: LockName,
-    timing: Timing,
+    timing: Arc<Timing>,
     hints: Subscription,
     last: Option<Observation>,
     /// The observer waits this long for a hint before the next read.
@@ -47,7 +47,7 @@ struct Observer {
 }
 
 /// Starts to observe the name. This must be called within a runtime.
-pub(crate) fn observe(engine: Arc<Engine>, name: LockName, timing: Timing) -> Observations {
+pub(crate) fn observe(engine: Arc<Engine>, name: LockName, timing: Arc<Timing>) -> Observations {
     let observer = Observer {
         hints: engine.hint_dispatcher.subscribe(name.clone()),
         engine,

@@ -75,10 +75,10 @@ impl Timing {
         self.tolerance.min(Self::MAX_LEAVE_TIMEOUT)
     }
 
-    /// Returns the timing of a guard, which has no job to stop: it is kept until its lease is no
-    /// longer trusted.
+    /// Returns the timing of a lock, which has no job to start or to stop: its guard is kept until
+    /// its lease is no longer trusted.
     pub(crate) fn without_job(&self) -> Self {
         let tolerance = self.ttl.saturating_sub(self.margin);
-        Self { stop_grace: Duration::ZERO, tolerance, ..self.clone() }
+        Self { stop_grace: Duration::ZERO, tolerance, start_delay: Duration::ZERO, ..self.clone() }
     }
 }

@@ -13,9 +13,9 @@ use futures_util::stream;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::address::StoreAddress;
 use super::message::Message;
 use super::process::READY;
+use crate::store_address::StoreAddress;
 use crate::{LeaseId, LockName, LockStore};
 
 /// A process whose pipe was closed by its end has another parent process after much less than this.

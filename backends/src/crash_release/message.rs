@@ -2,7 +2,7 @@
 
 use serde_json::{from_str, to_string};
 
-use super::address::StoreAddress;
+use crate::store_address::StoreAddress;
 use crate::{LeaseId, LockName};
 
 /// The application tells its helper this.
@@ -21,9 +21,7 @@ impl Message {
     /// Returns the message as a line. JSON escapes the line breaks of a name.
     pub(super) fn line(&self) -> serde_json::Result<String> {
         let (kind, json) = match self {
-            Self::Start(process, StoreAddress { url, namespace, max_connections }) => {
-                ("start", to_string(&(process, url, namespace, max_connections))?)
-            }
+            Self::Start(process, address) => ("start", to_string(&(process, address))?),
             Self::Held(name, lease) => ("held", to_string(&(name, lease))?),
             Self::Ended(lease) => ("ended", to_string(lease)?),
         };
@@ -35,8 +33,8 @@ impl Message {
         let (kind, json) = std::str::from_utf8(line).ok()?.split_once(' ')?;
         match kind {
             "start" => {
-                let (process, url, namespace, max_connections) = from_str(json).ok()?;
-                Some(Self::Start(process, StoreAddress { url, namespace, max_connections }))
+                let (process, address) = from_str(json).ok()?;
+                Some(Self::Start(process, address))
             }
             "held" => {
                 let (name, lease) = from_str(json).ok()?;

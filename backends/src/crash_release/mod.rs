@@ -56,7 +56,6 @@
 //! **A request that the application had sent to another server may be carried out after the
 //! release**, as after any crash: let that server check the fencing token.
 
-mod address;
 mod helper;
 mod message;
 mod process;
@@ -67,11 +66,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 
 use crate::intercept::{Interceptor, Reply, Request};
+use crate::store_address::StoreAddress;
 use crate::{
     AcquireOutcome, Error, ErrorKind, LockStore, OpenOptions, Reach, RenewOutcome, Result,
 };
 
-use address::StoreAddress;
 use message::Message;
 use process::HelperProcess;
 

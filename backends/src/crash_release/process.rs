@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::address::StoreAddress;
 use super::message::Message;
+use crate::store_address::StoreAddress;
 use crate::{Error, ErrorKind, Result};
 
 /// This argument starts the helper.

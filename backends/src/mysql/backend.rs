@@ -13,6 +13,7 @@ use crate::sql::dialect::Dialect;
 use crate::sql::encode;
 use crate::sql::prune::{self, PruneCandidate};
 use crate::sql::purpose::Purpose;
+use crate::sql::released_names::ReleasedNames;
 use crate::sql::row::{self, get, ttl_micros};
 use crate::sql::statement::{Statement, Statements, Values};
 use crate::{
@@ -100,6 +101,19 @@ impl Dialect for MySql {
 
     fn statements(&self) -> &Statements {
         &self.sql.statements
+    }
+
+    fn released_names(&self) -> &ReleasedNames {
+        &self.released_names
+    }
+
+    async fn grant_free(
+        &self,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> Result<Option<FencingToken>> {
+        let token = self.write(Purpose::Acquire, || bind(statement, values)).await?;
+        if token > 0 { FencingToken::new(token).map(Some) } else { Ok(None) }
     }
 
     async fn select(&self, statement: &Statement, values: &Values<'_>) -> Result<Vec<MySqlRow>> {

@@ -9,6 +9,7 @@ use super::sql::Sql;
 use crate::sql::CorruptRecord;
 use crate::sql::pool::{BoundStatement, Connections};
 use crate::sql::purpose::Purpose;
+use crate::sql::released_names::ReleasedNames;
 use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, Result};
 
@@ -32,6 +33,7 @@ pub struct MySql {
     pub(super) connections: Connections<sqlx::MySql>,
     pub(super) sql: Sql,
     pub(super) notifications: ReleaseNotifications,
+    pub(super) released_names: ReleasedNames,
 }
 
 impl fmt::Debug for MySql {

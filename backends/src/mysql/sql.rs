@@ -128,6 +128,16 @@ impl Sql {
                     Holder, Attempt, Ttl, Attempt, Attempt,
                 ],
             ),
+            acquire_free: Statement::new(
+                format!(
+                    "UPDATE {table} SET token = LAST_INSERT_ID(GREATEST(token + 1, {CLOCK})), \
+                         lease = ?, holder = ?, expires_at = {CLOCK} + ?, granted_at = {CLOCK}, \
+                         ending = NULL \
+                     WHERE name = ? AND disabled_reason IS NULL \
+                         AND (lease IS NULL OR expires_at <= {CLOCK})"
+                ),
+                &[Lease, Holder, Ttl, Name],
+            ),
             release: Statement::new(
                 format!(
                     "UPDATE {table} SET expires_at = IF(LAST_INSERT_ID(1) = 1, NULL, NULL), \

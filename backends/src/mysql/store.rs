@@ -12,6 +12,7 @@ use crate::common::with_context;
 use crate::shell::Store;
 use crate::sql::error::connecting;
 use crate::sql::pool::{Connections, application_pool};
+use crate::sql::released_names::ReleasedNames;
 use crate::{Namespace, OpenOptions, Result};
 
 /// This store keeps locks in a MySQL or MariaDB database; see the [module](super) for what they
@@ -96,7 +97,8 @@ impl MySqlStore {
     ) -> Self {
         let notifications =
             ReleaseNotifications::new(&pool, database, &sql.name, connections.close_all_signal());
-        Self::new(MySql { label, pool, connections, sql, notifications })
+        let released_names = ReleasedNames::default();
+        Self::new(MySql { label, pool, connections, sql, notifications, released_names })
     }
 
     /// Returns the statements that create the tables of that namespace, for an application's

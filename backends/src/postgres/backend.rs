@@ -13,6 +13,7 @@ use crate::shell::{Decision, Found, Hints, Page};
 use crate::sql::dialect::Dialect;
 use crate::sql::prune::{self, PruneCandidate};
 use crate::sql::purpose::Purpose;
+use crate::sql::released_names::ReleasedNames;
 use crate::sql::row::{self, get, ttl_micros};
 use crate::sql::statement::{Statement, Statements, Values};
 use crate::{
@@ -32,6 +33,11 @@ impl Postgres {
         let mut names = names.collect::<Result<Vec<_>>>()?;
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// Returns the token of a row that was written; its other columns are as the call wrote them.
+    fn token(&self, row: &PgRow) -> Result<Option<FencingToken>> {
+        get(row, "token").and_then(row::token).map_err(|corrupt| self.corrupt_row(corrupt))
     }
 }
 
@@ -55,6 +61,19 @@ impl Dialect for Postgres {
         &self.sql.statements
     }
 
+    fn released_names(&self) -> &ReleasedNames {
+        &self.released_names
+    }
+
+    async fn grant_free(
+        &self,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> Result<Option<FencingToken>> {
+        let rows = self.write(Purpose::Acquire, statement, values).await?;
+        rows.first().map_or(Ok(None), |row| self.token(row))
+    }
+
     async fn select(&self, statement: &Statement, values: &Values<'_>) -> Result<Vec<PgRow>> {
         self.read(statement, values).await
     }
@@ -73,9 +92,7 @@ impl Dialect for Postgres {
         let Some(row) = rows.first() else { return Ok(Decision::Changed) };
         let done: bool = get(row, "done").map_err(|corrupt| self.corrupt_row(corrupt))?;
         if done {
-            // The other columns are as this call has written them.
-            let token = get(row, "token").and_then(row::token);
-            return Ok(Decision::Done(token.map_err(|corrupt| self.corrupt_row(corrupt))?));
+            return Ok(Decision::Done(self.token(row)?));
         }
         Ok(Decision::Refused(row::record(row, &self.sql.statements.table)?))
     }

@@ -13,6 +13,7 @@ use super::sql::Sql;
 use crate::sql::CorruptRecord;
 use crate::sql::pool::{BoundStatement, Connections};
 use crate::sql::purpose::Purpose;
+use crate::sql::released_names::ReleasedNames;
 use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, Result};
 
@@ -37,6 +38,7 @@ pub struct Postgres {
     /// These names are polled if notifications do not arrive.
     pub(super) polled_names: PolledNames,
     pub(super) listen_state: ListenState,
+    pub(super) released_names: ReleasedNames,
 }
 
 impl fmt::Debug for Postgres {
@@ -56,7 +58,8 @@ impl Postgres {
         sql: Sql,
     ) -> Self {
         let (polled_names, listen_state) = (PolledNames::default(), ListenState::default());
-        Self { label, pool, connections, sql, polled_names, listen_state }
+        let released_names = ReleasedNames::default();
+        Self { label, pool, connections, sql, polled_names, listen_state, released_names }
     }
 
     /// Runs a statement that writes, and returns its rows once it is committed. If the server

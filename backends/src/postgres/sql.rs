@@ -9,9 +9,14 @@
 //!   `WHERE` and `SET`.
 //! * A plain `UPDATE … WHERE` evaluates its condition *before* it waits, and again afterwards only
 //!   if the row was changed during the wait: not if the transaction that had the lock rolled back.
-//!   So renew and release lock the rows in a CTE that does not read the clock, and compare its rows
-//!   with the clock afterwards.
-//!   A CTE that locks rows is never merged into the rest of its statement.
+//!   So renewals lock the rows in a CTE that does not read the clock, and compare its rows with the
+//!   clock afterwards, since a lease must not be extended once it has expired. A CTE that locks rows
+//!   is never merged into the rest of its statement.
+//!
+//! A CTE or a conflict doubles what the server computes for a statement. The two statements of a
+//! lock for which nobody waits are plain updates, by a clock that is read before the wait: it can
+//! only make a grant end sooner, and a release end a lease that expired during the wait, when nobody
+//! else had got the name.
 //!
 //! What is only read (a name that is held or disabled) comes from the statement's snapshot: it was
 //! true at a moment within the call. Where the snapshot contradicts what the write found, since the
@@ -144,13 +149,22 @@ impl Sql {
                     ),
                     &[Name, Lease, Holder, Ttl],
                 ),
+                acquire_free: Statement::new(
+                    format!(
+                        "UPDATE {table} AS l SET \
+                             token = greatest(l.token + 1, {CLOCK}), lease = $2::uuid, holder = $3, \
+                             expires_at = {CLOCK} + $4, granted_at = {CLOCK}, ending = NULL \
+                         WHERE l.name = $1 AND l.disabled_reason IS NULL \
+                             AND (l.lease IS NULL OR l.expires_at <= {CLOCK}) \
+                         RETURNING l.token"
+                    ),
+                    &[Name, Lease, Holder, Ttl],
+                ),
                 release: notifying_asynchronously(&channel, &[Name, Lease], |notify| {
                     format!(
-                        "WITH held AS (SELECT l.name, l.expires_at FROM {table} AS l \
-                             WHERE l.name = $1 AND l.lease = $2::uuid FOR NO KEY UPDATE) \
-                         UPDATE {table} AS l SET lease = NULL, holder = NULL, expires_at = NULL, \
+                        "UPDATE {table} AS l SET lease = NULL, holder = NULL, expires_at = NULL, \
                              granted_at = NULL, ending = NULL \
-                         FROM held AS h WHERE l.name = h.name AND h.expires_at > {CLOCK} \
+                         WHERE l.name = $1 AND l.lease = $2::uuid AND l.expires_at > {CLOCK} \
                          RETURNING {notify}"
                     )
                 }),
@@ -258,6 +272,7 @@ mod tests {
         }
         for durable in [
             &statements.acquire.sql,
+            &statements.acquire_free.sql,
             &statements.disable.sql,
             &statements.enable.sql,
             &sql.renew,

@@ -42,7 +42,15 @@ impl<D: Dialect> Backend for D {
             ttl: ttl_micros(options.ttl),
             ..Values::default()
         };
-        let decision = match self.decide(Purpose::Acquire, &statements.acquire, &values).await? {
+        let mut granted = None;
+        if self.released_names().take(name) {
+            granted = self.grant_free(&statements.acquire_free, &values).await?;
+        }
+        let decision = match granted {
+            Some(token) => Decision::Done(Some(token)),
+            None => self.decide(Purpose::Acquire, &statements.acquire, &values).await?,
+        };
+        let decision = match decision {
             Decision::Done(Some(token)) => {
                 // Counted from when the server decided, however long ago that is.
                 let left = Duration::from_micros(values.ttl.unsigned_abs());
@@ -68,6 +76,9 @@ impl<D: Dialect> Backend for D {
         let values = Values { name: name.as_str(), lease: &id, ..Values::default() };
         let done = self.change(Purpose::Release, &self.statements().release, &values).await?;
         let outcome = if done { ReleaseOutcome::Released } else { ReleaseOutcome::NotHeld };
+        if done {
+            self.released_names().add(name);
+        }
         self.on_release(name, lease, outcome);
         Ok(outcome)
     }

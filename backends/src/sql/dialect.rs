@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::{Database, Pool};
 
 use super::purpose::Purpose;
+use super::released_names::ReleasedNames;
 use super::row::{self, Columns};
 use super::statement::{Statement, Statements, Values};
 use crate::shell::{Decision, Found, Hints, Page, StoredInstance};
@@ -42,12 +43,23 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
     /// Returns the statements on the store's tables.
     fn statements(&self) -> &Statements;
 
+    /// Returns the names that the store has released.
+    fn released_names(&self) -> &ReleasedNames;
+
     /// Runs a statement that changes nothing.
     fn select(
         &self,
         statement: &Statement,
         values: &Values<'_>,
     ) -> impl Future<Output = Result<Vec<Self::Row>>> + Send;
+
+    /// Grants the name of the values by a statement that does nothing but this. Returns `None` if the
+    /// name is not free, or has no row yet.
+    fn grant_free(
+        &self,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> impl Future<Output = Result<Option<FencingToken>>> + Send;
 
     /// Grants or disables the name of the values. Returns the token that was granted, or what stood
     /// against it.

@@ -28,6 +28,7 @@ mod error_codes;
 pub(crate) mod pool;
 pub(crate) mod prune;
 pub(crate) mod purpose;
+pub(crate) mod released_names;
 pub(crate) mod row;
 pub(crate) mod schema;
 pub(crate) mod statement;

@@ -40,6 +40,8 @@ pub(crate) struct Statements {
     pub(crate) table: String,
     /// Grants the name if it is free and enabled.
     pub(crate) acquire: Statement,
+    /// Does the same for a name that has a row, and leaves open why it did nothing.
+    pub(crate) acquire_free: Statement,
     /// Ends the lease if it is in force.
     pub(crate) release: Statement,
     /// Disables the name if it is enabled.
@@ -173,6 +175,7 @@ impl Statements {
         let instances = &self.instances;
         for statement in [
             &self.acquire,
+            &self.acquire_free,
             &self.release,
             &self.disable,
             &self.enable,

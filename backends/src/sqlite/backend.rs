@@ -10,6 +10,7 @@ use super::{error_codes, notification, prune, watch};
 use crate::shell::{Decision, Found, Hints, Page, StoredInstance};
 use crate::sql::dialect::Dialect;
 use crate::sql::purpose::Purpose;
+use crate::sql::released_names::ReleasedNames;
 use crate::sql::row::{get, stored_instance_with};
 use crate::sql::statement::{Statement, Statements, Values};
 use crate::{
@@ -42,6 +43,27 @@ impl Dialect for Sqlite {
 
     fn statements(&self) -> &Statements {
         &self.sql.statements
+    }
+
+    fn released_names(&self) -> &ReleasedNames {
+        &self.released_names
+    }
+
+    async fn grant_free(
+        &self,
+        statement: &Statement,
+        values: &Values<'_>,
+    ) -> Result<Option<FencingToken>> {
+        if self.write_connection.is_none() {
+            return Ok(None);
+        }
+        let work = async |connection: &mut SqliteConnection, now: Now| {
+            self.attempt(connection, Purpose::Acquire, statement, values, now).await
+        };
+        match self.write(Purpose::Acquire, Commit::EachStatement, work).await? {
+            Some(Decision::Done(token)) => Ok(token),
+            _ => Ok(None),
+        }
     }
 
     async fn select(&self, statement: &Statement, values: &Values<'_>) -> Result<Vec<SqliteRow>> {

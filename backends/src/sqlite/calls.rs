@@ -17,6 +17,7 @@ use super::row;
 use super::sql::Sql;
 use crate::sql::CorruptRecord;
 use crate::sql::purpose::Purpose;
+use crate::sql::released_names::ReleasedNames;
 use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, ErrorKind, LockRecord, Reach, Result};
 
@@ -46,6 +47,7 @@ pub struct Sqlite {
     /// The store writes on this connection, if the database is in a file.
     pub(super) write_connection: Option<WriteConnection>,
     pub(super) sql: Sql,
+    pub(super) released_names: ReleasedNames,
     /// This is the file, if there is one and its identity is known.
     pub(super) file: Option<DatabaseFile>,
     /// This connection is beside the pool's, if another can be opened. The poll reads on it, and

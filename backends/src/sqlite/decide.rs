@@ -63,7 +63,7 @@ impl Sqlite {
         if record.token.is_none() {
             return Ok(None);
         }
-        let statement = &self.sql.acquire_at_once;
+        let statement = &self.sql.statements.acquire_free;
         self.attempt(connection, Purpose::Acquire, statement, values, now).await
     }
 
@@ -86,7 +86,7 @@ impl Sqlite {
     }
 
     /// Returns `None` if the statement changed nothing.
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         connection: &mut SqliteConnection,
         purpose: Purpose,

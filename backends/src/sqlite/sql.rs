@@ -42,11 +42,6 @@ pub(super) struct Sql {
     /// A grant returns its token, and a disablement a row. The grant decides by the time when the
     /// transaction got the write lock.
     pub(super) statements: Statements,
-    /// This does the same as the grant of `statements` for a name that has a token, and may commit
-    /// by itself. Another name's token is taken from the clock alone, and must be larger than those
-    /// of rows that were pruned. Nor does this grant a name with a lease of an earlier boot, or a
-    /// token that would be too large.
-    pub(super) acquire_at_once: Statement,
     /// A JSON array of `[name, lease, ttl]`, the boot and the uptime are bound; this returns name,
     /// lease, boot, `set_at`, `expires_at` and `ending` of those in force.
     pub(super) renew: SqlStr,
@@ -119,6 +114,20 @@ impl Sql {
                 ),
                 &GRANT,
             ),
+            // This may commit by itself, since it grants no name that has no token yet: that token
+            // is taken from the clock alone, and must be larger than those of rows that were pruned.
+            // Nor does this grant a name with a lease of an earlier boot, or a token that would be
+            // too large.
+            acquire_free: Statement::new(
+                format!(
+                    "UPDATE {table} SET {granted} \
+                     WHERE name = ?1 AND disabled_reason IS NULL \
+                         AND (lease IS NULL OR expires_at <= ?5) \
+                         AND token > 0 AND token < {limit} - 1 AND ?7 < {limit} \
+                     RETURNING token"
+                ),
+                &GRANT,
+            ),
             release: Statement::new(
                 format!(
                     "UPDATE {table} SET lease = NULL, holder = NULL, boot = NULL, \
@@ -173,16 +182,6 @@ impl Sql {
             create_instances: create_instances(&instances),
             upgrade: format!(
                 "ALTER TABLE {table} ADD COLUMN set_at INTEGER /* {VERSION}{SCHEMA} */"
-            ),
-            acquire_at_once: Statement::new(
-                format!(
-                    "UPDATE {table} SET {granted} \
-                     WHERE name = ?1 AND disabled_reason IS NULL \
-                         AND (lease IS NULL OR expires_at <= ?5) \
-                         AND token > 0 AND token < {limit} - 1 AND ?7 < {limit} \
-                     RETURNING token"
-                ),
-                &GRANT,
             ),
             renew: statement(format!(
                 "UPDATE {table} SET \
@@ -266,6 +265,5 @@ mod tests {
     fn each_placeholder_has_a_value() {
         let sql = Sql::new(&Namespace::default()).unwrap();
         sql.statements.assert_bound('?');
-        sql.acquire_at_once.assert_bound('?');
     }
 }

@@ -13,6 +13,7 @@ use super::schema;
 use super::sql::Sql;
 use super::url::Location;
 use crate::shell::Store;
+use crate::sql::released_names::ReleasedNames;
 use crate::{Error, Namespace, OpenOptions, Reach, Result, Schema};
 
 /// This store keeps locks in an SQLite database; see the [module](super) for what they guarantee.
@@ -131,6 +132,7 @@ impl SqliteStore {
             clock,
             writer: Mutex::new(()),
             pool_writer: Mutex::new(()),
+            released_names: ReleasedNames::default(),
             pool,
             write_connection,
             sql,

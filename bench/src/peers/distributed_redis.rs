@@ -1,12 +1,20 @@
-//! The crate `distributed-lock-redis`: Redlock, here with one server. Waiters poll, and a task
-//! extends each lock.
+//! The crate `distributed-lock-redis`: Redlock, here with one server. A task extends each lock.
+//!
+//! Its `acquire` tries once and does not wait, whatever its limit: a lock that is held makes it
+//! fail as timed out. So the measurement polls, as an application that waits must do.
+
+use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
 use distributed_lock_core::traits::{DistributedLock, LockHandle, LockProvider};
 use distributed_lock_redis::RedisLockProvider;
+use tokio::time::sleep;
 
 use crate::contender::{LockLibrary, Release};
+
+/// Waiters of `distributed-lock-mongo`, from the same project, poll at this interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 pub(super) struct DistributedRedis(RedisLockProvider);
 
@@ -22,7 +30,12 @@ impl LockLibrary for DistributedRedis {
 
     async fn acquire(&self, lock: &str) -> Result<Release> {
         let lock = self.0.create_lock(&format!("leasehold_bench_peer:{lock}"));
-        let handle = lock.acquire(None).await?;
+        let handle = loop {
+            if let Some(handle) = lock.try_acquire().await? {
+                break handle;
+            }
+            sleep(POLL_INTERVAL).await;
+        };
         Ok(Box::pin(async move { Ok(handle.release().await?) }))
     }
 }

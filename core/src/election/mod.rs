@@ -49,12 +49,12 @@ use crate::{LockName, Result, Settings, Timing};
 pub struct Election {
     engine: Arc<Engine>,
     name: LockName,
-    timing: Timing,
+    timing: Arc<Timing>,
     fence: Option<TermFence>,
 }
 
 impl Election {
-    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Arc<Timing>) -> Self {
         Self { engine, name, timing, fence: None }
     }
 
@@ -65,7 +65,7 @@ impl Election {
     /// each other or the store.
     pub fn settings(self, settings: &Settings) -> Result<Self> {
         let timing = settings.resolve(&self.engine.store.inner().capabilities())?;
-        Ok(Self { timing, ..self })
+        Ok(Self { timing: Arc::new(timing), ..self })
     }
 
     /// Returns this election with a fence, which it raises in each term before it starts the job.

@@ -62,13 +62,11 @@ impl RenewalHandle {
 /// Dropping it cancels the renewal if it was not sent yet, and otherwise ignores the reply.
 #[derive(Debug)]
 pub(crate) struct PendingRenewal {
-    due: Moment,
     /// The renewal was to be sent at this moment, before it was put off.
     planned: Moment,
     handle: RenewalHandle,
     sent: Arc<OnceLock<Moment>>,
     reply: oneshot::Receiver<TimedReply<RenewOutcome>>,
-    store: Arc<str>,
 }
 
 impl PendingRenewal {
@@ -112,13 +110,13 @@ impl Future for PendingRenewal {
         // The sender is dropped unused only if the runtime shuts down or the batch panics.
         Pin::new(&mut self.reply).poll(context).map(|reply| {
             reply.unwrap_or_else(|_| TimedReply {
-                sent: self.due,
+                sent: self.handle.key.due(),
                 outcome: Err(Error::new(
                     ErrorKind::OutcomeUnknown,
                     "the heartbeat task ended before the reply",
                 )
                 .during("renew")
-                .on_store(&self.store)),
+                .on_store(self.handle.queue.store())),
             })
         })
     }
@@ -149,14 +147,7 @@ impl Heartbeat {
         };
         let queue = self.queue();
         let handle = RenewalHandle { key: queue.add(renewal), queue };
-        PendingRenewal {
-            due: window.latest,
-            planned: window.latest,
-            handle,
-            sent,
-            reply,
-            store: self.store.label().clone(),
-        }
+        PendingRenewal { planned: window.latest, handle, sent, reply }
     }
 
     /// Waits until that moment, or forever without one, by the timer that all leases share. A task
@@ -174,7 +165,7 @@ impl Heartbeat {
         if let Some(open) = queues.get(&runtime.id()).filter(|queue| !queue.is_closed()) {
             return open.clone();
         }
-        let queue = Arc::new(RenewalQueue::default());
+        let queue = Arc::new(RenewalQueue::new(self.store.label().clone()));
         runtime.spawn(run(self.store.clone(), QueueOwner(queue.clone())));
         queues.retain(|_, queue| !queue.is_closed());
         queues.insert(runtime.id(), queue.clone());

@@ -1,6 +1,8 @@
 //! The tasks of one client that wait for the same lock form a queue, of which only the first asks
 //! the store.
 
+mod pauses;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use tokio::sync::Notify;
 use crate::lease::{HintRaces, TrustDeadline};
 use crate::{AcquireOutcome, Clock, LockName, Moment, Result, Wake};
 
+use pauses::HandOverPauses;
+
 /// The local queues have the waiters and the holders of a client's locks, by name.
 ///
 /// The first waiter of a name asks the store and listens to hints; the others only wait. While a
@@ -19,7 +23,7 @@ use crate::{AcquireOutcome, Clock, LockName, Moment, Result, Wake};
 /// order of the calls, by one release and one acquire, however many tasks wait.
 ///
 /// The waiters of other clients hear of a release by a hint, which is later than that. So that they
-/// get the lock too, the first waiter pauses from time to time before it asks.
+/// get the lock too, the first waiter [pauses](HandOverPauses) from time to time before it asks.
 ///
 /// A queue decides only when a waiter asks. The store decides who holds the lock.
 #[derive(Debug)]
@@ -38,16 +42,20 @@ struct State {
     numbered: u64,
 }
 
+/// Most locks are held without waiters, so this is small.
 #[derive(Debug, Default)]
 struct LocalQueue {
     waiting: VecDeque<(u64, Arc<Notify>)>,
     holder: Option<(u64, Arc<TrustDeadline>)>,
+    contention: Option<Box<Contention>>,
+}
+
+/// The contention of a name is what is known of the waiters of this client and of others.
+#[derive(Debug, Default)]
+struct Contention {
     /// This describes the latest reply that did not end the wait of the first waiter.
     last_outcome: Option<Arc<str>>,
-    /// Since then the lock was handed over within this client, as far as it knows.
-    kept_since: Option<Moment>,
-    /// The first waiter does not ask before this moment.
-    paused_until: Option<Moment>,
+    pauses: HandOverPauses,
     /// These are the races of the waiters against other clients.
     races: HintRaces,
 }
@@ -87,10 +95,6 @@ impl LocalQueues {
     /// A hint that the store pushes takes less than this.
     const PUSHED_WITHIN: Duration = Duration::from_millis(20);
 
-    /// A lock is handed over within the client for this many pauses before there is one, so a
-    /// pause costs little.
-    const PAUSES_APART: u32 = 20;
-
     pub(crate) fn new(clock: Arc<dyn Clock>, wake: Wake) -> Self {
         let polled = match wake {
             Wake::Push => Duration::ZERO,
@@ -117,7 +121,9 @@ impl LocalQueues {
         let number = state.next_number();
         let queue = state.queues.entry(name.clone()).or_default();
         queue.holder = Some((number, trust));
-        queue.last_outcome = None;
+        if let Some(contention) = &mut queue.contention {
+            contention.last_outcome = None;
+        }
         let first = queue.first();
         drop(state);
         // From now on the first waiter waits for the end of this trust.
@@ -159,17 +165,13 @@ impl LocalQueue {
     /// if it was handed over here for long.
     fn hand_over(&mut self, now: Moment, pause: Duration) -> Option<Arc<Notify>> {
         self.holder = None;
-        self.paused_until = None;
-        if self.waiting.is_empty() {
-            self.kept_since = None;
-            return None;
-        }
-        let kept_since = *self.kept_since.get_or_insert(now);
-        if now >= kept_since + pause * LocalQueues::PAUSES_APART {
-            self.kept_since = None;
-            self.paused_until = Some(now + pause);
-        }
-        self.first()
+        let first = self.first()?;
+        self.contention().pauses.hand_over(now, pause);
+        Some(first)
+    }
+
+    fn contention(&mut self) -> &mut Contention {
+        self.contention.get_or_insert_default()
     }
 
     fn is_first(&self, number: u64) -> bool {
@@ -192,7 +194,8 @@ impl QueuePosition {
             return Turn::HeldHere(trust);
         }
         let now = self.queues.clock.now();
-        queue.paused_until.filter(|until| now < *until).map_or(Turn::Ask, Turn::Paused)
+        let pauses = queue.contention.as_ref().map(|contention| &contention.pauses);
+        pauses.and_then(|pauses| pauses.paused_until(now)).map_or(Turn::Ask, Turn::Paused)
     }
 
     /// Waits until the turn of the waiter may have changed, or the name may have become free.
@@ -205,15 +208,17 @@ impl QueuePosition {
     /// Records what the first waiter learned, for the waiters behind it.
     pub(crate) fn record_outcome(&self, outcome: String) {
         if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
-            queue.last_outcome = Some(outcome.into());
-            queue.kept_since = None;
+            let contention = queue.contention();
+            contention.last_outcome = Some(outcome.into());
+            contention.pauses.interrupt();
         }
     }
 
     /// Returns the range of the random time for which the first waiter holds back a hint.
     pub(crate) fn hint_spread(&self) -> Duration {
         let state = self.queues.state();
-        state.queues.get(&self.name).map_or(Duration::ZERO, |queue| queue.races.spread())
+        let contention = state.queues.get(&self.name).and_then(|queue| queue.contention.as_ref());
+        contention.map_or(Duration::ZERO, |it| it.races.spread())
     }
 
     /// Records the reply to a request of the first waiter, and whether a hint had caused it.
@@ -223,7 +228,11 @@ impl QueuePosition {
             return;
         }
         if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
-            queue.races.record(outcome, was_race);
+            let contention = queue.contention();
+            contention.races.record(outcome, was_race);
+            if matches!(outcome, Ok(AcquireOutcome::Held(_))) {
+                contention.pauses.record_refusal(self.queues.clock.now());
+            }
         }
     }
 
@@ -232,7 +241,10 @@ impl QueuePosition {
     pub(crate) fn last_known(&self) -> (Option<Arc<TrustDeadline>>, Option<Arc<str>>) {
         let state = self.queues.state();
         match state.queues.get(&self.name) {
-            Some(queue) => (queue.holder(), queue.last_outcome.clone()),
+            Some(queue) => {
+                let contention = queue.contention.as_ref();
+                (queue.holder(), contention.and_then(|it| it.last_outcome.clone()))
+            }
             None => (None, None),
         }
     }
@@ -246,6 +258,10 @@ impl Drop for QueuePosition {
         // The numbers increase from the first waiter to the last.
         if let Ok(at) = queue.waiting.binary_search_by_key(&self.number, |(number, _)| *number) {
             queue.waiting.remove(at);
+        }
+        if queue.waiting.is_empty() {
+            // A guard may hold the lock for long, without another waiter.
+            queue.waiting = VecDeque::new();
         }
         let next = if was_first { queue.first() } else { None };
         state.remove_if_unused(&self.name);

@@ -24,6 +24,7 @@ pub(crate) use background::BackgroundRuntime;
 pub(crate) use bounded_store::{BoundedStore, TimedReply};
 pub(crate) use heartbeat::{Heartbeat, PendingRenewal, RenewalHandle};
 pub(crate) use hint_dispatcher::{HintDispatcher, Subscription};
+pub(crate) use lease_tick::LeaseTick;
 pub(crate) use local_queue::{LocalHolder, LocalQueues, QueuePosition, Turn};
 pub(crate) use outages::Outages;
 pub(crate) use random::SeededRandom;

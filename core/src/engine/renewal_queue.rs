@@ -22,6 +22,8 @@ use crate::{Moment, RenewOptions, RenewOutcome};
 /// leases share one timer.
 #[derive(Default)]
 pub(super) struct RenewalQueue {
+    /// This is the store's label for errors.
+    store: Arc<str>,
     state: Mutex<State>,
     /// This is notified when the task must wake earlier than it planned.
     changed: Notify,
@@ -29,10 +31,11 @@ pub(super) struct RenewalQueue {
 
 #[derive(Default)]
 struct State {
-    /// These renewals are not due yet. The first is due first.
-    waiting: BTreeMap<(Moment, u64), QueuedRenewal>,
+    /// These renewals are not due yet. The first is due first. They are boxed, because the nodes of
+    /// a map have room for twice as many entries as they mostly hold.
+    waiting: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
     /// These are sent as soon as there is room. The lease of the first must be renewed first.
-    ready: BTreeMap<(Moment, u64), QueuedRenewal>,
+    ready: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
     /// These tasks are woken at these moments.
     ticks: BTreeMap<(Moment, u64), Waker>,
     /// This numbers renewals and ticks.
@@ -49,6 +52,13 @@ pub(super) struct RenewalKey {
     due: Moment,
     renew_by: Moment,
     number: u64,
+}
+
+impl RenewalKey {
+    /// Returns when the renewal is due.
+    pub(super) fn due(&self) -> Moment {
+        self.due
+    }
 }
 
 /// This is called when the renewal is about to be sent.
@@ -76,6 +86,16 @@ impl QueuedRenewal {
 }
 
 impl RenewalQueue {
+    /// Creates the queue of renewals at the store of that label.
+    pub(super) fn new(store: Arc<str>) -> Self {
+        Self { store, ..Self::default() }
+    }
+
+    /// Returns the store's label for errors.
+    pub(super) fn store(&self) -> &str {
+        &self.store
+    }
+
     /// Adds a renewal. A closed queue drops it, so that its caller gets an error.
     pub(super) fn add(&self, renewal: QueuedRenewal) -> RenewalKey {
         let mut state = self.state();
@@ -84,7 +104,7 @@ impl RenewalQueue {
         if state.closed {
             return key;
         }
-        state.waiting.insert((key.due, number), renewal);
+        state.waiting.insert((key.due, number), Box::new(renewal));
         self.wake_by(key.due, state);
         key
     }
@@ -170,7 +190,7 @@ impl RenewalQueue {
     /// Returns for each batch that is ready the moment by which its first renewal is sent.
     pub(super) fn ready_batches(&self, max_batch: usize) -> Vec<Moment> {
         let state = self.state();
-        state.ready.values().step_by(max_batch).map(QueuedRenewal::send_by).collect()
+        state.ready.values().step_by(max_batch).map(|renewal| renewal.send_by()).collect()
     }
 
     /// Takes the ready renewals whose leases must be renewed first, at most `max_batch`, to send
@@ -186,7 +206,7 @@ impl RenewalQueue {
             // From here on the renewal cannot be cancelled.
             let _ = renewal.sent.set(now);
             on_sent.extend(renewal.on_sent.take());
-            batch.push(renewal);
+            batch.push(*renewal);
         }
         drop(state);
         on_sent.into_iter().for_each(|act: OnSent| act());
@@ -230,12 +250,12 @@ impl State {
         self.numbered
     }
 
-    fn remove(&mut self, key: RenewalKey) -> Option<QueuedRenewal> {
+    fn remove(&mut self, key: RenewalKey) -> Option<Box<QueuedRenewal>> {
         let waiting = self.waiting.remove(&(key.due, key.number));
         waiting.or_else(|| self.ready.remove(&(key.renew_by, key.number)))
     }
 
-    fn queued(&mut self, key: RenewalKey) -> Option<&mut QueuedRenewal> {
+    fn queued(&mut self, key: RenewalKey) -> Option<&mut Box<QueuedRenewal>> {
         let ready = (key.renew_by, key.number);
         if self.ready.contains_key(&ready) {
             return self.ready.get_mut(&ready);

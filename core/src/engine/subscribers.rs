@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::Notify;
+use parking_lot::Mutex;
 
 use crate::{Hint, LockName};
 
@@ -28,10 +28,16 @@ struct Subscriber {
 
 /// A wakeup wakes one subscriber. Several changes may wake it once.
 #[derive(Debug, Default)]
-pub(super) struct Wakeup {
-    notify: Notify,
+pub(super) struct Wakeup(Mutex<WakeupState>);
+
+#[derive(Debug, Default)]
+struct WakeupState {
+    /// There was a change that the subscriber was not told of yet.
+    woken: bool,
     /// A hint is the reason, and not only that the watch was opened.
-    hinted: AtomicBool,
+    hinted: bool,
+    /// This wakes the subscriber's task.
+    waker: Option<Waker>,
 }
 
 /// A change wakes a subscriber.
@@ -50,18 +56,36 @@ pub(crate) struct WatchPosition(u64);
 
 impl Wakeup {
     fn wake(&self, change: Change) {
-        self.hinted.fetch_or(change == Change::Hint, Ordering::SeqCst);
-        self.notify.notify_one();
+        let mut state = self.0.lock();
+        state.woken = true;
+        state.hinted |= change == Change::Hint;
+        let waker = state.waker.take();
+        drop(state);
+        // A waker may run any code.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
-    /// Waits for a change. Dropping the future loses nothing.
-    pub(super) async fn woken(&self) {
-        self.notify.notified().await;
+    /// Waits for a change, in the task that polls this. Only the latest of several tasks is woken.
+    pub(super) fn poll_woken(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if std::mem::take(&mut state.woken) {
+            return Poll::Ready(());
+        }
+        let waker = context.waker();
+        if state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return Poll::Pending;
+        }
+        let before = state.waker.replace(waker.clone());
+        drop(state);
+        drop(before);
+        Poll::Pending
     }
 
     /// Returns the change that woke the subscriber.
     pub(super) fn take_change(&self) -> Change {
-        let hinted = self.hinted.swap(false, Ordering::SeqCst);
+        let hinted = std::mem::take(&mut self.0.lock().hinted);
         if hinted { Change::Hint } else { Change::WatchOpened }
     }
 }
@@ -127,8 +151,6 @@ impl Subscribers {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-
     use super::*;
 
     fn name(name: &str) -> LockName {
@@ -137,7 +159,8 @@ mod tests {
 
     /// Returns the change that woke the subscriber, if there was any.
     fn change(wakeup: &Wakeup) -> Option<Change> {
-        wakeup.woken().now_or_never().map(|()| wakeup.take_change())
+        let woken = wakeup.poll_woken(&Context::from_waker(Waker::noop()));
+        woken.is_ready().then(|| wakeup.take_change())
     }
 
     #[test]

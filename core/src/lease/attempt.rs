@@ -24,16 +24,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct AcquireAttempt {
     engine: Arc<Engine>,
-    /// An acquire request whose caller no longer waits continues in this runtime, in which it was
-    /// sent.
-    caller: Handle,
     /// A dropped attempt releases the lease in this runtime, because the caller's threads may be
     /// busy.
     background: Handle,
     name: LockName,
     lease: LeaseId,
     may_be_granted: bool,
-    limit: Duration,
+    timing: Arc<Timing>,
     /// A guard has the lease. The client's waiters do not ask for the lock until its release was
     /// answered or has failed.
     holder: Option<LocalHolder>,
@@ -41,32 +38,44 @@ pub(crate) struct AcquireAttempt {
 
 impl AcquireAttempt {
     /// Creates an attempt. This must be called within a runtime.
-    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: &Timing) -> Self {
-        let (caller, background) = (Handle::current(), engine.background.runtime());
-        let (lease, limit) = (engine.lease_id(), timing.call_limit());
+    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Arc<Timing>) -> Self {
+        let (background, lease) = (engine.background.runtime(), engine.lease_id());
         let (may_be_granted, holder) = (false, None);
-        Self { engine, caller, background, name, lease, may_be_granted, limit, holder }
+        Self { engine, background, name, lease, may_be_granted, timing, holder }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn name(&self) -> &LockName {
+        &self.name
+    }
+
+    pub(crate) fn timing(&self) -> &Timing {
+        &self.timing
     }
 
     pub(crate) fn lease(&self) -> LeaseId {
         self.lease
     }
 
-    /// Requests the lease, or retries the request under the same id.
+    /// Requests the lease, or retries the request under the same id. This must be called within a
+    /// runtime.
     ///
     /// # Cancel safety
     /// A request that was sent runs to its end in the background if its future is dropped, and its
     /// grant is then released. If it were cut off instead, the release could overtake it, and the
     /// lease would stay granted without a holder.
-    pub(crate) fn send(mut self, ttl: Duration) -> AcquireCall {
-        let caller = self.caller.clone();
+    pub(crate) fn send(mut self) -> AcquireCall {
+        let caller = Handle::current();
         let call = async move {
             // An earlier request for the same lease may have been granted.
             let was_uncertain = std::mem::replace(&mut self.may_be_granted, true);
-            let options =
-                AcquireOptions { lease: self.lease, holder: self.engine.holder.clone(), ttl };
-            let sent = self.engine.now();
-            let acquire = self.engine.store.acquire(&self.name, &options, self.limit);
+            let (lease, holder) = (self.lease, self.engine.holder.clone());
+            let options = AcquireOptions { lease, holder, ttl: self.timing.ttl };
+            let (sent, limit) = (self.engine.now(), self.timing.call_limit());
+            let acquire = self.engine.store.acquire(&self.name, &options, limit);
             // A panic, such as one of a metrics recorder, must not end the caller's task.
             let reply = AssertUnwindSafe(acquire).catch_unwind().await.unwrap_or_else(|_| {
                 let error = Error::new(ErrorKind::OutcomeUnknown, "the call panicked");
@@ -112,7 +121,7 @@ impl Drop for AcquireAttempt {
             return;
         }
         let (engine, name) = (self.engine.clone(), self.name.clone());
-        let (lease, limit, holder) = (self.lease, self.limit, self.holder.take());
+        let (lease, limit, holder) = (self.lease, self.timing.call_limit(), self.holder.take());
         // This is best effort: a runtime that shuts down drops the task, and the lease expires.
         self.background.spawn(async move {
             if let Err(error) = engine.store.release(&name, lease, limit).await {
@@ -139,6 +148,7 @@ fn wake_next(holder: Option<LocalHolder>, engine: &Engine, name: &LockName) {
 pub(crate) struct AcquireCall {
     /// `None` once the reply was returned.
     call: Option<BoxFuture<'static, (AcquireAttempt, TimedReply<AcquireOutcome>)>>,
+    /// A call whose caller no longer waits continues in this runtime, in which it was sent.
     caller: Handle,
     sent: bool,
 }

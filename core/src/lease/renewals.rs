@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::RenewalWindow;
@@ -20,43 +20,59 @@ use crate::{Moment, RenewOptions, RenewOutcome, Timing};
 pub(crate) struct InFlightRenewals {
     engine: Arc<Engine>,
     lease: RenewOptions,
-    max_in_flight: usize,
-    retry_interval: Duration,
+    timing: Arc<Timing>,
+    /// This much of the lease is for stopping its holder.
+    reserved: Duration,
+    /// The lease must be renewed by this moment, or its holder has to stop.
+    renew_by: Moment,
     in_flight: Vec<PendingRenewal>,
 }
 
 impl InFlightRenewals {
-    pub(crate) fn new(engine: Arc<Engine>, lease: RenewOptions, timing: &Timing) -> Self {
-        let retries = usize::try_from(timing.heartbeat_retries).unwrap_or(usize::MAX);
-        Self {
-            engine,
-            lease,
-            max_in_flight: retries.saturating_add(1).max(3),
-            retry_interval: timing.retry_interval(),
-            // There is mostly one.
-            in_flight: Vec::with_capacity(1),
-        }
+    /// Creates the renewals of a lease that must be renewed by `renew_by`, of which `reserved` is
+    /// for stopping its holder.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        lease: RenewOptions,
+        timing: Arc<Timing>,
+        reserved: Duration,
+        renew_by: Moment,
+    ) -> Self {
+        // There is mostly one.
+        let in_flight = Vec::with_capacity(1);
+        Self { engine, lease, timing, reserved, renew_by, in_flight }
     }
 
-    /// Requests another renewal, which replaces one that was not sent yet. The lease must be
-    /// renewed by `renew_by`, or its holder has to stop.
+    /// Returns the moment by which a lease must be renewed again of which that much time was left,
+    /// by the reply to a request from that moment.
+    pub(crate) fn last_renewal(sent: Moment, left: Duration, reserved: Duration) -> Moment {
+        (sent + left).saturating_sub(reserved)
+    }
+
+    /// Requests another renewal, which replaces one that was not sent yet.
     ///
     /// If the maximum is in progress, it replaces the second oldest of them. A slow store replies
     /// to the oldest one next. The newer ones may wait for a connection that is being opened, and
     /// each of them has the same time for that.
-    pub(crate) fn request(&mut self, window: RenewalWindow, renew_by: Moment) {
+    pub(crate) fn request(&mut self, window: RenewalWindow) {
+        let renew_by = self.renew_by;
         self.in_flight.retain(PendingRenewal::is_sent);
-        if self.in_flight.len() >= self.max_in_flight {
+        if self.in_flight.len() >= self.max_in_flight() {
             self.in_flight.remove(1);
         }
         let planned = window.latest;
         let before = self.in_flight.last();
         let window = match before.and_then(|it| Some((it.planned(), it.sent_at()?))) {
-            Some(before) => after_late_one(window, before, renew_by, self.retry_interval),
+            Some(before) => after_late_one(window, before, renew_by, self.timing.retry_interval()),
             None => window,
         };
         let renewal = self.engine.heartbeat.renew(self.lease.clone(), window, renew_by);
         self.in_flight.push(renewal.planned_at(planned));
+    }
+
+    fn max_in_flight(&self) -> usize {
+        let retries = usize::try_from(self.timing.heartbeat_retries).unwrap_or(usize::MAX);
+        retries.saturating_add(1).max(3)
     }
 
     /// Returns the handle of the latest renewal without a reply.
@@ -69,21 +85,31 @@ impl InFlightRenewals {
         self.in_flight.iter().any(PendingRenewal::is_sent)
     }
 
-    /// Waits for the next reply; it stays pending while no renewal was requested.
+    /// Waits for the next reply, and returns it and whether another renewal was sent and has no
+    /// reply yet; it stays pending while no renewal was requested.
     ///
     /// # Cancel safety
     /// Dropping the future loses no reply.
-    pub(crate) async fn next(&mut self) -> TimedReply<RenewOutcome> {
-        poll_fn(|context| {
-            for at in 0..self.in_flight.len() {
-                if let Poll::Ready(reply) = Pin::new(&mut self.in_flight[at]).poll(context) {
-                    self.in_flight.remove(at);
-                    return Poll::Ready(reply);
+    pub(crate) async fn next(&mut self) -> (TimedReply<RenewOutcome>, bool) {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Does the same as [`next`](Self::next) for the task that polls this.
+    pub(crate) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<(TimedReply<RenewOutcome>, bool)> {
+        for at in 0..self.in_flight.len() {
+            if let Poll::Ready(reply) = Pin::new(&mut self.in_flight[at]).poll(context) {
+                self.in_flight.remove(at);
+                if let Ok(RenewOutcome::Extended { left }) = &reply.outcome {
+                    let next = Self::last_renewal(reply.sent, *left, self.reserved);
+                    self.renew_by = self.renew_by.max(next);
                 }
+                return Poll::Ready((reply, self.is_in_flight()));
             }
-            Poll::Pending
-        })
-        .await
+        }
+        Poll::Pending
     }
 }
 

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::machine::{AttemptKind, Event, NextTick, Request};
 use super::{AcquireAttempt, AcquireCall, InFlightRenewals};
-use crate::engine::{Change, Engine, RenewalHandle, TimedReply};
+use crate::engine::{Change, Engine, TimedReply};
 use crate::{
     AcquireOutcome, LeaseId, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
     Timing,
@@ -21,10 +21,10 @@ use crate::{
 pub(crate) struct LeaseRequests {
     engine: Arc<Engine>,
     name: LockName,
-    timing: Timing,
+    timing: Arc<Timing>,
     /// This much of a lease is for stopping its holder.
     reserved: Duration,
-    /// The lease must be renewed by this moment, or its holder has to stop.
+    /// A lease that was granted must be renewed by this moment for the first time.
     renew_by: Moment,
     /// This is the latest attempt; `None` means that a call owns it.
     attempt: Option<AcquireAttempt>,
@@ -77,7 +77,7 @@ impl LeaseRequests {
     pub(crate) fn new(
         engine: Arc<Engine>,
         name: LockName,
-        timing: Timing,
+        timing: Arc<Timing>,
         reserved: Duration,
     ) -> Self {
         let (attempt, acquiring, renewals, releasing) = (None, None, None, None);
@@ -98,11 +98,17 @@ impl LeaseRequests {
                 if let (Some(attempt), None) = (&self.attempt, &self.renewals) {
                     let (name, lease) = (self.name.clone(), attempt.lease());
                     let renewal = RenewOptions { name, lease, ttl: self.timing.ttl };
-                    self.renewals =
-                        Some(InFlightRenewals::new(self.engine.clone(), renewal, &self.timing));
+                    let (engine, timing) = (self.engine.clone(), self.timing.clone());
+                    self.renewals = Some(InFlightRenewals::new(
+                        engine,
+                        renewal,
+                        timing,
+                        self.reserved,
+                        self.renew_by,
+                    ));
                 }
                 if let Some(renewals) = &mut self.renewals {
-                    renewals.request(window, self.renew_by);
+                    renewals.request(window);
                 }
             }
             Request::Release(limit) => {
@@ -120,9 +126,9 @@ impl LeaseRequests {
     fn acquire(&mut self, id: AttemptKind) {
         let latest = self.attempt.take().filter(|_| id == AttemptKind::Retry);
         let attempt = latest.unwrap_or_else(|| {
-            AcquireAttempt::new(self.engine.clone(), self.name.clone(), &self.timing)
+            AcquireAttempt::new(self.engine.clone(), self.name.clone(), self.timing.clone())
         });
-        self.acquiring = Some(attempt.send(self.timing.ttl));
+        self.acquiring = Some(attempt.send());
     }
 
     /// Waits for the next reply; it stays pending while no request is in progress.
@@ -135,14 +141,12 @@ impl LeaseRequests {
             (attempt, reply) = finish(&mut self.acquiring) => {
                 self.attempt = Some(attempt);
                 if let Ok(AcquireOutcome::Granted(grant)) = &reply.outcome {
-                    self.renew_by = self.last_renewal(reply.sent, grant.left);
+                    self.renew_by =
+                        InFlightRenewals::last_renewal(reply.sent, grant.left, self.reserved);
                 }
                 Reply::Acquire(reply)
             }
             (reply, in_flight) = next_renewal(&mut self.renewals) => {
-                if let Ok(RenewOutcome::Extended { left }) = &reply.outcome {
-                    self.renew_by = self.renew_by.max(self.last_renewal(reply.sent, *left));
-                }
                 Reply::Renew { reply, in_flight }
             }
             (attempt, outcome) = finish(&mut self.releasing) => {
@@ -150,12 +154,6 @@ impl LeaseRequests {
                 Reply::Release(outcome)
             }
         }
-    }
-
-    /// Returns the moment by which a lease must be renewed again of which that much time was left,
-    /// by the reply to a request from that moment.
-    fn last_renewal(&self, sent: Moment, left: Duration) -> Moment {
-        (sent + left).saturating_sub(self.reserved)
     }
 
     /// Cancels the renewals that were not sent yet, and ignores the replies to the others.
@@ -175,15 +173,10 @@ impl LeaseRequests {
         self.renewals.as_ref().is_some_and(InFlightRenewals::is_in_flight)
     }
 
-    /// Returns the handle of the latest renewal without a reply.
-    pub(crate) fn latest_renewal(&self) -> Option<RenewalHandle> {
-        self.renewals.as_ref().and_then(InFlightRenewals::latest)
-    }
-
-    /// Takes the latest attempt, unless a call owns it. Its owner releases the lease; the renewals
-    /// continue.
-    pub(crate) fn take_attempt(&mut self) -> Option<AcquireAttempt> {
-        self.attempt.take()
+    /// Takes the attempt that was granted, and the renewals of its lease, of which the first was
+    /// requested. The owner of the attempt releases the lease.
+    pub(crate) fn take_lease(&mut self) -> Option<(AcquireAttempt, InFlightRenewals)> {
+        Some((self.attempt.take()?, self.renewals.take()?))
     }
 
     /// Stops waiting for replies and releases a lease that may have been granted, in the
@@ -205,9 +198,10 @@ async fn finish<F: Future + Unpin>(call: &mut Option<F>) -> F::Output {
 }
 
 async fn next_renewal(renewals: &mut Option<InFlightRenewals>) -> (TimedReply<RenewOutcome>, bool) {
-    let Some(renewals) = renewals else { return pending().await };
-    let reply = renewals.next().await;
-    (reply, renewals.is_in_flight())
+    match renewals {
+        Some(renewals) => renewals.next().await,
+        None => pending().await,
+    }
 }
 
 /// A tick timer draws the moment of a machine's next tick.

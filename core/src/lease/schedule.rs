@@ -1,6 +1,7 @@
 //! The schedule of a lease says when its heartbeats are due and until when it may be trusted. It is
 //! pure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Moment, Timing};
@@ -12,7 +13,7 @@ use crate::{Moment, Timing};
 /// − margin`: the store decided after the request was sent, so its lease ends later than that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseSchedule {
-    timing: Timing,
+    timing: Arc<Timing>,
     /// The latest successful request was sent at this moment.
     confirmed: Moment,
     /// The next heartbeat may be sent this much earlier than it is due.
@@ -66,7 +67,7 @@ impl LeaseSchedule {
     /// Creates the schedule of a lease that was granted to a request sent at `sent`, with `left` of
     /// it left.
     #[must_use]
-    pub fn granted(timing: Timing, sent: Moment, left: Duration) -> Self {
+    pub fn granted(timing: Arc<Timing>, sent: Moment, left: Duration) -> Self {
         let deadline = (sent + left).saturating_sub(timing.margin);
         let due = sent + timing.heartbeat_interval;
         // The first heartbeat joins the next batch, whenever that is. So all leases with the same
@@ -173,7 +174,7 @@ mod tests {
 
     fn schedule() -> LeaseSchedule {
         let timing = Settings::new().resolve(&MemoryStore::new().capabilities()).unwrap();
-        LeaseSchedule::granted(timing, at(1000), Duration::from_secs(15))
+        LeaseSchedule::granted(Arc::new(timing), at(1000), Duration::from_secs(15))
     }
 
     #[test]

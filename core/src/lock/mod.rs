@@ -37,12 +37,20 @@ use waiter::Waiter;
 pub struct Lock {
     engine: Arc<Engine>,
     name: LockName,
-    timing: Timing,
+    timing: Arc<Timing>,
+    /// The machines of this lock follow this timing, which is [without a job](Timing::without_job).
+    without_job: Arc<Timing>,
 }
 
 impl Lock {
-    pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
-        Self { engine, name, timing }
+    /// Creates a lock. The client's locks share its timing, with and without a job.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        name: LockName,
+        timing: Arc<Timing>,
+        without_job: Arc<Timing>,
+    ) -> Self {
+        Self { engine, name, timing, without_job }
     }
 
     /// Returns this lock with other settings. A lock has no job to stop and starts without delay,
@@ -52,7 +60,8 @@ impl Lock {
     /// This fails with [`ErrorKind::Invalid`] if the settings contradict each other or the store.
     pub fn settings(self, settings: &Settings) -> Result<Self> {
         let timing = settings.resolve(&self.engine.store.inner().capabilities())?;
-        Ok(Self { timing, ..self })
+        let without_job = Arc::new(timing.without_job());
+        Ok(Self { timing: Arc::new(timing), without_job, ..self })
     }
 
     /// Returns the name of the lock.
@@ -99,9 +108,9 @@ impl Lock {
     /// first waiter asks as soon as the guard's release has ended, or its lease is lost.
     ///
     /// Clients are not served in turn. One whose tasks always wait keeps the lock among them for
-    /// some hundred milliseconds, and then lets others ask first. A task that releases and acquires
-    /// in a loop while no other task of the client waits may starve other clients, so it should
-    /// pause in between.
+    /// some time, a few seconds at most if the store pushes hints, and then lets others ask first. A
+    /// task that releases and acquires in a loop while no other task of the client waits may starve
+    /// other clients, so it should pause in between.
     ///
     /// # Errors
     /// This fails with [`ErrorKind::TimedOut`], whose message names the present holder or the last
@@ -204,7 +213,8 @@ impl Lock {
     }
 
     fn waiter(&self) -> Waiter {
-        Waiter::new(self.engine.clone(), self.name.clone(), self.timing.clone())
+        let (timing, without_job) = (self.timing.clone(), self.without_job.clone());
+        Waiter::new(self.engine.clone(), self.name.clone(), timing, without_job)
     }
 
     fn timed_out(&self, limit: Duration, last: &str) -> Error {

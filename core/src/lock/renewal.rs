@@ -1,14 +1,16 @@
 //! A guard's lease is renewed by a task that starts with its first heartbeat.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-use crate::engine::{Engine, RenewalHandle, Subscription};
-use crate::lease::machine::{Action, Event, Machine};
-use crate::lease::{LeaseRequests, LossReason, Reply, TrustDeadline};
+use crate::engine::{Engine, LeaseTick, RenewalHandle, Subscription};
+use crate::lease::machine::{Action, Event, Machine, Request};
+use crate::lease::{InFlightRenewals, LossReason, Reply, TrustDeadline};
 use crate::{LockName, RenewOutcome};
 
 /// A renewal keeps the lease of one guard until it is ended.
@@ -36,7 +38,7 @@ impl Renewal {
     /// Lets the task start with the first heartbeat, which was already requested.
     pub(super) fn begin(task: Box<GuardTask>) -> Self {
         let state = Arc::new(Mutex::new(State::Queued));
-        let first = task.requests.latest_renewal();
+        let first = task.renewals.latest();
         let shared = state.clone();
         let start = move || {
             let mut state = shared.lock();
@@ -63,19 +65,41 @@ impl Renewal {
     }
 }
 
-/// The guard's task renews one lease until it is lost. It stays in one allocation: a future that
-/// is moved from place to place has room for several copies of what it owns.
+/// The guard's task renews one lease until it is lost.
+///
+/// It is polled by hand: an asynchronous function has room for each future that it waits for, which
+/// would be most of the memory of a held lock.
 pub(super) struct GuardTask {
     engine: Arc<Engine>,
     name: LockName,
     trust: Arc<TrustDeadline>,
     machine: Machine,
-    requests: LeaseRequests,
+    renewals: InFlightRenewals,
+    /// These are the hints, once the task was started.
+    hints: Option<Subscription>,
+    /// This is the machine's next tick, once the task waits for it.
+    tick: Option<LeaseTick>,
 }
 
 impl Drop for GuardTask {
     fn drop(&mut self) {
         self.engine.store.metrics().lock_ended();
+    }
+}
+
+impl Future for GuardTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let event = ready!(self.poll_event(context));
+            // The machine may need its next tick at another moment.
+            self.tick = None;
+            if let Some(reason) = self.handle(event) {
+                self.lose(reason);
+                return Poll::Ready(());
+            }
+        }
     }
 }
 
@@ -85,59 +109,66 @@ impl GuardTask {
         name: LockName,
         trust: Arc<TrustDeadline>,
         machine: Machine,
-        requests: LeaseRequests,
+        renewals: InFlightRenewals,
     ) -> Box<Self> {
-        Box::new(Self { engine, name, trust, machine, requests })
+        Box::new(Self { engine, name, trust, machine, renewals, hints: None, tick: None })
     }
 
     /// Starts the task in the client's background.
-    fn start(self: Box<Self>) -> AbortHandle {
+    fn start(mut self: Box<Self>) -> AbortHandle {
         // The subscription begins before the first heartbeat is sent: its answer tells of every
         // change until then, and the hints of those that follow.
-        let hints = self.engine.hint_dispatcher.subscribe(self.name.clone());
+        self.hints = Some(self.engine.hint_dispatcher.subscribe(self.name.clone()));
         let background = self.engine.background.runtime();
-        background.spawn(self.run(hints)).abort_handle()
+        background.spawn(self).abort_handle()
     }
 
-    async fn run(mut self: Box<Self>, hints: Subscription) {
-        let reason = self.keep(&hints).await;
+    /// Waits for the next event.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        if let Poll::Ready((reply, in_flight)) = self.renewals.poll_next(context) {
+            let reply = Reply::Renew { reply, in_flight };
+            self.record(&reply);
+            return Poll::Ready((&reply).into());
+        }
+        let (engine, machine) = (&self.engine, &self.machine);
+        // A held lease's tick has no jitter.
+        let next_tick = || engine.heartbeat.tick(machine.next_tick().map(|next| next.at));
+        let tick = self.tick.get_or_insert_with(next_tick);
+        if Pin::new(tick).poll(context).is_ready() {
+            return Poll::Ready(Event::Tick);
+        }
+        match &self.hints {
+            Some(hints) => hints.poll_changed(context).map(Event::from),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Passes the event to the machine and performs the returned actions. Returns the reason if the
+    /// lease is lost.
+    fn handle(&mut self, event: Event) -> Option<LossReason> {
+        for action in self.machine.handle(event, self.engine.now()) {
+            match action {
+                Action::Send(Request::Renew(window)) => self.renewals.request(window),
+                Action::ExtendTrust(deadline) if self.trust.extend(deadline) => {}
+                Action::ExtendTrust(_) => return Some(LossReason::Expired),
+                Action::Lost { reason, .. } => return Some(reason),
+                // The machine got its grant before this task started, and the guard's attempt
+                // releases the lease.
+                Action::Granted { .. }
+                | Action::Send(Request::Acquire(_) | Request::Release(_)) => {}
+            }
+        }
+        (!self.trust.is_held()).then_some(LossReason::Expired)
+    }
+
+    /// Ends the trust in the lease, which is lost.
+    fn lose(&self, reason: LossReason) {
         self.engine.store.metrics().lock_lost(&reason);
         let (lock, store) = (self.name.as_str(), self.engine.store.inner().label());
         warn!(lock, store, loss = %reason, "lost a held lock");
         match reason {
             LossReason::Disabled { .. } => self.trust.stop_renewing(reason),
             LossReason::Expired | LossReason::Gone => self.trust.expire_now(Some(reason)),
-        }
-    }
-
-    /// Renews the lease until it is lost, and returns the reason.
-    async fn keep(&mut self, hints: &Subscription) -> LossReason {
-        loop {
-            // A held lease's tick has no jitter.
-            let next_tick = self.machine.next_tick().map(|next| next.at);
-            let tick = self.engine.heartbeat.tick(next_tick);
-            let event: Event = tokio::select! {
-                biased;
-                reply = self.requests.next() => {
-                    self.record(&reply);
-                    (&reply).into()
-                }
-                () = tick => Event::Tick,
-                change = hints.changed() => change.into(),
-            };
-            for action in self.machine.handle(event, self.engine.now()) {
-                match action {
-                    Action::Send(request) => self.requests.send(request),
-                    Action::ExtendTrust(deadline) if self.trust.extend(deadline) => {}
-                    Action::ExtendTrust(_) => return LossReason::Expired,
-                    Action::Lost { reason, .. } => return reason,
-                    // The machine got its grant before this task started.
-                    Action::Granted { .. } => {}
-                }
-            }
-            if !self.trust.is_held() {
-                return LossReason::Expired;
-            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::{Change, Engine};
 use crate::lease::machine::{Action, Event, Machine, Request};
-use crate::lease::{AcquireAttempt, HintSpread, LeaseRequests, TickTimer};
+use crate::lease::{AcquireAttempt, HintSpread, InFlightRenewals, LeaseRequests, TickTimer};
 use crate::{FencingToken, LockName, Moment, Timing};
 
 /// A waiter is one call that waits for a lock.
@@ -14,7 +14,6 @@ use crate::{FencingToken, LockName, Moment, Timing};
 pub(super) struct Waiter {
     pub(super) engine: Arc<Engine>,
     pub(super) name: LockName,
-    pub(super) timing: Timing,
     pub(super) machine: Machine,
     pub(super) requests: LeaseRequests,
     pub(super) timer: TickTimer,
@@ -24,25 +23,26 @@ pub(super) struct Waiter {
 /// This grant ends a wait.
 pub(super) struct Granted {
     pub(super) attempt: AcquireAttempt,
+    pub(super) renewals: InFlightRenewals,
     pub(super) token: FencingToken,
     pub(super) deadline: Moment,
 }
 
 impl Waiter {
-    pub(super) fn new(engine: Arc<Engine>, name: LockName, timing: Timing) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        name: LockName,
+        timing: Arc<Timing>,
+        without_job: Arc<Timing>,
+    ) -> Self {
+        let reserved = timing.margin;
         Self {
-            machine: Machine::for_lock(&timing, engine.now()),
-            requests: LeaseRequests::new(
-                engine.clone(),
-                name.clone(),
-                timing.clone(),
-                timing.margin,
-            ),
+            machine: Machine::without_job(without_job, engine.now()),
+            requests: LeaseRequests::new(engine.clone(), name.clone(), timing, reserved),
             timer: TickTimer::default(),
             hint_spread: HintSpread::default(),
             engine,
             name,
-            timing,
         }
     }
 
@@ -74,6 +74,7 @@ impl Waiter {
             }
         }
         let (token, deadline) = granted?;
-        Some(Granted { attempt: self.requests.take_attempt()?, token, deadline })
+        let (attempt, renewals) = self.requests.take_lease()?;
+        Some(Granted { attempt, renewals, token, deadline })
     }
 }

@@ -18,8 +18,12 @@
 //! | `store_call` | debug | `operation`, `lock` (none for a call about many), `store`, and `outcome` once it is known |
 
 mod catalog;
-mod recorder;
+mod client_metrics;
+mod election_metrics;
+mod handles;
 
 pub(crate) use catalog::names;
 pub use catalog::{METRICS, Metric, MetricKind, describe};
-pub(crate) use recorder::{ClientMetrics, ElectionMetrics, GaugeGuard, call_outcome};
+pub(crate) use client_metrics::{ClientMetrics, call_outcome};
+pub(crate) use election_metrics::ElectionMetrics;
+pub(crate) use handles::GaugeGuard;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use leasehold::LockName;
+use leasehold::url::StoreAddress;
 
 use super::command_line::CommandLine;
-use crate::store_choice::StoreAddress;
 
 /// A plan says which command runs under which lock, and how it is ended.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 mod action;
 mod event;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use action::Action;
@@ -30,7 +31,7 @@ use crate::{Moment, Timing};
 /// * No term begins before the job of the previous term has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
-    timing: Timing,
+    timing: Arc<Timing>,
     lease: lease::Machine,
     /// This is set from the end of a term until its job has ended.
     stopping: Option<Stopping>,
@@ -65,7 +66,8 @@ pub enum Role {
 impl Machine {
     /// Creates the machine of a candidate, which campaigns from `now` on.
     #[must_use]
-    pub fn new(timing: Timing, now: Moment) -> Self {
+    pub fn new(timing: impl Into<Arc<Timing>>, now: Moment) -> Self {
+        let timing = timing.into();
         let lease = lease::Machine::for_election(timing.clone(), now);
         Self { timing, lease, stopping: None }
     }

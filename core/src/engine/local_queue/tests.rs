@@ -131,29 +131,75 @@ fn waiters_share_the_races_that_they_lost() {
     assert_eq!(later.hint_spread(), Duration::ZERO, "nobody waited in between");
 }
 
+/// Returns the time until the tasks of a client that hand the lock over among themselves pause.
+fn kept_for(clock: &HandClock, queues: &Arc<LocalQueues>, first: &QueuePosition) -> Duration {
+    let begun = clock.now();
+    loop {
+        drop(queues.hold(name(), trust()));
+        if let Turn::Paused(until) = first.turn() {
+            let paused_at = clock.now();
+            *clock.0.lock() = until.since_origin();
+            assert_eq!(turns([first]), ["ask"], "the pause is over");
+            return paused_at.saturating_since(begun);
+        }
+        *clock.0.lock() += Duration::from_millis(5);
+    }
+}
+
+fn refused() -> Result<AcquireOutcome> {
+    let token = FencingToken::new(1).unwrap();
+    Ok(AcquireOutcome::Held(Held::new(Holder::current(), token, Duration::from_secs(1))))
+}
+
 /// Otherwise the clients of other processes, which wait for a hint, would never get the lock.
 #[test]
 fn a_lock_that_was_handed_over_here_for_long_is_offered_to_other_clients() {
-    let clock = Arc::new(HandClock::default());
     let millis = Duration::from_millis;
-    for (wake, pause) in [(Wake::Push, millis(25)), (Wake::Poll(millis(80)), millis(105))] {
+    let cases = [
+        (Wake::Push, millis(500), millis(4000)),
+        (Wake::Poll(millis(75)), millis(2000), millis(4000)),
+        (Wake::Poll(millis(975)), millis(20_000), millis(20_000)),
+    ];
+    for (wake, contended, alone) in cases {
+        let clock = Arc::new(HandClock::default());
         let queues = Arc::new(LocalQueues::new(clock.clone(), wake));
         let first = queues.join(name());
-        let hand_over = |at| {
-            *clock.0.lock() = at;
-            drop(queues.hold(name(), trust()));
-            turns([&first])
-        };
-        let begun = clock.now().since_origin() + pause;
-        for handed_over in [0, 1, 10, 19] {
-            assert_eq!(hand_over(begun + pause * handed_over), ["ask"]);
+        for _ in 0..3 {
+            assert_eq!(kept_for(&clock, &queues, &first), alone, "{wake:?}");
         }
-        assert_eq!(hand_over(begun + pause * 20), ["paused"]);
-        *clock.0.lock() += pause;
-        assert_eq!(turns([&first]), ["ask"]);
-        assert_eq!(hand_over(begun + pause * 30), ["ask"], "the time counts from here");
-        assert_eq!(hand_over(begun + pause * 49), ["ask"]);
-        first.record_outcome("held by another".to_owned());
-        assert_eq!(hand_over(begun + pause * 60), ["ask"], "another client had it in between");
+        first.record_reply(&refused(), false);
+        assert_eq!(kept_for(&clock, &queues, &first), contended, "{wake:?}");
+        *clock.0.lock() += millis(10_000);
+        assert_eq!(kept_for(&clock, &queues, &first), alone, "the refusal was long ago");
     }
+}
+
+#[test]
+fn the_time_until_a_pause_begins_again_when_another_client_had_the_lock() {
+    let clock = Arc::new(HandClock::default());
+    let queues = Arc::new(LocalQueues::new(clock.clone(), Wake::Push));
+    let first = queues.join(name());
+    first.record_reply(&refused(), false);
+    for _ in 0..3 {
+        drop(queues.hold(name(), trust()));
+        *clock.0.lock() += Duration::from_millis(400);
+        drop(queues.hold(name(), trust()));
+        assert_eq!(turns([&first]), ["ask"]);
+        first.record_outcome("held by another".to_owned());
+    }
+    assert_eq!(kept_for(&clock, &queues, &first), Duration::from_millis(500));
+}
+
+/// A client may hold very many locks. What is known of waiters once took as much memory again.
+#[test]
+fn a_held_lock_without_waiters_is_small() {
+    assert!(size_of::<LocalQueue>() <= 64, "{} bytes", size_of::<LocalQueue>());
+    let queues = queues();
+    let first = queues.join(name());
+    let _holder = queues.hold(name(), trust());
+    drop(first);
+    let state = queues.state();
+    let queue = &state.queues[&name()];
+    assert_eq!(queue.waiting.capacity(), 0, "it has room for waiters");
+    assert!(queue.contention.is_none());
 }

@@ -11,6 +11,7 @@ mod event;
 mod state;
 mod transitions;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use action::{Action, AttemptKind, NextTick, Request};
@@ -35,7 +36,7 @@ use crate::{Moment, Timing};
 /// * A held lease is released only by [`release`](Self::release).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
-    timing: Timing,
+    timing: Arc<Timing>,
     state: State,
     /// The latest attempt may have been granted, or may still be granted, without a reply.
     maybe_granted: bool,
@@ -72,7 +73,8 @@ impl Machine {
     /// and gives the lease up once all retries of a heartbeat have failed, so that its job has time
     /// to stop.
     #[must_use]
-    pub fn for_election(timing: Timing, now: Moment) -> Self {
+    pub fn for_election(timing: impl Into<Arc<Timing>>, now: Moment) -> Self {
+        let timing = timing.into();
         let until = now + timing.start_delay;
         Self {
             timing,
@@ -89,7 +91,12 @@ impl Machine {
     /// is trusted, because there is no job to stop.
     #[must_use]
     pub fn for_lock(timing: &Timing, now: Moment) -> Self {
-        let timing = Timing { start_delay: Duration::ZERO, ..timing.without_job() };
+        Self::without_job(Arc::new(timing.without_job()), now)
+    }
+
+    /// Creates the machine of a lock, whose timing is [without a job](Timing::without_job) already,
+    /// so that all machines of a lock share it.
+    pub(crate) fn without_job(timing: Arc<Timing>, now: Moment) -> Self {
         Self { retry_until_expiry: true, ..Self::for_election(timing, now) }
     }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use leasehold::url::StoreAddress;
 use leasehold::{FencingToken, LeaseId, LockName, LockStore, ReleaseOutcome, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::cmd::run::environment;
 use crate::io::log_format::LogFormat;
 use crate::io::stderr::{self, set_format};
-use crate::store_choice::StoreAddress;
 
 /// A held lease is the lease of one term, and says where it is held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

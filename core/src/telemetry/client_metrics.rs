@@ -1,19 +1,15 @@
-//! The engine records its metrics through these types. Handles are looked up once, so a heartbeat
-//! of ten thousand leases only increments numbers.
+//! The engine records the metrics of a client through these types.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use parking_lot::Mutex;
 
+use super::handles::{GaugeGuard, PerLabel};
 use super::names;
-use crate::{
-    Clock, Error, ErrorKind, LockName, LossReason, Moment, RenewOutcome, Result, StopReason,
-    telemetry,
-};
+use crate::{Clock, Error, ErrorKind, LossReason, Moment, RenewOutcome, Result, telemetry};
 
 /// These are the metrics of one client.
 #[derive(Debug)]
@@ -32,26 +28,6 @@ pub(crate) struct ClientMetrics {
 struct CallMetrics {
     outcomes: PerLabel<Counter>,
     seconds: Histogram,
-}
-
-/// There is one handle for each of the few values of a label.
-#[derive(Debug)]
-struct PerLabel<T>(Vec<(&'static str, T)>);
-
-impl<T> PerLabel<T> {
-    fn new<const N: usize>(
-        values: [&'static str; N],
-        register: impl Fn(&'static str) -> T,
-    ) -> Self {
-        Self(values.into_iter().map(|value| (value, register(value))).collect())
-    }
-
-    /// Calls `act` with the handle of that value.
-    fn with(&self, value: &'static str, act: impl FnOnce(&T)) {
-        if let Some((_, handle)) = self.0.iter().find(|(known, _)| *known == value) {
-            act(handle);
-        }
-    }
 }
 
 impl ClientMetrics {
@@ -213,113 +189,5 @@ impl Drop for WaitTimer<'_> {
     fn drop(&mut self) {
         let waited = self.clock.now().saturating_since(self.from);
         self.metrics.waits.with(self.outcome, |histogram| histogram.record(waited));
-    }
-}
-
-/// These are the metrics of one election.
-#[derive(Debug)]
-pub(crate) struct ElectionMetrics {
-    leading: Gauge,
-    disabled: Gauge,
-    is_disabled: Option<GaugeGuard>,
-    /// Another instance held the name when its holder was last seen.
-    others: bool,
-    terms: Counter,
-    ended: PerLabel<Counter>,
-    takeovers: Counter,
-    overruns: Counter,
-}
-
-impl ElectionMetrics {
-    /// Creates the metrics with the recorder that is installed now.
-    pub(crate) fn new(lock: &LockName) -> Self {
-        let lock: Arc<str> = lock.as_str().into();
-        let reasons = [
-            "resigned",
-            "shut_down",
-            "disabled",
-            "finished",
-            "failed",
-            "lost",
-            "heartbeats_failed",
-        ];
-        Self {
-            leading: gauge!(names::LEADING, "lock" => lock.clone()),
-            disabled: gauge!(names::DISABLED, "lock" => lock.clone()),
-            is_disabled: None,
-            others: false,
-            terms: counter!(names::TERMS, "lock" => lock.clone()),
-            ended: PerLabel::new(
-                reasons,
-                |reason| counter!(names::TERMS_ENDED, "lock" => lock.clone(), "reason" => reason),
-            ),
-            takeovers: counter!(names::TAKEOVERS, "lock" => lock.clone()),
-            overruns: counter!(names::OVERRUNS, "lock" => lock.clone()),
-        }
-    }
-
-    /// Records that another instance holds the name.
-    pub(crate) fn saw_other_leader(&mut self) {
-        self.others = true;
-    }
-
-    /// Records whether the latest attempt found the name disabled.
-    pub(crate) fn saw_disabled(&mut self, disabled: bool) {
-        match (disabled, &self.is_disabled) {
-            (true, None) => self.is_disabled = Some(GaugeGuard::new(&self.disabled)),
-            (false, Some(_)) => self.is_disabled = None,
-            _ => {}
-        }
-    }
-
-    /// Records that a term begins; it lasts until the returned guard is dropped.
-    pub(crate) fn term_started(&mut self) -> GaugeGuard {
-        self.terms.increment(1);
-        if std::mem::take(&mut self.others) {
-            self.takeovers.increment(1);
-        }
-        GaugeGuard::new(&self.leading)
-    }
-
-    /// Records that the job is asked to stop.
-    pub(crate) fn term_stopping(&self, reason: &StopReason) {
-        let reason = match reason {
-            StopReason::Resigned => "resigned",
-            StopReason::ShutDown => "shut_down",
-            StopReason::Disabled { .. } => "disabled",
-            StopReason::Finished => "finished",
-            StopReason::Failed { .. } => "failed",
-            StopReason::Stale => "stale",
-            StopReason::Lost => "lost",
-            StopReason::HeartbeatsFailed => "heartbeats_failed",
-        };
-        self.ended.with(reason, |counter| counter.increment(1));
-    }
-
-    /// Records that the job did not stop in time.
-    pub(crate) fn stop_timed_out(&self) {
-        self.overruns.increment(1);
-    }
-}
-
-/// A gauge guard keeps a gauge one higher until it is dropped.
-pub(crate) struct GaugeGuard(Gauge);
-
-impl GaugeGuard {
-    fn new(gauge: &Gauge) -> Self {
-        gauge.increment(1.0);
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for GaugeGuard {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
-    }
-}
-
-impl fmt::Debug for GaugeGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GaugeGuard")
     }
 }
