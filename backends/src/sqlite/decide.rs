@@ -46,7 +46,8 @@ impl Sqlite {
     }
 
     /// Grants a name that is free and has a token. The record is read first: a refusal needs no
-    /// write lock, and the first grant of a name writes only in its transaction.
+    /// write lock, unless this store itself released the name last, and the first grant of a name
+    /// writes only in its transaction.
     async fn acquire_at_once(
         &self,
         connection: &mut SqliteConnection,

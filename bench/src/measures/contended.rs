@@ -1,6 +1,7 @@
 //! Runs workers that contend for one lock, and puts their reports together.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -54,16 +55,22 @@ pub(crate) struct Contended {
     pub(crate) counts: Option<Counts>,
 }
 
-/// Runs the workers.
+/// The setting that runs next has this number.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Runs the workers. They want a lock that no earlier setting has used: a worker that ended while it
+/// asked may have been granted the lock, which is then free only after its ttl.
 pub(crate) async fn run(
     url: &str,
     library: &str,
     reader: &Reader,
     setting: Setting,
 ) -> Result<Contended> {
+    let lock = format!("bench-contended-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let mut workers = Vec::new();
     for waiters in shares(setting.participants, setting.processes) {
-        let task = Task::Wait { waiters, hold: setting.hold, rest: setting.rest };
+        let Setting { hold, rest, .. } = setting;
+        let task = Task::Wait { lock: lock.clone(), waiters, hold, rest };
         let job = Job { url: url.to_owned(), library: library.to_owned(), task };
         workers.push(Worker::start(&job).await?);
     }

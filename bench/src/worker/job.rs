@@ -15,11 +15,11 @@ pub(crate) struct Job {
 }
 
 /// A task is what a worker does with the library.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Task {
     /// Many waiters want one lock again and again. Each holds it for a time, and rests after the
     /// release.
-    Wait { waiters: usize, hold: Duration, rest: Duration },
+    Wait { lock: String, waiters: usize, hold: Duration, rest: Duration },
     /// Leasehold holds many leases. The worker is ready a second time when it has acquired them, or
     /// as many as it could within the limit.
     Hold { leases: usize, limit: Duration },

@@ -28,9 +28,9 @@ pub(crate) const ARGUMENT: &str = "worker";
 pub(crate) async fn run() -> Result<()> {
     let mut orders = Orders::from_stdin();
     let job = orders.job().await?;
-    let report = match job.task {
-        Task::Wait { waiters, hold, rest } => {
-            waiters::run(&job, waiters, hold, rest, &mut orders).await?
+    let report = match job.task.clone() {
+        Task::Wait { lock, waiters, hold, rest } => {
+            waiters::run(&job, &lock, waiters, hold, rest, &mut orders).await?
         }
         Task::Hold { leases, limit } => holder::run(&job.url, leases, limit, &mut orders).await?,
         Task::Campaign { candidates, ttl } => {

@@ -15,13 +15,11 @@ use crate::counting_store::{CountingStore, calls_between};
 use crate::leasehold_client::{LEASEHOLD, LeaseholdClient};
 use crate::{libraries, monotonic};
 
-/// All waiters want this lock.
-const LOCK: &str = "bench-hand-over";
-
 type Grants = Arc<Mutex<Vec<Grant>>>;
 
 pub(super) async fn run(
     job: &Job,
+    lock: &str,
     waiters: usize,
     hold: Duration,
     rest: Duration,
@@ -35,6 +33,7 @@ pub(super) async fn run(
     for number in 0..waiters {
         let waiter = Waiter {
             number,
+            lock: lock.to_owned(),
             library: library.clone(),
             hold,
             rest,
@@ -68,6 +67,7 @@ async fn open(job: &Job) -> Result<(Arc<dyn LockLibrary>, Option<Arc<CountingSto
 
 struct Waiter {
     number: usize,
+    lock: String,
     library: Arc<dyn LockLibrary>,
     hold: Duration,
     rest: Duration,
@@ -81,7 +81,7 @@ impl Waiter {
             let release = tokio::select! {
                 biased;
                 _ = self.stopped.changed() => return Ok(()),
-                release = self.library.acquire(LOCK) => release?,
+                release = self.library.acquire(&self.lock) => release?,
             };
             let granted = monotonic::now();
             pause(self.hold).await;

@@ -9,12 +9,13 @@ use leasehold_core::{AcquireOutcome, LeaseId};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use crate::expect::held;
+use crate::expect::{granted, held, refused};
 use crate::{CLOCK_TOLERANCE, CaseResult, Ctx, Trace, race};
 
 crate::case::cases! {
     Exclusion: [
         a_refused_acquire_reports_the_holder_and_the_time_left,
+        a_name_is_refused_although_this_client_has_released_it,
         one_of_32_contenders_is_granted,
         holders_among_32_contenders_never_overlap,
         a_lease_lasts_as_long_as_the_store_reported,
@@ -40,6 +41,27 @@ async fn a_refused_acquire_reports_the_holder_and_the_time_left(ctx: Ctx) -> Cas
     }
     first.release_held(&taken).await?;
     second.acquire_free(&name, ttl).await?;
+    Ok(())
+}
+
+/// A store may assume that a name that it has released is free.
+async fn a_name_is_refused_although_this_client_has_released_it(ctx: Ctx) -> CaseResult {
+    let (first, second) = (ctx.open().await?, ctx.open().await?);
+    let (name, ttl) = (ctx.name("job"), ctx.long_ttl());
+    first.release_held(&first.acquire_free(&name, ttl).await?).await?;
+    let taken = second.acquire_free(&name, ttl).await?;
+    assert_eq!(held(first.acquire(&name, LeaseId::new(), ttl).await?).token, taken.token);
+    second.release_held(&taken).await?;
+    let last = first.acquire_free(&name, ttl).await?;
+    first.release_held(&last).await?;
+    second.disable(&name, "upkeep").await?;
+    refused(first.acquire(&name, LeaseId::new(), ttl).await?);
+    second.enable(&name).await?;
+    let lease = LeaseId::new();
+    let grant = granted(first.acquire(&name, lease, ttl).await?);
+    assert!(grant.token > last.token, "{} after {}", grant.token, last.token);
+    let again = granted(first.acquire(&name, lease, ttl).await?);
+    assert_eq!(again.token, grant.token, "the same attempt is granted the same");
     Ok(())
 }
 

@@ -208,9 +208,7 @@ impl QueuePosition {
     /// Records what the first waiter learned, for the waiters behind it.
     pub(crate) fn record_outcome(&self, outcome: String) {
         if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
-            let contention = queue.contention();
-            contention.last_outcome = Some(outcome.into());
-            contention.pauses.interrupt();
+            queue.contention().last_outcome = Some(outcome.into());
         }
     }
 

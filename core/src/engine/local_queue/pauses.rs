@@ -44,13 +44,9 @@ impl HandOverPauses {
         }
     }
 
-    /// Notes that a waiter did not get the lock at once, so that others may have it.
-    pub(super) fn interrupt(&mut self) {
-        self.kept_since = None;
-    }
-
     /// Notes that another client held the lock when a waiter asked.
     pub(super) fn record_refusal(&mut self, now: Moment) {
+        self.kept_since = None;
         self.refused_at = Some(now);
     }
 

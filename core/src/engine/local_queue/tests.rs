@@ -185,7 +185,7 @@ fn the_time_until_a_pause_begins_again_when_another_client_had_the_lock() {
         *clock.0.lock() += Duration::from_millis(400);
         drop(queues.hold(name(), trust()));
         assert_eq!(turns([&first]), ["ask"]);
-        first.record_outcome("held by another".to_owned());
+        first.record_reply(&refused(), false);
     }
     assert_eq!(kept_for(&clock, &queues, &first), Duration::from_millis(500));
 }
