@@ -47,6 +47,9 @@ pub enum AcquireReply {
     Held {
         /// That lease lasts this much longer.
         left: Duration,
+        /// The store's hints are received: there is one if the lease is released. Without hints a
+        /// waiter polls.
+        watched: bool,
     },
     /// The name is disabled.
     Disabled,
@@ -54,11 +57,12 @@ pub enum AcquireReply {
     Failed,
 }
 
-impl From<&Result<AcquireOutcome, Error>> for AcquireReply {
-    fn from(outcome: &Result<AcquireOutcome, Error>) -> Self {
+impl AcquireReply {
+    /// Returns the reply in that outcome, which came while hints were received or not.
+    pub(crate) fn new(outcome: &Result<AcquireOutcome, Error>, watched: bool) -> Self {
         match outcome {
             Ok(AcquireOutcome::Granted(grant)) => Self::Granted(*grant),
-            Ok(AcquireOutcome::Held(held)) => Self::Held { left: held.left },
+            Ok(AcquireOutcome::Held(held)) => Self::Held { left: held.left, watched },
             Ok(AcquireOutcome::Disabled(_)) => Self::Disabled,
             Err(_) => Self::Failed,
         }
