@@ -12,11 +12,10 @@ use super::request::Request;
 /// The answers to a batch, and to the command that was sent after it.
 pub(super) type Replies = (Vec<RedisResult<Value>>, Option<RedisResult<Value>>);
 
-/// Sends the requests, followed by `then`, and sends those again that the server did not run because
+/// Sends the requests, followed by `then`. It sends those again that the server did not run because
 /// it does not have their script, or because of other keys in the same command.
 ///
-/// `one_slot` becomes true when the server turns out to require that all keys of a command have the
-/// same slot.
+/// `one_slot` is set when the server refuses a command because its keys have different slots.
 pub(super) async fn run(
     connection: &mut MultiplexedConnection,
     requests: &[Request],

@@ -1,6 +1,6 @@
--- Precedes every operation: the server's clock in microseconds, and how a record is read.
--- Numbers are exact below 2^53; `whole` writes them without an exponent. Where Lua calculates with a
--- text, it takes the number that the text has.
+-- Precedes every operation: reads the server's clock in microseconds, and defines how a record is
+-- parsed. Numbers are exact below 2^53; `whole` writes them without an exponent. In a calculation,
+-- Lua itself converts a text to a number.
 --
 -- A server that is out of memory refuses commands that may need more, but not after the same script
 -- has run a command that needs none. This keeps heartbeats and the operator's disable working. Such
@@ -27,6 +27,11 @@ local now = time[1] * 1000000 + time[2]
 -- lease in force; nil if no lease is in force. Takes a list of fields and values.
 local function parse(flat)
   local record = {}
+  if #flat >= 10 then
+    -- The table has room for the fields of a lease at once: letting it grow takes longer than all
+    -- else here.
+    record = { token = nil, lease = nil, holder = nil, granted_at = nil, expires_at = nil }
+  end
   -- Unknown fields are ignored and kept, since a later version may have added them.
   for i = 1, #flat, 2 do
     record[flat[i]] = flat[i + 1]
