@@ -40,8 +40,8 @@ pub(super) struct SharedConnection {
     /// Connecting may take this long.
     connect_timeout: Duration,
     state: ConnectionState,
-    /// Whether all keys of a command must have the same slot, as on a node of a cluster. The server
-    /// says so when it first refuses such a command.
+    /// This is true if all keys of a command must have the same slot, as on a node of a cluster. It is
+    /// known when the server first refuses a command whose keys have different slots.
     one_slot: AtomicBool,
 }
 
