@@ -122,8 +122,8 @@ pub(super) fn cause_of(error: &Error) -> Option<String> {
     std::error::Error::source(error).map(ToString::to_string)
 }
 
-/// Returns the server's error code. Redis 6 puts that of an error in a script into the message,
-/// whether the script fails with the error or returns it.
+/// Returns the server's error code. If a script fails with an error or returns one, Redis 6 puts the
+/// code into the message.
 fn code(cause: &RedisError) -> &str {
     let code = cause.code().unwrap_or_default();
     let detail = cause.detail().unwrap_or_default();
