@@ -10,6 +10,7 @@ specific_cases! {
     connect_errors:
         the_documented_permissions_are_sufficient,
         operations_succeed_without_permission_to_publish,
+        a_key_without_permission_costs_no_other_renewal,
         renamed_commands_are_named_in_the_error,
         a_unix_socket_can_be_used,
         a_missing_database_is_named_in_the_error,
@@ -25,7 +26,8 @@ specific_cases! {
         flushed_scripts_are_loaded_again;
     commands:
         a_lock_runs_two_scripts_with_few_commands,
-        a_renewal_runs_one_script_with_three_commands;
+        a_renewal_runs_one_script_with_three_commands,
+        a_hundred_renewals_share_a_script;
     degraded_server:
         leases_are_kept_when_the_server_is_out_of_memory,
         an_unusable_connection_is_replaced,
