@@ -147,6 +147,14 @@ impl Subscribers {
     pub(super) fn watch_ended(&mut self) {
         self.open = false;
     }
+
+    /// Wakes the subscribers that an earlier watch served, because there is none now: they relied on
+    /// hints, and poll from their next call on.
+    pub(super) fn watch_failed(&mut self) {
+        for subscriber in self.by_name.values().flatten().filter(|subscriber| subscriber.watched) {
+            subscriber.wakeup.wake(Change::Hint);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -178,6 +186,17 @@ mod tests {
         assert_eq!(change(&first), Some(Change::Hint), "a hint may have been missed in the gap");
         assert_eq!(change(&during), Some(Change::Hint));
         assert_eq!(change(&in_the_gap), Some(Change::WatchOpened));
+    }
+
+    #[test]
+    fn only_those_that_relied_on_hints_are_woken_when_no_watch_can_be_opened() {
+        let mut subscribers = Subscribers::default();
+        subscribers.watch_opened();
+        let served = subscribers.add(name("job"), subscribers.position());
+        subscribers.watch_ended();
+        let polls = subscribers.add(name("job"), subscribers.position());
+        subscribers.watch_failed();
+        assert_eq!((change(&served), change(&polls)), (Some(Change::Hint), None));
     }
 
     #[test]
