@@ -25,10 +25,10 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// A store has one holder; if there are more, at most this many share its connection.
 const MAX_HOLDERS: usize = 8;
 
-/// After a notification that reached no waiter, the next one waits for this long, and then counts
-/// for all releases since. A client that acquires and releases again and again without a competitor
-/// otherwise causes a third statement each time.
-const PAUSE_WITHOUT_WAITERS: Duration = Duration::from_millis(5);
+/// Notifications have this pause; the next one counts for all releases since. A client that
+/// acquires and releases again and again without a competitor otherwise causes a third statement
+/// each time.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Attempts to acquire user-level locks that another session keeps have these pauses, at first and
 /// at most.
@@ -241,12 +241,9 @@ impl NotifierTask<'_> {
         check: bool,
     ) -> sqlx::Result<()> {
         if let Some(connection) = &mut self.connection {
-            let mut reached_waiters = to_notify.is_empty();
             for holder in to_notify.intersection(&self.locked) {
-                reached_waiters |= connection.pass_on(&self.names.name_of(*holder)).await?;
-            }
-            if !reached_waiters {
-                self.notify_at = Instant::now() + PAUSE_WITHOUT_WAITERS;
+                connection.pass_on(&self.names.name_of(*holder)).await?;
+                self.notify_at = Instant::now() + PAUSE;
             }
             if check {
                 for holder in self.locked.clone() {

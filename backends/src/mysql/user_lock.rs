@@ -95,14 +95,9 @@ impl UserLockConnection {
 
     /// Releases a user-level lock that is kept here, and acquires it again after all waiters. This is
     /// one statement, in this order, so that no session finds the lock without a keeper.
-    ///
-    /// Returns whether a session was seen that had waited for it.
-    pub(super) async fn pass_on(&mut self, name: &str) -> sqlx::Result<bool> {
-        let sql = format!(
-            "SELECT IF(RELEASE_LOCK('{name}') IS NULL, NULL, IS_USED_LOCK('{name}') IS NOT NULL), \
-                 GET_LOCK('{name}', {HAND_BACK_SECONDS})"
-        );
-        Ok(self.query_number(sql).await? == Some(1))
+    pub(super) async fn pass_on(&mut self, name: &str) -> sqlx::Result<()> {
+        self.run(format!("DO RELEASE_LOCK('{name}'), GET_LOCK('{name}', {HAND_BACK_SECONDS})"))
+            .await
     }
 
     /// Releases a user-level lock.
