@@ -74,8 +74,10 @@ fn a_waiter_retries_an_unknown_attempt_under_the_same_id() {
     machine.handle(replied(0, AcquireReply::Failed), at(10));
     assert_eq!(machine.handle(Event::Tick, at(60_000)), acquire(AttemptKind::Retry));
     // The first request may still arrive and be granted.
-    machine
-        .handle(replied(60_000, AcquireReply::Held { left: SECOND, watched: false }), at(60_010));
+    let held = AcquireReply::Held { left: 100 * SECOND, watched: true };
+    machine.handle(replied(60_000, held), at(60_010));
+    let next = machine.next_tick().unwrap();
+    assert_eq!(next.at, at(60_010) + timing().poll_interval, "no hint tells of a late grant");
     assert_eq!(machine.handle(Event::Tick, at(120_000)), acquire(AttemptKind::Retry));
     machine.handle(replied(120_000, AcquireReply::Failed), at(120_010));
     let pause = machine.next_tick().unwrap();
@@ -168,14 +170,14 @@ fn hints_trigger_one_renewal_of_a_held_lock() {
 fn an_opened_watch_makes_a_waiter_ask_again_and_leaves_a_held_lock_to_its_next_heartbeat() {
     let mut machine = waiter();
     machine.handle(replied(0, AcquireReply::Held { left: SECOND, watched: false }), at(10));
-    assert_eq!(machine.handle(Event::WatchOpened, at(20)), acquire(AttemptKind::New));
-    machine.handle(Event::WatchOpened, at(21));
+    assert_eq!(machine.handle(Event::WatchChanged, at(20)), acquire(AttemptKind::New));
+    machine.handle(Event::WatchChanged, at(21));
     machine.handle(replied(20, AcquireReply::Held { left: SECOND, watched: false }), at(30));
     assert_eq!(machine.next_tick().unwrap().at, at(30), "something changed after it was asked");
 
     let mut machine = holder();
     let next = machine.next_tick();
-    assert_eq!(machine.handle(Event::WatchOpened, at(100)), []);
+    assert_eq!(machine.handle(Event::WatchChanged, at(100)), []);
     assert_eq!(machine.next_tick(), next);
     assert!(matches!(machine.handle(Event::Hint, at(101))[..], [Action::Send(Request::Renew(_))]));
 }
@@ -272,7 +274,7 @@ impl Rules {
                 Event::ReleaseReplied { confirmed: random.bool() }
             }
             5 => Event::Hint,
-            6 => Event::WatchOpened,
+            6 => Event::WatchChanged,
             _ => Event::Tick,
         }
     }

@@ -70,7 +70,7 @@ impl From<Change> for Event {
     fn from(change: Change) -> Self {
         match change {
             Change::Hint => Self::Hint,
-            Change::WatchOpened => Self::WatchOpened,
+            Change::WatchChanged => Self::WatchChanged,
         }
     }
 }

@@ -33,9 +33,10 @@ pub enum Event {
     /// The store hints that the name may have become free, disabled or enabled. After a gap in the
     /// hints it may have changed without one, which counts as a hint.
     Hint,
-    /// From now on there are hints. A change before that caused none, so a waiter asks again. A
-    /// lease that is held is renewed when it is due: its next heartbeat tells of every change.
-    WatchOpened,
+    /// From now on there are hints, and a change before that caused none; or there are no hints from
+    /// now on. A waiter asks again. A lease that is held is renewed when it is due: its next
+    /// heartbeat tells of every change.
+    WatchChanged,
 }
 
 /// An acquire gets one of these replies.

@@ -105,8 +105,9 @@ impl Machine {
                 self.wait(now, Duration::ZERO, Duration::ZERO, false);
             }
             AcquireReply::Held { left, watched } => {
-                // What ends the lease early causes a hint, unless that is lost.
-                let most = if watched { self.timing.ttl } else { poll };
+                // What ends the lease early causes a hint, unless that is lost. Nothing tells of an
+                // earlier request that is granted late.
+                let most = if watched && !retry { self.timing.ttl } else { poll };
                 self.wait(now, left.min(most), jitter, false);
             }
             AcquireReply::Disabled => self.wait(now, poll, poll / 10, false),
