@@ -13,8 +13,8 @@
 //!   clock afterwards, since a lease must not be extended once it has expired. A CTE that locks rows
 //!   is never merged into the rest of its statement.
 //!
-//! A CTE or a conflict doubles what the server computes for a statement. The two statements of a
-//! lock for which nobody waits are plain updates, by a clock that is read before the wait: it can
+//! A CTE and an upsert take the server longer than a plain update. The two statements of a lock for
+//! which nobody waits are plain updates, by a clock that is read before the wait: it can
 //! only make a grant end sooner, and a release end a lease that expired during the wait, when nobody
 //! else had got the name.
 //!
