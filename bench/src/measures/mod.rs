@@ -6,6 +6,7 @@ pub(crate) mod cold_start;
 pub(crate) mod contended;
 pub(crate) mod crash;
 pub(crate) mod evenness;
+pub(crate) mod fence;
 pub(crate) mod hand_over;
 pub(crate) mod heartbeat;
 pub(crate) mod idle;
