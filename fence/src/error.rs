@@ -54,11 +54,11 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stale {
-    /// The name of the lock.
+    /// The lock has this name.
     pub name: LockName,
-    /// The token of the term that is over.
+    /// The term that is over has this token.
     pub token: FencingToken,
-    /// The smallest token that is accepted now, if the datastore tells it.
+    /// Tokens below this one are refused now. It is `None` if the datastore does not tell.
     pub newer: Option<FencingToken>,
 }
 
@@ -66,9 +66,9 @@ pub struct Stale {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotRaised {
-    /// The name of the lock.
+    /// The lock has this name.
     pub name: LockName,
-    /// The token of the term.
+    /// The term has this token.
     pub token: FencingToken,
 }
 
@@ -76,24 +76,25 @@ pub struct NotRaised {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Blocked {
-    /// The name of the lock.
+    /// The lock has this name.
     pub name: LockName,
-    /// The token of the term that waits.
+    /// The term that waits has this token.
     pub token: FencingToken,
     /// Raising the fence has waited for this long.
     pub waited: Duration,
-    /// The sessions whose transactions are in the way, where the server tells; otherwise empty.
+    /// It waited for the transactions of these sessions. This is empty where the server does not
+    /// tell.
     pub sessions: Vec<Session>,
 }
 
-/// A session of the database server, whose open transaction is in the way.
+/// A session of the database server has an open transaction for which raising the fence waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Session {
-    /// The server's number of the session: the process id on PostgreSQL, the connection id on
+    /// The server gave the session this number: the process id on PostgreSQL, the connection id on
     /// MySQL.
     pub id: i64,
-    /// What the server tells about the session; empty if it tells nothing.
+    /// The server describes the session by this text, which is empty if it tells nothing.
     pub description: String,
 }
 

@@ -29,7 +29,7 @@ use crate::{Error, NotRaised, Result, Stale, Term};
 /// A raise that finds another value each time is tried this often.
 const TRIES: u32 = 20;
 
-/// A fence for data in etcd, for one term.
+/// A fence belongs to one term, and protects data in etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EtcdFence {
     term: Term,
@@ -121,8 +121,8 @@ impl EtcdFence {
         Compare::mod_revision(key, CompareOp::Equal, i64::from(self.term.token()))
     }
 
-    /// Reads the fence, and compares it with the term: whether a transaction whose comparisons failed
-    /// was refused by the fence.
+    /// Reads the fence and compares it with the term, which shows whether the fence refused a
+    /// transaction.
     ///
     /// A transaction that follows needs the comparisons too, because the fence may be raised in
     /// between.
@@ -167,7 +167,7 @@ impl EtcdFence {
             .into()
     }
 
-    /// Describes an error of etcd.
+    /// Translates an error of etcd.
     #[must_use]
     pub fn error(&self, cause: EtcdError) -> Error {
         const PERMISSION_DENIED: i32 = 7;

@@ -50,7 +50,7 @@ const RAISE: &str = "local refused = leasehold_check(KEYS[1], ARGV[1], ARGV[2], 
 return refused or redis.status_reply('OK')
 ";
 
-/// A fence for data in Redis or Valkey, for one term.
+/// A fence belongs to one term, and protects data in Redis or Valkey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisFence {
     term: Term,

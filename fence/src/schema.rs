@@ -1,15 +1,15 @@
 //! What may be done about a table that is missing.
 
-/// Selects what happens if the fence's table or collection is missing.
+/// Selects what happens if the fence's table is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Schema {
-    /// Creates it. If it exists, nothing is changed and no right to create it is needed.
+    /// The table is created if it is missing. If it exists, nothing is changed, and the user needs
+    /// no privilege to create it.
     #[default]
     Create,
-    /// Fails: the application's own migrations create it.
+    /// A missing table is an error, because the application's own migrations create it.
     ///
-    /// The error is [`Invalid`](leasehold_core::ErrorKind::Invalid). A datastore without a schema
-    /// ignores this.
+    /// The error is [`Invalid`](leasehold_core::ErrorKind::Invalid).
     Require,
 }

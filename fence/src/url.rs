@@ -8,11 +8,12 @@ use crate::sql::{self, Database};
 #[allow(unused_imports, reason = "each driver needs some of them")]
 use crate::{Term, raise_fn};
 
-/// Opens the fence of that URL, for [`Election::fence`](leasehold_core::Election::fence). The URL is
-/// the driver's, with the scheme `postgres`, `mysql`, `mariadb`, `sqlite`, `redis`, `rediss`,
-/// `valkey`, `mongodb` or `etcd`.
+/// Opens the fence of that URL, for [`Election::fence`](leasehold_core::Election::fence).
 ///
-/// This connects to nothing; raising the fence does, and creates what is missing.
+/// The URL has the form that the driver expects, with the scheme `postgres`, `mysql`, `mariadb`,
+/// `sqlite`, `redis`, `rediss`, `valkey`, `mongodb` or `etcd`.
+///
+/// This makes no connection. Raising the fence connects, and creates the tables that are missing.
 ///
 /// On Redis the fence's key has no hash tag, so the URL is that of a single server and not of a
 /// cluster. On etcd the URL has no user and no TLS.

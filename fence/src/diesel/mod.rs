@@ -3,8 +3,8 @@
 //! It works with every connection of such a backend, a pooled one too. Calls block, so run them
 //! where blocking is allowed. For diesel-async, run the statements of [`crate::sql`].
 //!
-//! diesel does not hand on the codes of errors, so what an error means is read from its text, which
-//! the server must write in English.
+//! diesel does not pass on the codes of errors, so this module reads what an error means from its
+//! text, which the server must write in English.
 //!
 #![cfg_attr(feature = "diesel-sqlite", doc = "```")]
 #![cfg_attr(not(feature = "diesel-sqlite"), doc = "```ignore")]
@@ -63,32 +63,32 @@ use crate::sql::session::run;
 use crate::sql::{Statement, Statements};
 use crate::term::Term;
 
-/// The table of a namespace's fences on PostgreSQL.
+/// This is the fence table on PostgreSQL.
 #[cfg(feature = "diesel-postgres")]
 pub type PgFenceTable = FenceTable<diesel::pg::Pg>;
-/// The fence of one term on PostgreSQL.
+/// This is the fence of one term on PostgreSQL.
 #[cfg(feature = "diesel-postgres")]
 pub type PgFence = Fence<diesel::pg::Pg>;
-/// The table of a namespace's fences on MySQL or MariaDB.
+/// This is the fence table on MySQL or MariaDB.
 #[cfg(feature = "diesel-mysql")]
 pub type MysqlFenceTable = FenceTable<diesel::mysql::Mysql>;
-/// The fence of one term on MySQL or MariaDB.
+/// This is the fence of one term on MySQL or MariaDB.
 #[cfg(feature = "diesel-mysql")]
 pub type MysqlFence = Fence<diesel::mysql::Mysql>;
-/// The table of a namespace's fences on SQLite.
+/// This is the fence table on SQLite.
 #[cfg(feature = "diesel-sqlite")]
 pub type SqliteFenceTable = FenceTable<diesel::sqlite::Sqlite>;
-/// The fence of one term on SQLite.
+/// This is the fence of one term on SQLite.
 #[cfg(feature = "diesel-sqlite")]
 pub type SqliteFence = Fence<diesel::sqlite::Sqlite>;
 
-/// The table of a namespace's fences on a backend of diesel's, which was found to be there.
+/// A fence table creates the fences of a namespace, whose table was found or created.
 pub struct FenceTable<DB> {
     statements: Arc<Statements>,
     backend: PhantomData<fn() -> DB>,
 }
 
-/// The fence of one term on a backend of diesel's.
+/// A fence belongs to one term, which raises it once and checks it in each transaction.
 pub struct Fence<DB> {
     statements: Arc<Statements>,
     term: Term,
@@ -96,7 +96,7 @@ pub struct Fence<DB> {
 }
 
 impl<DB> FenceTable<DB> {
-    /// Returns the fence of a term, without a call.
+    /// Returns the fence of a term, without a call to the database.
     #[must_use]
     pub fn fence(&self, term: &Term) -> Fence<DB> {
         Fence { statements: Arc::clone(&self.statements), term: term.clone(), backend: PhantomData }

@@ -5,7 +5,7 @@ use leasehold_core::FencingToken;
 
 use super::fence::MongoFence;
 
-/// The field of an application's document that keeps the newest token that has written to it.
+/// An application's document keeps the newest token that has written to it in this field.
 pub const FIELD: &str = "leasehold_fence";
 
 impl MongoFence {

@@ -20,7 +20,7 @@ const LONGEST_LIMIT: Duration = Duration::from_secs(2_000_000);
 /// A raise whose wait is over has at least this long to be confirmed.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// A fence for data in MongoDB, for one term.
+/// A fence belongs to one term, and protects data in MongoDB.
 ///
 /// It has two collections, `NAMESPACE_fence` and `NAMESPACE_fence_intent`, which the first raise
 /// creates.
@@ -33,7 +33,7 @@ pub struct MongoFence {
 }
 
 impl MongoFence {
-    /// Creates the fence of a term, beside the data.
+    /// Creates the fence of a term, in the database that has the data.
     #[must_use]
     pub fn new(database: &Database, namespace: &Namespace, term: &Term) -> Self {
         // A majority has a raise that was acknowledged, so that a failover cannot lose it.

@@ -53,13 +53,13 @@ use crate::sql::session::{Session, run};
 use crate::sql::{Database, Statement, Statements, Value, Values};
 use crate::term::Term;
 
-/// The table of a namespace's fences, which was found to be there.
+/// A fence table creates the fences of a namespace, whose table was found or created.
 #[derive(Clone, Debug)]
 pub struct FenceTable {
     statements: Arc<Statements>,
 }
 
-/// The fence of one term.
+/// A fence belongs to one term, which raises it once and checks it in each transaction.
 #[derive(Clone, Debug)]
 pub struct Fence {
     statements: Arc<Statements>,
@@ -78,7 +78,7 @@ impl FenceTable {
         Ok(Self { statements: Arc::new(statements) })
     }
 
-    /// Returns the fence of a term, without a call.
+    /// Returns the fence of a term, without a call to the database.
     #[must_use]
     pub fn fence(&self, term: &Term) -> Fence {
         Fence { statements: Arc::clone(&self.statements), term: term.clone() }

@@ -81,7 +81,7 @@ impl Failure {
         Self { class, error: Error::new(kind, message).with_fix(fix).with_source(source) }
     }
 
-    /// Creates the failure of a row that has not the expected value.
+    /// Creates the failure of a row that does not have the expected value.
     #[allow(dead_code, reason = "only some drivers need it")]
     pub(crate) fn corrupt(source: impl StdError + Send + Sync + 'static) -> Self {
         let (class, kind, message, fix) = DIFFERS;

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-/// The SQL databases that a fence knows.
+/// A fence knows these SQL databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Database {
-    /// PostgreSQL.
+    /// The database is PostgreSQL.
     Postgres,
-    /// MySQL and MariaDB.
+    /// The database is MySQL or MariaDB.
     MySql,
-    /// SQLite.
+    /// The database is SQLite.
     Sqlite,
 }
 
@@ -18,11 +18,13 @@ pub enum Database {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Parameter {
-    /// The name of the lock, as text; on MySQL as bytes, so that no character set matters.
+    /// It takes the name of the lock as text, and on MySQL as bytes, so that no character set
+    /// matters.
     Name,
-    /// The term's floor, a 64-bit integer. To raise the fence it is what the announcement returned.
+    /// It takes the term's floor, a 64-bit integer. The statements that raise the fence take what
+    /// the announcement returned instead.
     Floor,
-    /// The term's token, a 64-bit integer.
+    /// It takes the term's token, a 64-bit integer.
     Token,
 }
 

@@ -16,17 +16,17 @@ use super::statement::{Database, Statement};
 
 /// These are the statements on one namespace's tables.
 ///
-/// The adapters run them. They are public for drivers that this crate has no adapter for; raise and
-/// check as [the module](crate::sql) says.
+/// The modules of the drivers run them. They are public for drivers that have no module here; raise
+/// and check as [the module `sql`](crate::sql) says.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Statements {
-    /// The database that they are written for.
+    /// They are written for this database.
     pub database: Database,
-    /// Announces a term, in a transaction of its own. The last statement returns the largest floor
-    /// that was announced. It is empty on SQLite.
+    /// These announce a term, in a transaction of their own. The last one returns the largest floor
+    /// that was announced. On SQLite there are none.
     pub announce: Vec<Statement>,
-    /// Raises the fence to the announced floor, in a transaction of its own. The last statement
+    /// These raise the fence to the announced floor, in a transaction of their own. The last one
     /// returns the largest floor that was raised.
     pub raise: Vec<Statement>,
     /// Returns the largest floor that was announced. It is missing on SQLite.
@@ -36,8 +36,8 @@ pub struct Statements {
     /// Returns a row if the term may write, and takes a share lock on the fence until the end of
     /// the transaction.
     pub check: Statement,
-    /// Returns the sessions whose transactions are in the way, each as a text of its number, `|`
-    /// and a description. One after the other is tried until one returns rows.
+    /// These return the sessions for whose transactions a raise waits, each as a text of its number,
+    /// `|` and a description. Run them in turn until one returns rows.
     pub sessions: Vec<Statement>,
     guard: Statement,
 }

@@ -57,32 +57,32 @@ use crate::sql::session::Session;
 use crate::sql::{Statement, Statements};
 use crate::term::Term;
 
-/// The table of a namespace's fences on PostgreSQL.
+/// This is the fence table on PostgreSQL.
 #[cfg(feature = "sqlx-postgres")]
 pub type PgFenceTable = FenceTable<sqlx::Postgres>;
-/// The fence of one term on PostgreSQL.
+/// This is the fence of one term on PostgreSQL.
 #[cfg(feature = "sqlx-postgres")]
 pub type PgFence = Fence<sqlx::Postgres>;
-/// The table of a namespace's fences on MySQL or MariaDB.
+/// This is the fence table on MySQL or MariaDB.
 #[cfg(feature = "sqlx-mysql")]
 pub type MySqlFenceTable = FenceTable<sqlx::MySql>;
-/// The fence of one term on MySQL or MariaDB.
+/// This is the fence of one term on MySQL or MariaDB.
 #[cfg(feature = "sqlx-mysql")]
 pub type MySqlFence = Fence<sqlx::MySql>;
-/// The table of a namespace's fences on SQLite.
+/// This is the fence table on SQLite.
 #[cfg(feature = "sqlx-sqlite")]
 pub type SqliteFenceTable = FenceTable<sqlx::Sqlite>;
-/// The fence of one term on SQLite.
+/// This is the fence of one term on SQLite.
 #[cfg(feature = "sqlx-sqlite")]
 pub type SqliteFence = Fence<sqlx::Sqlite>;
 
-/// The table of a namespace's fences, which was found to be there.
+/// A fence table creates the fences of a namespace, whose table was found or created.
 pub struct FenceTable<DB> {
     statements: Arc<Statements>,
     database: PhantomData<fn() -> DB>,
 }
 
-/// The fence of one term.
+/// A fence belongs to one term, which raises it once and checks it in each transaction.
 pub struct Fence<DB> {
     statements: Arc<Statements>,
     term: Term,
@@ -120,7 +120,7 @@ where
 }
 
 impl<DB> FenceTable<DB> {
-    /// Returns the fence of a term, without a call.
+    /// Returns the fence of a term, without a call to the database.
     #[must_use]
     pub fn fence(&self, term: &Term) -> Fence<DB> {
         Fence {
