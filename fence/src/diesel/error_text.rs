@@ -46,7 +46,7 @@ fn code(database: Database, error: &DieselError) -> Option<&'static str> {
 }
 
 /// These are parts of the texts of errors, with their codes.
-const TEXTS: [(&str, Option<&str>); 19] = [
+const TEXTS: [(&str, Option<&str>); 22] = [
     ("due to statement timeout", Some("57014")),
     ("due to user request", Some("57014")),
     ("due to lock timeout", Some("55P03")),
@@ -60,12 +60,15 @@ const TEXTS: [(&str, Option<&str>); 19] = [
     ("Query execution was interrupted", Some("1317")),
     ("command denied", Some("1142")),
     ("No database selected", Some("1046")),
+    ("-read-only option", Some("1290")),
     ("terminating connection", None),
     ("gone away", None),
     ("Lost connection", None),
+    ("Server shutdown in progress", None),
     ("database is locked", Some("5")),
     ("database table is locked", Some("6")),
     ("readonly database", Some("8")),
+    ("disk I/O error", Some("10")),
 ];
 
 #[cfg(test)]
@@ -82,7 +85,9 @@ mod tests {
         assert_eq!(unknown("Record has changed since last read in table 'f'"), Some("1020"));
         assert_eq!(unknown("database is locked"), Some("5"));
         assert_eq!(unknown("something else"), Some(""));
-        assert_eq!(unknown("MySQL server has gone away"), None);
+        for end in ["MySQL server has gone away", "Server shutdown in progress"] {
+            assert_eq!(unknown(end), None, "the transaction may have been committed");
+        }
     }
 
     #[test]
@@ -96,5 +101,20 @@ mod tests {
             let read_only = failure(DatabaseErrorKind::ReadOnlyTransaction);
             assert!(read_only.error.to_string().contains("accepts no writes"), "{database:?}");
         }
+    }
+
+    #[test]
+    fn an_error_during_a_commit_leaves_the_outcome_open_where_other_drivers_say_so() {
+        let class = |database, text: &str| {
+            let text = Box::new(text.to_owned());
+            let error = DieselError::DatabaseError(DatabaseErrorKind::Unknown, text);
+            failure(database, error).class
+        };
+        let shutdown = "Server shutdown in progress";
+        assert_eq!(class(Database::MySql, shutdown), Class::Unanswered);
+        assert_eq!(class(Database::Sqlite, "disk I/O error"), Class::Unanswered);
+        let read_only = "The MySQL server is running with the --read-only option so it cannot \
+                         execute this statement";
+        assert_eq!(class(Database::MySql, read_only), Class::Refused);
     }
 }

@@ -230,3 +230,6 @@ impl<DB> fmt::Debug for Fence<DB> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
