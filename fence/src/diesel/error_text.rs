@@ -85,9 +85,7 @@ mod tests {
         assert_eq!(unknown("Record has changed since last read in table 'f'"), Some("1020"));
         assert_eq!(unknown("database is locked"), Some("5"));
         assert_eq!(unknown("something else"), Some(""));
-        for end in ["MySQL server has gone away", "Server shutdown in progress"] {
-            assert_eq!(unknown(end), None, "the transaction may have been committed");
-        }
+        assert_eq!(unknown("MySQL server has gone away"), None);
     }
 
     #[test]
@@ -104,17 +102,25 @@ mod tests {
     }
 
     #[test]
-    fn an_error_during_a_commit_leaves_the_outcome_open_where_other_drivers_say_so() {
-        let class = |database, text: &str| {
-            let text = Box::new(text.to_owned());
-            let error = DieselError::DatabaseError(DatabaseErrorKind::Unknown, text);
-            failure(database, error).class
-        };
-        let shutdown = "Server shutdown in progress";
-        assert_eq!(class(Database::MySql, shutdown), Class::Unanswered);
-        assert_eq!(class(Database::Sqlite, "disk I/O error"), Class::Unanswered);
-        let read_only = "The MySQL server is running with the --read-only option so it cannot \
-                         execute this statement";
-        assert_eq!(class(Database::MySql, read_only), Class::Refused);
+    fn a_text_means_what_the_code_means_with_other_drivers() {
+        for (database, text, other) in [
+            (Database::MySql, "Server shutdown in progress", "1053"),
+            (
+                Database::MySql,
+                "The MySQL server is running with the --read-only option so it cannot execute this \
+                 statement",
+                "1290",
+            ),
+            (Database::Sqlite, "disk I/O error", "10"),
+            (Database::Sqlite, "attempt to write a readonly database", "8"),
+            (Database::Postgres, "terminating connection due to administrator command", "57P01"),
+        ] {
+            let information = Box::new(text.to_owned());
+            let error = DieselError::DatabaseError(DatabaseErrorKind::Unknown, information);
+            let found = failure(database, error);
+            let other = Failure::new(database, Some(other), std::io::Error::other("x"));
+            assert_eq!(found.class, other.class, "{text}");
+            assert_eq!(found.error.kind(), other.error.kind(), "{text}");
+        }
     }
 }

@@ -3,6 +3,9 @@
 //! It works with every connection of such a backend, a pooled one too. Calls block, so run them
 //! where blocking is allowed. For diesel-async, run the statements of [`crate::sql`].
 //!
+//! The tests run it on PostgreSQL and SQLite. For MySQL and MariaDB they compare what diesel sends with
+//! what sqlx sends, which they run there; how diesel reads the answers of these is not tested.
+//!
 //! diesel does not hand on the codes of errors, so what an error means is read from its text, which
 //! the server must write in English.
 //!
