@@ -150,6 +150,10 @@ impl Error {
 
     /// Returns whether the whole transaction, or the same call to raise the fence, may succeed if
     /// it is repeated.
+    ///
+    /// This is also true where the outcome of a commit is not known
+    /// ([`OutcomeUnknown`](leasehold_core::ErrorKind::OutcomeUnknown)): find out first whether the
+    /// transaction was committed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

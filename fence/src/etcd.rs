@@ -168,6 +168,9 @@ impl EtcdFence {
     }
 
     /// Translates an error of etcd.
+    ///
+    /// If it has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the transaction may have taken
+    /// effect: read the data before you run it again.
     #[must_use]
     pub fn error(&self, cause: EtcdError) -> Error {
         const PERMISSION_DENIED: i32 = 7;

@@ -25,6 +25,9 @@
 //!
 //! Replication is asynchronous: a primary that fails may take the latest raise with it, and until the
 //! next one an older term can write again. `WAIT` after [`RedisFence::raise`] makes this less likely.
+//!
+//! The same holds for a fence's key that is deleted. It never expires, but a `maxmemory-policy` whose
+//! name begins with `allkeys` may evict it: use `noeviction` or a `volatile` one.
 
 use ::redis::aio::ConnectionLike;
 use ::redis::{
@@ -129,7 +132,9 @@ impl RedisFence {
     /// raises the fence before its `EXEC`, the transaction is discarded and `EXEC` returns nil: start
     /// again here.
     ///
-    /// The connection must be the transaction's own: `WATCH` has no effect on one that is shared.
+    /// The connection must be the transaction's own: `WATCH` has no effect on one that is shared. Nor
+    /// may it reconnect by itself, as a `ConnectionManager` does: the new connection watches nothing, so
+    /// a transaction of an older term would take effect.
     ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
@@ -192,6 +197,9 @@ impl RedisFence {
     }
 
     /// Translates the error of a script that checks the fence.
+    ///
+    /// If it has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the script may have run: read
+    /// the data before you run it again.
     #[must_use]
     pub fn error(&self, cause: RedisError) -> Error {
         let (name, token) = (self.term.name(), self.term.token());

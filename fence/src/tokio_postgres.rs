@@ -79,7 +79,9 @@ impl Fence {
     /// Raises the fence, once a term and before its first write: afterwards no transaction of an
     /// older term can commit.
     ///
-    /// It waits for the transactions of older terms that have passed a check, up to the limit.
+    /// It waits for the transactions of older terms that have passed a check, up to the limit. If this
+    /// future is dropped, the fence is raised or not, and the client's next call waits until the server
+    /// has ended this one: raise it again.
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,

@@ -46,7 +46,7 @@ fn code(database: Database, error: &DieselError) -> Option<&'static str> {
 }
 
 /// These are parts of the texts of errors, with their codes.
-const TEXTS: [(&str, Option<&str>); 19] = [
+const TEXTS: [(&str, Option<&str>); 22] = [
     ("due to statement timeout", Some("57014")),
     ("due to user request", Some("57014")),
     ("due to lock timeout", Some("55P03")),
@@ -60,12 +60,15 @@ const TEXTS: [(&str, Option<&str>); 19] = [
     ("Query execution was interrupted", Some("1317")),
     ("command denied", Some("1142")),
     ("No database selected", Some("1046")),
+    ("-read-only option", Some("1290")),
     ("terminating connection", None),
     ("gone away", None),
     ("Lost connection", None),
+    ("Server shutdown in progress", None),
     ("database is locked", Some("5")),
     ("database table is locked", Some("6")),
     ("readonly database", Some("8")),
+    ("disk I/O error", Some("10")),
 ];
 
 #[cfg(test)]
@@ -95,6 +98,29 @@ mod tests {
             assert_eq!(conflict.class, Class::Conflict, "{database:?}");
             let read_only = failure(DatabaseErrorKind::ReadOnlyTransaction);
             assert!(read_only.error.to_string().contains("accepts no writes"), "{database:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_means_what_the_code_means_with_other_drivers() {
+        for (database, text, other) in [
+            (Database::MySql, "Server shutdown in progress", "1053"),
+            (
+                Database::MySql,
+                "The MySQL server is running with the --read-only option so it cannot execute this \
+                 statement",
+                "1290",
+            ),
+            (Database::Sqlite, "disk I/O error", "10"),
+            (Database::Sqlite, "attempt to write a readonly database", "8"),
+            (Database::Postgres, "terminating connection due to administrator command", "57P01"),
+        ] {
+            let information = Box::new(text.to_owned());
+            let error = DieselError::DatabaseError(DatabaseErrorKind::Unknown, information);
+            let found = failure(database, error);
+            let other = Failure::new(database, Some(other), std::io::Error::other("x"));
+            assert_eq!(found.class, other.class, "{text}");
+            assert_eq!(found.error.kind(), other.error.kind(), "{text}");
         }
     }
 }

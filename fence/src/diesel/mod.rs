@@ -3,6 +3,9 @@
 //! It works with every connection of such a backend, a pooled one too. Calls block, so run them
 //! where blocking is allowed. For diesel-async, run the statements of [`crate::sql`].
 //!
+//! The tests run it on PostgreSQL and SQLite. For MySQL and MariaDB they compare what diesel sends with
+//! what sqlx sends, which they run there; how diesel reads the answers of these is not tested.
+//!
 //! diesel does not pass on the codes of errors, so this module reads what an error means from its
 //! text, which the server must write in English.
 //!
@@ -230,3 +233,6 @@ impl<DB> fmt::Debug for Fence<DB> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,6 +187,9 @@ impl MongoFence {
     }
 
     /// Translates an error of a transaction that checks the fence.
+    ///
+    /// If that of a commit has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the transaction
+    /// may have been committed: commit it again, which is safe, and do not run it again.
     #[must_use]
     pub fn error(&self, cause: Cause) -> Error {
         describe(cause, self.term.name())

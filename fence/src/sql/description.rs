@@ -25,7 +25,8 @@ struct Column<'a> {
 ///
 /// # Errors
 /// This returns [`ErrorKind::Corrupt`] for a table that is not as this crate creates it, and
-/// [`ErrorKind::Unsupported`] for one of a newer version.
+/// [`ErrorKind::Unsupported`] for one of a newer version, or in a schema whose name would be taken for
+/// a placeholder.
 pub(crate) fn find(
     database: Database,
     table: &str,
@@ -33,6 +34,11 @@ pub(crate) fn find(
 ) -> Result<Option<String>, Error> {
     let of = |key| description.iter().find_map(|line| line.strip_prefix(key));
     let Some(schema) = of("schema=") else { return Ok(None) };
+    if schema.contains('?') {
+        let message = format!("the name of the schema {schema} has a question mark");
+        return Err(Error::new(ErrorKind::Unsupported, message)
+            .with_fix("create the fence's tables in another schema"));
+    }
     check_version(table, of("comment=").unwrap_or_default())?;
     let (kind, expected) = expected(database);
     let found = of("kind=").unwrap_or("missing");
@@ -157,6 +163,15 @@ mod tests {
             let mut more = description(database);
             more.push("column=note|text||||".to_owned());
             assert!(find(database, "t", &more).unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn a_schema_whose_name_would_be_a_placeholder_is_refused() {
+        for database in DATABASES {
+            let mut lines = description(database);
+            lines[0] = "schema=\"a?b\"".to_owned();
+            assert!(find(database, "t", &lines).unwrap_err().is_unsupported());
         }
     }
 

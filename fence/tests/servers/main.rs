@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod cases;
+mod with_diesel;
 mod with_tokio_postgres;
 
 use leasehold_fence::{FencingToken, LockName, Namespace, Term};
