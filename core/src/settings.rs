@@ -119,8 +119,9 @@ impl Settings {
         Self { heartbeat_retries: retries, ..self }
     }
 
-    /// Sets how often a waiting instance polls the name without a hint (the original's
-    /// `checkMasterInterval`).
+    /// Sets how often a waiting instance polls the name while it receives no hints (the original's
+    /// `checkMasterInterval`), or while the name is disabled. With hints it asks when the lease in
+    /// force should have ended.
     #[must_use]
     pub fn poll_interval(self, interval: Duration) -> Self {
         Self { poll_interval: Some(interval), ..self }

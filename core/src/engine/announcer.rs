@@ -1,5 +1,5 @@
 //! The announcer keeps a record of this instance in the store while it campaigns, and renews it
-//! at every heartbeat interval.
+//! twice per ttl.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,14 +15,17 @@ use crate::{ErrorKind, Holder, LockName, Moment, Presence, Timing};
 /// Announces the names that the elections of a client campaign for.
 ///
 /// It runs while there are campaigns, in the client's [background](BackgroundRuntime). A failed
-/// call is retried after a heartbeat interval: no election depends on it.
+/// call is retried after a heartbeat interval: no election depends on it, so it is announced less
+/// often than a lease is renewed.
 #[derive(Debug)]
 pub(crate) struct PresenceAnnouncer {
     store: BoundedStore,
     background: Arc<BackgroundRuntime>,
     holder: Holder,
-    interval: Duration,
     ttl: Duration,
+    /// The record is renewed at this interval.
+    interval: Duration,
+    retry_interval: Duration,
     limit: Duration,
     state: Mutex<Announced>,
     changed: Notify,
@@ -57,8 +60,9 @@ impl PresenceAnnouncer {
             store,
             background,
             holder,
-            interval: timing.heartbeat_interval,
             ttl: timing.ttl,
+            interval: timing.ttl / 2,
+            retry_interval: timing.heartbeat_interval,
             limit: timing.leave_timeout(),
             state: Mutex::default(),
             changed: Notify::new(),
@@ -172,16 +176,18 @@ impl Drop for AnnounceTask {
 
 async fn announce(mut task: AnnounceTask) {
     let announcer = task.announcer.clone();
-    let PresenceAnnouncer { store, interval, ttl, limit, .. } = &*announcer;
+    let PresenceAnnouncer { store, ttl, interval, retry_interval, limit, .. } = &*announcer;
     loop {
         let presence = announcer.presence();
         let outcome = match &presence {
             Some(presence) => store.announce(presence, *ttl, *limit).await,
             None => store.withdraw(announcer.holder.instance, *limit).await,
         };
+        let mut pause = *interval;
         if let Err(error) = outcome {
             debug!(%error, "cannot announce this instance");
             announcer.state().unsupported |= error.kind() == ErrorKind::Unsupported;
+            pause = *retry_interval;
         }
         if (presence.is_none() || announcer.state().unsupported) && task.stop_if_idle() {
             return;
@@ -189,7 +195,7 @@ async fn announce(mut task: AnnounceTask) {
         tokio::select! {
             biased;
             () = announcer.changed.notified() => {}
-            () = store.clock().sleep_until(store.clock().now() + *interval) => {}
+            () = store.clock().sleep_until(store.clock().now() + pause) => {}
         }
     }
 }

@@ -10,6 +10,7 @@ specific_cases! {
     connect_errors:
         the_documented_permissions_are_sufficient,
         operations_succeed_without_permission_to_publish,
+        a_key_without_permission_costs_no_other_renewal,
         renamed_commands_are_named_in_the_error,
         a_unix_socket_can_be_used,
         a_missing_database_is_named_in_the_error,
@@ -31,7 +32,8 @@ specific_cases! {
         an_error_of_the_script_s_own_code_is_not_the_fence_s;
     commands:
         a_lock_runs_two_scripts_with_few_commands,
-        a_renewal_runs_one_script_with_three_commands;
+        a_renewal_runs_one_script_with_three_commands,
+        a_hundred_renewals_share_a_script;
     degraded_server:
         leases_are_kept_when_the_server_is_out_of_memory,
         an_unusable_connection_is_replaced,
