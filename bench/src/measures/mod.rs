@@ -18,6 +18,7 @@ use anyhow::Result;
 
 use crate::contender::{AcquireRelease, Contender, LockLibrary};
 use crate::floor;
+use crate::own_calls;
 use crate::slices::Plan;
 use crate::table::Table;
 
@@ -32,6 +33,7 @@ pub(crate) async fn uncontended(
     for library in libraries {
         contenders.push(Arc::new(AcquireRelease(library.clone())));
     }
+    contenders.extend(own_calls::open(url).await?);
     let one = acquire_release::measure(&contenders, plan).await?;
     // The ping decides nothing, so it is left out.
     contenders.remove(1);
