@@ -94,7 +94,7 @@ pub(crate) struct RunSettings {
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true, help_heading = "Fine tuning")]
     heartbeat_retries: Option<String>,
 
-    /// How often to poll the lock while no hints are received [default: ttl / 3]
+    /// How often to poll the lock while waiting without a hint [default: ttl / 3; with hints, the ttl]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Fine tuning")]
     poll_interval: Option<String>,
 

@@ -97,12 +97,12 @@ fn a_waiter_releases_a_possible_grant_before_a_disable() {
 
 #[test]
 fn a_waiter_retries_when_the_present_lease_expires_and_polls_without_hints() {
-    let Timing { ttl, poll_interval: poll, .. } = timing();
+    let Timing { poll_interval: poll, poll_interval_with_hints: with_hints, .. } = timing();
     for (reply, wait) in [
         (AcquireReply::Held { left: SECOND, watched: false }, SECOND),
         (AcquireReply::Held { left: 100 * SECOND, watched: false }, poll),
-        (AcquireReply::Held { left: 2 * poll, watched: true }, 2 * poll),
-        (AcquireReply::Held { left: 100 * SECOND, watched: true }, ttl),
+        (AcquireReply::Held { left: SECOND, watched: true }, SECOND),
+        (AcquireReply::Held { left: 100 * SECOND, watched: true }, with_hints),
         (AcquireReply::Disabled, poll),
     ] {
         let mut machine = waiter();

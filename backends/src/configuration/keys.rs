@@ -218,7 +218,7 @@ pub const KEYS: &[Key] = &[
             path: Some("masterJobExecutor.checkMasterInterval"),
             variables: &["CHECK_MASTER_INTERVAL"],
         }),
-        documentation: "How often a waiting instance polls the name while it receives no hints, or the name is disabled.",
+        documentation: "How often a waiting instance polls the name without a hint. Unless it is set, once per ttl while hints are received and the name is held.",
     },
     Key {
         name: "hints",

@@ -208,7 +208,7 @@ impl Cluster {
         let seed = self.seeds.first().ok_or_else(no_seeds)?;
         let client = connect::client_at(seed.get_connection_info(), address);
         let server = ServerLocator::Direct(Box::new(client.map_err(error_codes::connecting)?));
-        let connection = Arc::new(SharedConnection::new(server, NODE_CONNECT_TIMEOUT));
+        let connection = Arc::new(SharedConnection::new(server, NODE_CONNECT_TIMEOUT, true));
         state.connections.insert(address.clone(), Arc::clone(&connection));
         Ok(connection)
     }

@@ -73,12 +73,12 @@ impl From<BatchFailure> for Error {
 }
 
 impl SharedConnection {
-    pub(super) fn new(server: ServerLocator, connect_timeout: Duration) -> Self {
+    pub(super) fn new(server: ServerLocator, connect_timeout: Duration, one_slot: bool) -> Self {
         Self {
             server,
             connect_timeout,
             state: ConnectionState::default(),
-            one_slot: AtomicBool::new(false),
+            one_slot: AtomicBool::new(one_slot),
         }
     }
 

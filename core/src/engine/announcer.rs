@@ -27,6 +27,7 @@ pub(crate) struct PresenceAnnouncer {
     interval: Duration,
     retry_interval: Duration,
     limit: Duration,
+    withdraw_limit: Duration,
     state: Mutex<Announced>,
     changed: Notify,
     /// This is notified when the task has ended.
@@ -62,8 +63,10 @@ impl PresenceAnnouncer {
             holder,
             ttl: timing.ttl,
             interval: timing.ttl / 2,
-            retry_interval: timing.heartbeat_interval,
-            limit: timing.leave_timeout(),
+            // A call that failed, or had no reply, is repeated before the record expires.
+            retry_interval: timing.heartbeat_interval.min(timing.ttl / 5),
+            limit: timing.leave_timeout().min(timing.ttl / 4),
+            withdraw_limit: timing.leave_timeout(),
             state: Mutex::default(),
             changed: Notify::new(),
             stopped: Notify::new(),
@@ -176,18 +179,20 @@ impl Drop for AnnounceTask {
 
 async fn announce(mut task: AnnounceTask) {
     let announcer = task.announcer.clone();
-    let PresenceAnnouncer { store, ttl, interval, retry_interval, limit, .. } = &*announcer;
+    let PresenceAnnouncer { store, ttl, interval, retry_interval, limit, withdraw_limit, .. } =
+        &*announcer;
     loop {
+        let sent = store.clock().now();
         let presence = announcer.presence();
         let outcome = match &presence {
             Some(presence) => store.announce(presence, *ttl, *limit).await,
-            None => store.withdraw(announcer.holder.instance, *limit).await,
+            None => store.withdraw(announcer.holder.instance, *withdraw_limit).await,
         };
-        let mut pause = *interval;
+        let mut next = sent + *interval;
         if let Err(error) = outcome {
             debug!(%error, "cannot announce this instance");
             announcer.state().unsupported |= error.kind() == ErrorKind::Unsupported;
-            pause = *retry_interval;
+            next = store.clock().now() + *retry_interval;
         }
         if (presence.is_none() || announcer.state().unsupported) && task.stop_if_idle() {
             return;
@@ -195,7 +200,7 @@ async fn announce(mut task: AnnounceTask) {
         tokio::select! {
             biased;
             () = announcer.changed.notified() => {}
-            () = store.clock().sleep_until(store.clock().now() + pause) => {}
+            () = store.clock().sleep_until(next) => {}
         }
     }
 }

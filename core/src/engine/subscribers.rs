@@ -99,7 +99,7 @@ impl Subscribers {
     /// Adds a subscriber, and wakes it at once if it may have missed a hint since that position.
     pub(super) fn add(&mut self, name: LockName, since: Option<WatchPosition>) -> Arc<Wakeup> {
         let wakeup = Arc::new(Wakeup::default());
-        if self.open && since != self.position() {
+        if since != self.position() {
             wakeup.wake(Change::Hint);
         }
         let subscriber = Subscriber { wakeup: wakeup.clone(), watched: self.open };
@@ -228,6 +228,8 @@ mod tests {
 
         let asked = subscribers.position();
         subscribers.watch_ended();
+        let ended = subscribers.add(name("job"), asked);
+        assert_eq!(change(&ended), Some(Change::Hint), "the reply came while the watch was open");
         subscribers.watch_opened();
         let reopened = subscribers.add(name("job"), asked);
         assert_eq!(change(&reopened), Some(Change::Hint), "the watch had a gap");

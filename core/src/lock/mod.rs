@@ -100,9 +100,9 @@ impl Lock {
     ///
     /// The tasks of one client get the lock in the order in which their calls were first polled.
     /// Only the first of them asks the store. It tries again when the lease of the present holder
-    /// should have expired, when the store hints at a change and, while it receives no hints or the
-    /// name is disabled, at every [poll interval](Settings::poll_interval). After a hint it tries
-    /// again at once, or at a random moment within 5 ms if other clients were often faster.
+    /// should have expired, when the store hints at a change and at every
+    /// [poll interval](Settings::poll_interval), also while the name is disabled. After a hint it
+    /// tries again at once, or at a random moment within 5 ms if other clients were often faster.
     /// After a failure of the store it waits for at most a second, doubled at each further failure,
     /// and ignores hints. While a guard of this client holds the lock, the store is not asked; the
     /// first waiter asks as soon as the guard's release has ended, or its lease is lost.

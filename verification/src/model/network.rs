@@ -81,7 +81,7 @@ pub(super) fn acquire_reply(reply: Option<Reply>) -> AcquireReply {
             Err(_) => AcquireReply::Failed,
         },
         Some(Reply::Held { left, .. }) => {
-            AcquireReply::Held { left: UNIT * u32::from(left), watched: false }
+            AcquireReply::Held { left: UNIT * u32::from(left), watched: true }
         }
         Some(Reply::Disabled) => AcquireReply::Disabled,
         _ => AcquireReply::Failed,

@@ -5,7 +5,7 @@ if #flat == 0 or damaged or left or record.disabled_reason then return { 'used' 
 local token = record.token + 0
 if token >= now or now - token < ARGV[3] + 0 then return { 'used' } end
 if ARGV[4] == 'remove' then
-  -- The last field takes the key with it.
+  -- Removing the last field removes the key.
   local fields = {}
   for i = 1, #flat, 2 do
     fields[#fields + 1] = flat[i]

@@ -48,8 +48,7 @@ pub enum AcquireReply {
     Held {
         /// That lease lasts this much longer.
         left: Duration,
-        /// The store's hints are received: there is one if the lease is released. Without hints a
-        /// waiter polls.
+        /// The store is watched, so that a release normally causes a hint.
         watched: bool,
     },
     /// The name is disabled.

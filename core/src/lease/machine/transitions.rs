@@ -107,7 +107,8 @@ impl Machine {
             AcquireReply::Held { left, watched } => {
                 // What ends the lease early causes a hint, unless that is lost. Nothing tells of an
                 // earlier request that is granted late.
-                let most = if watched && !retry { self.timing.ttl } else { poll };
+                let with_hints = self.timing.poll_interval_with_hints;
+                let most = if watched && !retry { with_hints } else { poll };
                 self.wait(now, left.min(most), jitter, false);
             }
             AcquireReply::Disabled => self.wait(now, poll, poll / 10, false),
