@@ -58,7 +58,7 @@ pub struct Stale {
     pub name: LockName,
     /// The term that is over has this token.
     pub token: FencingToken,
-    /// Tokens below this one are refused now. It is `None` if the datastore does not tell.
+    /// Tokens below this one are refused now; `None` if the datastore does not tell.
     pub newer: Option<FencingToken>,
 }
 

@@ -224,7 +224,9 @@ where
     Ok(acquired.map_err(|error| {
         // A database that refuses a login has answered.
         let code = error.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned);
-        Failure::new(<DB::Connection as Session>::DATABASE, code.as_deref(), error).error
+        let database = <DB::Connection as Session>::DATABASE;
+        let failure = Failure::new(database, code.as_deref(), error);
+        failure.error
     })?)
 }
 

@@ -16,7 +16,7 @@ const WRITERS: usize = 4;
 /// The changes of term, and the transactions of each, if the environment does not say otherwise.
 const TERMS: u64 = 10;
 
-/// The same on MongoDB, where the raise after a writer was killed waits for a minute, until the
+/// On MongoDB there are fewer: the raise after a writer was killed waits for a minute, until the
 /// server ends its transaction.
 const TERMS_ON_MONGODB: u64 = 3;
 
@@ -143,7 +143,7 @@ impl<D: Data> Stress<D> {
     async fn change_to(&mut self, term: u64, settled: &mut BTreeMap<u64, u64>) {
         // This writer knows the term before, and will not get to know this one.
         let at = left_out(term);
-        let paused = term > 1 && term % 3 == 0;
+        let paused = term > 1 && term.is_multiple_of(3);
         if paused {
             self.writers[at].signal("-STOP");
         }
@@ -154,7 +154,7 @@ impl<D: Data> Stress<D> {
         if let Err(Error::Blocked(_)) = raised {
             self.blocked += 1;
             // A paused writer may still commit, or never.
-            if paused && term % 2 == 0 {
+            if paused && term.is_multiple_of(2) {
                 self.writers[at].signal("-CONT");
             } else if paused {
                 self.replace(at, term - 1);

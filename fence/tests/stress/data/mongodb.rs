@@ -124,7 +124,7 @@ impl Data for MongoDb {
             return self.ledger.count_documents(filter).await.unwrap();
         }
         let ledger = self.ledger.find_one(doc! { "_id": "ledger" }).await.unwrap().unwrap();
-        ledger.get_i64(&field(term)).map_or(0, |count| count.try_into().unwrap())
+        ledger.get_i64(field(term)).map_or(0, |count| count.try_into().unwrap())
     }
 
     async fn remove(self, _: u64) {
