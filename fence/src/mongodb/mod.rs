@@ -3,7 +3,7 @@
 //! [`MongoFence::check`] is the first statement of each transaction, on a replica set or a sharded
 //! cluster. MongoDB has no shared lock on a document, so a check writes to the fence's document, and
 //! the transactions of one term cannot overlap: the second one to check fails with
-//! [`Error::Conflict`], and is run again. A check takes two round trips.
+//! [`Error::Conflict`](crate::Error::Conflict), and is run again. A check takes two round trips.
 //!
 //! ```
 //! use leasehold_fence::mongodb::MongoFence;
