@@ -9,6 +9,12 @@ use async_trait::async_trait;
 /// This future releases a lock that is held.
 pub(crate) type Release = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
+/// What is measured in slices has a name in the report.
+pub(crate) trait Named {
+    /// Returns the name.
+    fn name(&self) -> &str;
+}
+
 /// A lock library waits for locks and releases them, as its users call it.
 #[async_trait]
 pub(crate) trait LockLibrary: Send + Sync + 'static {
@@ -33,6 +39,12 @@ pub(crate) trait Contender: Send + Sync + 'static {
 
     /// Does the operation once.
     async fn run(&self, lock: &str) -> Result<()>;
+}
+
+impl Named for Arc<dyn Contender> {
+    fn name(&self) -> &str {
+        Contender::name(&**self)
+    }
 }
 
 /// This contender acquires and releases a lock.

@@ -13,6 +13,7 @@ mod machine;
 mod measures;
 mod monotonic;
 mod options;
+mod own_calls;
 mod peers;
 mod report;
 mod run;

@@ -44,6 +44,8 @@ pub(crate) enum Measurement {
     Idle,
     /// The first lock of a process
     ColdStart,
+    /// A check of the fence, on SQL databases
+    Fence,
 }
 
 impl Measurement {

@@ -5,7 +5,8 @@ use anyhow::{Context, Result, bail};
 use crate::libraries;
 use crate::machine::Machine;
 use crate::measures::{
-    calls_per_lock, cold_start, contended, crash, evenness, hand_over, heartbeat, idle, uncontended,
+    calls_per_lock, cold_start, contended, crash, evenness, fence, hand_over, heartbeat, idle,
+    uncontended,
 };
 use crate::options::{Measurement, Options};
 use crate::report::{self, Results, ServerResults};
@@ -69,6 +70,7 @@ impl OfServer<'_> {
         self.make(Measurement::Crash, one(crash::measure(url, program))).await;
         self.make(Measurement::Idle, one(idle::measure(url))).await;
         self.make(Measurement::ColdStart, one(cold_start::measure(url, plan))).await;
+        self.make(Measurement::Fence, fence::measure(url, plan)).await;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::contender::Contender;
+use crate::contender::{Contender, Named};
 use crate::statistics::micros;
 
 /// The plan of all measurements.
@@ -17,7 +17,7 @@ pub(crate) struct Plan {
 }
 
 /// Each slice begins with this many operations that are not counted, because connections were idle.
-const WARM_UP: usize = 20;
+pub(crate) const WARM_UP: usize = 20;
 
 /// The times of one contender, in microseconds, by slice, and its operations per second.
 #[derive(Clone, Debug, Default)]
@@ -29,10 +29,10 @@ pub(crate) struct Series {
 /// Runs each contender for a slice in each round, in random order.
 ///
 /// `slice` returns the times of a slice, in microseconds, and for how long it ran.
-pub(crate) async fn interleave(
-    contenders: &[Arc<dyn Contender>],
+pub(crate) async fn interleave<C: Named>(
+    contenders: &[C],
     plan: Plan,
-    slice: impl AsyncFn(&Arc<dyn Contender>) -> Result<(Vec<f64>, Duration)>,
+    mut slice: impl AsyncFnMut(&C) -> Result<(Vec<f64>, Duration)>,
 ) -> Result<Vec<Series>> {
     let mut series = vec![Series::default(); contenders.len()];
     let mut order: Vec<usize> = (0..contenders.len()).collect();

@@ -103,6 +103,11 @@ The command finds the lock's name in LEASEHOLD_LOCK and the fencing token in LEA
 number that grows with every grant. Pass it to the resource that the lock protects, which should
 refuse a token smaller than one it has seen.
 
+With --fence URL, the fence of that database is raised before the command is started: from then on
+no transaction can commit that has checked the fence of an older term (see the crate
+leasehold-fence). If older transactions are still open after --fence-limit, the command is started
+and the fence is still being raised; its own checks fail until then.
+
 It runs in its own process group, which never outlives the lease: a watchdog process ends the group
 even if this process is stopped, killed or disconnected. A process that leaves the group is not
 ended: it has called setsid, or is a job of an interactive shell. Processes that still run in the
@@ -260,6 +265,10 @@ pub(crate) struct SchemaArgs {
     /// Create the schema in the store instead, if it is missing
     #[arg(long)]
     pub(crate) apply: bool,
+
+    /// Print the statements that create the fence's tables in that database instead
+    #[arg(long, value_name = "URL", conflicts_with = "apply")]
+    pub(crate) fence: Option<String>,
 
     /// Write JSON
     #[arg(long)]

@@ -59,6 +59,16 @@ pub(crate) struct RunSettings {
     #[arg(default_missing_value = "true")]
     respawn: Option<String>,
 
+    /// The URL of the database that the command writes to: its fence is raised before the command
+    /// is started, so that no transaction of an older term can commit [default: none]
+    #[arg(long, value_name = "URL")]
+    fence: Option<String>,
+
+    /// How long to wait for transactions of older terms before the command is started anyway
+    /// [default: 30s]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    fence_limit: Option<String>,
+
     /// The address at which Prometheus fetches metrics, at /metrics; port 0 chooses one [default:
     /// none]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -84,7 +94,7 @@ pub(crate) struct RunSettings {
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true, help_heading = "Fine tuning")]
     heartbeat_retries: Option<String>,
 
-    /// How often to poll the lock while waiting without a hint [default: ttl / 3]
+    /// How often to poll the lock while waiting without a hint [default: ttl / 3; with hints, the ttl]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Fine tuning")]
     poll_interval: Option<String>,
 
@@ -152,13 +162,15 @@ impl CommonArgs {
 }
 
 impl RunSettings {
-    pub(crate) fn options(&self) -> [Given<'_>; 14] {
+    pub(crate) fn options(&self) -> [Given<'_>; 16] {
         [
             ("lock_name", "--lock", self.lock.as_ref()),
             ("ttl", "--ttl", self.ttl.as_ref()),
             ("wait", "--wait", self.wait.as_ref()),
             ("stop_grace", "--stop-grace", self.stop_grace.as_ref()),
             ("respawn", "--respawn", self.respawn.as_ref()),
+            ("fence", "--fence", self.fence.as_ref()),
+            ("fence_limit", "--fence-limit", self.fence_limit.as_ref()),
             ("metrics", "--metrics", self.metrics.as_ref()),
             ("label", "--label", self.label.as_ref()),
             ("margin", "--margin", self.margin.as_ref()),

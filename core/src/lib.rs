@@ -45,8 +45,8 @@ pub use client::{Client, ResignOutcome};
 pub use client_builder::ClientBuilder;
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use election::{
-    Election, ElectionHandle, Job, JobError, Leadership, Role, Status, StopReason, job_fn,
-    job_from_fns,
+    Election, ElectionHandle, Job, JobError, Leadership, RaiseFence, RaiseOutcome, Role, Status,
+    StopReason, job_fn, job_from_fns,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use fencing_token::FencingToken;

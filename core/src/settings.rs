@@ -15,7 +15,7 @@ use crate::{Capabilities, Error, Result, Timing, check_ttl};
 /// | `tolerance` | ttl − margin − stop grace | 9.25 s |
 /// | `heartbeat_interval` | tolerance × 2 / (heartbeat retries + 3), at most ttl / 5 | 3 s |
 /// | `heartbeat_retries` | 3 | 3 |
-/// | `poll_interval` | ttl / 3 | 5 s |
+/// | `poll_interval` | ttl / 3; with hints, the ttl | 5 s; 15 s |
 /// | `start_delay` | 0 | 0 |
 ///
 /// Impossible combinations are refused when a lock or an election is created; the message names the
@@ -121,6 +121,9 @@ impl Settings {
 
     /// Sets how often a waiting instance polls the name without a hint (the original's
     /// `checkMasterInterval`).
+    ///
+    /// Without this setting, it polls once per ttl while it receives hints and the name is held, and
+    /// otherwise three times. It also asks when the lease in force should have ended.
     #[must_use]
     pub fn poll_interval(self, interval: Duration) -> Self {
         Self { poll_interval: Some(interval), ..self }
@@ -207,6 +210,7 @@ impl Settings {
             heartbeat_interval,
             heartbeat_retries: retries,
             poll_interval,
+            poll_interval_with_hints: self.poll_interval.unwrap_or(ttl),
             start_delay: self.start_delay,
         })
     }

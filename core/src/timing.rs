@@ -26,6 +26,9 @@ pub struct Timing {
     pub heartbeat_retries: u32,
     /// This is the effective value of [`Settings::poll_interval`](crate::Settings::poll_interval).
     pub poll_interval: Duration,
+    /// A waiter that receives hints asks at this interval at most: the
+    /// [poll interval](crate::Settings::poll_interval) if that is set, and otherwise the ttl.
+    pub poll_interval_with_hints: Duration,
     /// This is the effective value of [`Settings::start_delay`](crate::Settings::start_delay).
     pub start_delay: Duration,
 }

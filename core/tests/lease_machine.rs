@@ -74,7 +74,10 @@ fn a_waiter_retries_an_unknown_attempt_under_the_same_id() {
     machine.handle(replied(0, AcquireReply::Failed), at(10));
     assert_eq!(machine.handle(Event::Tick, at(60_000)), acquire(AttemptKind::Retry));
     // The first request may still arrive and be granted.
-    machine.handle(replied(60_000, AcquireReply::Held { left: SECOND }), at(60_010));
+    let held = AcquireReply::Held { left: 100 * SECOND, watched: true };
+    machine.handle(replied(60_000, held), at(60_010));
+    let next = machine.next_tick().unwrap();
+    assert_eq!(next.at, at(60_010) + timing().poll_interval, "no hint tells of a late grant");
     assert_eq!(machine.handle(Event::Tick, at(120_000)), acquire(AttemptKind::Retry));
     machine.handle(replied(120_000, AcquireReply::Failed), at(120_010));
     let pause = machine.next_tick().unwrap();
@@ -93,11 +96,13 @@ fn a_waiter_releases_a_possible_grant_before_a_disable() {
 }
 
 #[test]
-fn a_waiter_retries_when_the_present_lease_expires_and_at_each_poll() {
-    let poll = timing().poll_interval;
+fn a_waiter_retries_when_the_present_lease_expires_and_polls_without_hints() {
+    let Timing { poll_interval: poll, poll_interval_with_hints: with_hints, .. } = timing();
     for (reply, wait) in [
-        (AcquireReply::Held { left: SECOND }, SECOND),
-        (AcquireReply::Held { left: 100 * SECOND }, poll),
+        (AcquireReply::Held { left: SECOND, watched: false }, SECOND),
+        (AcquireReply::Held { left: 100 * SECOND, watched: false }, poll),
+        (AcquireReply::Held { left: SECOND, watched: true }, SECOND),
+        (AcquireReply::Held { left: 100 * SECOND, watched: true }, with_hints),
         (AcquireReply::Disabled, poll),
     ] {
         let mut machine = waiter();
@@ -164,15 +169,15 @@ fn hints_trigger_one_renewal_of_a_held_lock() {
 #[test]
 fn an_opened_watch_makes_a_waiter_ask_again_and_leaves_a_held_lock_to_its_next_heartbeat() {
     let mut machine = waiter();
-    machine.handle(replied(0, AcquireReply::Held { left: SECOND }), at(10));
-    assert_eq!(machine.handle(Event::WatchOpened, at(20)), acquire(AttemptKind::New));
-    machine.handle(Event::WatchOpened, at(21));
-    machine.handle(replied(20, AcquireReply::Held { left: SECOND }), at(30));
+    machine.handle(replied(0, AcquireReply::Held { left: SECOND, watched: false }), at(10));
+    assert_eq!(machine.handle(Event::WatchChanged, at(20)), acquire(AttemptKind::New));
+    machine.handle(Event::WatchChanged, at(21));
+    machine.handle(replied(20, AcquireReply::Held { left: SECOND, watched: false }), at(30));
     assert_eq!(machine.next_tick().unwrap().at, at(30), "something changed after it was asked");
 
     let mut machine = holder();
     let next = machine.next_tick();
-    assert_eq!(machine.handle(Event::WatchOpened, at(100)), []);
+    assert_eq!(machine.handle(Event::WatchChanged, at(100)), []);
     assert_eq!(machine.next_tick(), next);
     assert!(matches!(machine.handle(Event::Hint, at(101))[..], [Action::Send(Request::Renew(_))]));
 }
@@ -269,7 +274,7 @@ impl Rules {
                 Event::ReleaseReplied { confirmed: random.bool() }
             }
             5 => Event::Hint,
-            6 => Event::WatchOpened,
+            6 => Event::WatchChanged,
             _ => Event::Tick,
         }
     }

@@ -1,10 +1,11 @@
-//! Instances announce themselves at every heartbeat interval, and no election depends on it.
+//! Instances announce themselves twice per ttl, and no election depends on it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
 mod faulty_store;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use faulty_store::FaultyStore;
@@ -100,5 +101,24 @@ async fn elections_work_on_a_store_without_instances() {
     assert!(leader.instances().await.unwrap_err().is_unsupported());
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert!(election.status().is_leading());
+    election.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_announcement_without_a_reply_does_not_unlist_an_instance() {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    let store = FaultyStore::new(clock.clone());
+    store.state.announces.store(true, SeqCst);
+    let (leader, observer) = (client(store.clone(), &clock), client(store.inner.clone(), &clock));
+    let election = leader.election("a").unwrap().spawn(job());
+    // The ttl is 15 s, so the second announcement is sent after 7.5 s.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    store.state.all_hang.store(true, SeqCst);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    store.state.all_hang.store(false, SeqCst);
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(names_of(&observer, &leader).await.is_some());
+    }
     election.shutdown().await;
 }

@@ -116,3 +116,31 @@ async fn a_guard_notices_a_disable_by_its_first_heartbeat_and_later_ones_at_once
         client.enable("a").await.unwrap();
     }
 }
+
+/// A waiter that relies on hints polls again when no watch can be opened.
+#[tokio::test(start_paused = true)]
+async fn a_waiter_asks_once_per_lease_while_it_receives_hints() {
+    let clock = Arc::new(TokioClock::new());
+    let store = FaultyStore::new(clock.clone()).watching(WatchFault::Manual);
+    let holder = Arc::new(store.inner.clone());
+    let holder = Client::builder(holder).clock(clock.clone()).seed(1).build().unwrap();
+    let guard = holder.lock("a").unwrap().try_acquire().await.unwrap().unwrap();
+    let client = Client::builder(Arc::new(store.clone())).clock(clock).seed(1).build().unwrap();
+    let lock = client.lock("a").unwrap();
+    let minute = Duration::from_secs(60);
+    let asks = async || {
+        let before = store.state.acquires.load(SeqCst);
+        sleep(minute).await;
+        store.state.acquires.load(SeqCst) - before
+    };
+    let waiter = tokio::spawn(async move { lock.acquire(10 * minute).await });
+    // A lease of 15 s that is renewed every 3 s lasts for 12 s more at least.
+    let with_hints = asks().await;
+    assert!((1..=6).contains(&with_hints), "asked {with_hints} times a minute");
+    store.set_watch(WatchFault::Refused);
+    store.state.hints.lock().unwrap().clear();
+    let without_hints = asks().await;
+    assert!((10..=13).contains(&without_hints), "polled {without_hints} times a minute");
+    drop(guard);
+    drop(waiter.await.unwrap().unwrap());
+}

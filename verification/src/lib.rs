@@ -2,6 +2,8 @@
 //! simulation, and checkers check the histories.
 
 pub mod checkers;
+pub mod explored;
+pub mod fence_model;
 pub mod history;
 pub mod model;
 pub mod simulation;

@@ -4,8 +4,9 @@
 
 use std::num::NonZeroUsize;
 
+use leasehold_verification::explored::Explored;
 use leasehold_verification::export_figure;
-use leasehold_verification::model::{Budget, Explored, LeaseModel, Mutation};
+use leasehold_verification::model::{Budget, LeaseModel, ModelStep, Mutation};
 
 /// The numbers of candidates of an election and of callers of a lock.
 #[derive(Clone, Copy)]
@@ -24,7 +25,12 @@ const fn lock_callers(lock_callers: usize) -> Participants {
 
 const ONE_OF_EACH: Participants = Participants { candidates: 1, lock_callers: 1 };
 
-fn explore(who: Participants, faults: u8, commands: u8, steps: Option<usize>) -> Explored {
+fn explore(
+    who: Participants,
+    faults: u8,
+    commands: u8,
+    steps: Option<usize>,
+) -> Explored<ModelStep> {
     let Participants { candidates, lock_callers } = who;
     let model = LeaseModel::new(candidates, lock_callers, Budget { faults, commands }).unwrap();
     let explored = model.explore(steps.and_then(NonZeroUsize::new));

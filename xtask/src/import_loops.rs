@@ -35,9 +35,10 @@ struct Source {
 }
 
 /// The first file of each crate that is checked.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "core/src/lib.rs",
     "backends/src/lib.rs",
+    "fence/src/lib.rs",
     "admin/src/lib.rs",
     "cli/src/main.rs",
     "conformance-tests/src/lib.rs",

@@ -9,9 +9,10 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{cargo, root, run, target};
 
 /// The published crates and their folders, each after those that it depends on.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("leasehold-core", "core"),
     ("leasehold", "backends"),
+    ("leasehold-fence", "fence"),
     ("leasehold-conformance", "conformance-tests"),
     ("leasehold-admin", "admin"),
     ("leasehold-cli", "cli"),

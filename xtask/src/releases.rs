@@ -8,8 +8,8 @@ use crate::setup;
 use crate::workspace::{cargo, root};
 
 /// The published crates that have a library.
-const LIBRARIES: [&str; 4] =
-    ["leasehold-core", "leasehold", "leasehold-conformance", "leasehold-admin"];
+const LIBRARIES: [&str; 5] =
+    ["leasehold-core", "leasehold", "leasehold-fence", "leasehold-conformance", "leasehold-admin"];
 
 /// Checks that no library has breaking changes without a new version. Prints a note if there is no
 /// release to compare with, or if the tool is not installed.
@@ -55,7 +55,7 @@ mod tests {
         let version = workspace.lines().find_map(|line| line.strip_prefix("rust-version = "));
         let version = version.unwrap().trim_matches('"');
         let sentence = format!("The lowest supported Rust version is {version}.");
-        for folder in ["core", "backends", "conformance-tests", "admin", "cli"] {
+        for folder in ["core", "backends", "fence", "conformance-tests", "admin", "cli"] {
             assert!(read(&format!("{folder}/README.md")).contains(&sentence), "{folder}");
             for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
                 assert_eq!(read(&format!("{folder}/{licence}")), read(licence), "{folder}");

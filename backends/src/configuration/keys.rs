@@ -218,7 +218,7 @@ pub const KEYS: &[Key] = &[
             path: Some("masterJobExecutor.checkMasterInterval"),
             variables: &["CHECK_MASTER_INTERVAL"],
         }),
-        documentation: "How often a waiting instance polls the name without a hint.",
+        documentation: "How often a waiting instance polls the name without a hint. Unless it is set, once per ttl while hints are received and the name is held.",
     },
     Key {
         name: "hints",
@@ -251,9 +251,11 @@ pub(super) const OTHER_VARIABLES: &[&str] =
 ///
 /// An application may share files and an environment with the command line, so it ignores these
 /// names instead of refusing them.
-pub(super) const OF_THE_COMMAND_LINE: [&str; 12] = [
+pub(super) const OF_THE_COMMAND_LINE: [&str; 14] = [
     "wait",
     "respawn",
+    "fence",
+    "fence_limit",
     "log",
     "log_format",
     "metrics",

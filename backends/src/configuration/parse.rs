@@ -20,6 +20,7 @@ use crate::{Error, LockName, Namespace, Result};
 pub(super) enum DisplayedValue {
     Text(String),
     Duration(Duration),
+    Url(StoreUrl),
 }
 
 /// Each value that was set is read strictly.
@@ -121,7 +122,7 @@ impl MergedValues {
         }
         let name = key.name;
         Ok(match key.kind {
-            Kind::Store => shown(self.store(name)?),
+            Kind::Store => self.store(name)?.map(DisplayedValue::Url),
             Kind::Namespace => shown(self.namespace(name)?),
             Kind::LockName => shown(self.lock_name(name)?),
             Kind::Label => shown(self.label(name)?),

@@ -36,19 +36,20 @@ pub(super) fn configuration(
             Some(value) => Some(value),
             None => merged.displayed(key)?,
         };
-        let (value, duration) = match value {
-            None => (None, None),
-            Some(DisplayedValue::Text(text)) => (Some(text), None),
+        let (value, duration, url) = match value {
+            None => (None, None, None),
+            Some(DisplayedValue::Text(text)) => (Some(text), None, None),
             Some(DisplayedValue::Duration(span)) if span.is_zero() => {
-                (Some("0s".to_owned()), Some(span))
+                (Some("0s".to_owned()), Some(span), None)
             }
-            Some(DisplayedValue::Duration(span)) => (Some(format!("{span:?}")), Some(span)),
+            Some(DisplayedValue::Duration(span)) => (Some(format!("{span:?}")), Some(span), None),
+            Some(DisplayedValue::Url(url)) => (Some(url.to_string()), None, Some(url)),
         };
         let origin = match (key.name, &derived) {
             ("ttl", Some(from)) => Origin::Derived(from.clone()),
             (name, _) => merged.origin(name),
         };
-        configuration.shown.push(Setting { key: key.name, value, origin, duration });
+        configuration.shown.push(Setting { key: key.name, value, origin, duration, url });
     }
     Ok(configuration)
 }

@@ -49,6 +49,8 @@ pub struct Setting {
     pub origin: Origin,
     /// This is the value of a setting that is a span of time.
     pub duration: Option<Duration>,
+    /// This is the value of a setting that is the URL of a store, with its password.
+    pub url: Option<StoreUrl>,
 }
 
 impl Configuration {

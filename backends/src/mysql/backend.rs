@@ -32,7 +32,7 @@ impl MySql {
         let (id, ttl) = (lease.lease.to_string(), ttl_micros(lease.ttl));
         let values = Values { name: lease.name.as_str(), lease: &id, ttl, ..Values::default() };
         match self.write(Purpose::Renew, || bind(&self.sql.renew, &values)).await? {
-            EXTENDED => Ok(RenewOutcome::extended(Duration::from_micros(ttl.unsigned_abs()))),
+            EXTENDED => Ok(extended_by(ttl)),
             NOT_EXTENDED => {
                 let record = self.find(Purpose::Renew, &values).await?;
                 Ok(record.map_or(RenewOutcome::Lost, |record| renew_outcome(record, lease.lease)))
@@ -45,7 +45,13 @@ impl MySql {
         let list = encode::leases(leases)?;
         let list = list.as_bytes();
         let update = || sqlx::query(self.sql.renew_batch.clone()).bind(list);
-        self.write(Purpose::Renew, update).await?;
+        let extended = self.connections.execute(Purpose::Renew, update).await?.rows_affected();
+        // Each lease is in one row at most. A row that was extended to the time that it had counts
+        // on some connections only, and is then found below.
+        if usize::try_from(extended) == Ok(leases.len()) {
+            let extended = |lease: &&RenewOptions| Ok(extended_by(ttl_micros(lease.ttl)));
+            return Ok(leases.iter().map(extended).collect());
+        }
         let find = || sqlx::query(self.sql.find_batch.clone()).bind(list);
         let rows = self.connections.read_rows(Purpose::Renew, find).await?;
         // A row without a readable name belongs to none of these leases.
@@ -81,6 +87,11 @@ impl MySql {
         let kept = kept.map_err(|corrupt| self.corrupt_row(corrupt))?;
         Ok(names.filter(|name| !kept.contains(name.as_str().as_bytes())).collect())
     }
+}
+
+/// Returns the outcome of a renewal that extended the lease by that many microseconds.
+fn extended_by(ttl: i64) -> RenewOutcome {
+    RenewOutcome::extended(Duration::from_micros(ttl.unsigned_abs()))
 }
 
 impl Dialect for MySql {

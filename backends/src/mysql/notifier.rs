@@ -25,6 +25,11 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// A store has one holder; if there are more, at most this many share its connection.
 const MAX_HOLDERS: usize = 8;
 
+/// Notifications have this pause; the next one counts for all releases since. A client that
+/// acquires and releases again and again without a competitor otherwise causes a third statement
+/// each time.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Attempts to acquire user-level locks that another session keeps have these pauses, at first and
 /// at most.
 const LOCK_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
@@ -98,8 +103,7 @@ impl Notifier {
         let mut state = self.0.state();
         let Some((holder, _)) = state.leases.remove(&lease) else { return };
         state.holders.insert(holder, Instant::now());
-        if is_released {
-            state.to_notify.insert(holder);
+        if is_released && state.to_notify.insert(holder) {
             self.0.wake.notify_one();
         }
     }
@@ -140,10 +144,18 @@ impl Inner {
         Some(holders.keys().copied().collect())
     }
 
-    /// Takes the holders whose waiters are to be notified, and returns those whose locks must be kept.
-    fn take_notifications(&self) -> (HashSet<Uuid>, HashSet<Uuid>) {
-        let mut state = self.state();
-        (mem::take(&mut state.to_notify), state.holders.keys().copied().collect())
+    /// Returns the holders whose locks must be kept.
+    fn holders(&self) -> HashSet<Uuid> {
+        self.state().holders.keys().copied().collect()
+    }
+
+    /// Takes the holders whose waiters are to be notified.
+    fn take_notifications(&self) -> HashSet<Uuid> {
+        mem::take(&mut self.state().to_notify)
+    }
+
+    fn has_notifications(&self) -> bool {
+        !self.state().to_notify.is_empty()
     }
 }
 
@@ -153,6 +165,7 @@ async fn run(inner: Arc<Inner>) {
         connection: None,
         locked: HashSet::new(),
         pause: LOCK_BACKOFF.0,
+        notify_at: Instant::now(),
         retry_at: Instant::now(),
     };
     let closed = inner.names.pool.close_event();
@@ -172,6 +185,8 @@ struct NotifierTask<'a> {
     /// The connection keeps the user-level locks of these holders.
     locked: HashSet<Uuid>,
     pause: Duration,
+    /// Waiters are not notified before this moment.
+    notify_at: Instant,
     /// The task tries again at this moment to acquire the missing locks.
     retry_at: Instant,
 }
@@ -181,7 +196,11 @@ impl NotifierTask<'_> {
         let mut next_check = Instant::now();
         let mut close_all = self.names.close_all_signal();
         loop {
-            let (to_notify, mut needed) = inner.take_notifications();
+            let mut needed = inner.holders();
+            let mut to_notify = HashSet::new();
+            if Instant::now() >= self.notify_at {
+                to_notify = inner.take_notifications();
+            }
             let mut check = false;
             if Instant::now() >= next_check {
                 next_check = Instant::now() + CHECK_INTERVAL;
@@ -198,7 +217,10 @@ impl NotifierTask<'_> {
                 self.back_off();
             }
             let missing = !needed.is_subset(&self.locked);
-            let until = if missing { self.retry_at.min(next_check) } else { next_check };
+            let mut until = if missing { self.retry_at.min(next_check) } else { next_check };
+            if inner.has_notifications() {
+                until = until.min(self.notify_at);
+            }
             tokio::select! {
                 () = inner.wake.notified() => {}
                 () = sleep_until(until) => {}
@@ -221,6 +243,7 @@ impl NotifierTask<'_> {
         if let Some(connection) = &mut self.connection {
             for holder in to_notify.intersection(&self.locked) {
                 connection.pass_on(&self.names.name_of(*holder)).await?;
+                self.notify_at = Instant::now() + PAUSE;
             }
             if check {
                 for holder in self.locked.clone() {

@@ -197,12 +197,13 @@ impl Sql {
                 &[Ttl, Name, Lease],
             ),
             // The list is read first and in the order of names, so that two batches take the rows'
-            // locks in the same order.
+            // locks in the same order. Rows that are likely damaged are left to be read and reported.
             renew_batch: statement(format!(
                 "UPDATE {leases} \
                  SET l.expires_at = {CLOCK} + a.ttl \
                  WHERE l.lease = CAST(a.lease AS BINARY) AND l.expires_at > {CLOCK} \
-                     AND l.ending IS NULL AND l.disabled_reason IS NULL"
+                     AND l.ending IS NULL AND l.disabled_reason IS NULL \
+                     AND l.token > 0 AND l.granted_at IS NOT NULL AND JSON_VALID(l.holder)"
             )),
             find_batch: statement(format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {leases}")),
             unused: Statement::new(

@@ -89,7 +89,7 @@ impl Postgres {
                 if !fallback.warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         why = %refusal,
-                        "the server refuses NOTIFY or set_config; waiters poll"
+                        "the server refuses NOTIFY or set_config; waiters get no hint"
                     );
                 }
                 Ok(rows)

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::LockName;
 
 /// At most this many names are polled. If there are more, those that were asked about longest ago
-/// are left out; their waiters poll at their own interval.
+/// are left out; their waiters ask when the lease in force should have ended.
 const MAX_NAMES: usize = 1000;
 
 /// These names were asked about most recently; they are kept while a watch polls.

@@ -52,6 +52,10 @@ async fn listen(store: &Postgres, hints: &Hints, mut listener: Listener) -> Resu
     let lost = |error| reading::<sqlx::Postgres>(CallError::Failed(error));
     if listener.notifications_arrive(|hint| hints.send(hint)).await.map_err(lost)? {
         store.listen_state.heard();
+        if store.polled_names.is_polling() {
+            // Nothing told of a change since the last poll.
+            hints.send(Hint::Anything);
+        }
         store.polled_names.stop();
         loop {
             hints.send(listener.next().await.map_err(lost)?);

@@ -1,4 +1,5 @@
-//! The operations that differ from other datastores. Each one on a lock is one script on one key.
+//! The operations that differ from other datastores. Each one on a lock is one script on one key,
+//! which several renewals share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -118,8 +119,7 @@ impl Backend for Redis {
     async fn renew(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
         let mut requests = Vec::with_capacity(leases.len());
         for RenewOptions { name, lease, ttl, .. } in leases {
-            let (lease, ttl) = (lease.to_string(), micros(*ttl));
-            requests.push(self.runner.request(&scripts::RENEW, name, &[&lease, &ttl]));
+            requests.push(self.runner.renewal(name, lease.to_string(), micros(*ttl)));
         }
         renew::renew(&self.connections(), leases, requests).await
     }

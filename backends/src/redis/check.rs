@@ -61,7 +61,7 @@ pub(super) async fn check(connections: &Connections, keys: &str, channel: &str) 
     }
     for command in refused {
         let effect = match command.as_str() {
-            "PUBLISH" => "waiters poll",
+            "PUBLISH" => "waiters get no hints",
             "SCAN" => "locks cannot be listed",
             _ => "locks can be read but not acquired, renewed or disabled",
         };

@@ -81,15 +81,18 @@ impl Cluster {
     ) -> Result<Vec<Result<Value>>> {
         let slots = self.slots().await?;
         let count = requests.len();
-        let mut by_node = BTreeMap::<Address, (Vec<usize>, Vec<Request>)>::new();
+        let mut by_node = BTreeMap::<Address, Vec<(u16, usize, Request)>>::new();
         for (at, request) in requests.into_iter().enumerate() {
-            if let Some(owner) = slots.owner(slots::slot(request.key())) {
-                let (indexes, requests) = by_node.entry(owner.clone()).or_default();
-                indexes.push(at);
-                requests.push(request);
+            let slot = slots::slot(request.key());
+            if let Some(owner) = slots.owner(slot) {
+                by_node.entry(owner.clone()).or_default().push((slot, at, request));
             }
         }
-        let batches = by_node.into_iter().map(|(owner, (indexes, requests))| {
+        let batches = by_node.into_iter().map(|(owner, mut requests)| {
+            // Requests can share a command if they follow each other and their slot is the same.
+            requests.sort_by_key(|(slot, ..)| *slot);
+            let (indexes, requests): (Vec<_>, Vec<_>) =
+                requests.into_iter().map(|(_, at, request)| (at, request)).unzip();
             let limit = limit(
                 self.connection(&owner).map_or(Duration::ZERO, |connection| connection.latency()),
             );
@@ -205,7 +208,7 @@ impl Cluster {
         let seed = self.seeds.first().ok_or_else(no_seeds)?;
         let client = connect::client_at(seed.get_connection_info(), address);
         let server = ServerLocator::Direct(Box::new(client.map_err(error_codes::connecting)?));
-        let connection = Arc::new(SharedConnection::new(server, NODE_CONNECT_TIMEOUT));
+        let connection = Arc::new(SharedConnection::new(server, NODE_CONNECT_TIMEOUT, true));
         state.connections.insert(address.clone(), Arc::clone(&connection));
         Ok(connection)
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use ::redis::{ErrorKind as CauseKind, RedisError, ServerErrorKind};
+use ::redis::{ErrorKind as CauseKind, RedisError, RedisResult, ServerErrorKind, Value};
 
 use crate::common::timeout::CHECK_REACHABLE;
 use crate::{Error, ErrorKind};
@@ -37,6 +37,25 @@ pub(super) fn of_node(node: impl Display, cause: Error) -> Error {
 /// Returns whether the server does not have the script.
 pub(super) fn is_no_script(cause: &RedisError) -> bool {
     cause.kind() == CauseKind::Server(ServerErrorKind::NoScript)
+}
+
+/// Returns whether the server refuses a command whose keys have different slots.
+pub(super) fn is_cross_slot(cause: &RedisError) -> bool {
+    cause.kind() == CauseKind::Server(ServerErrorKind::CrossSlot)
+}
+
+/// Returns a reply that is an error as an error. Errors within a list stay there, since each is the
+/// answer to a request of its own.
+pub(super) fn extract(reply: Value) -> RedisResult<Value> {
+    match reply {
+        Value::ServerError(cause) => Err(cause.into()),
+        reply => Ok(reply),
+    }
+}
+
+/// Returns the error of a reply that has too few parts.
+pub(super) fn missing_replies() -> RedisError {
+    RedisError::from((CauseKind::Parse, "replies are missing"))
 }
 
 /// The errors of a server that cannot serve as the primary, at least for now. The next connection
@@ -103,13 +122,14 @@ pub(super) fn cause_of(error: &Error) -> Option<String> {
     std::error::Error::source(error).map(ToString::to_string)
 }
 
-/// Returns the server's error code. For an error in a script, Redis 6 puts it into the message.
+/// Returns the server's error code. If a script fails with an error or returns one, Redis 6 puts the
+/// code into the message.
 fn code(cause: &RedisError) -> &str {
     let code = cause.code().unwrap_or_default();
     let detail = cause.detail().unwrap_or_default();
     let within = ["READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "WRONGTYPE"];
     match code {
-        "ERR" => {
+        "ERR" | "@user_script:" => {
             within.into_iter().find(|word| detail.contains(&format!("-{word} "))).unwrap_or(code)
         }
         code => code,

@@ -4,6 +4,7 @@
 
 mod address;
 mod backend;
+mod call;
 mod check;
 mod cluster;
 mod connect;

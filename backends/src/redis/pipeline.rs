@@ -1,36 +1,51 @@
 //! Sends commands in one round trip and reads their answers.
 
-use ::redis::aio::{ConnectionLike, MultiplexedConnection};
-use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use ::redis::aio::{ConnectionLike, MultiplexedConnection};
+use ::redis::{Cmd, Pipeline, RedisResult, Value};
+
+use super::call::Call;
 use super::error_codes;
 use super::request::Request;
 
 /// The answers to a batch, and to the command that was sent after it.
 pub(super) type Replies = (Vec<RedisResult<Value>>, Option<RedisResult<Value>>);
 
-/// Sends the requests, followed by `then`, and sends those again whose scripts the server does not
-/// have.
+/// Sends the requests, followed by `then`. It sends those again that the server did not run because
+/// it does not have their script, or because of other keys in the same command.
+///
+/// `one_slot` is set when the server refuses a command because its keys have different slots.
 pub(super) async fn run(
     connection: &mut MultiplexedConnection,
     requests: &[Request],
     then: Option<&Cmd>,
+    one_slot: &AtomicBool,
 ) -> RedisResult<Replies> {
-    let by_hash = requests.iter().map(Request::by_hash).chain(then.cloned());
-    let mut replies = exchange(connection, by_hash).await?;
-    let mut last = then.and_then(|_| replies.pop());
-    let missing: Vec<_> = (0..replies.len())
-        .filter(|&at| matches!(&replies[at], Err(cause) if error_codes::is_no_script(cause)))
-        .collect();
-    if !missing.is_empty() {
-        let with_source = missing.iter().map(|&at| requests[at].with_source()).chain(then.cloned());
-        let mut again = exchange(connection, with_source).await?;
-        last = then.and_then(|_| again.pop());
-        for (at, reply) in missing.into_iter().zip(again) {
-            replies[at] = reply;
+    let mut calls = Call::for_batch(requests, one_slot.load(Ordering::Relaxed));
+    let mut replies: Vec<_> =
+        requests.iter().map(|_| Err(error_codes::missing_replies())).collect();
+    loop {
+        let commands = calls.iter().map(Call::command).chain(then.cloned());
+        let mut answers = exchange(connection, commands).await?;
+        let last = then.and_then(|_| answers.pop());
+        let mut again = Vec::new();
+        for (call, answer) in calls.into_iter().zip(answers) {
+            if let Err(cause) = &answer {
+                if error_codes::is_cross_slot(cause) {
+                    one_slot.store(true, Ordering::Relaxed);
+                }
+                again.extend(call.repeated_after(cause));
+            }
+            for (at, reply) in call.replies(answer) {
+                replies[at] = reply;
+            }
         }
+        if again.is_empty() {
+            return Ok((replies, last));
+        }
+        calls = again;
     }
-    Ok((replies, last))
 }
 
 pub(super) async fn exchange(
@@ -45,11 +60,7 @@ pub(super) async fn exchange(
     }
     let values = connection.req_packed_commands(&pipeline, 0, count).await?;
     if values.len() != count {
-        return Err(missing());
+        return Err(error_codes::missing_replies());
     }
-    Ok(values.into_iter().map(Value::extract_error).collect())
-}
-
-pub(super) fn missing() -> RedisError {
-    RedisError::from((::redis::ErrorKind::Parse, "replies are missing"))
+    Ok(values.into_iter().map(error_codes::extract).collect())
 }

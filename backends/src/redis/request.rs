@@ -3,6 +3,7 @@
 use ::redis::Cmd;
 
 use super::scripts::Script;
+use super::slots;
 
 /// A script or a command, with the key that determines its server in a cluster.
 #[derive(Clone, Debug)]
@@ -42,30 +43,25 @@ impl Request {
         }
     }
 
-    /// Returns the command to send first: a script is named by its hash.
-    pub(super) fn by_hash(&self) -> Cmd {
+    /// Returns the arguments of a script after its key.
+    pub(super) fn arguments(&self) -> &[Vec<u8>] {
         match self {
-            Self::Script(call) => call.command("EVALSHA", &call.script.sha),
-            Self::Command { command, .. } => command.clone(),
+            Self::Script(call) => &call.arguments,
+            Self::Command { .. } => &[],
         }
     }
 
-    /// Returns the command for a server that does not have the script.
-    pub(super) fn with_source(&self) -> Cmd {
-        match self {
-            Self::Script(call) => call.command("EVAL", call.script.code),
-            Self::Command { command, .. } => command.clone(),
-        }
+    /// Returns whether the reply is a list with an answer for each key.
+    pub(super) fn takes_many_keys(&self) -> bool {
+        matches!(self, Self::Script(call) if call.script.takes_many_keys)
     }
-}
 
-impl ScriptCall {
-    fn command(&self, command: &str, script: &str) -> Cmd {
-        let mut command = ::redis::cmd(command);
-        command.arg(script).arg(1).arg(&self.key);
-        for argument in &self.arguments {
-            command.arg(argument);
-        }
-        command
+    /// Returns whether one command can carry both requests. With `one_slot`, their keys must have
+    /// the same slot.
+    pub(super) fn can_share_command(&self, other: &Self, one_slot: bool) -> bool {
+        let (Self::Script(one), Self::Script(other)) = (self, other) else { return false };
+        one.script.takes_many_keys
+            && std::ptr::eq(one.script, other.script)
+            && (!one_slot || slots::slot(&one.key) == slots::slot(&other.key))
     }
 }

@@ -6,7 +6,7 @@ use super::record::ScriptReply;
 use super::request::{Request, ScriptCall};
 use super::runtimes::Runtimes;
 use super::scan::ScanCache;
-use super::scripts::Script;
+use super::scripts::{self, Script};
 use super::servers;
 use super::wait_pool::WriteKind;
 use crate::shell::{Found, Page};
@@ -26,7 +26,8 @@ pub(super) struct ScriptRunner {
 }
 
 impl ScriptRunner {
-    /// Returns the request that runs a script on the key of that name.
+    /// Returns the request that runs a script on the key of that name, with these arguments after
+    /// the channel and the name.
     pub(super) fn request(
         &self,
         script: &'static Script,
@@ -35,10 +36,24 @@ impl ScriptRunner {
     ) -> Request {
         let arguments =
             [self.channel.as_str(), name.as_str()].into_iter().chain(more.iter().copied());
+        self.script_call(script, name, arguments.map(Into::into).collect())
+    }
+
+    /// Returns the request that renews a lease of that name.
+    pub(super) fn renewal(&self, name: &LockName, lease: String, ttl: String) -> Request {
+        self.script_call(&scripts::RENEW, name, vec![lease.into(), ttl.into()])
+    }
+
+    fn script_call(
+        &self,
+        script: &'static Script,
+        name: &LockName,
+        arguments: Vec<Vec<u8>>,
+    ) -> Request {
         Request::Script(ScriptCall {
             script,
             key: format!("{}{name}", self.keys).into(),
-            arguments: arguments.map(Into::into).collect(),
+            arguments,
         })
     }
 

@@ -9,11 +9,14 @@ pub(super) struct Script {
     pub(super) sha: String,
     /// This is true if running it twice has the same effect as running it once.
     pub(super) is_repeatable: bool,
+    /// This is true if one call takes several keys, and returns a list with an answer for each.
+    pub(super) takes_many_keys: bool,
 }
 
 impl Script {
     fn new(code: &'static str, is_repeatable: bool) -> Self {
-        Self { code, sha: ::redis::Script::new(code).get_hash().to_owned(), is_repeatable }
+        let sha = ::redis::Script::new(code).get_hash().to_owned();
+        Self { code, sha, is_repeatable, takes_many_keys: false }
     }
 }
 
@@ -22,11 +25,24 @@ impl Script {
 pub(super) static CHECK: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/check.lua"), true));
 
+/// The script that renews leases.
+pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| Script {
+    takes_many_keys: true,
+    ..Script::new(
+        concat!(include_str!("scripts/common.lua"), include_str!("scripts/renew.lua")),
+        true,
+    )
+});
+
 macro_rules! scripts {
     ($($name:ident [$($file:literal)+] $is_repeatable:literal),+ $(,)?) => {$(
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
             Script::new(
-                concat!(include_str!("scripts/common.lua"), $(include_str!($file)),+),
+                concat!(
+                    include_str!("scripts/common.lua"),
+                    include_str!("scripts/one.lua"),
+                    $(include_str!($file)),+
+                ),
                 $is_repeatable,
             )
         });
@@ -35,10 +51,9 @@ macro_rules! scripts {
 
 scripts!(
     ACQUIRE ["scripts/acquire.lua"] false,
-    RENEW ["scripts/renew.lua"] true,
     RELEASE ["scripts/write.lua" "scripts/release.lua"] false,
     DISABLE ["scripts/write.lua" "scripts/disable.lua"] false,
     ENABLE ["scripts/write.lua" "scripts/enable.lua"] false,
     READ ["scripts/read.lua"] true,
-    PRUNE ["scripts/write.lua" "scripts/prune.lua"] false,
+    PRUNE ["scripts/prune.lua"] false,
 );

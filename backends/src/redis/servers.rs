@@ -74,7 +74,7 @@ impl Servers {
 
 /// Returns a new connection to that server.
 pub(super) fn one(server: &ServerLocator) -> SharedConnection {
-    SharedConnection::new(server.clone(), CONNECT_TIMEOUT)
+    SharedConnection::new(server.clone(), CONNECT_TIMEOUT, false)
 }
 
 /// The limit for calls whose answers are only useful together.

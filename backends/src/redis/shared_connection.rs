@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
@@ -16,11 +17,12 @@ use ::redis::{Cmd, RedisError, RedisResult, Value};
 use futures_util::future::FutureExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::call::Call;
 use super::connection_state::{ConnectFuture, ConnectionState, OpenConnection};
 use super::error_codes;
 use super::in_flight::InFlight;
 use super::liveness::{self, Activity};
-use super::pipeline::{Replies, exchange, missing, run};
+use super::pipeline::{Replies, exchange, run};
 use super::request::Request;
 use super::topology::ServerLocator;
 use crate::common::timeout::{CALL_LIMIT, timed_out, unanswered};
@@ -38,6 +40,9 @@ pub(super) struct SharedConnection {
     /// Connecting may take this long.
     connect_timeout: Duration,
     state: ConnectionState,
+    /// This is true if all keys of a command must have the same slot, as on a node of a cluster. It is
+    /// known when the server first refuses a command whose keys have different slots.
+    one_slot: AtomicBool,
 }
 
 impl fmt::Debug for SharedConnection {
@@ -68,8 +73,13 @@ impl From<BatchFailure> for Error {
 }
 
 impl SharedConnection {
-    pub(super) fn new(server: ServerLocator, connect_timeout: Duration) -> Self {
-        Self { server, connect_timeout, state: ConnectionState::default() }
+    pub(super) fn new(server: ServerLocator, connect_timeout: Duration, one_slot: bool) -> Self {
+        Self {
+            server,
+            connect_timeout,
+            state: ConnectionState::default(),
+            one_slot: AtomicBool::new(one_slot),
+        }
     }
 
     /// Returns the duration of the latest batch.
@@ -87,7 +97,7 @@ impl SharedConnection {
         let harmless = requests.iter().all(Request::is_repeatable);
         let first = self
             .send_with(!harmless, begun + CALL_LIMIT, async |connection| {
-                run(connection, requests, then).await
+                run(connection, requests, then, &self.one_slot).await
             })
             .await;
         // The connection may have been idle, and dead for a long time.
@@ -96,7 +106,7 @@ impl SharedConnection {
             return first;
         }
         let second = self.send_with(false, begun + CALL_LIMIT, async |connection| {
-            run(connection, requests, then).await
+            run(connection, requests, then, &self.one_slot).await
         });
         match second.await {
             Err(BatchFailure::Connecting(_)) => first,
@@ -111,22 +121,24 @@ impl SharedConnection {
         request: &Request,
     ) -> std::result::Result<RedisResult<Value>, BatchFailure> {
         let end = Instant::now() + CALL_LIMIT;
+        let call = Call::for_one(request);
         let replies = self.send_with(true, end, async |connection| {
             let asking = || ::redis::cmd("ASKING");
-            let mut replies = exchange(connection, [asking(), request.by_hash()]).await?;
+            let mut replies = exchange(connection, [asking(), call.command()]).await?;
             if matches!(&replies[1], Err(cause) if error_codes::is_no_script(cause)) {
-                replies = exchange(connection, [asking(), request.with_source()]).await?;
+                replies = exchange(connection, [asking(), call.with_source().command()]).await?;
             }
-            let reply = replies.pop().ok_or_else(missing)?;
-            Ok((vec![reply], None))
+            let reply = replies.pop().ok_or_else(error_codes::missing_replies)?;
+            Ok((call.replies(reply).map(|(_, reply)| reply).collect(), None))
         });
-        replies.await?.0.pop().ok_or_else(|| BatchFailure::Broken(missing()))
+        let reply = replies.await?.0.pop();
+        reply.ok_or_else(|| BatchFailure::Broken(error_codes::missing_replies()))
     }
 
     /// Runs one request.
     pub(super) async fn call(&self, request: Request) -> Result<Value> {
         let (mut replies, _) = self.send(&[request], None).await?;
-        let reply = replies.pop().ok_or_else(missing).and_then(|reply| reply);
+        let reply = replies.pop().ok_or_else(error_codes::missing_replies).and_then(|reply| reply);
         reply.map_err(error_codes::calling)
     }
 

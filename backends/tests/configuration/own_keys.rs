@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leasehold::configuration::{Key, Kind, Loader, Origin};
+use leasehold::configuration::{Key, Kind, Loader, Origin, StoreUrl};
 
 /// There is one of each kind.
 pub(crate) const OWN: &[Key] = &[
@@ -48,6 +48,13 @@ fn own_settings_are_listed_after_those_of_the_library() {
         (pause.value.as_deref(), pause.duration),
         (Some("90s"), Some(Duration::from_secs(90)))
     );
+    let archive =
+        Loader::empty().keys(OWN).environment([("LEASEHOLD_ARCHIVE", "redis://:secret@h")]);
+    let archive = archive.load().unwrap();
+    let archive = archive.setting("archive").unwrap();
+    // Only the URL itself has the password.
+    assert_eq!(archive.value.as_deref(), Some("redis://***@h"));
+    assert_eq!(archive.url.as_ref().map(StoreUrl::as_str), Some("redis://:secret@h"));
     let workers = configuration.setting("workers").unwrap();
     assert_eq!(workers.value.as_deref(), Some("8"));
     assert_eq!(workers.origin, Origin::Option("--workers".to_owned()));

@@ -6,6 +6,7 @@ pub(crate) mod cold_start;
 pub(crate) mod contended;
 pub(crate) mod crash;
 pub(crate) mod evenness;
+pub(crate) mod fence;
 pub(crate) mod hand_over;
 pub(crate) mod heartbeat;
 pub(crate) mod idle;
@@ -17,6 +18,7 @@ use anyhow::Result;
 
 use crate::contender::{AcquireRelease, Contender, LockLibrary};
 use crate::floor;
+use crate::own_calls;
 use crate::slices::Plan;
 use crate::table::Table;
 
@@ -31,6 +33,7 @@ pub(crate) async fn uncontended(
     for library in libraries {
         contenders.push(Arc::new(AcquireRelease(library.clone())));
     }
+    contenders.extend(own_calls::open(url).await?);
     let one = acquire_release::measure(&contenders, plan).await?;
     // The ping decides nothing, so it is left out.
     contenders.remove(1);

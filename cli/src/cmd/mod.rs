@@ -35,7 +35,7 @@ pub(crate) async fn dispatch(args: Args, configuration: &CliConfiguration) -> Re
         Command::Enable(args) => enable::enable(&store, args).await,
         Command::Resign(args) => resign::resign(&store, args).await,
         Command::Prune(args) => prune::prune(&store, args).await,
-        Command::Schema(args) => schema::schema(&store, args).await,
+        Command::Schema(args) => schema::schema(&store, configuration, args).await,
         Command::Serve(_) => serve::serve(&store, configuration).await,
         Command::Config(_) | Command::Completions(_) | Command::Man(_) => Ok(0),
     }

@@ -1,13 +1,18 @@
-//! `leasehold schema` prints the store's schema, or creates it.
+//! `leasehold schema` prints the store's schema, or creates it, or prints that of a fence.
 
 use serde_json::json;
 
 use crate::args::SchemaArgs;
 use crate::io::exit::Failure;
 use crate::io::stdout::{print, print_json};
+use crate::settings::configuration::CliConfiguration;
 use crate::store_choice::StoreChoice;
 
-pub(crate) async fn schema(store: &StoreChoice, args: SchemaArgs) -> Result<u8, Failure> {
+pub(crate) async fn schema(
+    store: &StoreChoice,
+    configuration: &CliConfiguration,
+    args: SchemaArgs,
+) -> Result<u8, Failure> {
     if args.apply {
         let store = store.open().await?;
         match args.json {
@@ -15,7 +20,10 @@ pub(crate) async fn schema(store: &StoreChoice, args: SchemaArgs) -> Result<u8, 
             false => print(&format!("The schema exists in {}\n", store.label()))?,
         }
     } else {
-        let statements = store.schema()?;
+        let statements = match &args.fence {
+            Some(url) => leasehold_fence::url::schema(url, &configuration.library.namespace)?,
+            None => store.schema()?,
+        };
         match args.json {
             true => print_json(&json!({ "statements": statements }))?,
             false => print(&statements)?,

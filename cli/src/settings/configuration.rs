@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use leasehold::configuration::{Configuration, Origin, Setting};
+use leasehold::configuration::{Configuration, Origin, Setting, StoreUrl};
 
 use crate::io::log_format::LogFormat;
+
+const DEFAULT_FENCE_LIMIT: Duration = Duration::from_secs(30);
 
 /// These settings apply to this process.
 #[derive(Debug)]
@@ -16,6 +18,10 @@ pub(crate) struct CliConfiguration {
     pub(crate) wait: Option<Duration>,
     /// If this is true, `run` campaigns again after it lost the lock.
     pub(crate) respawn: bool,
+    /// `run` raises the fence of this database, if it is set.
+    pub(crate) fence: Option<StoreUrl>,
+    /// The command is started at the latest when the fence has been raised for this long.
+    pub(crate) fence_limit: Duration,
     /// The log has this filter, if one is set.
     pub(crate) log: Option<String>,
     pub(crate) log_format: LogFormat,
@@ -51,6 +57,11 @@ impl CliConfiguration {
         Self {
             wait: library.setting("wait").and_then(|setting| setting.duration),
             respawn: value(&library, "respawn").unwrap_or_default(),
+            fence: library.setting("fence").and_then(|setting| setting.url.clone()),
+            fence_limit: library
+                .setting("fence_limit")
+                .and_then(|setting| setting.duration)
+                .unwrap_or(DEFAULT_FENCE_LIMIT),
             log: value(&library, "log"),
             log_format: value(&library, "log_format").unwrap_or_default(),
             metrics: value(&library, "metrics"),
@@ -82,6 +93,10 @@ impl CliConfiguration {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         match name {
             "respawn" => Some(self.respawn.to_string()),
+            // The library shows one that is set.
+            "fence_limit" if self.origin(name) == Some(&Origin::Default) => {
+                Some(format!("{DEFAULT_FENCE_LIMIT:?}"))
+            }
             "log" => self.log.clone(),
             "log_format" => Some(self.log_format.as_str().to_owned()),
             "metrics" => self.metrics.map(|address| address.to_string()),
@@ -150,6 +165,8 @@ mod tests {
         let configuration = load(Loader::empty().environment([
             ("LEASEHOLD_WAIT", "1m"),
             ("LEASEHOLD_RESPAWN", "true"),
+            ("LEASEHOLD_FENCE", "postgres://u:secret@h/d"),
+            ("LEASEHOLD_FENCE_LIMIT", "2m"),
             ("LEASEHOLD_LOG", "info"),
             ("LEASEHOLD_LOG_FORMAT", "json"),
             ("LEASEHOLD_METRICS", "[::1]:9000"),
@@ -163,6 +180,11 @@ mod tests {
         ]));
         assert_eq!(configuration.wait, Some(Duration::from_secs(60)));
         assert!(configuration.respawn);
+        let fence = configuration.fence.as_ref().map(StoreUrl::as_str);
+        assert_eq!(fence, Some("postgres://u:secret@h/d"));
+        let shown = configuration.library.setting("fence").and_then(|fence| fence.value.as_deref());
+        assert_eq!(shown, Some("postgres://***@h/d"));
+        assert_eq!(configuration.fence_limit, Duration::from_secs(120));
         assert_eq!(configuration.log.as_deref(), Some("info"));
         assert_eq!(configuration.log_format, LogFormat::Json);
         let metrics = configuration.metrics.map(|address| address.to_string());

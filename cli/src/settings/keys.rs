@@ -27,6 +27,20 @@ pub(crate) const OWN: &[Key] = &[
          command.",
     ),
     Key::new(
+        "fence",
+        Kind::Store,
+        "none: no fence is raised",
+        "`leasehold run`: the URL of the database whose fence is raised before the command is \
+         started; the namespace is that of the locks.",
+    ),
+    Key::new(
+        "fence_limit",
+        Kind::Duration,
+        "30s",
+        "`leasehold run`: how long to wait for transactions of older terms before the command is \
+         started anyway.",
+    ),
+    Key::new(
         "log",
         Kind::Text,
         "warnings",

@@ -7,6 +7,7 @@ mod contention;
 mod control;
 mod crash;
 mod endings;
+mod fence;
 mod forwarding;
 #[cfg(feature = "http")]
 mod metrics;

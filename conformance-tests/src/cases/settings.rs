@@ -54,7 +54,7 @@ async fn the_machine_depends_only_on_its_events_and_the_given_time(ctx: Ctx) -> 
     let history = [
         (0, Event::TICK),
         (5, {
-            let reply = AcquireReply::Held { left: Duration::from_secs(1) };
+            let reply = AcquireReply::Held { left: Duration::from_secs(1), watched: false };
             Event::Lease(LeaseEvent::AcquireReplied { sent: at(0), reply })
         }),
         (500, Event::Lease(LeaseEvent::Hint)),

@@ -6,5 +6,7 @@ use crate::FencingToken;
 pub(crate) enum Command {
     /// The instance should give up the lead if it still leads that term.
     Resign(FencingToken),
+    /// A newer term than that one has raised the fence.
+    Stale(FencingToken),
     ShutDown,
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::command::Command;
+use super::fence::TermFence;
 use super::job_tasks::{JobOutcome, JobTasks};
 use super::machine::{Action, Event, Machine, Role};
 use super::{ElectionHandle, Job, Status};
@@ -19,7 +20,7 @@ use crate::engine::{Candidacy, Change, Engine, Subscription};
 use crate::lease::machine::{Event as LeaseEvent, RenewReply, Request};
 use crate::lease::{HintRaces, HintSpread, LeaseRequests, TickTimer};
 use crate::telemetry::ElectionMetrics;
-use crate::{LockName, Moment, Timing};
+use crate::{FencingToken, LockName, Moment, Timing};
 
 /// Starts the election. This must be called within the application's runtime, where the job runs.
 /// The election runs in the client's background runtime, so it does not depend on what the job does
@@ -28,6 +29,7 @@ pub(super) fn spawn(
     engine: Arc<Engine>,
     name: LockName,
     timing: Arc<Timing>,
+    fence: Option<TermFence>,
     job: Arc<dyn Job>,
 ) -> ElectionHandle {
     let job_runtime = Handle::current();
@@ -49,6 +51,7 @@ pub(super) fn spawn(
         status_sender,
         ends_when_start_returns: job.ends_when_start_returns(),
         job: Some(job),
+        fence,
         requests: LeaseRequests::new(
             engine.clone(),
             name.clone(),
@@ -77,6 +80,8 @@ struct Driver {
     /// The job is set until the driver is dropped.
     job: Option<Arc<dyn Job>>,
     ends_when_start_returns: bool,
+    /// This fence is raised before the job of each term starts.
+    fence: Option<TermFence>,
     hints: Subscription,
     /// The candidacy is set until the instance leaves the election.
     candidacy: Option<Candidacy>,
@@ -149,11 +154,8 @@ impl Driver {
         let event = tokio::select! {
             biased;
             Some(command) = self.command_receiver.recv() => match command {
-                Command::Resign(term) => {
-                    let led = self.tasks.as_ref().map(|tasks| tasks.leadership.token);
-                    // A resignation from an earlier term must not end the present one.
-                    if Some(term) == led { Event::Resign } else { Event::TICK }
-                }
+                Command::Resign(term) => self.event_of_term(term, Event::Resign),
+                Command::Stale(term) => self.event_of_term(term, Event::Stale),
                 Command::ShutDown => Event::ShutDown,
             },
             () = join_once(&mut self.runtime_watcher) => Event::RuntimeShutDown,
@@ -177,6 +179,13 @@ impl Driver {
             change = self.hints.changed() => return self.event_of(change),
         };
         Some(event)
+    }
+
+    /// Returns the event if this instance still leads that term. A command that was sent in an
+    /// earlier term must not end the present one.
+    fn event_of_term(&self, term: FencingToken, event: Event) -> Event {
+        let led = self.tasks.as_ref().map(|tasks| tasks.leadership.token);
+        if Some(term) == led { event } else { Event::TICK }
     }
 
     /// Returns the event of a change, or `None` if it is a hint that a candidate holds back. A

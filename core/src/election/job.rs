@@ -14,6 +14,9 @@ pub type JobError = Box<dyn std::error::Error + Send + Sync>;
 /// also if `start` failed or panicked. No other instance's term starts before that, unless `stop`
 /// outlasts the lease.
 ///
+/// If the election has a [fence](super::Election::fence), a term may end before the fence is raised.
+/// Then `start` is not called, and `stop` is, with the reason.
+///
 /// Closures can be a job too: see [`job_fn`] and [`job_from_fns`]. An implementation of the trait
 /// needs the attribute [`#[async_trait]`](crate::async_trait).
 #[async_trait]

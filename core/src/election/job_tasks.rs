@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info_span};
 
+use super::fence::TermFence;
 use super::{Job, Leadership, StopReason};
 use crate::telemetry::GaugeGuard;
 
@@ -44,11 +45,12 @@ pub(super) struct JobTasks {
 }
 
 impl JobTasks {
-    /// Spawns the task that calls `start`.
+    /// Spawns the task that raises the fence, if there is one, and calls `start`.
     pub(super) fn start(
         runtime: Handle,
         job: Arc<dyn Job>,
         ends_when_start_returns: bool,
+        fence: Option<TermFence>,
         leadership: Leadership,
         leading: GaugeGuard,
     ) -> Self {
@@ -59,6 +61,13 @@ impl JobTasks {
             let (job, leadership) = (job.clone(), leadership.clone());
             let called = start_called.clone().drop_guard();
             async move {
+                if let Some(fence) = fence {
+                    match fence.before_start(&leadership).await {
+                        Ok(true) => {}
+                        Ok(false) => return Ok(()),
+                        Err(error) => return Err(error),
+                    }
+                }
                 let mut work = job.start(leadership);
                 // `stop` waits for this, because a task that is spawned later may run earlier.
                 let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;

@@ -95,6 +95,13 @@ impl Leadership {
         // This fails only if the election, and so this term, has ended.
         let _ = self.commands.send(Command::Resign(self.token));
     }
+
+    /// Reports that a newer term has raised the fence, as a check of the fence has shown: the term
+    /// ends with [`StopReason::Stale`](super::StopReason::Stale).
+    pub fn report_stale(&self) {
+        // This fails only if the election, and so this term, has ended.
+        let _ = self.commands.send(Command::Stale(self.token));
+    }
 }
 
 impl fmt::Debug for Leadership {

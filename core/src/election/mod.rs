@@ -2,6 +2,7 @@
 
 mod command;
 mod driver;
+mod fence;
 mod handle;
 mod job;
 mod job_tasks;
@@ -14,7 +15,10 @@ mod machine;
 mod stop_reason;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use fence::TermFence;
+pub use fence::{RaiseFence, RaiseOutcome};
 pub use handle::{ElectionHandle, Role, Status};
 pub use job::{Job, JobError, job_fn, job_from_fns};
 pub use leadership::Leadership;
@@ -46,11 +50,12 @@ pub struct Election {
     engine: Arc<Engine>,
     name: LockName,
     timing: Arc<Timing>,
+    fence: Option<TermFence>,
 }
 
 impl Election {
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Arc<Timing>) -> Self {
-        Self { engine, name, timing }
+        Self { engine, name, timing, fence: None }
     }
 
     /// Returns this election with other settings.
@@ -61,6 +66,20 @@ impl Election {
     pub fn settings(self, settings: &Settings) -> Result<Self> {
         let timing = settings.resolve(&self.engine.store.inner().capabilities())?;
         Ok(Self { timing: Arc::new(timing), ..self })
+    }
+
+    /// Returns this election with a fence, which it raises in each term before it starts the job.
+    ///
+    /// `start` is called once no transaction of an older term can commit, or when the limit is over.
+    /// In that case the fence is still being raised while the job runs, and the checks of the job's
+    /// own transactions fail until it is raised. If a newer term has raised the fence, the term ends
+    /// with [`StopReason::Stale`]; if the fence cannot be raised, with [`StopReason::Failed`].
+    ///
+    /// The lease is renewed in the meantime, so the limit may be longer than the ttl.
+    #[must_use]
+    pub fn fence(self, fence: impl RaiseFence, limit: Duration) -> Self {
+        let clock = self.engine.store.clock().clone();
+        Self { fence: Some(TermFence { fence: Arc::new(fence), limit, clock }), ..self }
     }
 
     /// Returns the name of the election.
@@ -78,8 +97,8 @@ impl Election {
     /// # Panics
     /// This panics outside of a tokio runtime.
     pub fn spawn(self, job: impl Job) -> ElectionHandle {
-        let Self { engine, name, timing } = self;
-        driver::spawn(engine, name, timing, Arc::new(job))
+        let Self { engine, name, timing, fence } = self;
+        driver::spawn(engine, name, timing, fence, Arc::new(job))
     }
 
     /// Campaigns, and runs the job whenever this instance leads, until the future is dropped.

@@ -22,6 +22,8 @@ pub enum StopReason {
     Lost,
     /// Heartbeats failed for too long.
     HeartbeatsFailed,
+    /// A newer term has raised the [fence](super::Election::fence).
+    Stale,
     /// The work finished; see
     /// [`Job::ends_when_start_returns`](super::Job::ends_when_start_returns).
     Finished,
@@ -40,6 +42,7 @@ impl fmt::Display for StopReason {
             Self::Disabled { reason } => write!(f, "disabled: {reason}"),
             Self::Lost => f.write_str("the lease was lost"),
             Self::HeartbeatsFailed => f.write_str("heartbeats failed"),
+            Self::Stale => f.write_str("a newer term has raised the fence"),
             Self::Finished => f.write_str("finished"),
             Self::Failed { error } => write!(f, "start failed: {error}"),
         }

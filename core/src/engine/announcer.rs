@@ -1,5 +1,5 @@
 //! The announcer keeps a record of this instance in the store while it campaigns, and renews it
-//! at every heartbeat interval.
+//! twice per ttl.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,15 +15,19 @@ use crate::{ErrorKind, Holder, LockName, Moment, Presence, Timing};
 /// Announces the names that the elections of a client campaign for.
 ///
 /// It runs while there are campaigns, in the client's [background](BackgroundRuntime). A failed
-/// call is retried after a heartbeat interval: no election depends on it.
+/// call is retried after a heartbeat interval: no election depends on it, so it is announced less
+/// often than a lease is renewed.
 #[derive(Debug)]
 pub(crate) struct PresenceAnnouncer {
     store: BoundedStore,
     background: Arc<BackgroundRuntime>,
     holder: Holder,
-    interval: Duration,
     ttl: Duration,
+    /// The record is renewed at this interval.
+    interval: Duration,
+    retry_interval: Duration,
     limit: Duration,
+    withdraw_limit: Duration,
     state: Mutex<Announced>,
     changed: Notify,
     /// This is notified when the task has ended.
@@ -57,9 +61,12 @@ impl PresenceAnnouncer {
             store,
             background,
             holder,
-            interval: timing.heartbeat_interval,
             ttl: timing.ttl,
-            limit: timing.leave_timeout(),
+            interval: timing.ttl / 2,
+            // A call that failed, or had no reply, is repeated before the record expires.
+            retry_interval: timing.heartbeat_interval.min(timing.ttl / 5),
+            limit: timing.leave_timeout().min(timing.ttl / 4),
+            withdraw_limit: timing.leave_timeout(),
             state: Mutex::default(),
             changed: Notify::new(),
             stopped: Notify::new(),
@@ -172,16 +179,20 @@ impl Drop for AnnounceTask {
 
 async fn announce(mut task: AnnounceTask) {
     let announcer = task.announcer.clone();
-    let PresenceAnnouncer { store, interval, ttl, limit, .. } = &*announcer;
+    let PresenceAnnouncer { store, ttl, interval, retry_interval, limit, withdraw_limit, .. } =
+        &*announcer;
     loop {
+        let sent = store.clock().now();
         let presence = announcer.presence();
         let outcome = match &presence {
             Some(presence) => store.announce(presence, *ttl, *limit).await,
-            None => store.withdraw(announcer.holder.instance, *limit).await,
+            None => store.withdraw(announcer.holder.instance, *withdraw_limit).await,
         };
+        let mut next = sent + *interval;
         if let Err(error) = outcome {
             debug!(%error, "cannot announce this instance");
             announcer.state().unsupported |= error.kind() == ErrorKind::Unsupported;
+            next = store.clock().now() + *retry_interval;
         }
         if (presence.is_none() || announcer.state().unsupported) && task.stop_if_idle() {
             return;
@@ -189,7 +200,7 @@ async fn announce(mut task: AnnounceTask) {
         tokio::select! {
             biased;
             () = announcer.changed.notified() => {}
-            () = store.clock().sleep_until(store.clock().now() + *interval) => {}
+            () = store.clock().sleep_until(next) => {}
         }
     }
 }

@@ -45,9 +45,9 @@ struct WakeupState {
 pub(crate) enum Change {
     /// The name may have changed since the subscription began.
     Hint,
-    /// The watch was opened for the first time since the subscription began. What changed before
-    /// that caused no hint.
-    WatchOpened,
+    /// The watch was opened for the first time since the subscription began, and what changed before
+    /// that caused no hint; or there will be no hints, because no watch can be opened.
+    WatchChanged,
 }
 
 /// A watch position is a moment in the sequence of hints of an open watch.
@@ -86,7 +86,7 @@ impl Wakeup {
     /// Returns the change that woke the subscriber.
     pub(super) fn take_change(&self) -> Change {
         let hinted = std::mem::take(&mut self.0.lock().hinted);
-        if hinted { Change::Hint } else { Change::WatchOpened }
+        if hinted { Change::Hint } else { Change::WatchChanged }
     }
 }
 
@@ -99,7 +99,7 @@ impl Subscribers {
     /// Adds a subscriber, and wakes it at once if it may have missed a hint since that position.
     pub(super) fn add(&mut self, name: LockName, since: Option<WatchPosition>) -> Arc<Wakeup> {
         let wakeup = Arc::new(Wakeup::default());
-        if self.open && since != self.position() {
+        if since != self.position() {
             wakeup.wake(Change::Hint);
         }
         let subscriber = Subscriber { wakeup: wakeup.clone(), watched: self.open };
@@ -139,13 +139,21 @@ impl Subscribers {
         self.changes += 1;
         for subscriber in self.by_name.values_mut().flatten() {
             let after_a_gap = std::mem::replace(&mut subscriber.watched, true);
-            let change = if after_a_gap { Change::Hint } else { Change::WatchOpened };
+            let change = if after_a_gap { Change::Hint } else { Change::WatchChanged };
             subscriber.wakeup.wake(change);
         }
     }
 
     pub(super) fn watch_ended(&mut self) {
         self.open = false;
+    }
+
+    /// Wakes the subscribers that an earlier watch served, because there is none now: they relied on
+    /// hints, and poll from their next call on.
+    pub(super) fn watch_failed(&mut self) {
+        for subscriber in self.by_name.values().flatten().filter(|subscriber| subscriber.watched) {
+            subscriber.wakeup.wake(Change::WatchChanged);
+        }
     }
 }
 
@@ -169,7 +177,7 @@ mod tests {
         let first = subscribers.add(name("job"), None);
         assert_eq!(change(&first), None);
         subscribers.watch_opened();
-        assert_eq!(change(&first), Some(Change::WatchOpened));
+        assert_eq!(change(&first), Some(Change::WatchChanged));
         let during = subscribers.add(name("job"), subscribers.position());
         assert_eq!(change(&during), None);
         subscribers.watch_ended();
@@ -177,7 +185,18 @@ mod tests {
         subscribers.watch_opened();
         assert_eq!(change(&first), Some(Change::Hint), "a hint may have been missed in the gap");
         assert_eq!(change(&during), Some(Change::Hint));
-        assert_eq!(change(&in_the_gap), Some(Change::WatchOpened));
+        assert_eq!(change(&in_the_gap), Some(Change::WatchChanged));
+    }
+
+    #[test]
+    fn only_those_that_relied_on_hints_are_woken_when_no_watch_can_be_opened() {
+        let mut subscribers = Subscribers::default();
+        subscribers.watch_opened();
+        let served = subscribers.add(name("job"), subscribers.position());
+        subscribers.watch_ended();
+        let polls = subscribers.add(name("job"), subscribers.position());
+        subscribers.watch_failed();
+        assert_eq!((change(&served), change(&polls)), (Some(Change::WatchChanged), None));
     }
 
     #[test]
@@ -209,6 +228,8 @@ mod tests {
 
         let asked = subscribers.position();
         subscribers.watch_ended();
+        let ended = subscribers.add(name("job"), asked);
+        assert_eq!(change(&ended), Some(Change::Hint), "the reply came while the watch was open");
         subscribers.watch_opened();
         let reopened = subscribers.add(name("job"), asked);
         assert_eq!(change(&reopened), Some(Change::Hint), "the watch had a gap");

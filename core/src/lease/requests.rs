@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::machine::{AttemptKind, Event, NextTick, Request};
+use super::machine::{AcquireReply, AttemptKind, Event, NextTick, Request};
 use super::{AcquireAttempt, AcquireCall, InFlightRenewals};
 use crate::engine::{Change, Engine, TimedReply};
 use crate::{
@@ -39,7 +39,11 @@ pub(crate) struct LeaseRequests {
 /// A request gets one of these replies.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    Acquire(TimedReply<AcquireOutcome>),
+    Acquire {
+        reply: TimedReply<AcquireOutcome>,
+        /// The watch was open when the reply came.
+        watched: bool,
+    },
     Renew {
         reply: TimedReply<RenewOutcome>,
         /// This is true if another renewal was sent and has no reply yet.
@@ -51,8 +55,8 @@ pub(crate) enum Reply {
 impl From<&Reply> for Event {
     fn from(reply: &Reply) -> Self {
         match reply {
-            Reply::Acquire(TimedReply { sent, outcome }) => {
-                Self::AcquireReplied { sent: *sent, reply: outcome.into() }
+            Reply::Acquire { reply: TimedReply { sent, outcome }, watched } => {
+                Self::AcquireReplied { sent: *sent, reply: AcquireReply::new(outcome, *watched) }
             }
             Reply::Renew { reply: TimedReply { sent, outcome }, in_flight } => {
                 Self::RenewReplied { sent: *sent, reply: outcome.into(), in_flight: *in_flight }
@@ -66,7 +70,7 @@ impl From<Change> for Event {
     fn from(change: Change) -> Self {
         match change {
             Change::Hint => Self::Hint,
-            Change::WatchOpened => Self::WatchOpened,
+            Change::WatchChanged => Self::WatchChanged,
         }
     }
 }
@@ -144,7 +148,8 @@ impl LeaseRequests {
                     self.renew_by =
                         InFlightRenewals::last_renewal(reply.sent, grant.left, self.reserved);
                 }
-                Reply::Acquire(reply)
+                let watched = self.engine.hint_dispatcher.position().is_some();
+                Reply::Acquire { reply, watched }
             }
             (reply, in_flight) = next_renewal(&mut self.renewals) => {
                 Reply::Renew { reply, in_flight }

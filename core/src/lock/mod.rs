@@ -89,7 +89,7 @@ impl Lock {
         let mut waiter = self.waiter();
         waiter.handle(Event::Tick);
         let reply = waiter.requests.next().await;
-        if let Reply::Acquire(TimedReply { outcome: Err(error), .. }) = reply {
+        if let Reply::Acquire { reply: TimedReply { outcome: Err(error), .. }, .. } = reply {
             return Err(error);
         }
         let granted = waiter.handle((&reply).into());
@@ -100,7 +100,7 @@ impl Lock {
     ///
     /// The tasks of one client get the lock in the order in which their calls were first polled.
     /// Only the first of them asks the store. It tries again when the lease of the present holder
-    /// expires, when the store hints at a change and at every
+    /// should have expired, when the store hints at a change and at every
     /// [poll interval](Settings::poll_interval), also while the name is disabled. After a hint it
     /// tries again at once, or at a random moment within 5 ms if other clients were often faster.
     /// After a failure of the store it waits for at most a second, doubled at each further failure,
@@ -179,13 +179,13 @@ impl Lock {
                     asked = dispatcher.position();
                 }
             }
-            if let Some(Reply::Acquire(TimedReply { outcome, .. })) = &reply {
+            if let Some(Reply::Acquire { reply: TimedReply { outcome, .. }, .. }) = &reply {
                 position.record_reply(outcome, waiter.hint_spread.was_race());
             }
             if let Some(granted) = waiter.handle(event) {
                 return Ok(Guard::new(waiter, granted));
             }
-            if let Some(Reply::Acquire(TimedReply { outcome, .. })) = &reply {
+            if let Some(Reply::Acquire { reply: TimedReply { outcome, .. }, .. }) = &reply {
                 position.record_outcome(describe_outcome(outcome)?);
                 // Most locks are granted at once and need no hints.
                 hints.get_or_insert_with(|| dispatcher.subscribe_since(self.name.clone(), asked));

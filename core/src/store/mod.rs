@@ -261,7 +261,8 @@ pub trait LockStore: Debug + Send + Sync + 'static {
 
     /// Returns a stream of hints that a name may have become free, disabled or enabled.
     ///
-    /// * Nothing depends on a hint: it may be lost, repeated or late, and the stream may end.
+    /// * Nothing depends on a hint: it may be lost, repeated or late, and the stream may end. While
+    ///   the stream is open, waiters ask less often; end it while there can be no hints.
     /// * After a gap, such as a reconnect, the stream yields [`Hint::Anything`].
     /// * Heartbeats cause no hints.
     /// * A change that is made after this method returned, and while the stream is polled, normally

@@ -102,7 +102,7 @@ pub const METRICS: &[Metric] = &[
         &["lock", "reason"],
         "Terms whose job was asked to stop: resigned (by the instance itself), shut_down, disabled \
          (also when an operator has the leader resign), finished (the work is done), failed (the \
-         job's start), lost or heartbeats_failed.",
+         job's start), lost, stale (a newer term has raised the fence) or heartbeats_failed.",
     ),
     counter(
         names::TAKEOVERS,

@@ -32,6 +32,7 @@ impl ElectionMetrics {
             "disabled",
             "finished",
             "failed",
+            "stale",
             "lost",
             "heartbeats_failed",
         ];
@@ -81,6 +82,7 @@ impl ElectionMetrics {
             StopReason::Disabled { .. } => "disabled",
             StopReason::Finished => "finished",
             StopReason::Failed { .. } => "failed",
+            StopReason::Stale => "stale",
             StopReason::Lost => "lost",
             StopReason::HeartbeatsFailed => "heartbeats_failed",
         };

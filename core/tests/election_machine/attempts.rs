@@ -18,8 +18,10 @@ fn retry_after_unknown_outcome_keeps_the_lease_id() {
         [Action::Send(Request::Acquire(AttemptKind::Retry))]
     );
     // Another lease blocked this attempt, but the first request may still arrive and be granted.
-    machine
-        .handle(acquire_replied(60_000, AcquireReply::Held { left: Duration::ZERO }), at(60_010));
+    machine.handle(
+        acquire_replied(60_000, AcquireReply::Held { left: Duration::ZERO, watched: false }),
+        at(60_010),
+    );
     assert_eq!(
         machine.handle(Event::TICK, at(120_000)),
         [Action::Send(Request::Acquire(AttemptKind::Retry))]
@@ -45,7 +47,10 @@ fn a_possible_grant_before_a_disable_is_released() {
 fn a_refused_attempt_is_followed_by_a_new_one() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
-    machine.handle(acquire_replied(0, AcquireReply::Held { left: Duration::ZERO }), at(10));
+    machine.handle(
+        acquire_replied(0, AcquireReply::Held { left: Duration::ZERO, watched: false }),
+        at(10),
+    );
     assert_eq!(
         machine.handle(Event::TICK, at(60_000)),
         [Action::Send(Request::Acquire(AttemptKind::New))]
@@ -97,7 +102,10 @@ fn a_grant_without_enough_time_to_stop_is_released() {
 fn candidates_are_jittered_and_respect_the_start_delay() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
-    machine.handle(acquire_replied(0, AcquireReply::Held { left: Duration::from_secs(1) }), at(10));
+    machine.handle(
+        acquire_replied(0, AcquireReply::Held { left: Duration::from_secs(1), watched: false }),
+        at(10),
+    );
     let wake = machine.next_tick().unwrap();
     assert!(wake.at == at(1_010) && !wake.jitter.is_zero(), "{wake:?}");
     let delayed = Settings::new().start_delay(Duration::from_secs(7));
@@ -116,7 +124,9 @@ fn a_hint_during_an_acquire_triggers_another_acquire() {
     let mut machine = Machine::new(timing(), at(0));
     machine.handle(Event::TICK, at(0));
     machine.handle(Event::Lease(LeaseEvent::Hint), at(5));
-    machine
-        .handle(acquire_replied(0, AcquireReply::Held { left: Duration::from_secs(15) }), at(10));
+    machine.handle(
+        acquire_replied(0, AcquireReply::Held { left: Duration::from_secs(15), watched: false }),
+        at(10),
+    );
     assert_eq!(machine.next_tick().unwrap().at, at(10));
 }

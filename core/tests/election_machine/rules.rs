@@ -78,7 +78,7 @@ impl Rules {
                 Event::JobEnded
             }
             7 if self.started => Event::StartFailed("start failed".to_owned()),
-            8 if random.bool() => Event::Lease(LeaseEvent::WatchOpened),
+            8 if random.bool() => Event::Lease(LeaseEvent::WatchChanged),
             8 => Event::Lease(LeaseEvent::Hint),
             9 if random.u32(0..4) == 0 => Event::Resign,
             10 if random.u32(0..60) == 0 => Event::ShutDown,

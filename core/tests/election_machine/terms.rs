@@ -168,6 +168,22 @@ fn a_resigned_leader_waits_before_it_campaigns_again() {
     assert_eq!(machine.next_tick().unwrap().at, at(300) + timing().poll_interval);
 }
 
+/// The tokens of the lock and of the fence may contradict each other for long, so the instance does
+/// not campaign again at once.
+#[test]
+fn a_stale_leader_stops_and_waits_before_it_campaigns_again() {
+    let mut machine = leader();
+    assert_eq!(machine.handle(Event::Stale, at(100)), [Action::Stop(StopReason::Stale)]);
+    assert_eq!(machine.handle(Event::Stale, at(101)), []);
+    let ended = machine.handle(Event::JobEnded, at(200));
+    assert!(
+        matches!(ended[..], [Action::EndTrust, Action::Send(Request::Release(_))]),
+        "{ended:?}"
+    );
+    machine.handle(Event::Lease(LeaseEvent::ReleaseReplied { confirmed: true }), at(300));
+    assert_eq!(machine.next_tick().unwrap().at, at(300) + timing().poll_interval);
+}
+
 #[test]
 fn hints_do_not_consume_heartbeat_retries() {
     let mut machine = leader();

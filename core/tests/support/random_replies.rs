@@ -15,7 +15,7 @@ pub(crate) fn acquire_reply(random: &mut Rng, token: &mut u64) -> AcquireReply {
     *token += 1;
     let left = left(random);
     match random.u32(0..4) {
-        0 => AcquireReply::Held { left },
+        0 => AcquireReply::Held { left, watched: random.bool() },
         1 => AcquireReply::Disabled,
         2 => AcquireReply::Failed,
         _ => AcquireReply::Granted(Grant::new(FencingToken::new(*token).unwrap(), left)),

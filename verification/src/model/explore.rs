@@ -1,87 +1,23 @@
-//! This module defines a search through the model, and its result.
+//! This module starts a search through the model.
 
-use std::fmt;
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
 
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::HasDiscoveries;
 
 use super::lease_model::LeaseModel;
 use super::step::ModelStep;
-
-/// This is the result of a search.
-#[derive(Clone, Debug)]
-pub struct Explored {
-    /// This is the number of different states.
-    pub states: usize,
-    /// This is the number of transitions that led to them.
-    pub transitions: usize,
-    /// This is the number of steps from the first state to the farthest one.
-    pub depth: usize,
-    /// This is true if no state was left out, so that the search did not end at a depth limit.
-    pub is_complete: bool,
-    /// These are the rules that were broken, each with one of the shortest sequences of steps that
-    /// break it.
-    pub counterexamples: Vec<(&'static str, Vec<ModelStep>)>,
-    /// This is the duration of the search.
-    pub took: Duration,
-}
+use crate::explored::{Explored, search};
 
 impl LeaseModel {
     /// Searches every state until a rule is broken, or all states that this many steps lead to.
     #[must_use]
-    pub fn explore(self, steps: Option<NonZeroUsize>) -> Explored {
-        self.search(steps, HasDiscoveries::AnyFailures)
+    pub fn explore(self, steps: Option<NonZeroUsize>) -> Explored<ModelStep> {
+        search(self, steps, HasDiscoveries::AnyFailures)
     }
 
     /// Searches every state until that rule is broken, whatever else is broken.
     #[must_use]
-    pub fn find_counterexample(self, rule: &'static str) -> Explored {
-        self.search(None, HasDiscoveries::AnyOf([rule].into()))
-    }
-
-    fn search(self, steps: Option<NonZeroUsize>, until: HasDiscoveries) -> Explored {
-        let begun = Instant::now();
-        let checker = self.checker().finish_when(until);
-        let checker = match steps {
-            // Several threads do not search level by level, and would miss a state that is first
-            // reached on a longer path. The library counts states and checks none at the last
-            // level.
-            Some(steps) => checker.threads(1).target_max_depth(steps.get() + 2),
-            None => {
-                let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-                checker.threads(threads)
-            }
-        };
-        let checker = checker.spawn_bfs().join();
-        let path = |(rule, path): (&'static str, stateright::Path<_, ModelStep>)| {
-            (rule, path.into_actions())
-        };
-        let counterexamples: Vec<_> = checker.discoveries().into_iter().map(path).collect();
-        let depth = checker.max_depth().saturating_sub(1);
-        Explored {
-            states: checker.unique_state_count(),
-            transitions: checker.state_count(),
-            depth: steps.map_or(depth, |steps| depth.min(steps.get())),
-            is_complete: counterexamples.is_empty()
-                && steps.is_none_or(|steps| depth <= steps.get()),
-            counterexamples,
-            took: begun.elapsed(),
-        }
-    }
-}
-
-impl fmt::Display for Explored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { states, transitions, depth, took, .. } = self;
-        let extent = if self.is_complete { "complete" } else { "limited" };
-        write!(
-            f,
-            "{states} states, {transitions} transitions, {depth} steps deep ({extent}), {took:.1?}"
-        )?;
-        for (rule, path) in &self.counterexamples {
-            write!(f, "\nbroken: {rule}\n  {path:?}")?;
-        }
-        Ok(())
+    pub fn find_counterexample(self, rule: &'static str) -> Explored<ModelStep> {
+        search(self, None, HasDiscoveries::AnyOf([rule].into()))
     }
 }

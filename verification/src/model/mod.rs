@@ -27,7 +27,6 @@ mod units;
 use stateright::{Model, Property};
 
 pub use budget::Budget;
-pub use explore::Explored;
 pub use lease_model::LeaseModel;
 pub use mutation::Mutation;
 pub use participant::{JobState, Machine, Participant};

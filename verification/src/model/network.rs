@@ -80,7 +80,9 @@ pub(super) fn acquire_reply(reply: Option<Reply>) -> AcquireReply {
             Ok(token) => AcquireReply::Granted(Grant::new(token, UNIT * u32::from(left))),
             Err(_) => AcquireReply::Failed,
         },
-        Some(Reply::Held { left, .. }) => AcquireReply::Held { left: UNIT * u32::from(left) },
+        Some(Reply::Held { left, .. }) => {
+            AcquireReply::Held { left: UNIT * u32::from(left), watched: true }
+        }
         Some(Reply::Disabled) => AcquireReply::Disabled,
         _ => AcquireReply::Failed,
     }

@@ -131,6 +131,7 @@ fn word(reason: &StopReason) -> &'static str {
         StopReason::Disabled { .. } => "disabled",
         StopReason::Lost => "lost",
         StopReason::HeartbeatsFailed => "heartbeats failed",
+        StopReason::Stale => "stale",
         StopReason::Finished => "finished",
         StopReason::Failed { .. } => "failed",
         _ => "something else",

@@ -1,3 +1,3 @@
 -- Writes nothing.
-if not exists then return { 'none' } end
-return answer(damaged and 'damaged' or 'record')
+if #flat == 0 then return { 'none' } end
+return { damaged and 'damaged' or 'record', whole(now), flat }

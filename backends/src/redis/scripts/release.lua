@@ -1,11 +1,11 @@
 -- ARGV: channel, name, lease.
-if damaged then return answer('damaged') end
+if damaged then return { 'damaged', whole(now), flat } end
 if not left or record.lease ~= ARGV[3] then return { 'not_held' } end
 if #flat == 10 then
   -- The record has only a token and a lease, and the token stays. It is removed too, and then
   -- written again, so that it is stored compactly. If the user may no longer run HSET, no record
   -- remains, and the next token still follows the clock.
-  remove()
+  redis.call('HDEL', key, 'token', 'lease', 'holder', 'granted_at', 'expires_at')
   redis.call('HSET', key, 'token', record.token)
 else
   redis.call('HDEL', key, 'lease', 'holder', 'granted_at', 'expires_at', 'ending')

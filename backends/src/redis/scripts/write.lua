@@ -5,15 +5,6 @@ local function tell()
   redis.pcall('PUBLISH', ARGV[1], ARGV[2])
 end
 
--- Removes all fields, and with them the key.
-local function remove()
-  local fields = {}
-  for i = 1, #flat, 2 do
-    fields[#fields + 1] = flat[i]
-  end
-  redis.call('HDEL', key, unpack(fields))
-end
-
 -- Writes the record again without these fields, which are removed already. A hash that has
 -- contained a long value, such as a holder, takes more than twice the memory until it is written
 -- again.
@@ -23,13 +14,14 @@ local function compact(without)
   -- If the user may not write, the record must not be removed.
   local refused = redis.pcall('HSET', key, 'token', record.token)
   if type(refused) == 'table' then return end
-  local kept = {}
+  local all, kept = {}, {}
   for i = 1, #flat, 2 do
+    all[#all + 1] = flat[i]
     if not without[flat[i]] then
       kept[#kept + 1] = flat[i]
       kept[#kept + 1] = flat[i + 1]
     end
   end
-  remove()
+  redis.call('HDEL', key, unpack(all))
   redis.call('HSET', key, unpack(kept))
 end

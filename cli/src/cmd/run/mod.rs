@@ -17,6 +17,7 @@ mod environment;
 mod exec_shim;
 #[cfg(feature = "http")]
 mod exporter;
+mod fence;
 mod interpreter;
 mod job;
 mod open_store;
@@ -67,6 +68,7 @@ pub(crate) async fn run(
     let name = configuration.library.required_lock_name()?.clone();
     with_engine_grace(&configuration.library.settings, &MemoryStore::new().capabilities())?;
     let command = CommandLine::new(args.command)?;
+    let fence = fence::open(configuration).await?;
 
     exporter::start(configuration).await?;
     let opened = open_store::open(choice, configuration.wait, &mut signals).await?;
@@ -90,7 +92,11 @@ pub(crate) async fn run(
         engine_grace,
     };
     let (job, events, forwarder) = CommandJob::new(Arc::new(plan));
-    let election = client.election(&name)?.spawn(job);
+    let mut election = client.election(&name)?;
+    if let Some(fence) = fence {
+        election = election.fence(fence, configuration.fence_limit);
+    }
+    let election = election.spawn(job);
     let options = RunOptions {
         wait,
         respawn: configuration.respawn,
@@ -101,14 +107,15 @@ pub(crate) async fn run(
 }
 
 /// Returns the variables that this process has used and the command must not inherit: the lock's
-/// name, for which a command that uses Leasehold itself must not wait, the address of the metrics,
-/// and their token.
+/// name, for which a command that uses Leasehold itself must not wait, the fence, which a nested run
+/// must not raise for another lock, the address of the metrics, and their token.
 fn variables_to_remove(configuration: &CliConfiguration) -> Vec<String> {
     let from_variable = |key: &&str| match configuration.origin(key) {
         Some(Origin::Variable(name)) => Some(name.clone()),
         _ => None,
     };
-    let mut names: Vec<_> = ["lock_name", "metrics"].iter().filter_map(from_variable).collect();
+    let mut names: Vec<_> =
+        ["lock_name", "fence", "metrics"].iter().filter_map(from_variable).collect();
     names.extend(exporter::secret_variable(configuration));
     names
 }

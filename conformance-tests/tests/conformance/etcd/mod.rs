@@ -3,6 +3,7 @@
 mod cluster;
 mod connect_errors;
 mod connections;
+mod fence;
 mod instances;
 mod kept_leases;
 mod members;

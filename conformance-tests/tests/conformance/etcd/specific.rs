@@ -1,6 +1,8 @@
 //! This module lists the cases that are specific to etcd.
 
-use super::{Etcd, connect_errors, connections, instances, kept_leases, members, records, tls};
+use super::{
+    Etcd, connect_errors, connections, fence, instances, kept_leases, members, records, tls,
+};
 
 specific_cases! {
     Etcd;
@@ -13,6 +15,11 @@ specific_cases! {
         long_keys_of_other_names_fail_no_renewal,
         keys_that_are_not_names_hide_no_name,
         a_grant_without_a_time_counts_as_old;
+    fence:
+        no_transaction_of_an_older_term_commits_once_the_fence_is_raised,
+        a_write_is_conditional_on_the_grant_itself,
+        a_fence_with_a_floor_accepts_all_tokens_from_it_on,
+        foreign_fence_keys_are_not_overwritten;
     members:
         a_partitioned_member_fails_no_call,
         a_frozen_leader_fails_no_call,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a case fails by panicking")]
 
 mod damage;
+mod fence;
 mod filters;
 mod instances;
 mod outages;
@@ -24,6 +25,11 @@ specific_cases! {
         tokens_increase_after_the_collection_is_dropped,
         records_of_a_later_version_are_not_changed,
         documents_that_are_not_names_hide_no_name;
+    fence:
+        a_raise_waits_for_an_older_transaction,
+        a_raise_that_waits_refuses_older_checks,
+        a_single_document_refuses_an_older_term,
+        foreign_fence_documents_are_not_overwritten;
     instances:
         a_corrupt_instance_record_hides_no_other,
         expired_instances_are_removed;

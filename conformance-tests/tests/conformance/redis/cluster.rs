@@ -139,6 +139,12 @@ pub(super) async fn the_store_follows_a_moved_slot(backend: Arc<Redis>) -> CaseR
     extended(renew().await?);
     let options = client.options(LeaseId::new(), LONG);
     let other = granted(client.store().acquire(&there, &options).await?);
+    // Neither node has both keys, so each refuses a command with both.
+    let batch = [(&here, taken.lease), (&there, options.lease)];
+    let batch = batch.map(|(name, lease)| RenewOptions::new(name.clone(), lease, LONG));
+    for outcome in client.store().renew(&batch).await? {
+        extended(outcome);
+    }
     let key = format!("{namespace}:lock:{here}");
     let port = to.to_string();
     nodes.ask(*from, &["MIGRATE", &nodes.host, &port, &key, "0", "5000"]).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use leasehold_conformance::CaseResult;
 use leasehold_conformance::expect::extended;
+use leasehold_core::RenewOptions;
 
 use super::Redis;
 use super::endpoint::Endpoint;
@@ -83,5 +84,26 @@ pub(super) async fn a_renewal_runs_one_script_with_three_commands(
     }
     let expected = repeated([("evalsha", 1), ("hgetall", 1), ("hset", 1), ("time", 1)]);
     assert_eq!(since(&before, &endpoint).await?, expected);
+    Ok(())
+}
+
+pub(super) async fn a_hundred_renewals_share_a_script(backend: Arc<Redis>) -> CaseResult {
+    backend.needs_containers()?;
+    let endpoint = Endpoint::start(backend.image, &[]).await?;
+    let client = open(endpoint.url(), &fresh()).await?;
+    let mut batch = Vec::new();
+    for number in 0..250 {
+        let taken = client.acquire_free(&name(&format!("job {number}")), LONG).await?;
+        batch.push(RenewOptions::new(taken.name, taken.lease, LONG));
+    }
+    // The first call of each script loads it.
+    extended(client.renew(&batch[0].name, batch[0].lease, LONG).await?);
+    let before = counts(&endpoint).await?;
+    for outcome in client.store().renew(&batch).await? {
+        extended(outcome);
+    }
+    let expected = [("evalsha", 3), ("hgetall", 250), ("hset", 250), ("time", 3)];
+    let expected = expected.map(|(command, calls)| (command.to_owned(), calls));
+    assert_eq!(since(&before, &endpoint).await?, Counts::from(expected));
     Ok(())
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use leasehold::{OpenOptions, url};
 use leasehold_conformance::{CaseResult, Client, Failure};
-use leasehold_core::{DisableOutcome, EnableOutcome, ErrorKind, Hint, LeaseId, ReleaseOutcome};
+use leasehold_core::{
+    DisableOutcome, EnableOutcome, ErrorKind, Hint, LeaseId, ReleaseOutcome, RenewOptions,
+    RenewOutcome,
+};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::time::{sleep, timeout};
@@ -103,6 +106,39 @@ pub(super) async fn operations_succeed_without_permission_to_publish(
     let error = error.expect_err("hgetall is not allowed");
     assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
     assert!(error.to_string().contains("+hgetall"), "{error}");
+    Ok(())
+}
+
+pub(super) async fn a_key_without_permission_costs_no_other_renewal(
+    backend: Arc<Redis>,
+) -> CaseResult {
+    backend.needs_containers()?;
+    let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
+    // The check when a store opens uses the key of the empty name.
+    let line = format!(
+        "ACL SETUSER leasehold reset on >secret ~{namespace}:lock: ~{namespace}:lock:mine* \
+         &{namespace}:hints -@all +eval +evalsha +time +hgetall +hset +hdel +publish +ping +scan"
+    );
+    endpoint.run(&line.split_whitespace().collect::<Vec<_>>()).await?;
+    let client = open(endpoint.url(), &namespace).await?;
+    let mut batch = Vec::new();
+    for name in ["mine 1", "other", "mine 2"].map(name) {
+        let taken = client.acquire_free(&name, LONG).await?;
+        batch.push(RenewOptions::new(taken.name, taken.lease, LONG));
+    }
+    let client = open(&endpoint.url_as("leasehold", "secret"), &namespace).await?;
+    let renewed = client.store().renew(&batch).await?;
+    assert!(
+        matches!(
+            &renewed[..],
+            [
+                RenewOutcome::Extended { .. },
+                RenewOutcome::Unknown { .. },
+                RenewOutcome::Extended { .. }
+            ]
+        ),
+        "{renewed:?}"
+    );
     Ok(())
 }
 

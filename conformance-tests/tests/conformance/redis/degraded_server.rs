@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use leasehold_conformance::expect::{already_disabled, extended, granted, not_extended};
 use leasehold_conformance::{CaseResult, spawn};
-use leasehold_core::{DisableOutcome, EnableOutcome, ErrorKind, LeaseId, LockStoreExt};
+use leasehold_core::{
+    DisableOutcome, EnableOutcome, ErrorKind, LeaseId, LockStoreExt, RenewOptions,
+};
 use leasehold_test_servers::{LinkBehaviour, Proxy};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +26,7 @@ pub(super) async fn leases_are_kept_when_the_server_is_out_of_memory(
     let (endpoint, namespace) = (Endpoint::start(backend.image, &[]).await?, fresh());
     let client = open(endpoint.url(), &namespace).await?;
     let taken = client.acquire_free(&name("job"), LONG).await?;
+    let second = client.acquire_free(&name("second"), LONG).await?;
     endpoint.run(&["CONFIG", "SET", "maxmemory", "1"]).await?;
     let options = client.options(LeaseId::new(), LONG);
     let refused = client.store().acquire(&name("other"), &options).await.expect_err("no memory");
@@ -31,6 +34,11 @@ pub(super) async fn leases_are_kept_when_the_server_is_out_of_memory(
     assert!(refused.to_string().contains("maxmemory"), "{refused}");
     // A holder continues, and can release its lock.
     extended(client.store().renew_one(&taken.name, taken.lease, LONG).await?);
+    let batch = [&taken, &second].map(|held| (held.name.clone(), held.lease));
+    let batch = batch.map(|(name, lease)| RenewOptions::new(name, lease, LONG));
+    for outcome in client.store().renew(&batch).await? {
+        extended(outcome);
+    }
     let again = client.store().acquire(&taken.name, &client.options(taken.lease, LONG)).await?;
     assert_eq!(granted(again).token, taken.token);
     assert_eq!(client.get(&name("other")).await?, None);

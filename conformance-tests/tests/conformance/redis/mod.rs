@@ -11,6 +11,7 @@ mod connect_errors;
 mod counting_proxy;
 mod degraded_server;
 mod endpoint;
+mod fence;
 mod keys;
 mod nodes;
 mod probes;

@@ -1,8 +1,8 @@
 //! This module lists the cases that are specific to Redis and Valkey.
 
 use super::{
-    Redis, cluster, cluster_outages, commands, connect_errors, degraded_server, keys, replicas,
-    sentinel, tls,
+    Redis, cluster, cluster_outages, commands, connect_errors, degraded_server, fence, keys,
+    replicas, sentinel, tls,
 };
 
 specific_cases! {
@@ -10,6 +10,7 @@ specific_cases! {
     connect_errors:
         the_documented_permissions_are_sufficient,
         operations_succeed_without_permission_to_publish,
+        a_key_without_permission_costs_no_other_renewal,
         renamed_commands_are_named_in_the_error,
         a_unix_socket_can_be_used,
         a_missing_database_is_named_in_the_error,
@@ -23,9 +24,16 @@ specific_cases! {
         a_listing_scans_the_keys_once,
         a_corrupt_instance_record_hides_no_other,
         flushed_scripts_are_loaded_again;
+    fence:
+        no_script_of_an_older_term_writes_once_the_fence_is_raised,
+        a_raise_discards_a_watched_transaction,
+        a_fence_with_a_floor_accepts_all_tokens_from_it_on,
+        foreign_fence_keys_are_not_overwritten,
+        an_error_of_the_script_s_own_code_is_not_the_fence_s;
     commands:
         a_lock_runs_two_scripts_with_few_commands,
-        a_renewal_runs_one_script_with_three_commands;
+        a_renewal_runs_one_script_with_three_commands,
+        a_hundred_renewals_share_a_script;
     degraded_server:
         leases_are_kept_when_the_server_is_out_of_memory,
         an_unusable_connection_is_replaced,

@@ -81,7 +81,8 @@ impl Driver {
         let leading = self.metrics.term_started();
         let job_runtime = self.job_runtime.clone();
         let ends = self.ends_when_start_returns;
-        self.tasks = Some(JobTasks::start(job_runtime, job, ends, leadership, leading));
+        let fence = self.fence.clone();
+        self.tasks = Some(JobTasks::start(job_runtime, job, ends, fence, leadership, leading));
     }
 
     fn with_tasks(&mut self, act: impl FnOnce(&mut JobTasks)) {

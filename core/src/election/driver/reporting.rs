@@ -10,7 +10,7 @@ impl Driver {
     /// Records in the status and the metrics what a reply shows.
     pub(super) fn record(&mut self, reply: &Reply) {
         match reply {
-            Reply::Acquire(reply) => self.record_acquire(reply),
+            Reply::Acquire { reply, .. } => self.record_acquire(reply),
             Reply::Renew { reply, .. } => {
                 if let (Ok(RenewOutcome::Extended { .. }), Some(tasks)) =
                     (&reply.outcome, &self.tasks)

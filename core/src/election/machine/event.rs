@@ -14,6 +14,8 @@ pub enum Event {
     Finished,
     /// The job's `start` and `stop` have both ended, aborted or not.
     JobEnded,
+    /// A newer term has raised the fence.
+    Stale,
     /// The leader should give up the lead and stay a candidate.
     Resign,
     /// This instance should leave the election.

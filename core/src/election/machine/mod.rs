@@ -129,6 +129,7 @@ impl Machine {
                 self.step_down(StopReason::Failed { error }, now, &mut actions);
             }
             Event::Finished => self.step_down(StopReason::Finished, now, &mut actions),
+            Event::Stale => self.step_down(StopReason::Stale, now, &mut actions),
             Event::JobEnded => self.on_job_ended(now, &mut actions),
             Event::Resign => self.step_down(StopReason::Resigned, now, &mut actions),
             Event::ShutDown => self.shut_down(now, &mut actions),
@@ -203,9 +204,10 @@ impl Machine {
     fn on_job_ended(&mut self, now: Moment, actions: &mut Vec<Action>) {
         let Some(Stopping { reason, never_release, .. }) = self.stopping.take() else { return };
         let cooldown = match reason {
-            StopReason::Resigned | StopReason::Finished | StopReason::Failed { .. } => {
-                Cooldown::Poll
-            }
+            StopReason::Resigned
+            | StopReason::Stale
+            | StopReason::Finished
+            | StopReason::Failed { .. } => Cooldown::Poll,
             StopReason::HeartbeatsFailed => Cooldown::Failure,
             StopReason::Disabled { .. } => Cooldown::Resign,
             StopReason::Lost | StopReason::ShutDown => Cooldown::None,

@@ -159,6 +159,7 @@ async fn run_watch(mut task: WatchTask, delay: Duration) {
             Err(error) => {
                 failures += 1;
                 if failures == 1 {
+                    dispatcher.state().subscribers.watch_failed();
                     warn!(%error, "cannot watch the store; waiters poll until the watch opens");
                 } else {
                     debug!(%error, failures, "cannot watch the store");

@@ -33,9 +33,10 @@ pub enum Event {
     /// The store hints that the name may have become free, disabled or enabled. After a gap in the
     /// hints it may have changed without one, which counts as a hint.
     Hint,
-    /// From now on there are hints. A change before that caused none, so a waiter asks again. A
-    /// lease that is held is renewed when it is due: its next heartbeat tells of every change.
-    WatchOpened,
+    /// From now on there are hints, and a change before that caused none; or there are no hints from
+    /// now on. A waiter asks again. A lease that is held is renewed when it is due: its next
+    /// heartbeat tells of every change.
+    WatchChanged,
 }
 
 /// An acquire gets one of these replies.
@@ -47,6 +48,8 @@ pub enum AcquireReply {
     Held {
         /// That lease lasts this much longer.
         left: Duration,
+        /// The store is watched, so that a release normally causes a hint.
+        watched: bool,
     },
     /// The name is disabled.
     Disabled,
@@ -54,11 +57,12 @@ pub enum AcquireReply {
     Failed,
 }
 
-impl From<&Result<AcquireOutcome, Error>> for AcquireReply {
-    fn from(outcome: &Result<AcquireOutcome, Error>) -> Self {
+impl AcquireReply {
+    /// Returns the reply in that outcome, which came while hints were received or not.
+    pub(crate) fn new(outcome: &Result<AcquireOutcome, Error>, watched: bool) -> Self {
         match outcome {
             Ok(AcquireOutcome::Granted(grant)) => Self::Granted(*grant),
-            Ok(AcquireOutcome::Held(held)) => Self::Held { left: held.left },
+            Ok(AcquireOutcome::Held(held)) => Self::Held { left: held.left, watched },
             Ok(AcquireOutcome::Disabled(_)) => Self::Disabled,
             Err(_) => Self::Failed,
         }

@@ -164,8 +164,8 @@ impl Machine {
             Event::ReleaseReplied { confirmed } => {
                 self.on_release_reply(confirmed, now, &mut actions);
             }
-            Event::WatchOpened if self.stage() == Stage::Held => {}
-            Event::Hint | Event::WatchOpened => self.on_hint(now, &mut actions),
+            Event::WatchChanged if self.stage() == Stage::Held => {}
+            Event::Hint | Event::WatchChanged => self.on_hint(now, &mut actions),
         }
         actions
     }

@@ -104,7 +104,13 @@ impl Machine {
             AcquireReply::Held { .. } | AcquireReply::Disabled if hinted => {
                 self.wait(now, Duration::ZERO, Duration::ZERO, false);
             }
-            AcquireReply::Held { left } => self.wait(now, left.min(poll), jitter, false),
+            AcquireReply::Held { left, watched } => {
+                // What ends the lease early causes a hint, unless that is lost. Nothing tells of an
+                // earlier request that is granted late.
+                let with_hints = self.timing.poll_interval_with_hints;
+                let most = if watched && !retry { with_hints } else { poll };
+                self.wait(now, left.min(most), jitter, false);
+            }
             AcquireReply::Disabled => self.wait(now, poll, poll / 10, false),
             AcquireReply::Failed => {
                 let pause = self.timing.backoff(self.failures);

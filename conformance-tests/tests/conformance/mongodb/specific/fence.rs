@@ -1,0 +1,109 @@
+//! These cases cover the fence of the crate `leasehold-fence` on MongoDB.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_conformance::{CaseResult, Failure};
+use leasehold_core::{ErrorKind, FencingToken, LockName, Result};
+use leasehold_fence::mongodb::MongoFence;
+use leasehold_fence::{Error, Term};
+use mongodb::bson::{Document, doc};
+
+use super::support::new_namespace;
+use crate::mongodb::backend::MongoDb;
+
+fn term(token: u64) -> Result<Term> {
+    Ok(Term::new(&LockName::new("ledger")?, FencingToken::new(token)?))
+}
+
+/// A raise waits for the transaction that has checked before, and then no older one can check.
+pub(super) async fn a_raise_waits_for_an_older_transaction(this: Arc<MongoDb>) -> CaseResult {
+    let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
+    let database = endpoint.database();
+    let ledger = database.collection::<Document>(&format!("{namespace}_ledger"));
+    ledger.insert_one(doc! { "_id": 1, "balance": 0 }).await?;
+    let [older, newer] = [term(7)?, term(8)?].map(|it| MongoFence::new(database, &namespace, &it));
+    older.raise(Duration::from_secs(60)).await?;
+
+    let mut session = database.client().start_session().await?;
+    session.start_transaction().await?;
+    match older.check(&mut session).await {
+        Err(Error::Datastore(error)) => {
+            return Err(Failure::ignored(format!("this server has no transactions: {error}")));
+        }
+        checked => checked?,
+    }
+    let change = doc! { "$inc": { "balance": 1 } };
+    ledger.update_one(doc! { "_id": 1 }, change).session(&mut session).await?;
+    let blocked = newer.raise(Duration::from_millis(300)).await;
+    assert!(matches!(blocked, Err(Error::Blocked(_))), "{blocked:?}");
+    session.commit_transaction().await?;
+    newer.raise(Duration::from_secs(60)).await?;
+
+    session.start_transaction().await?;
+    let refused = older.check(&mut session).await;
+    assert!(matches!(refused, Err(Error::Stale(_))), "{refused:?}");
+    session.abort_transaction().await?;
+    assert!(older.raise(Duration::from_secs(60)).await.is_err_and(|error| error.is_stale()));
+    ledger.drop().await?;
+    Ok(())
+}
+
+/// The intent of a raise that waits refuses older transactions that begin later.
+pub(super) async fn a_raise_that_waits_refuses_older_checks(this: Arc<MongoDb>) -> CaseResult {
+    let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
+    let database = endpoint.database();
+    let [older, newer] = [term(7)?, term(8)?].map(|it| MongoFence::new(database, &namespace, &it));
+    older.raise(Duration::from_secs(60)).await?;
+    let mut open = database.client().start_session().await?;
+    open.start_transaction().await?;
+    match older.check(&mut open).await {
+        Err(Error::Datastore(error)) => {
+            return Err(Failure::ignored(format!("this server has no transactions: {error}")));
+        }
+        checked => checked?,
+    }
+    let blocked = newer.raise(Duration::from_millis(300)).await;
+    assert!(matches!(blocked, Err(Error::Blocked(_))), "{blocked:?}");
+    let mut later = database.client().start_session().await?;
+    later.start_transaction().await?;
+    let refused = older.check(&mut later).await;
+    assert!(matches!(refused, Err(Error::Stale(_))), "{refused:?}");
+    later.abort_transaction().await?;
+    open.abort_transaction().await?;
+    newer.raise(Duration::from_secs(60)).await?;
+    Ok(())
+}
+
+pub(super) async fn a_single_document_refuses_an_older_term(this: Arc<MongoDb>) -> CaseResult {
+    let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
+    let database = endpoint.database();
+    let pages = database.collection::<Document>(&format!("{namespace}_pages"));
+    pages.insert_one(doc! { "_id": "home" }).await?;
+    let write = async |token: u64| -> CaseResult<u64> {
+        let fence = MongoFence::new(database, &namespace, &term(token)?);
+        let set = fence.update(doc! { "$set": { "by": i64::try_from(token)? } });
+        Ok(pages.update_one(fence.filter(doc! { "_id": "home" }), set).await?.matched_count)
+    };
+    assert_eq!((write(7).await?, write(8).await?), (1, 1));
+    assert_eq!((write(7).await?, write(8).await?), (0, 1));
+    let page = pages.find_one(doc! { "_id": "home" }).await?.expect("the page");
+    assert_eq!((page.get_i64("by")?, page.get_i64("leasehold_fence")?), (8, 8));
+    pages.drop().await?;
+    Ok(())
+}
+
+pub(super) async fn foreign_fence_documents_are_not_overwritten(this: Arc<MongoDb>) -> CaseResult {
+    let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
+    let database = endpoint.database();
+    let fences = database.collection::<Document>(&format!("{namespace}_fence"));
+    let foreign = doc! { "_id": "ledger", "token": "mine" };
+    fences.insert_one(foreign.clone()).await?;
+    let refused =
+        MongoFence::new(database, &namespace, &term(7)?).raise(Duration::from_secs(60)).await;
+    let Err(Error::Datastore(error)) = refused else { panic!("{refused:?}") };
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert_eq!(fences.find_one(doc! { "_id": "ledger" }).await?, Some(foreign));
+    fences.drop().await?;
+    Ok(())
+}

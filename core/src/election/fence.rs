@@ -1,0 +1,156 @@
+//! An election raises its fence before it starts the job of a term.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tracing::{Instrument, info, warn};
+
+use super::{JobError, Leadership};
+use crate::{Clock, FencingToken, LockName};
+
+/// A fence refuses the writes of older terms where the data is.
+///
+/// The crate `leasehold-fence` has fences for databases, and creates an implementation from a
+/// closure. [`Election::fence`](super::Election::fence) has an election raise its fence.
+#[async_trait]
+pub trait RaiseFence: fmt::Debug + Send + Sync + 'static {
+    /// Raises the fence for a term: no transaction of an older term of that name can commit once
+    /// this has returned [`RaiseOutcome::Raised`].
+    ///
+    /// It waits at most `limit` for transactions that are still open. It may be called again for
+    /// the same term, also after it succeeded.
+    ///
+    /// # Errors
+    /// An error says that the fence cannot be raised, whatever the wait.
+    ///
+    /// # Cancel safety
+    /// Dropping the future must leave the fence as it was, or raised.
+    async fn raise(
+        &self,
+        name: &LockName,
+        token: FencingToken,
+        limit: Duration,
+    ) -> Result<RaiseOutcome, JobError>;
+}
+
+/// Raising a fence has one of these outcomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RaiseOutcome {
+    /// No transaction of an older term can commit any longer.
+    Raised,
+    /// A newer term has raised the fence.
+    Stale,
+    /// The limit is over, and transactions of older terms are still open. The text describes them.
+    Blocked(String),
+}
+
+#[async_trait]
+impl<T: RaiseFence + ?Sized> RaiseFence for Arc<T> {
+    async fn raise(
+        &self,
+        name: &LockName,
+        token: FencingToken,
+        limit: Duration,
+    ) -> Result<RaiseOutcome, JobError> {
+        (**self).raise(name, token, limit).await
+    }
+}
+
+/// A raise has this long to report that its limit is over, and for which sessions it waited. MySQL
+/// counts its limit in whole seconds.
+const REPLY_TIME: Duration = Duration::from_secs(3);
+
+/// The pause between two attempts to raise a fence beside the job.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// A term fence is the fence that an election raises in each of its terms.
+#[derive(Clone, Debug)]
+pub(super) struct TermFence {
+    pub(super) fence: Arc<dyn RaiseFence>,
+    /// The job starts at the latest when the raise has taken this long.
+    pub(super) limit: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl TermFence {
+    /// Raises the fence for a new term, and returns whether its job should start. If the limit is
+    /// over first, the job starts, and a task of its own continues to raise the fence.
+    ///
+    /// If a newer term has raised the fence, this reports it and waits for the end of the term.
+    ///
+    /// # Errors
+    /// This returns a description of the error if the fence cannot be raised.
+    pub(super) async fn before_start(self, leadership: &Leadership) -> Result<bool, String> {
+        let outcome = tokio::select! {
+            biased;
+            () = leadership.cancelled() => return Ok(false),
+            outcome = self.attempt(leadership) => outcome,
+        };
+        match outcome {
+            Ok(RaiseOutcome::Raised) => Ok(true),
+            Ok(RaiseOutcome::Stale) => {
+                leadership.report_stale();
+                leadership.cancelled().await;
+                Ok(false)
+            }
+            Ok(RaiseOutcome::Blocked(by)) => {
+                let lock = leadership.name.as_str();
+                warn!(lock, %by, "the fence is not raised yet; starting the job");
+                let raising = self.raise_beside_job(leadership.clone());
+                tokio::spawn(raising.in_current_span());
+                Ok(true)
+            }
+            Err(error) => Err(format!("the fence cannot be raised: {}", with_causes(&*error))),
+        }
+    }
+
+    /// Repeats the raise until it succeeds or the term ends. Until then, the checks of the job's
+    /// own transactions fail, so an error that occurs only now ends nothing.
+    async fn raise_beside_job(self, leadership: Leadership) {
+        let lock = leadership.name.as_str();
+        while leadership.is_held() {
+            let pause = self.clock.sleep_until(self.clock.now() + RETRY_PAUSE);
+            let outcome = tokio::select! {
+                biased;
+                () = leadership.cancelled() => return,
+                outcome = async { pause.await; self.attempt(&leadership).await } => outcome,
+            };
+            match outcome {
+                Ok(RaiseOutcome::Raised) => {
+                    info!(lock, "the fence is raised");
+                    return;
+                }
+                Ok(RaiseOutcome::Stale) => {
+                    leadership.report_stale();
+                    return;
+                }
+                Ok(RaiseOutcome::Blocked(_)) => {}
+                Err(error) => {
+                    let error = with_causes(&*error);
+                    warn!(lock, error, "the fence cannot be raised; trying again");
+                }
+            }
+        }
+    }
+
+    /// Makes one attempt, which a fence that does not respond cannot hold up.
+    async fn attempt(&self, leadership: &Leadership) -> Result<RaiseOutcome, JobError> {
+        let late = self.clock.sleep_until(self.clock.now() + self.limit + REPLY_TIME);
+        tokio::select! {
+            biased;
+            outcome = self.fence.raise(&leadership.name, leadership.token, self.limit) => outcome,
+            () = late => {
+                Ok(RaiseOutcome::Blocked(format!("no reply within {:?}", self.limit)))
+            }
+        }
+    }
+}
+
+/// Describes an error and its causes.
+fn with_causes(error: &(dyn StdError + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,100 @@
+//! This example shows a ledger in MySQL or MariaDB to which two leaders write, with a fence.
+//!
+//! The first leader is a process that is stopped (SIGSTOP) past its lease, just before it begins a
+//! transaction. The second one raises its fence and writes; then the first continues, and its
+//! transaction is refused.
+//!
+//! ```text
+//! cargo run -p leasehold-examples --features mysql --example fenced_ledger_mysql -- mysql://USER:PASSWORD@HOST/DATABASE
+//! ```
+
+use std::error::Error;
+use std::process::Stdio;
+use std::time::Duration;
+
+use leasehold::{Client, Guard, OpenOptions, Settings};
+use leasehold_fence::sqlx::{MySqlFence, MySqlFenceTable};
+use leasehold_fence::{Namespace, Schema, Term};
+use sqlx::MySqlPool;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+type AnyResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// Acquires the lock, with a short lease so that the demonstration is short too, and raises the fence
+/// of the new term.
+async fn lead(url: &str) -> AnyResult<(MySqlPool, Guard, MySqlFence)> {
+    let pool = MySqlPool::connect(url).await?;
+    let create = "CREATE TABLE IF NOT EXISTS example_ledger (entry VARCHAR(80) NOT NULL)";
+    sqlx::query(create).execute(&pool).await?;
+    let table = MySqlFenceTable::open(&pool, &Namespace::default(), Schema::Create).await?;
+
+    let store = leasehold::url::open(url, &OpenOptions::default()).await?;
+    let settings = Settings::new().ttl(Duration::from_secs(1));
+    let client = Client::builder(store).settings(settings).build()?;
+    let guard = client.lock("ledger")?.acquire(LONG).await?;
+    let fence = table.fence(&Term::new(guard.name(), guard.token()));
+    fence.raise(&pool, LONG).await?;
+    Ok((pool, guard, fence))
+}
+
+/// Writes an entry, unless a newer term has raised its fence.
+async fn write(pool: &MySqlPool, fence: &MySqlFence, entry: &str) -> AnyResult<()> {
+    let mut transaction = pool.begin().await?;
+    fence.check(&mut transaction).await?;
+    let insert = sqlx::query("INSERT INTO example_ledger (entry) VALUES (?)").bind(entry);
+    insert.execute(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// The first leader is stopped as soon as it has printed its first line.
+async fn paused_leader(url: &str) -> AnyResult<()> {
+    let (pool, guard, fence) = lead(url).await?;
+    println!("first:  leads with token {}, held: {}", guard.token(), guard.is_held());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // A leader should check `is_held` here. This one checked just before it was stopped.
+    match write(&pool, &fence, "by the first").await {
+        Ok(()) => println!("first:  its transaction is committed"),
+        Err(error) => println!("first:  its transaction is refused: {error}"),
+    }
+    Ok(())
+}
+
+async fn signal(signal: &str, process: u32) -> AnyResult<()> {
+    let status = Command::new("kill").args([signal, &process.to_string()]).status().await?;
+    if status.success() { Ok(()) } else { Err(format!("kill {signal} failed: {status}").into()) }
+}
+
+#[tokio::main]
+async fn main() -> AnyResult<()> {
+    let mut arguments = std::env::args().skip(1);
+    let url = arguments
+        .next()
+        .ok_or("give the URL of a database: mysql://USER:PASSWORD@HOST/DATABASE")?;
+    if arguments.next().is_some() {
+        return paused_leader(&url).await;
+    }
+    let mut first = Command::new(std::env::current_exe()?)
+        .args([url.as_str(), "first"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let (process, output) =
+        (first.id().ok_or("the first leader ended")?, first.stdout.take().ok_or("no output")?);
+    let mut lines = BufReader::new(output).lines();
+    println!("{}", lines.next_line().await?.ok_or("the first leader did not get the lock")?);
+    signal("-STOP", process).await?;
+
+    let (pool, guard, fence) = lead(&url).await?;
+    write(&pool, &fence, "by the second").await?;
+    println!("second: leads with token {}, and has written", guard.token());
+    signal("-CONT", process).await?;
+    while let Some(line) = lines.next_line().await? {
+        println!("{line}");
+    }
+    first.wait().await?;
+    guard.release().await?;
+    Ok(())
+}

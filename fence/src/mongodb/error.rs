@@ -1,0 +1,90 @@
+//! This module says what MongoDB's errors mean.
+
+use ::mongodb::error::{
+    Error as Cause, ErrorKind as CauseKind, NO_WRITES_PERFORMED, RETRYABLE_WRITE_ERROR,
+    TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
+};
+use leasehold_core::{Error as CoreError, ErrorKind, LockName};
+
+use crate::Error;
+
+/// The error codes of servers, see
+/// <https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml>.
+pub(super) mod code {
+    pub(in crate::mongodb) const UNAUTHORIZED: i32 = 13;
+    pub(in crate::mongodb) const AUTHENTICATION_FAILED: i32 = 18;
+    pub(in crate::mongodb) const ILLEGAL_OPERATION: i32 = 20;
+    pub(in crate::mongodb) const MAX_TIME_EXPIRED: i32 = 50;
+    pub(in crate::mongodb) const WRITE_CONFLICT: i32 = 112;
+    pub(in crate::mongodb) const DUPLICATE_KEY: i32 = 11000;
+}
+
+/// Describes an error of a fence's call, or of a transaction that checks it.
+pub(super) fn describe(cause: Cause, name: &LockName) -> Error {
+    let (is_conflict, kind, message) =
+        meaning(code_of(&cause), |label| cause.contains_label(label));
+    let error = CoreError::new(kind, message).with_source(cause).for_lock(name);
+    if is_conflict { Error::Conflict(error) } else { Error::Datastore(error) }
+}
+
+/// Returns whether the server ended a transaction because of a concurrent one, and what an error with
+/// that code and those labels means.
+fn meaning(code: Option<i32>, has: impl Fn(&str) -> bool) -> (bool, ErrorKind, &'static str) {
+    // A server that steps down or stops returns an error although it may have done the write.
+    let may_have_an_effect = has(UNKNOWN_TRANSACTION_COMMIT_RESULT)
+        || (has(RETRYABLE_WRITE_ERROR)
+            && !has(NO_WRITES_PERFORMED)
+            && !has(TRANSIENT_TRANSACTION_ERROR));
+    let is_conflict = !may_have_an_effect
+        && (has(TRANSIENT_TRANSACTION_ERROR) || code == Some(code::WRITE_CONFLICT));
+    let (kind, message) = match code {
+        Some(code::UNAUTHORIZED) => (ErrorKind::Denied, "the user lacks a permission"),
+        Some(code::AUTHENTICATION_FAILED) => {
+            (ErrorKind::Denied, "the server did not accept the user and password")
+        }
+        Some(code::ILLEGAL_OPERATION) => {
+            (ErrorKind::Unsupported, "transactions need a replica set or a sharded cluster")
+        }
+        Some(_) if may_have_an_effect => {
+            (ErrorKind::OutcomeUnknown, "the server returned an error, and may have done the write")
+        }
+        Some(code::WRITE_CONFLICT) => {
+            (ErrorKind::Unavailable, "a concurrent transaction has changed the same data")
+        }
+        Some(_) => (ErrorKind::Unavailable, "the server returned an error"),
+        None => (ErrorKind::OutcomeUnknown, "the call to the server failed"),
+    };
+    (is_conflict, kind, message)
+}
+
+/// Returns the server's code of an error.
+pub(super) fn code_of(cause: &Cause) -> Option<i32> {
+    match &*cause.kind {
+        CauseKind::Command(error) => Some(error.code),
+        CauseKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_with_an_unknown_result_is_not_said_to_have_failed() {
+        const STEPPED_DOWN: i32 = 189;
+        const NO_SUCH_TRANSACTION: i32 = 251;
+        let meaning = |code, labels: &[&str]| {
+            let (is_conflict, kind, _) = meaning(Some(code), |label| labels.contains(&label));
+            (is_conflict, kind)
+        };
+        for label in [UNKNOWN_TRANSACTION_COMMIT_RESULT, RETRYABLE_WRITE_ERROR] {
+            assert_eq!(meaning(STEPPED_DOWN, &[label]), (false, ErrorKind::OutcomeUnknown));
+        }
+        let nothing = [RETRYABLE_WRITE_ERROR, NO_WRITES_PERFORMED];
+        assert_eq!(meaning(STEPPED_DOWN, &nothing), (false, ErrorKind::Unavailable));
+        let aborted = [TRANSIENT_TRANSACTION_ERROR];
+        assert_eq!(meaning(NO_SUCH_TRANSACTION, &aborted), (true, ErrorKind::Unavailable));
+        assert_eq!(meaning(code::WRITE_CONFLICT, &[]), (true, ErrorKind::Unavailable));
+    }
+}

@@ -1,0 +1,103 @@
+//! Fences for elections of Leasehold, which raise them in each term before they start the job.
+
+use std::fmt;
+use std::time::Duration;
+
+use leasehold_core::{FencingToken, JobError, LockName, RaiseFence, RaiseOutcome, async_trait};
+
+use crate::{Error, Result, Term};
+
+/// Creates a fence for [`Election::fence`](leasehold_core::Election::fence) from a function that
+/// raises it for a term, and that waits at most as long as it is told.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use leasehold_core::{Client, ElectionHandle, Job, Result};
+/// use leasehold_fence::{Term, raise_fn};
+///
+/// # async fn raise(_: Term, _: Duration) -> leasehold_fence::Result<()> { Ok(()) }
+/// fn campaign(client: &Client, job: impl Job) -> Result<ElectionHandle> {
+///     let fence = raise_fn(|term: Term, limit: Duration| async move {
+///         // For example: RedisFence::new(&namespace, &term).raise(&mut connection).await
+///         raise(term, limit).await
+///     });
+///     Ok(client.election("ledger")?.fence(fence, Duration::from_secs(10)).spawn(job))
+/// }
+/// ```
+pub fn raise_fn<F, Fut>(raise: F) -> impl RaiseFence
+where
+    F: Fn(Term, Duration) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<()>> + Send + 'static,
+{
+    RaiseFn(raise)
+}
+
+/// Translates the result of raising a fence for an election.
+///
+/// # Errors
+/// This returns every error but [`Error::Stale`] and [`Error::Blocked`], which are outcomes.
+pub fn raise_outcome(raised: Result<()>) -> Result<RaiseOutcome> {
+    match raised {
+        Ok(()) => Ok(RaiseOutcome::Raised),
+        Err(Error::Stale(_)) => Ok(RaiseOutcome::Stale),
+        Err(error @ Error::Blocked(_)) => Ok(RaiseOutcome::Blocked(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+struct RaiseFn<F>(F);
+
+impl<F> fmt::Debug for RaiseFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RaiseFn").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<F, Fut> RaiseFence for RaiseFn<F>
+where
+    F: Fn(Term, Duration) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<()>> + Send + 'static,
+{
+    async fn raise(
+        &self,
+        name: &LockName,
+        token: FencingToken,
+        limit: Duration,
+    ) -> Result<RaiseOutcome, JobError> {
+        let raised = (self.0)(Term::new(name, token), limit).await;
+        raise_outcome(raised).map_err(JobError::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Blocked, NotRaised, Stale};
+
+    #[test]
+    fn stale_and_blocked_are_outcomes() {
+        let name = LockName::new("a").unwrap();
+        let token = FencingToken::new(7).unwrap();
+        let outcome = |error| raise_outcome(Err(error)).unwrap();
+        assert_eq!(outcome(Error::Stale(Stale::new(&name, token, None))), RaiseOutcome::Stale);
+        let blocked = Blocked::new(&name, token, Duration::from_secs(3), Vec::new());
+        let RaiseOutcome::Blocked(text) = outcome(Error::Blocked(blocked)) else { panic!() };
+        assert!(text.contains("waited 3s"), "{text}");
+        assert!(raise_outcome(Err(Error::NotRaised(NotRaised::new(&name, token)))).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_function_raises_for_its_term() {
+        let fence = raise_fn(|term: Term, limit: Duration| async move {
+            assert_eq!((term.name().as_str(), term.token().get()), ("a", 7));
+            assert_eq!(limit, Duration::from_secs(1));
+            Ok(())
+        });
+        let name = LockName::new("a").unwrap();
+        let token = FencingToken::new(7).unwrap();
+        let outcome = fence.raise(&name, token, Duration::from_secs(1)).await.unwrap();
+        assert_eq!(outcome, RaiseOutcome::Raised);
+    }
+}

@@ -1,0 +1,268 @@
+//! The fence for data in Redis or Valkey.
+//!
+//! The server runs one script or `MULTI` at a time, so raising the fence never waits. A check is
+//! the first statement of the application's own script, or of a transaction with `WATCH`:
+//!
+//! ```
+//! use leasehold_fence::redis::RedisFence;
+//! use leasehold_fence::{Namespace, Result, Term};
+//! use redis::aio::ConnectionLike;
+//!
+//! async fn add(connection: &mut impl ConnectionLike, term: &Term, amount: i64) -> Result<i64> {
+//!     let fence = RedisFence::new(&Namespace::default(), term);
+//!     fence.raise(connection).await?; // once a term
+//!     let script = RedisFence::script("return redis.call('INCRBY', KEYS[1], ARGV[1])");
+//!     let mut call = script.key("ledger");
+//!     fence.bind(call.arg(amount));
+//!     call.invoke_async(connection).await.map_err(|cause| fence.error(cause))
+//! }
+//! ```
+//!
+//! In a cluster the keys of a script must be in the same hash slot as [`RedisFence::key`]; see
+//! [`RedisFence::with_hash_tag`].
+//!
+//! # What a failover can lose
+//!
+//! Replication is asynchronous: a primary that fails may take the latest raise with it, and until the
+//! next one an older term can write again. `WAIT` after [`RedisFence::raise`] makes this less likely.
+//!
+//! The same holds for a fence's key that is deleted. It never expires, but a `maxmemory-policy` whose
+//! name begins with `allkeys` may evict it: use `noeviction` or a `volatile` one.
+
+use ::redis::aio::ConnectionLike;
+use ::redis::{
+    ErrorKind as CauseKind, FromRedisValue, RedisError, Script, ScriptInvocation, ServerErrorKind,
+    cmd,
+};
+use leasehold_core::{Error as CoreError, ErrorKind, FencingToken, Namespace};
+
+use crate::{Error, NotRaised, Result, Stale, Term};
+
+/// This Lua code defines `leasehold_check(key, token, floor)`, for scripts that are not created with
+/// [`RedisFence::script`], such as those of a Redis function.
+///
+/// It returns `nil` if the term may write. Otherwise it returns an error, which the script must
+/// return before it writes, and which [`RedisFence::error`] translates.
+pub const CHECK: &str = include_str!("redis/check.lua");
+
+const CALL: &str = "local refused = leasehold_check(KEYS[#KEYS], ARGV[#ARGV - 1], ARGV[#ARGV])
+if refused then return refused end
+";
+
+const RAISE: &str = "local refused = leasehold_check(KEYS[1], ARGV[1], ARGV[2], true)
+return refused or redis.status_reply('OK')
+";
+
+/// A fence belongs to one term, and protects data in Redis or Valkey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisFence {
+    term: Term,
+    key: String,
+}
+
+impl RedisFence {
+    /// Creates the fence of a term, whose key is `NAMESPACE:fence:NAME`.
+    #[must_use]
+    pub fn new(namespace: &Namespace, term: &Term) -> Self {
+        let key = format!("{namespace}:fence:{}", term.name());
+        Self { term: term.clone(), key }
+    }
+
+    /// Returns the same fence with the key `{TAG}:NAMESPACE:fence:NAME`, which is in the same hash
+    /// slot as every other key with that hash tag. All processes must use the same tag.
+    ///
+    /// # Errors
+    /// This fails if the tag is empty or contains `}`.
+    pub fn with_hash_tag(self, tag: &str) -> Result<Self> {
+        if tag.is_empty() || tag.contains('}') {
+            return Err(CoreError::invalid(format!("{tag:?} is not a valid hash tag"))
+                .with_fix("use the text between the braces of the application's keys")
+                .for_lock(self.term.name())
+                .into());
+        }
+        Ok(Self { key: format!("{{{tag}}}:{}", self.key), ..self })
+    }
+
+    /// Returns the term.
+    #[must_use]
+    pub fn term(&self) -> &Term {
+        &self.term
+    }
+
+    /// Returns the key that holds the fence.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Raises the fence: from then on every script and transaction of an older term is refused.
+    ///
+    /// # Errors
+    /// This fails with [`Error::Stale`] if a newer term has raised its fence.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the fence is raised or not; raise it again.
+    pub async fn raise(&self, connection: &mut impl ConnectionLike) -> Result<()> {
+        let script = Script::new(&format!("{CHECK}{RAISE}"));
+        let mut call = script.key(self.key.as_str());
+        self.bind_arguments(&mut call);
+        call.invoke_async(connection).await.map_err(|cause| self.error(cause))
+    }
+
+    /// Creates a script that first checks the fence, and then runs the given Lua code.
+    ///
+    /// Every call must be given the fence by [`bind`](Self::bind). The code finds its own keys and
+    /// arguments at their usual positions; the last key and the last two arguments are the fence's.
+    #[must_use]
+    pub fn script(code: &str) -> Script {
+        Script::new(&format!("{CHECK}{CALL}{code}"))
+    }
+
+    /// Adds the fence's key and arguments to a call of such a script, after all others.
+    pub fn bind(&self, call: &mut ScriptInvocation<'_>) {
+        call.key(self.key.as_str());
+        self.bind_arguments(call);
+    }
+
+    fn bind_arguments(&self, call: &mut ScriptInvocation<'_>) {
+        call.arg(self.term.token().get()).arg(self.term.floor().get());
+    }
+
+    /// Watches the fence's key and checks it, before the `MULTI` of a transaction. If another term
+    /// raises the fence before its `EXEC`, the transaction is discarded and `EXEC` returns nil: start
+    /// again here.
+    ///
+    /// The connection must be the transaction's own: `WATCH` has no effect on one that is shared. Nor
+    /// may it reconnect by itself, as a `ConnectionManager` does: the new connection watches nothing, so
+    /// a transaction of an older term would take effect.
+    ///
+    /// # Errors
+    /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
+    /// [`Error::NotRaised`] if this one has not. The key is then no longer watched.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the key may be watched; send `UNWATCH`, or close the connection.
+    pub async fn watch(&self, connection: &mut impl ConnectionLike) -> Result<()> {
+        self.call::<()>(connection, "WATCH", Some(self.key.as_str())).await?;
+        let raised = self.call::<Option<Vec<u8>>>(connection, "GET", Some(self.key.as_str())).await;
+        let checked = raised.and_then(|raised| self.check(raised.as_deref()));
+        if checked.is_err() {
+            // If this fails too, the connection is gone, and the watch with it.
+            let _ = self.call::<()>(connection, "UNWATCH", None).await;
+        }
+        checked
+    }
+
+    async fn call<T: FromRedisValue>(
+        &self,
+        connection: &mut impl ConnectionLike,
+        command: &str,
+        key: Option<&str>,
+    ) -> Result<T> {
+        let mut command = cmd(command);
+        if let Some(key) = key {
+            command.arg(key);
+        }
+        command.query_async(connection).await.map_err(|cause| match cause.code() {
+            Some("WRONGTYPE") => self.foreign(),
+            _ => self.error(cause),
+        })
+    }
+
+    /// Compares the term with the key's value.
+    fn check(&self, value: Option<&[u8]>) -> Result<()> {
+        let raised = match value {
+            None => 0,
+            Some(value) => std::str::from_utf8(value)
+                .ok()
+                .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|text| text.parse::<u64>().ok())
+                .ok_or_else(|| self.foreign())?,
+        };
+        let (name, token) = (self.term.name(), self.term.token());
+        if raised > token.get() {
+            return Err(Error::Stale(Stale::new(name, token, FencingToken::new(raised).ok())));
+        }
+        if raised < self.term.floor().get() {
+            return Err(Error::NotRaised(NotRaised::new(name, token)));
+        }
+        Ok(())
+    }
+
+    fn foreign(&self) -> Error {
+        CoreError::new(ErrorKind::Corrupt, format!("the key {:?} does not hold a fence", self.key))
+            .with_fix("use another namespace, or delete it")
+            .for_lock(self.term.name())
+            .into()
+    }
+
+    /// Translates the error of a script that checks the fence.
+    ///
+    /// If it has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the script may have run: read
+    /// the data before you run it again.
+    #[must_use]
+    pub fn error(&self, cause: RedisError) -> Error {
+        let (name, token) = (self.term.name(), self.term.token());
+        match cause.code() {
+            Some("LEASEHOLDSTALE") => {
+                let newer = cause.detail().and_then(|detail| detail.trim().parse().ok());
+                let newer = newer.and_then(|number| FencingToken::new(number).ok());
+                return Error::Stale(Stale::new(name, token, newer));
+            }
+            Some("LEASEHOLDNOTRAISED") => return Error::NotRaised(NotRaised::new(name, token)),
+            Some("LEASEHOLDFOREIGN") => return self.foreign(),
+            _ => {}
+        }
+        let (kind, message) = match cause.kind() {
+            CauseKind::Server(ServerErrorKind::NoPerm) => {
+                (ErrorKind::Denied, "the user lacks a permission")
+            }
+            CauseKind::AuthenticationFailed => {
+                (ErrorKind::Denied, "the server did not accept the user and password")
+            }
+            CauseKind::Server(_) | CauseKind::Extension => {
+                (ErrorKind::Unavailable, "the server returned an error")
+            }
+            _ => (ErrorKind::OutcomeUnknown, "the connection to the server failed"),
+        };
+        CoreError::new(kind, message).with_source(cause).for_lock(name).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_core::LockName;
+
+    use super::*;
+
+    fn fence(token: u64, floor: u64) -> RedisFence {
+        let name = LockName::new("ledger").unwrap();
+        let [token, floor] = [token, floor].map(|number| FencingToken::new(number).unwrap());
+        let term = Term::new(&name, token).with_floor(floor).unwrap();
+        RedisFence::new(&Namespace::default(), &term)
+    }
+
+    #[test]
+    fn a_hash_tag_decides_the_slot() {
+        let fence = fence(7, 7);
+        assert_eq!(fence.key(), "leasehold:fence:ledger");
+        let tagged = fence.clone().with_hash_tag("a").unwrap();
+        assert_eq!(tagged.key(), "{a}:leasehold:fence:ledger");
+        for tag in ["", "a}b"] {
+            assert!(fence.clone().with_hash_tag(tag).is_err(), "{tag}");
+        }
+    }
+
+    #[test]
+    fn a_watched_value_is_compared_with_token_and_floor() {
+        assert!(fence(7, 7).check(Some(b"7")).is_ok());
+        assert!(fence(7, 5).check(Some(b"5")).is_ok());
+        assert!(fence(7, 5).check(Some(b"7")).is_ok());
+        assert!(matches!(fence(7, 5).check(Some(b"8")), Err(Error::Stale(_))));
+        assert!(matches!(fence(7, 5).check(Some(b"4")), Err(Error::NotRaised(_))));
+        assert!(matches!(fence(7, 7).check(None), Err(Error::NotRaised(_))));
+        for foreign in [&b""[..], b"+7", b"7.0", b"x", b"99999999999999999999", b"\xff"] {
+            assert!(matches!(fence(7, 7).check(Some(foreign)), Err(Error::Datastore(_))));
+        }
+    }
+}

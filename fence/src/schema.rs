@@ -1,0 +1,15 @@
+//! What may be done about a table that is missing.
+
+/// Selects what happens if the fence's table is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Schema {
+    /// The table is created if it is missing. If it exists, nothing is changed, and the user needs
+    /// no privilege to create it.
+    #[default]
+    Create,
+    /// A missing table is an error, because the application's own migrations create it.
+    ///
+    /// The error is [`Invalid`](leasehold_core::ErrorKind::Invalid).
+    Require,
+}

@@ -1,0 +1,174 @@
+//! A statement is a text with placeholders, and the values that they take.
+
+use std::sync::Arc;
+
+/// A fence knows these SQL databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Database {
+    /// The database is PostgreSQL.
+    Postgres,
+    /// The database is MySQL or MariaDB.
+    MySql,
+    /// The database is SQLite.
+    Sqlite,
+}
+
+/// A placeholder of a [`Statement`] takes one of these values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Parameter {
+    /// It takes the name of the lock as text, and on MySQL as bytes, so that no character set
+    /// matters.
+    Name,
+    /// It takes the term's floor, a 64-bit integer. The statements that raise the fence take what
+    /// the announcement returned instead.
+    Floor,
+    /// It takes the term's token, a 64-bit integer.
+    Token,
+}
+
+/// A statement has a text and the values of its placeholders, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    database: Database,
+    /// The text with `?` for every placeholder.
+    template: Arc<str>,
+    sql: Arc<str>,
+    parameters: &'static [Parameter],
+    answers: bool,
+}
+
+/// These values belong to the placeholders.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Values<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) floor: i64,
+    pub(crate) token: i64,
+}
+
+/// This value belongs to one placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    Name(&'a str),
+    Number(i64),
+}
+
+impl Statement {
+    /// Creates a statement that returns rows, from a text with `?` for every placeholder.
+    pub(crate) fn query(
+        database: Database,
+        template: impl Into<Arc<str>>,
+        parameters: &'static [Parameter],
+    ) -> Self {
+        let template: Arc<str> = template.into();
+        let sql = render(database, &template, 1).into();
+        Self { database, template, sql, parameters, answers: true }
+    }
+
+    /// Creates a statement that returns no rows.
+    pub(crate) fn command(
+        database: Database,
+        template: impl Into<Arc<str>>,
+        parameters: &'static [Parameter],
+    ) -> Self {
+        Self { answers: false, ..Self::query(database, template, parameters) }
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// Returns what the placeholders take, in their order.
+    #[must_use]
+    pub fn parameters(&self) -> &[Parameter] {
+        self.parameters
+    }
+
+    /// Returns whether the statement returns rows.
+    #[must_use]
+    pub fn returns_rows(&self) -> bool {
+        self.answers
+    }
+
+    /// Returns the statement with placeholders that are counted from that number on.
+    ///
+    /// MySQL's are not numbered, so that only their order counts there.
+    #[must_use]
+    pub(crate) fn numbered_from(mut self, first: usize) -> Self {
+        self.sql = render(self.database, &self.template, first).into();
+        self
+    }
+
+    /// Returns a text that can be shared with a driver.
+    #[allow(dead_code, reason = "only some drivers need it")]
+    pub(crate) fn shared_sql(&self) -> Arc<str> {
+        self.sql.clone()
+    }
+
+    /// Returns the parts of the text between the placeholders.
+    #[allow(dead_code, reason = "only some drivers need it")]
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &str> {
+        self.template.split('?')
+    }
+
+    /// Returns the values of the placeholders, in their order.
+    pub(crate) fn values<'a>(
+        &self,
+        values: Values<'a>,
+    ) -> impl Iterator<Item = Value<'a>> + use<'a> {
+        let parameters: &'static [Parameter] = self.parameters;
+        parameters.iter().map(move |parameter| match parameter {
+            Parameter::Name => Value::Name(values.name),
+            Parameter::Floor => Value::Number(values.floor),
+            Parameter::Token => Value::Number(values.token),
+        })
+    }
+}
+
+/// Writes the database's placeholders.
+fn render(database: Database, template: &str, first: usize) -> String {
+    let mut sql = String::with_capacity(template.len() + 8);
+    for (at, piece) in template.split('?').enumerate() {
+        if at > 0 {
+            let number = first + at - 1;
+            match database {
+                Database::Postgres => sql.push_str(&format!("${number}")),
+                Database::Sqlite => sql.push_str(&format!("?{number}")),
+                Database::MySql => sql.push('?'),
+            }
+        }
+        sql.push_str(piece);
+    }
+    sql
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARAMETERS: &[Parameter] = &[Parameter::Name, Parameter::Token];
+
+    #[test]
+    fn each_database_gets_its_own_placeholders() {
+        for (database, first, expected) in [
+            (Database::Postgres, 1, "a = $1 AND b = $2"),
+            (Database::Postgres, 4, "a = $4 AND b = $5"),
+            (Database::Sqlite, 4, "a = ?4 AND b = ?5"),
+            (Database::MySql, 4, "a = ? AND b = ?"),
+        ] {
+            let statement = Statement::query(database, "a = ? AND b = ?", PARAMETERS);
+            assert_eq!(statement.numbered_from(first).sql(), expected);
+        }
+    }
+
+    #[test]
+    fn values_come_in_the_order_of_the_placeholders() {
+        let statement = Statement::query(Database::MySql, "a = ? AND b = ?", PARAMETERS);
+        let values = statement.values(Values { name: "x", floor: 1, token: 2 });
+        assert_eq!(values.collect::<Vec<_>>(), [Value::Name("x"), Value::Number(2)]);
+        assert_eq!(statement.pieces().collect::<Vec<_>>(), ["a = ", " AND b = ", ""]);
+    }
+}

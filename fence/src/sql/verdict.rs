@@ -1,0 +1,73 @@
+//! The rule of a fence: what the two numbers of a name mean for a term.
+
+use leasehold_core::{ErrorKind, FencingToken};
+
+use crate::error::{Error, NotRaised, Result, Stale};
+use crate::term::Term;
+
+/// Decides whether a term may write, by the largest floors that were announced and raised.
+pub(crate) fn verdict(term: &Term, announced: Option<i64>, raised: Option<i64>) -> Result<()> {
+    not_stale(term, announced)?;
+    not_stale(term, raised)?;
+    let Some(raised) = raised.filter(|raised| *raised >= i64::from(term.floor())) else {
+        return Err(Error::NotRaised(NotRaised::new(term.name(), term.token())));
+    };
+    if announced.is_some_and(|announced| announced > raised) {
+        let message = "another holder of the lock is raising its fence";
+        return Err(Error::Conflict(
+            leasehold_core::Error::new(ErrorKind::Unavailable, message)
+                .with_fix("roll back, and run the transaction again, or raise this fence again")
+                .for_lock(term.name()),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a term below that floor.
+pub(crate) fn not_stale(term: &Term, floor: Option<i64>) -> Result<()> {
+    match floor {
+        Some(floor) if floor > i64::from(term.token()) => {
+            let newer = u64::try_from(floor).ok().and_then(|floor| FencingToken::new(floor).ok());
+            Err(Error::Stale(Stale::new(term.name(), term.token(), newer)))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_core::LockName;
+
+    use super::*;
+
+    fn term(token: u64, floor: u64) -> Term {
+        let [token, floor] = [token, floor].map(|number| FencingToken::new(number).unwrap());
+        Term::new(&LockName::new("a").unwrap(), token).with_floor(floor).unwrap()
+    }
+
+    #[test]
+    fn only_a_term_that_raised_its_fence_last_may_write() {
+        let alone = term(7, 7);
+        assert!(verdict(&alone, Some(7), Some(7)).is_ok());
+        assert!(verdict(&alone, None, Some(7)).is_ok(), "SQLite has no announcements");
+        for (announced, raised) in [(Some(8), Some(7)), (Some(8), Some(8)), (None, Some(8))] {
+            assert!(verdict(&alone, announced, raised).unwrap_err().is_stale());
+        }
+        for (announced, raised) in [(None, None), (Some(7), None), (Some(7), Some(6))] {
+            let error = verdict(&alone, announced, raised).unwrap_err();
+            assert!(matches!(error, Error::NotRaised(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_holder_of_several_may_write_from_its_floor_on() {
+        let one_of_several = term(7, 3);
+        for raised in 3..=7 {
+            assert!(verdict(&one_of_several, Some(raised), Some(raised)).is_ok(), "{raised}");
+        }
+        assert!(verdict(&one_of_several, Some(8), Some(8)).unwrap_err().is_stale());
+        // It waits while another holder raises a floor that does not exclude it.
+        let error = verdict(&one_of_several, Some(5), Some(4)).unwrap_err();
+        assert!(matches!(error, Error::Conflict(_)), "{error}");
+    }
+}

@@ -1,0 +1,262 @@
+//! The fence for sqlx, on PostgreSQL, MySQL, MariaDB and SQLite.
+//!
+#![cfg_attr(feature = "sqlx-sqlite", doc = "```")]
+#![cfg_attr(not(feature = "sqlx-sqlite"), doc = "```ignore")]
+//! use std::time::Duration;
+//!
+//! use leasehold_fence::sqlx::SqliteFenceTable;
+//! use leasehold_fence::{FencingToken, LockName, Namespace, Schema, Term};
+//! use sqlx::sqlite::SqlitePoolOptions;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
+//! sqlx::raw_sql("CREATE TABLE ledger (entry TEXT)").execute(&pool).await?;
+//!
+//! // At start:
+//! let table = SqliteFenceTable::open(&pool, &Namespace::default(), Schema::Create).await?;
+//!
+//! // Once a term, with the name and the token of the lock:
+//! let name = LockName::new("ledger")?;
+//! let fence = table.fence(&Term::new(&name, FencingToken::new(7)?));
+//! fence.raise(&pool, Duration::from_secs(10)).await?;
+//!
+//! // First in each transaction:
+//! let mut transaction = pool.begin().await?;
+//! fence.check(&mut transaction).await?;
+//! sqlx::query("INSERT INTO ledger VALUES ('first')").execute(&mut *transaction).await?;
+//! transaction.commit().await?;
+//!
+//! // Another instance leads now. This one was paused, and wakes:
+//! let newer = table.fence(&Term::new(&name, FencingToken::new(8)?));
+//! newer.raise(&pool, Duration::from_secs(10)).await?;
+//! let mut transaction = pool.begin().await?;
+//! let error = fence.check(&mut transaction).await.unwrap_err();
+//! assert!(error.is_stale());
+//! # Ok(()) }
+//! ```
+
+mod session;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::Namespace;
+use sqlx::error::DatabaseError;
+use sqlx::pool::PoolConnection;
+use sqlx::{Database, Pool, Transaction};
+
+use crate::error::Result;
+use crate::schema::Schema;
+use crate::sql::failure::Failure;
+use crate::sql::protocol;
+use crate::sql::session::Session;
+use crate::sql::{Statement, Statements};
+use crate::term::Term;
+
+/// This is the fence table on PostgreSQL.
+#[cfg(feature = "sqlx-postgres")]
+pub type PgFenceTable = FenceTable<sqlx::Postgres>;
+/// This is the fence of one term on PostgreSQL.
+#[cfg(feature = "sqlx-postgres")]
+pub type PgFence = Fence<sqlx::Postgres>;
+/// This is the fence table on MySQL or MariaDB.
+#[cfg(feature = "sqlx-mysql")]
+pub type MySqlFenceTable = FenceTable<sqlx::MySql>;
+/// This is the fence of one term on MySQL or MariaDB.
+#[cfg(feature = "sqlx-mysql")]
+pub type MySqlFence = Fence<sqlx::MySql>;
+/// This is the fence table on SQLite.
+#[cfg(feature = "sqlx-sqlite")]
+pub type SqliteFenceTable = FenceTable<sqlx::Sqlite>;
+/// This is the fence of one term on SQLite.
+#[cfg(feature = "sqlx-sqlite")]
+pub type SqliteFence = Fence<sqlx::Sqlite>;
+
+/// A fence table creates the fences of a namespace, whose table was found or created.
+pub struct FenceTable<DB> {
+    statements: Arc<Statements>,
+    database: PhantomData<fn() -> DB>,
+}
+
+/// A fence belongs to one term, which raises it once and checks it in each transaction.
+pub struct Fence<DB> {
+    statements: Arc<Statements>,
+    term: Term,
+    database: PhantomData<fn() -> DB>,
+}
+
+#[allow(private_bounds, reason = "the databases are those of this module")]
+impl<DB> FenceTable<DB>
+where
+    DB: Database,
+    DB::Connection: Session,
+{
+    /// Finds the table, or creates it if that is allowed.
+    ///
+    /// # Errors
+    /// This fails with a [`Datastore`](crate::Error::Datastore) error if the table is missing and
+    /// may not be created, or is not as this crate creates it.
+    pub async fn open(pool: &Pool<DB>, namespace: &Namespace, schema: Schema) -> Result<Self> {
+        let mut connection = acquire(pool).await?;
+        Self::open_on(&mut connection, namespace, schema).await
+    }
+
+    /// Finds the table, or creates it if that is allowed, on this connection.
+    ///
+    /// # Errors
+    /// It fails as [`open`](Self::open) does.
+    pub async fn open_on(
+        connection: &mut DB::Connection,
+        namespace: &Namespace,
+        schema: Schema,
+    ) -> Result<Self> {
+        let statements = protocol::open(connection, namespace, schema).await?;
+        Ok(Self { statements: Arc::new(statements), database: PhantomData })
+    }
+}
+
+impl<DB> FenceTable<DB> {
+    /// Returns the fence of a term, without a call to the database.
+    #[must_use]
+    pub fn fence(&self, term: &Term) -> Fence<DB> {
+        Fence {
+            statements: Arc::clone(&self.statements),
+            term: term.clone(),
+            database: PhantomData,
+        }
+    }
+}
+
+#[allow(private_bounds, reason = "the databases are those of this module")]
+impl<DB> Fence<DB>
+where
+    DB: Database,
+    DB::Connection: Session,
+{
+    /// Raises the fence, once a term and before its first write: afterwards no transaction of an
+    /// older term can commit.
+    ///
+    /// It waits for the transactions of older terms that have passed a check, up to the limit; on
+    /// MySQL up to a second longer. If this future is dropped, its connection is closed.
+    ///
+    /// # Errors
+    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
+    /// and with [`Blocked`](crate::Error::Blocked) after the limit.
+    pub async fn raise(&self, pool: &Pool<DB>, limit: Duration) -> Result<()> {
+        let mut checked_out = CheckedOut { connection: acquire(pool).await?, done: false };
+        let raised = self.raise_on(&mut checked_out.connection, limit).await;
+        checked_out.done = true;
+        raised
+    }
+
+    /// Raises the fence on this connection, which must not be in a transaction.
+    ///
+    /// If this future is dropped, close the connection: on MySQL and SQLite its own limit on waits
+    /// may not have been restored.
+    ///
+    /// # Errors
+    /// It fails as [`raise`](Self::raise) does.
+    pub async fn raise_on(&self, connection: &mut DB::Connection, limit: Duration) -> Result<()> {
+        protocol::raise(connection, &self.statements, &self.term, limit).await
+    }
+
+    /// Checks as the first statement of a transaction that this term may still write.
+    ///
+    /// Transactions of one term do not wait for each other.
+    ///
+    /// # Errors
+    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has
+    /// announced it: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole
+    /// transaction again.
+    pub async fn check(&self, transaction: &mut Transaction<'_, DB>) -> Result<()> {
+        protocol::check(&mut **transaction, &self.statements, &self.term).await
+    }
+
+    /// Says why a statement with a [guard](Self::guard) changed nothing: it fails if this term may
+    /// not write, and otherwise the statement's other conditions were false.
+    ///
+    /// # Errors
+    /// It fails as [`check`](Self::check) does.
+    pub async fn verify(&self, connection: &mut DB::Connection) -> Result<()> {
+        protocol::verify(connection, &self.statements, &self.term).await
+    }
+}
+
+impl<DB> Fence<DB> {
+    /// Returns the term.
+    #[must_use]
+    pub fn term(&self) -> &Term {
+        &self.term
+    }
+
+    /// Returns a condition for a single statement that is its own transaction: add it to the WHERE
+    /// clause, and bind its [parameters](Statement::parameters), which are numbered from `first` on.
+    #[must_use]
+    pub fn guard(&self, first: usize) -> Statement {
+        self.statements.guard(first)
+    }
+}
+
+/// A connection of a pool, which closes if its call was dropped.
+struct CheckedOut<DB: Database> {
+    connection: PoolConnection<DB>,
+    done: bool,
+}
+
+impl<DB: Database> Drop for CheckedOut<DB> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+async fn acquire<DB>(pool: &Pool<DB>) -> Result<PoolConnection<DB>>
+where
+    DB: Database,
+    DB::Connection: Session,
+{
+    let acquired = pool.acquire().await;
+    Ok(acquired.map_err(|error| {
+        // A database that refuses a login has answered.
+        let code = error.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned);
+        let database = <DB::Connection as Session>::DATABASE;
+        let failure = Failure::new(database, code.as_deref(), error);
+        failure.error
+    })?)
+}
+
+impl<DB> Clone for FenceTable<DB> {
+    fn clone(&self) -> Self {
+        Self { statements: Arc::clone(&self.statements), database: PhantomData }
+    }
+}
+
+impl<DB> Clone for Fence<DB> {
+    fn clone(&self) -> Self {
+        Self {
+            statements: Arc::clone(&self.statements),
+            term: self.term.clone(),
+            database: PhantomData,
+        }
+    }
+}
+
+impl<DB> fmt::Debug for FenceTable<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FenceTable").field("database", &self.statements.database).finish()
+    }
+}
+
+impl<DB> fmt::Debug for Fence<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fence")
+            .field("database", &self.statements.database)
+            .field("term", &self.term)
+            .finish()
+    }
+}

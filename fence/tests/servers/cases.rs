@@ -1,0 +1,167 @@
+//! The cases, for each driver.
+
+/// Defines the cases for a driver and a server: the query for the number of a session, and whether
+/// the server tells which sessions are in the way.
+macro_rules! cases {
+    ($driver:ty, $image:expr, $session:literal, $tells:literal) => {
+        use std::time::Duration;
+
+        use leasehold_fence::Schema;
+        use leasehold_fence::sqlx::{Fence, FenceTable};
+        use leasehold_test_servers::until_ready;
+        use sqlx::AssertSqlSafe;
+        use tokio::time::{sleep, timeout};
+
+        type Pool = sqlx::Pool<$driver>;
+        type Table = FenceTable<$driver>;
+
+        /// What would otherwise wait forever fails after this time.
+        const LONG: Duration = Duration::from_secs(60);
+        const SHORT: Duration = Duration::from_millis(1200);
+
+        /// One server serves all cases, each with a lock name of its own.
+        #[tokio::test(flavor = "multi_thread")]
+        async fn fences() {
+            let Some((_server, url)) = start(&$image).await else { return };
+            let pool = until_ready(|| Pool::connect(&url)).await.unwrap();
+            let namespace = namespace();
+            let missing = Table::open(&pool, &namespace, Schema::Require).await.unwrap_err();
+            assert!(missing.to_string().contains("is missing"), "{missing}");
+            let table = Table::open(&pool, &namespace, Schema::Create).await.unwrap();
+            Table::open(&pool, &namespace, Schema::Require).await.unwrap();
+            run(&pool, format!("CREATE TABLE {namespace}_ledger (n BIGINT)")).await;
+
+            timeout(LONG, transactions_of_one_term_run_side_by_side(&pool, &table)).await.unwrap();
+            timeout(LONG, an_open_older_transaction_blocks_raise(&pool, &table)).await.unwrap();
+            timeout(LONG, raise_returns_after_the_older_transaction(&pool, &table)).await.unwrap();
+            timeout(LONG, a_stream_of_older_transactions_does_not_delay_raise(&pool, &table))
+                .await
+                .unwrap();
+            timeout(LONG, a_guard_lets_only_the_newest_term_write(&pool, &table, &namespace))
+                .await
+                .unwrap();
+
+            for table in ["ledger", "fence", "fence_intent"] {
+                run(&pool, format!("DROP TABLE {namespace}_{table}")).await;
+            }
+            run(&pool, format!("CREATE TABLE {namespace}_fence (name INT, price INT)")).await;
+            let foreign = Table::open(&pool, &namespace, Schema::Create).await.unwrap_err();
+            assert!(foreign.to_string().contains("is not as leasehold creates it"), "{foreign}");
+            run(&pool, format!("DROP TABLE {namespace}_fence")).await;
+        }
+
+        async fn run(pool: &Pool, statement: String) {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(pool).await.unwrap();
+        }
+
+        async fn raised(pool: &Pool, table: &Table, name: &str, token: u64) -> Fence<$driver> {
+            let fence = table.fence(&term(name, token));
+            fence.raise(pool, LONG).await.unwrap();
+            fence
+        }
+
+        async fn transactions_of_one_term_run_side_by_side(pool: &Pool, table: &Table) {
+            let fence = raised(pool, table, "side by side", 7).await;
+            let mut first = pool.begin().await.unwrap();
+            fence.check(&mut first).await.unwrap();
+            let mut second = pool.begin().await.unwrap();
+            fence.check(&mut second).await.unwrap();
+            // Nor does raising the fence of the same term again wait for them.
+            fence.raise(pool, LONG).await.unwrap();
+            second.commit().await.unwrap();
+            first.commit().await.unwrap();
+        }
+
+        async fn an_open_older_transaction_blocks_raise(pool: &Pool, table: &Table) {
+            let older = raised(pool, table, "blocked", 7).await;
+            let mut open = pool.begin().await.unwrap();
+            older.check(&mut open).await.unwrap();
+            let session: i64 = sqlx::query_scalar($session).fetch_one(&mut *open).await.unwrap();
+
+            let newer = table.fence(&term("blocked", 8));
+            let error = newer.raise(pool, SHORT).await.unwrap_err();
+            let leasehold_fence::Error::Blocked(blocked) = error else { panic!("{error}") };
+            assert!(blocked.waited >= SHORT, "{blocked:?}");
+            let told: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
+            assert_eq!(told, if $tells { vec![session] } else { Vec::new() });
+
+            // The older term was refused from the announcement on.
+            let mut late = pool.begin().await.unwrap();
+            assert!(older.check(&mut late).await.unwrap_err().is_stale());
+            late.rollback().await.unwrap();
+            open.commit().await.unwrap();
+            newer.raise(pool, LONG).await.unwrap();
+            assert!(older.raise(pool, LONG).await.unwrap_err().is_stale());
+            let mut current = pool.begin().await.unwrap();
+            newer.check(&mut current).await.unwrap();
+        }
+
+        async fn raise_returns_after_the_older_transaction(pool: &Pool, table: &Table) {
+            let older = raised(pool, table, "drained", 7).await;
+            let mut open = pool.begin().await.unwrap();
+            older.check(&mut open).await.unwrap();
+            let newer = table.fence(&term("drained", 8));
+            let raising = tokio::spawn({
+                let (newer, pool) = (newer.clone(), pool.clone());
+                async move { newer.raise(&pool, LONG).await }
+            });
+            sleep(Duration::from_millis(300)).await;
+            assert!(!raising.is_finished());
+            open.commit().await.unwrap();
+            raising.await.unwrap().unwrap();
+        }
+
+        async fn a_stream_of_older_transactions_does_not_delay_raise(pool: &Pool, table: &Table) {
+            let older = raised(pool, table, "stream", 7).await;
+            let mut writers = Vec::new();
+            for at in 0..4 {
+                let (older, pool) = (older.clone(), pool.clone());
+                writers.push(tokio::spawn(async move {
+                    sleep(Duration::from_millis(12 * at)).await;
+                    // Each ends when it is refused.
+                    loop {
+                        let mut transaction = pool.begin().await.unwrap();
+                        if older.check(&mut transaction).await.is_err() {
+                            break;
+                        }
+                        sleep(Duration::from_millis(50)).await;
+                        transaction.commit().await.unwrap();
+                    }
+                }));
+            }
+            sleep(Duration::from_millis(300)).await;
+            raised(pool, table, "stream", 8).await;
+            for writer in writers {
+                writer.await.unwrap();
+            }
+        }
+
+        async fn a_guard_lets_only_the_newest_term_write(
+            pool: &Pool,
+            table: &Table,
+            namespace: &Namespace,
+        ) {
+            run(pool, format!("INSERT INTO {namespace}_ledger VALUES (0)")).await;
+            let older = raised(pool, table, "guarded", 7).await;
+            let newer = raised(pool, table, "guarded", 8).await;
+            for (fence, changed) in [(older, 0), (newer, 1)] {
+                let guard = fence.guard(1);
+                let update = format!("UPDATE {namespace}_ledger SET n = 1 WHERE {}", guard.sql());
+                let mut update = sqlx::query::<$driver>(AssertSqlSafe(update));
+                for parameter in guard.parameters() {
+                    update = match parameter {
+                        leasehold_fence::sql::Parameter::Name => update.bind("guarded"),
+                        leasehold_fence::sql::Parameter::Floor => {
+                            update.bind(i64::from(fence.term().floor()))
+                        }
+                        _ => update.bind(i64::from(fence.term().token())),
+                    };
+                }
+                let done = update.execute(pool).await.unwrap();
+                assert_eq!(done.rows_affected(), changed);
+                let mut connection = pool.acquire().await.unwrap();
+                assert_eq!(fence.verify(&mut connection).await.is_ok(), changed == 1);
+            }
+        }
+    };
+}

@@ -1,0 +1,55 @@
+//! The fence on real servers: what raising it waits for, whom it refuses, and what runs side by
+//! side.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[macro_use]
+mod cases;
+mod with_diesel;
+mod with_tokio_postgres;
+
+use leasehold_fence::{FencingToken, LockName, Namespace, Term};
+use leasehold_test_servers::catalog::{MARIADB, MYSQL, POSTGRES};
+use leasehold_test_servers::{Image, Server, skipped};
+
+/// Returns the server, if it runs in a container of its own, and its URL; or `None` if it is to be
+/// skipped.
+async fn start(image: &Image) -> Option<(Option<Server>, String)> {
+    if skipped(image.name) {
+        eprintln!("{}: skipped", image.name);
+        return None;
+    }
+    if let Some(url) = image.given_url() {
+        return Some((None, url));
+    }
+    let server = Server::start(image).await.unwrap();
+    let url = image.url_at(&server.address());
+    Some((Some(server), url))
+}
+
+/// Returns a namespace of this process alone.
+fn namespace() -> Namespace {
+    Namespace::new(format!("fence_{}", std::process::id())).unwrap()
+}
+
+fn term(name: &str, token: u64) -> Term {
+    Term::new(&LockName::new(name).unwrap(), FencingToken::new(token).unwrap())
+}
+
+mod postgres {
+    use super::*;
+
+    cases!(sqlx::Postgres, POSTGRES, "SELECT pg_backend_pid()::bigint", true);
+}
+
+mod mysql {
+    use super::*;
+
+    cases!(sqlx::MySql, MYSQL, "SELECT CAST(CONNECTION_ID() AS SIGNED)", true);
+}
+
+mod mariadb {
+    use super::*;
+
+    // It does not tell which sessions hold a lock that nobody waits for any more.
+    cases!(sqlx::MySql, MARIADB, "SELECT CAST(CONNECTION_ID() AS SIGNED)", false);
+}

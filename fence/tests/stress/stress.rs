@@ -1,0 +1,206 @@
+//! Changes the term again and again while writers are paused, killed and slow.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use leasehold_fence::{Error, Namespace};
+use leasehold_test_servers::{Image, Server, catalog, skipped, until_ready};
+use tokio::time::sleep;
+
+use crate::data::{Data, Sqlite};
+use crate::writer_process::{Place, Reports, WriterProcess};
+
+const WRITERS: usize = 4;
+
+/// The changes of term, and the transactions of each, if the environment does not say otherwise.
+const TERMS: u64 = 10;
+
+/// On MongoDB there are fewer: the raise after a writer was killed waits for a minute, until the
+/// server ends its transaction.
+const TERMS_ON_MONGODB: u64 = 3;
+
+/// After this time it is assumed that the paused writer is in the way of a raise.
+const BLOCKED: Duration = Duration::from_millis(500);
+
+/// What would otherwise wait forever fails after this time. MongoDB ends the transaction of a killed
+/// process only after a minute.
+const LONG: Duration = Duration::from_secs(180);
+
+/// Puts the fence on that server under stress.
+pub(crate) fn on_server<D: Data>(image: &Image) {
+    if skipped(image.name) {
+        eprintln!("{}: skipped", image.name);
+        return;
+    }
+    block_on(async {
+        let server = match image.given_url() {
+            Some(_) => None,
+            None => Some(Server::start(image).await.unwrap()),
+        };
+        let address = server.as_ref().map(Server::address).unwrap_or_default();
+        let url = image.given_url().unwrap_or_else(|| image.url_at(&address));
+        let namespace = Namespace::new(format!("stress_{}", std::process::id())).unwrap();
+        let data = until_ready(|| async {
+            if let Some(server) = &server {
+                catalog::prepare(image, server).await;
+            }
+            D::open(&url, &namespace).await
+        });
+        let data = data.await.unwrap();
+        Stress::new(Place { server: image.name, url, namespace }, data).run().await;
+    });
+}
+
+/// Puts the fence in an SQLite file under stress.
+pub(crate) fn on_sqlite() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}?mode=rwc", folder.path().join("app.db").display());
+        let namespace = Namespace::default();
+        let data = Sqlite::open(&url, &namespace).await.unwrap();
+        Stress::new(Place { server: "sqlite", url, namespace }, data).run().await;
+    });
+}
+
+fn block_on(test: impl Future<Output = ()>) {
+    tokio::runtime::Runtime::new().unwrap().block_on(test);
+}
+
+fn terms_on(server: &str) -> u64 {
+    let usual = if server == catalog::MONGODB.name { TERMS_ON_MONGODB } else { TERMS };
+    let told = std::env::var("LEASEHOLD_TEST_FENCE_TERMS");
+    told.map_or(usual, |told| told.parse().expect("LEASEHOLD_TEST_FENCE_TERMS is a number"))
+}
+
+/// Returns the writer that does not get to know a term.
+fn left_out(term: u64) -> usize {
+    usize::try_from(term).unwrap() % WRITERS
+}
+
+struct Stress<D> {
+    place: Place,
+    data: D,
+    writers: Vec<WriterProcess>,
+    reports: Arc<Mutex<Reports>>,
+    /// How often a paused or killed writer was in the way of a raise.
+    blocked: u64,
+}
+
+impl<D: Data> Stress<D> {
+    fn new(place: Place, data: D) -> Self {
+        let reports = Arc::default();
+        let writers = (0..WRITERS).map(|_| WriterProcess::start(&place, &reports)).collect();
+        Self { place, data, writers, reports, blocked: 0 }
+    }
+
+    async fn run(mut self) {
+        let changes = terms_on(self.place.server);
+        let per_term = changes;
+        // The entries of each term, as they were when the next one had raised its fence.
+        let mut settled = BTreeMap::new();
+        for term in 1..=changes + 1 {
+            self.change_to(term, &mut settled).await;
+            for (at, writer) in self.writers.iter_mut().enumerate() {
+                if at != left_out(term) {
+                    writer.set_term(term);
+                }
+            }
+            self.wait_for_commits(term, per_term).await;
+        }
+        // No writer is left that could commit.
+        self.writers.clear();
+
+        let mut stale = Vec::new();
+        for (term, before) in settled {
+            let after = self.data.entries(term).await;
+            if after != before {
+                stale.push((term, before, after));
+            }
+        }
+        let refused = self.report(changes, stale.len());
+        assert!(stale.is_empty(), "entries that were added late, by term: {stale:?}");
+        assert!(refused > 0, "no transaction of an older term was refused");
+        self.data.remove(changes + 1).await;
+    }
+
+    /// Prints what happened, and returns how many transactions were refused.
+    fn report(&self, changes: u64, stale: usize) -> u64 {
+        let reports = self.reports.lock().unwrap();
+        let committed: u64 = reports.committed.values().sum();
+        let (refused, failed) = (reports.refused, reports.failed);
+        println!(
+            "{}: {changes} changes of term, {committed} transactions committed, {refused} refused, \
+             {failed} failed, {} raises waited for a paused or killed writer; terms with stale \
+             commits: {stale}",
+            self.place.server, self.blocked
+        );
+        refused
+    }
+
+    /// Raises the fence for a term while a writer of the term before is paused or killed, and records
+    /// the entries of that term once `raise` has returned.
+    async fn change_to(&mut self, term: u64, settled: &mut BTreeMap<u64, u64>) {
+        // This writer knows the term before, and will not get to know this one.
+        let at = left_out(term);
+        let paused = term > 1 && term.is_multiple_of(3);
+        if paused {
+            self.writers[at].signal("-STOP");
+        }
+        if term > 1 && term % 3 == 1 {
+            self.replace(at, term - 1);
+        }
+        let mut raised = self.raise(term, BLOCKED).await;
+        if let Err(Error::Blocked(_)) = raised {
+            self.blocked += 1;
+            // A paused writer may still commit, or never.
+            if paused && term.is_multiple_of(2) {
+                self.writers[at].signal("-CONT");
+            } else if paused {
+                self.replace(at, term - 1);
+            }
+            raised = self.raise(term, LONG).await;
+        }
+        raised.unwrap();
+        if term > 1 {
+            settled.insert(term - 1, self.data.entries(term - 1).await);
+        }
+        if paused {
+            self.writers[at].signal("-CONT");
+        }
+    }
+
+    /// Repeats the call where the datastore asks for it.
+    async fn raise(&mut self, term: u64, limit: Duration) -> leasehold_fence::Result<()> {
+        let begun = Instant::now();
+        loop {
+            match self.data.raise(&crate::term(term), limit).await {
+                Err(Error::Conflict(_)) if begun.elapsed() < LONG => {}
+                raised => return raised,
+            }
+        }
+    }
+
+    /// Kills a writer and starts another one, which has that term.
+    fn replace(&mut self, at: usize, term: u64) {
+        let mut writer = WriterProcess::start(&self.place, &self.reports);
+        writer.set_term(term);
+        self.writers[at] = writer;
+    }
+
+    async fn wait_for_commits(&self, term: u64, enough: u64) {
+        let begun = Instant::now();
+        loop {
+            let (committed, failure) = {
+                let reports = self.reports.lock().unwrap();
+                (reports.committed_in(term), reports.last_failure.clone())
+            };
+            if committed >= enough {
+                return;
+            }
+            let server = self.place.server;
+            assert!(begun.elapsed() < LONG, "{server}: {committed} commits of {term}: {failure}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
