@@ -37,7 +37,7 @@ impl<'a> Call<'a> {
     }
 
     /// Returns the calls that repeat this one if that error is its reply and the server did not run
-    /// it. Otherwise there are none.
+    /// it, and otherwise an empty list.
     ///
     /// A server refuses a command as a whole because of one of its keys, so each request is then
     /// repeated by itself.
