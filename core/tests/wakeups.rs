@@ -137,8 +137,14 @@ async fn a_waiter_asks_once_per_lease_while_it_receives_hints() {
     // A lease of 15 s that is renewed every 3 s lasts for 12 s more at least.
     let with_hints = asks().await;
     assert!((1..=6).contains(&with_hints), "asked {with_hints} times a minute");
+    // The lease should not have ended by then.
+    sleep(Duration::from_secs(6)).await;
     store.set_watch(WatchFault::Refused);
     store.state.hints.lock().unwrap().clear();
+    let before = store.state.acquires.load(SeqCst);
+    sleep(Duration::from_secs(1)).await;
+    let asked = store.state.acquires.load(SeqCst) - before;
+    assert_eq!(asked, 1, "no hint would tell of a release");
     let without_hints = asks().await;
     assert!((10..=13).contains(&without_hints), "polled {without_hints} times a minute");
     drop(guard);
