@@ -57,7 +57,7 @@ libfuzzer_sys::fuzz_target!(|input: Input| {
     };
     check(&timing, &capabilities);
     kept(&timing, &input);
-    assert_eq!(as_given(&timing).resolve(&capabilities).unwrap(), timing);
+    assert_eq!(as_given(&timing, &input).resolve(&capabilities).unwrap(), timing);
 });
 
 fn settings(input: &Input) -> Settings {
@@ -94,9 +94,11 @@ fn check(timing: &Timing, capabilities: &Capabilities) {
     assert!(last_ends <= timing.tolerance, "the last retry ends too late: {timing:?}");
     // The comparison is in nanoseconds, because no clock shows fractions of them.
     assert!(timing.margin.as_nanos() >= timing.ttl.as_nanos() / u128::from(Timing::DRIFT));
-    for interval in [timing.heartbeat_interval, timing.poll_interval] {
+    let polls = [timing.poll_interval, timing.poll_interval_with_hints];
+    for interval in polls.into_iter().chain([timing.heartbeat_interval]) {
         assert!((Duration::from_millis(1)..=MAX_TTL).contains(&interval), "{timing:?}");
     }
+    assert!(timing.poll_interval <= timing.poll_interval_with_hints, "{timing:?}");
     assert!(timing.start_delay <= MAX_TTL);
     assert!(!timing.call_limit().is_zero() && timing.call_limit() <= timing.tolerance);
 }
@@ -110,6 +112,7 @@ fn kept(timing: &Timing, input: &Input) {
         (input.tolerance, timing.tolerance),
         (input.heartbeat_interval, timing.heartbeat_interval),
         (input.poll_interval, timing.poll_interval),
+        (input.poll_interval, timing.poll_interval_with_hints),
         (input.start_delay, timing.start_delay),
     ] {
         assert!(given.is_none_or(|given| Duration::from(given) == used), "{timing:?}");
@@ -117,15 +120,19 @@ fn kept(timing: &Timing, input: &Input) {
     assert!(retries(input).is_none_or(|given| given == timing.heartbeat_retries));
 }
 
-/// Returns the same settings with every default filled in.
-fn as_given(timing: &Timing) -> Settings {
-    Settings::new()
+/// Returns the same settings with every default filled in, except that of the poll interval, which
+/// is another one with hints.
+fn as_given(timing: &Timing, input: &Input) -> Settings {
+    let settings = Settings::new()
         .ttl(timing.ttl)
         .margin(timing.margin)
         .stop_grace(timing.stop_grace)
         .tolerance(timing.tolerance)
         .heartbeat_interval(timing.heartbeat_interval)
         .heartbeat_retries(timing.heartbeat_retries)
-        .poll_interval(timing.poll_interval)
-        .start_delay(timing.start_delay)
+        .start_delay(timing.start_delay);
+    match input.poll_interval {
+        Some(_) => settings.poll_interval(timing.poll_interval),
+        None => settings,
+    }
 }
