@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::contender::LockLibrary;
+use crate::floor::{self, FLOOR};
 use crate::leasehold_client::{LEASEHOLD, LeaseholdClient, OWN_POOL};
 use crate::peers;
 
@@ -22,6 +23,7 @@ pub(crate) async fn open_all(url: &str) -> Result<Vec<Arc<dyn LockLibrary>>> {
 pub(crate) async fn open(name: &str, url: &str) -> Result<Arc<dyn LockLibrary>> {
     match name {
         LEASEHOLD => Ok(Arc::new(LeaseholdClient::by_url(url).await?)),
+        FLOOR => floor::hand_over::open(url).await,
         OWN_POOL => Ok(Arc::new(LeaseholdClient::on_own_pool(url).await?)),
         _ => {
             let peers = peers::open(url).await?;

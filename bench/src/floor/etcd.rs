@@ -12,7 +12,7 @@ use super::driver::Floor;
 use crate::url::rest;
 
 /// No run takes this long.
-const TTL_SECONDS: i64 = 24 * 60 * 60;
+pub(super) const TTL_SECONDS: i64 = 24 * 60 * 60;
 
 pub(super) struct Etcd {
     kv: KvClient,

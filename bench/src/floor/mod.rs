@@ -7,6 +7,7 @@
 
 mod driver;
 mod etcd;
+pub(crate) mod hand_over;
 mod mongodb;
 mod mysql;
 mod postgres;

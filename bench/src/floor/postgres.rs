@@ -10,11 +10,11 @@ use super::driver::{CONNECTIONS, Floor, changed_one};
 use super::sessions::Sessions;
 
 /// Pages are half empty, as in Leasehold's table, so that an update stays within its page.
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS leasehold_bench_floor \
+pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS leasehold_bench_floor \
      (name text PRIMARY KEY, lease text) WITH (fillfactor = 50)";
 const ROW: &str = "INSERT INTO leasehold_bench_floor VALUES ($1, NULL) \
      ON CONFLICT (name) DO UPDATE SET lease = NULL";
-const SET: &str =
+pub(super) const SET: &str =
     "UPDATE leasehold_bench_floor SET lease = 'floor' WHERE name = $1 AND lease IS NULL";
 const UNSET: &str = "UPDATE leasehold_bench_floor SET lease = NULL \
      WHERE name = $1 AND lease = 'floor' \

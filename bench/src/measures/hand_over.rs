@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::contended::{self, Contended, NamedLibrary, Setting};
+use crate::floor::FLOOR;
+use crate::floor::hand_over::{MAX_WAITERS, exists};
 use crate::leasehold_client::LEASEHOLD;
 use crate::server_counts;
 use crate::slices::Plan;
@@ -27,13 +29,15 @@ const COLUMNS: [(&str, Unit); 8] = [
     ("durable writes each", Unit::Count),
 ];
 
-/// Measures each setting once with each library, in random order.
+/// Measures each setting once with the floor and with each library, in random order.
 pub(crate) async fn measure(url: &str, libraries: &[NamedLibrary], plan: Plan) -> Result<Table> {
     let reader = server_counts::open(url).await;
     let mut table = Table::new("Hand-over", "contender, waiters, processes", &COLUMNS);
+    let floor = NamedLibrary { name: FLOOR.to_owned(), max_waiters: MAX_WAITERS };
+    let contenders: Vec<_> = libraries.iter().chain(exists(url).then_some(&floor)).collect();
     for (waiters, processes) in SETTINGS {
-        let fits = |library: &&NamedLibrary| waiters < library.max_waiters;
-        let mut measured: Vec<_> = libraries.iter().filter(fits).collect();
+        let fits = |library: &&&NamedLibrary| waiters < library.max_waiters;
+        let mut measured: Vec<_> = contenders.iter().filter(fits).collect();
         fastrand::shuffle(&mut measured);
         let setting = setting(waiters, processes, plan);
         for library in measured {

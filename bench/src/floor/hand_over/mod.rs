@@ -1,0 +1,80 @@
+//! The floor of a hand-over: a conditional write of the bare driver to acquire, one that notifies to
+//! release, and a listener.
+//!
+//! A waiter that is refused waits for a notification and writes again. Nothing is retried or
+//! renewed. Only servers that notify have it.
+
+mod etcd;
+mod postgres;
+mod redis;
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::FLOOR;
+use crate::contender::{LockLibrary, Release};
+use crate::url::scheme;
+
+/// The notifications of a server wake all waiters of the process.
+type Notified = Arc<Notify>;
+
+/// What a hand-over needs of a server.
+#[async_trait]
+trait NotifyingServer: Send + Sync + 'static {
+    /// Writes the lock unless it exists, and returns whether it did.
+    async fn set(&self, lock: &str) -> Result<bool>;
+
+    /// Removes the lock and notifies.
+    async fn unset(&self, lock: &str) -> Result<()>;
+}
+
+struct HandOver {
+    server: Arc<dyn NotifyingServer>,
+    notified: Notified,
+}
+
+/// Returns whether there is a floor of a hand-over on that server.
+pub(crate) fn exists(url: &str) -> bool {
+    matches!(scheme(url), "postgres" | "redis" | "etcd")
+}
+
+/// Opens the floor on that server.
+pub(crate) async fn open(url: &str) -> Result<Arc<dyn LockLibrary>> {
+    let notified = Notified::default();
+    let server: Arc<dyn NotifyingServer> = match scheme(url) {
+        "postgres" => Arc::new(postgres::open(url, notified.clone()).await?),
+        "redis" => Arc::new(redis::open(url, notified.clone()).await?),
+        "etcd" => Arc::new(etcd::open(url, notified.clone()).await?),
+        other => bail!("{other} does not notify"),
+    };
+    Ok(Arc::new(HandOver { server, notified }))
+}
+
+#[async_trait]
+impl LockLibrary for HandOver {
+    fn name(&self) -> &str {
+        FLOOR
+    }
+
+    fn max_waiters(&self) -> usize {
+        MAX_WAITERS
+    }
+
+    async fn acquire(&self, lock: &str) -> Result<Release> {
+        loop {
+            // It begins before the lock is tried, so that no notification is missed in between.
+            let notified = self.notified.notified();
+            if self.server.set(lock).await? {
+                let (server, lock) = (self.server.clone(), lock.to_owned());
+                return Ok(Box::pin(async move { server.unset(&lock).await }));
+            }
+            notified.await;
+        }
+    }
+}
+
+/// A notification wakes all, so the floor is that of a single waiter.
+pub(crate) const MAX_WAITERS: usize = 2;
