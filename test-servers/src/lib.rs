@@ -10,6 +10,7 @@
 pub mod catalog;
 mod certificates;
 mod image;
+pub mod pgbouncer;
 mod proxy;
 mod server;
 

@@ -140,6 +140,14 @@ impl Server {
         Ok(lines[lines.len().saturating_sub(30)..].join("\n"))
     }
 
+    /// Returns whether the container has that program.
+    ///
+    /// # Errors
+    /// Returns the error of Docker.
+    pub async fn has(&self, program: &str) -> Result<bool> {
+        Ok(self.run(&["which", program]).await?.contains(program))
+    }
+
     /// Runs a command in the container and returns its output.
     ///
     /// # Errors

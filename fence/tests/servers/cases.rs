@@ -1,9 +1,9 @@
 //! The cases, for each driver.
 
-/// Defines the cases for a driver and a server: the query for the number of a session, and whether
-/// the server tells which sessions are in the way.
+/// Defines the cases for a driver and a server: how it is started, the query for the number of a
+/// session, and whether the server tells which sessions are in the way.
 macro_rules! cases {
-    ($driver:ty, $image:expr, $session:literal, $tells:literal) => {
+    ($driver:ty, $start:expr, $session:literal, $tells:literal) => {
         use std::time::Duration;
 
         use leasehold_fence::Schema;
@@ -22,7 +22,7 @@ macro_rules! cases {
         /// One server serves all cases, each with a lock name of its own.
         #[tokio::test(flavor = "multi_thread")]
         async fn fences() {
-            let Some((_server, url)) = start(&$image).await else { return };
+            let Some((_server, url)) = $start.await else { return };
             let pool = until_ready(|| Pool::connect(&url)).await.unwrap();
             let namespace = namespace();
             let missing = Table::open(&pool, &namespace, Schema::Require).await.unwrap_err();

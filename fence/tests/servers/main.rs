@@ -9,7 +9,7 @@ mod with_tokio_postgres;
 
 use leasehold_fence::{FencingToken, LockName, Namespace, Term};
 use leasehold_test_servers::catalog::{MARIADB, MYSQL, POSTGRES};
-use leasehold_test_servers::{Image, Server, skipped};
+use leasehold_test_servers::{Image, Server, pgbouncer, skipped};
 
 /// Returns the server, if it runs in a container of its own, and its URL; or `None` if it is to be
 /// skipped.
@@ -26,6 +26,18 @@ async fn start(image: &Image) -> Option<(Option<Server>, String)> {
     Some((Some(server), url))
 }
 
+/// Returns PostgreSQL behind PgBouncer in transaction mode and its URL, or `None` if it is to be
+/// skipped.
+async fn start_behind_pgbouncer() -> Option<(Option<Server>, String)> {
+    if skipped(POSTGRES.name) {
+        eprintln!("pgbouncer: skipped");
+        return None;
+    }
+    let server = pgbouncer::start_in_transaction_mode().await.unwrap()?;
+    let url = pgbouncer::IMAGE.url_at(&server.address());
+    Some((Some(server), url))
+}
+
 /// Returns a namespace of this process alone.
 fn namespace() -> Namespace {
     Namespace::new(format!("fence_{}", std::process::id())).unwrap()
@@ -38,18 +50,24 @@ fn term(name: &str, token: u64) -> Term {
 mod postgres {
     use super::*;
 
-    cases!(sqlx::Postgres, POSTGRES, "SELECT pg_backend_pid()::bigint", true);
+    cases!(sqlx::Postgres, start(&POSTGRES), "SELECT pg_backend_pid()::bigint", true);
+}
+
+mod behind_pgbouncer {
+    use super::*;
+
+    cases!(sqlx::Postgres, start_behind_pgbouncer(), "SELECT pg_backend_pid()::bigint", true);
 }
 
 mod mysql {
     use super::*;
 
-    cases!(sqlx::MySql, MYSQL, "SELECT CAST(CONNECTION_ID() AS SIGNED)", true);
+    cases!(sqlx::MySql, start(&MYSQL), "SELECT CAST(CONNECTION_ID() AS SIGNED)", true);
 }
 
 mod mariadb {
     use super::*;
 
     // It does not tell which sessions hold a lock that nobody waits for any more.
-    cases!(sqlx::MySql, MARIADB, "SELECT CAST(CONNECTION_ID() AS SIGNED)", false);
+    cases!(sqlx::MySql, start(&MARIADB), "SELECT CAST(CONNECTION_ID() AS SIGNED)", false);
 }

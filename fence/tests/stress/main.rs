@@ -14,7 +14,7 @@ use leasehold_fence::{FencingToken, LockName, Term};
 use leasehold_test_servers::catalog::{ETCD, MARIADB, MONGODB, MYSQL, POSTGRES, REDIS, VALKEY};
 
 use self::data::{Etcd, MongoDb, MySql, Postgres, Redis};
-use self::stress::{on_server, on_sqlite};
+use self::stress::{behind_pgbouncer, on_server, on_sqlite};
 
 fn term(token: u64) -> Term {
     Term::new(&LockName::new("ledger").unwrap(), FencingToken::new(token).unwrap())
@@ -23,6 +23,11 @@ fn term(token: u64) -> Term {
 #[test]
 fn no_older_transaction_commits_on_postgres() {
     on_server::<Postgres>(&POSTGRES);
+}
+
+#[test]
+fn no_older_transaction_commits_behind_pgbouncer() {
+    behind_pgbouncer();
 }
 
 #[test]

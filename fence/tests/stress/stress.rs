@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use leasehold_fence::{Error, Namespace};
-use leasehold_test_servers::{Image, Server, catalog, skipped, until_ready};
+use leasehold_test_servers::{Image, Server, catalog, pgbouncer, skipped, until_ready};
 use tokio::time::sleep;
 
-use crate::data::{Data, Sqlite};
+use crate::data::{Data, Postgres, Sqlite};
 use crate::writer_process::{Place, Reports, WriterProcess};
 
 const WRITERS: usize = 4;
@@ -40,7 +40,7 @@ pub(crate) fn on_server<D: Data>(image: &Image) {
         };
         let address = server.as_ref().map(Server::address).unwrap_or_default();
         let url = image.given_url().unwrap_or_else(|| image.url_at(&address));
-        let namespace = Namespace::new(format!("stress_{}", std::process::id())).unwrap();
+        let namespace = namespace();
         let data = until_ready(|| async {
             if let Some(server) = &server {
                 catalog::prepare(image, server).await;
@@ -49,6 +49,22 @@ pub(crate) fn on_server<D: Data>(image: &Image) {
         });
         let data = data.await.unwrap();
         Stress::new(Place { server: image.name, url, namespace }, data).run().await;
+    });
+}
+
+/// Puts the fence on PostgreSQL behind PgBouncer in transaction mode under stress: terms are raised
+/// and checked, and entries are counted, through the pooler.
+pub(crate) fn behind_pgbouncer() {
+    if skipped(catalog::POSTGRES.name) {
+        eprintln!("pgbouncer: skipped");
+        return;
+    }
+    block_on(async {
+        let Some(server) = pgbouncer::start_in_transaction_mode().await.unwrap() else { return };
+        let url = pgbouncer::IMAGE.url_at(&server.address());
+        let namespace = namespace();
+        let data = until_ready(|| Postgres::open(&url, &namespace)).await.unwrap();
+        Stress::new(Place { server: "pgbouncer", url, namespace }, data).run().await;
     });
 }
 
@@ -61,6 +77,11 @@ pub(crate) fn on_sqlite() {
         let data = Sqlite::open(&url, &namespace).await.unwrap();
         Stress::new(Place { server: "sqlite", url, namespace }, data).run().await;
     });
+}
+
+/// Returns a namespace of this process alone.
+fn namespace() -> Namespace {
+    Namespace::new(format!("stress_{}", std::process::id())).unwrap()
 }
 
 fn block_on(test: impl Future<Output = ()>) {

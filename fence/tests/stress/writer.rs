@@ -39,7 +39,7 @@ pub(crate) fn run() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         match server.as_str() {
-            "postgres" => write::<Postgres>(&url, &namespace, &term).await,
+            "postgres" | "pgbouncer" => write::<Postgres>(&url, &namespace, &term).await,
             "mysql" | "mariadb" => write::<MySql>(&url, &namespace, &term).await,
             "sqlite" => write::<Sqlite>(&url, &namespace, &term).await,
             "redis" | "valkey" => write::<Redis>(&url, &namespace, &term).await,

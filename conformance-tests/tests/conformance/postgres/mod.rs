@@ -50,7 +50,7 @@ impl Postgres {
     async fn needs(&self, program: &str) -> CaseResult {
         match &*self.container.lock().await {
             None => Err(Failure::ignored("a server given by URL is not started or stopped")),
-            Some(server) if server.run(&["which", program]).await?.contains(program) => Ok(()),
+            Some(server) if server.has(program).await? => Ok(()),
             Some(_) => Err(Failure::ignored(format!("the image does not have {program}"))),
         }
     }

@@ -13,8 +13,7 @@ use leasehold_conformance::{CaseResult, Client, Failure, race, spawn};
 use leasehold_core::{
     ErrorKind, Hint, LeaseId, LockStore, Namespace, ReleaseOutcome, Result, Settings,
 };
-use leasehold_test_servers::catalog::POSTGRES;
-use leasehold_test_servers::{Image, Server, until_ready};
+use leasehold_test_servers::{Server, pgbouncer, until_ready};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::time::{sleep, timeout};
@@ -25,25 +24,6 @@ use super::{Postgres, options};
 /// This is the configuration that the documentation page of PostgreSQL describes.
 const TRANSACTIONS: &str = "pool_mode=transaction max_prepared_statements=100 default_pool_size=4";
 
-/// Starts a server and a pooler in one container, if the image has both. The pooler's settings
-/// follow.
-const POOLED: Image = Image {
-    port: 6432,
-    command: &[
-        "sh",
-        "-c",
-        "printf '[databases]\\n* = host=/tmp user=postgres\\n[pgbouncer]\\n\
-         listen_addr=*\\nlisten_port=6432\\nauth_type=any\\nunix_socket_dir=\\n' > /tmp/pooler.ini; \
-         for setting in $0; do echo $setting >> /tmp/pooler.ini; done; \
-         install -d -o postgres /tmp/data; \
-         runuser -u postgres -- initdb -D /tmp/data -U postgres -A trust -E UTF8 --no-sync; \
-         runuser -u postgres -- postgres -D /tmp/data -k /tmp -c listen_addresses= \
-         -c shared_preload_libraries=pg_stat_statements & \
-         exec runuser -u postgres -- pgbouncer /tmp/pooler.ini",
-    ],
-    ..POSTGRES
-};
-
 struct Pooled {
     server: Server,
     url: String,
@@ -53,8 +33,8 @@ struct Pooled {
 impl Pooled {
     async fn start(backend: &Postgres, settings: &str) -> CaseResult<Self> {
         backend.needs("pgbouncer").await?;
-        let server = Server::start_with(&POOLED, &[settings]).await?;
-        let url = POOLED.url_at(&server.address());
+        let server = Server::start_with(&pgbouncer::IMAGE, &[settings]).await?;
+        let url = pgbouncer::IMAGE.url_at(&server.address());
         // A pooler refuses that setting.
         let connect = PgConnectOptions::from_str(&url)?.extra_float_digits(None);
         let admin = PgPoolOptions::new().max_connections(8).connect_lazy_with(connect);
@@ -136,7 +116,7 @@ pub(super) async fn opening_through_a_pooler_runs_no_statement_of_other_clients(
     backend: Arc<Postgres>,
 ) -> CaseResult {
     let pooled = Pooled::start(&backend, TRANSACTIONS).await?;
-    if !pooled.server.run(&["which", "pgbench"]).await?.contains("pgbench") {
+    if !pooled.server.has("pgbench").await? {
         return Err(Failure::ignored("the image does not have pgbench"));
     }
     let namespace = fresh();
