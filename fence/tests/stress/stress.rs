@@ -16,15 +16,11 @@ const WRITERS: usize = 4;
 /// The changes of term, and the transactions of each, if the environment does not say otherwise.
 const TERMS: u64 = 10;
 
-/// On MongoDB there are fewer: the raise after a writer was killed waits for a minute, until the
-/// server ends its transaction.
-const TERMS_ON_MONGODB: u64 = 3;
-
 /// After this time it is assumed that the paused writer is in the way of a raise.
 const BLOCKED: Duration = Duration::from_millis(500);
 
-/// What would otherwise wait forever fails after this time. MongoDB ends the transaction of a killed
-/// process only after a minute.
+/// What would otherwise wait forever fails after this time. A MongoDB that the test has not started
+/// ends the transaction of a killed process only after a minute.
 const LONG: Duration = Duration::from_secs(180);
 
 /// Puts the fence on that server under stress.
@@ -48,7 +44,8 @@ pub(crate) fn on_server<D: Data>(image: &Image) {
             D::open(&url, &namespace).await
         });
         let data = data.await.unwrap();
-        Stress::new(Place { server: image.name, url, namespace }, data).run().await;
+        let place = Place { server: image.name, own: server.is_some(), url, namespace };
+        Stress::new(place, data).run().await;
     });
 }
 
@@ -64,7 +61,8 @@ pub(crate) fn behind_pgbouncer() {
         let url = pgbouncer::IMAGE.url_at(&server.address());
         let namespace = namespace();
         let data = until_ready(|| Postgres::open(&url, &namespace)).await.unwrap();
-        Stress::new(Place { server: "pgbouncer", url, namespace }, data).run().await;
+        let place = Place { server: "pgbouncer", own: true, url, namespace };
+        Stress::new(place, data).run().await;
     });
 }
 
@@ -75,7 +73,7 @@ pub(crate) fn on_sqlite() {
         let url = format!("sqlite:{}?mode=rwc", folder.path().join("app.db").display());
         let namespace = Namespace::default();
         let data = Sqlite::open(&url, &namespace).await.unwrap();
-        Stress::new(Place { server: "sqlite", url, namespace }, data).run().await;
+        Stress::new(Place { server: "sqlite", own: true, url, namespace }, data).run().await;
     });
 }
 
@@ -88,10 +86,9 @@ fn block_on(test: impl Future<Output = ()>) {
     tokio::runtime::Runtime::new().unwrap().block_on(test);
 }
 
-fn terms_on(server: &str) -> u64 {
-    let usual = if server == catalog::MONGODB.name { TERMS_ON_MONGODB } else { TERMS };
+fn terms() -> u64 {
     let told = std::env::var("LEASEHOLD_TEST_FENCE_TERMS");
-    told.map_or(usual, |told| told.parse().expect("LEASEHOLD_TEST_FENCE_TERMS is a number"))
+    told.map_or(TERMS, |told| told.parse().expect("LEASEHOLD_TEST_FENCE_TERMS is a number"))
 }
 
 /// Returns the writer that does not get to know a term.
@@ -116,7 +113,7 @@ impl<D: Data> Stress<D> {
     }
 
     async fn run(mut self) {
-        let changes = terms_on(self.place.server);
+        let changes = terms();
         let per_term = changes;
         // The entries of each term, as they were when the next one had raised its fence.
         let mut settled = BTreeMap::new();
@@ -168,7 +165,8 @@ impl<D: Data> Stress<D> {
         if paused {
             self.writers[at].signal("-STOP");
         }
-        if term > 1 && term % 3 == 1 {
+        let mut killed = term > 1 && term % 3 == 1;
+        if killed {
             self.replace(at, term - 1);
         }
         let mut raised = self.raise(term, BLOCKED).await;
@@ -179,6 +177,10 @@ impl<D: Data> Stress<D> {
                 self.writers[at].signal("-CONT");
             } else if paused {
                 self.replace(at, term - 1);
+                killed = true;
+            }
+            if killed && self.place.own {
+                self.data.end_transactions().await;
             }
             raised = self.raise(term, LONG).await;
         }

@@ -26,6 +26,8 @@ pub(crate) struct Reports {
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) server: &'static str,
+    /// The test has started the server, so that no other program uses it.
+    pub(crate) own: bool,
     pub(crate) url: String,
     pub(crate) namespace: Namespace,
 }

@@ -27,6 +27,10 @@ pub(crate) trait Data: Sized {
     /// Raises the fence.
     async fn raise(&mut self, term: &Term, limit: Duration) -> Result<()>;
 
+    /// Ends all open transactions, as an operator would after a process was killed, where the server
+    /// does not end them with their connection.
+    async fn end_transactions(&mut self) {}
+
     /// Checks the fence and then writes an entry, in one transaction.
     async fn write(&mut self, term: &Term, entry: &Entry) -> Result<()>;
 

@@ -104,6 +104,16 @@ impl Data for MongoDb {
         }
     }
 
+    /// The server would end the transaction of a killed process only after a minute, and the stand-in
+    /// does not let `transactionLifetimeLimitSeconds` be changed. When this is called, only older
+    /// terms have open transactions.
+    async fn end_transactions(&mut self) {
+        let admin = self.database.client().database("admin");
+        if let Err(error) = admin.run_command(doc! { "killAllSessions": [] }).await {
+            eprintln!("mongodb: the transactions of killed processes end by themselves: {error}");
+        }
+    }
+
     async fn write(&mut self, term: &Term, entry: &Entry) -> Result<()> {
         if !self.has_transactions {
             sleep(if entry.slow { SLOW } else { entry.pause }).await;
