@@ -49,9 +49,8 @@
 //!   one is not refused; begin it with `BEGIN IMMEDIATE`.
 //! * On MySQL and MariaDB a check of an older term is not refused at once while a newer term waits in
 //!   `raise`: it waits too, and is refused then.
-//! * On MySQL and MariaDB at SERIALIZABLE a check locks the announcement too, so `raise` waits for the
-//!   open transactions of its own term as well, and after [`Error::Blocked`] older terms may still pass
-//!   a check until it is called again.
+//! * On MySQL and MariaDB at SERIALIZABLE a check locks the announcement too. So after
+//!   [`Error::Blocked`] older terms may still pass a check, until `raise` is called again.
 //! * At REPEATABLE READ and SERIALIZABLE the database ends some transactions that conflict
 //!   ([`Error::Conflict`], or an error of the application's own statements): run those again as a
 //!   whole, with their check.

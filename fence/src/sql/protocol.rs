@@ -7,7 +7,7 @@ use leasehold_core::{ErrorKind, LockName, Namespace};
 use super::failure::{Class, Failure};
 use super::limit;
 use super::session::Session;
-use super::statement::{Statement, Values};
+use super::statement::{Database, Statement, Values};
 use super::statements::Statements;
 use super::table::Table;
 use super::verdict::{not_stale, verdict};
@@ -155,7 +155,7 @@ impl<S: Session> Raising<'_, S> {
         let (statements, term) = (self.statements, self.term);
         let mut target = values(term);
         if !statements.announce.is_empty() {
-            target.floor = self.write(&statements.announce, target).await?;
+            target.floor = self.announce(target).await?;
             not_stale(term, Some(target.floor))?;
             // The row is locked only if it must change: transactions of this term may hold it.
             let raised = self.session.number(&statements.raised, target).await;
@@ -167,6 +167,24 @@ impl<S: Session> Raising<'_, S> {
         }
         let raised = self.write(&statements.raise, target).await?;
         not_stale(term, Some(raised))
+    }
+
+    /// Announces the term, and returns the largest floor that was announced.
+    ///
+    /// Checks at SERIALIZABLE on MySQL lock the announcement, so writing it waits for the transactions
+    /// of this term. There it is written only if it must change: a write that changes nothing would
+    /// not reach the log either. On PostgreSQL no check locks it, and the write also waits until an
+    /// earlier raise has reached a synchronous standby.
+    async fn announce(&mut self, values: Values<'_>) -> Result<i64> {
+        let statements = self.statements;
+        if let (Database::MySql, Some(announced)) = (S::DATABASE, &statements.announced) {
+            let found = self.session.number(announced, values).await;
+            let found = found.map_err(|failure| raising(failure, self.term.name()))?;
+            if let Some(found) = found.filter(|found| *found >= values.floor) {
+                return Ok(found);
+            }
+        }
+        self.write(&statements.announce, values).await
     }
 
     /// Runs the statements in a transaction, again and again until the limit is over.

@@ -1,9 +1,10 @@
 //! The cases, for each driver.
 
-/// Defines the cases for a driver and a server: how it is started, the query for the number of a
-/// session, and whether the server tells which sessions are in the way.
+/// Defines the cases for a driver and a server: how it is started, the function that begins a
+/// transaction at SERIALIZABLE, the query for the number of a session, and whether the server tells
+/// which sessions are in the way.
 macro_rules! cases {
-    ($driver:ty, $start:expr, $session:literal, $tells:literal) => {
+    ($driver:ty, $start:expr, $serializable:ident, $session:literal, $tells:literal) => {
         use std::time::Duration;
 
         use leasehold_fence::Schema;
@@ -70,6 +71,12 @@ macro_rules! cases {
             fence.raise(pool, LONG).await.unwrap();
             second.commit().await.unwrap();
             first.commit().await.unwrap();
+            // At SERIALIZABLE, MySQL locks all that a transaction reads.
+            let mut connection = pool.acquire().await.unwrap();
+            let mut serializable = $serializable(&mut connection).await.unwrap();
+            fence.check(&mut serializable).await.unwrap();
+            fence.raise(pool, LONG).await.unwrap();
+            serializable.commit().await.unwrap();
         }
 
         async fn an_open_older_transaction_blocks_raise(pool: &Pool, table: &Table) {

@@ -10,6 +10,7 @@ mod with_tokio_postgres;
 use leasehold_fence::{FencingToken, LockName, Namespace, Term};
 use leasehold_test_servers::catalog::{MARIADB, MYSQL, POSTGRES};
 use leasehold_test_servers::{Image, Server, pgbouncer, skipped};
+use sqlx::{Connection, MySqlConnection, PgConnection, Transaction};
 
 /// Returns the server, if it runs in a container of its own, and its URL; or `None` if it is to be
 /// skipped.
@@ -47,27 +48,66 @@ fn term(name: &str, token: u64) -> Term {
     Term::new(&LockName::new(name).unwrap(), FencingToken::new(token).unwrap())
 }
 
+async fn serializable_on_postgres(
+    connection: &mut PgConnection,
+) -> sqlx::Result<Transaction<'_, sqlx::Postgres>> {
+    connection.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await
+}
+
+async fn serializable_on_mysql(
+    connection: &mut MySqlConnection,
+) -> sqlx::Result<Transaction<'_, sqlx::MySql>> {
+    // It is the level of the next transaction alone.
+    let level = sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE");
+    level.execute(&mut *connection).await?;
+    connection.begin().await
+}
+
 mod postgres {
     use super::*;
 
-    cases!(sqlx::Postgres, start(&POSTGRES), "SELECT pg_backend_pid()::bigint", true);
+    cases!(
+        sqlx::Postgres,
+        start(&POSTGRES),
+        serializable_on_postgres,
+        "SELECT pg_backend_pid()::bigint",
+        true
+    );
 }
 
 mod behind_pgbouncer {
     use super::*;
 
-    cases!(sqlx::Postgres, start_behind_pgbouncer(), "SELECT pg_backend_pid()::bigint", true);
+    cases!(
+        sqlx::Postgres,
+        start_behind_pgbouncer(),
+        serializable_on_postgres,
+        "SELECT pg_backend_pid()::bigint",
+        true
+    );
 }
 
 mod mysql {
     use super::*;
 
-    cases!(sqlx::MySql, start(&MYSQL), "SELECT CAST(CONNECTION_ID() AS SIGNED)", true);
+    cases!(
+        sqlx::MySql,
+        start(&MYSQL),
+        serializable_on_mysql,
+        "SELECT CAST(CONNECTION_ID() AS SIGNED)",
+        true
+    );
 }
 
 mod mariadb {
     use super::*;
 
     // It does not tell which sessions hold a lock that nobody waits for any more.
-    cases!(sqlx::MySql, start(&MARIADB), "SELECT CAST(CONNECTION_ID() AS SIGNED)", false);
+    cases!(
+        sqlx::MySql,
+        start(&MARIADB),
+        serializable_on_mysql,
+        "SELECT CAST(CONNECTION_ID() AS SIGNED)",
+        false
+    );
 }
