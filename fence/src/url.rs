@@ -100,10 +100,11 @@ where
     Ok(Arc::new(raise_fn(move |term: Term, limit| {
         let (pool, namespace) = (pool.clone(), namespace.clone());
         async move {
+            let began = std::time::Instant::now();
             // The database may have been unavailable when this program started.
             let table =
                 crate::sqlx::FenceTable::open(&pool, &namespace, crate::Schema::Create).await?;
-            table.fence(&term).raise(&pool, limit).await
+            table.fence(&term).raise(&pool, limit.saturating_sub(began.elapsed())).await
         }
     })))
 }

@@ -42,20 +42,24 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use leasehold_core::Namespace;
+use leasehold_core::{ErrorKind, Namespace};
 use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool, Transaction};
+use tokio::time::timeout;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::sql::failure::Failure;
 use crate::sql::protocol;
 use crate::sql::session::Session;
 use crate::sql::{Statement, Statements};
 use crate::term::Term;
+
+/// A pool may take this long to hand out a connection, however short the limit of a raise is.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 /// This is the fence table on PostgreSQL.
 #[cfg(feature = "sqlx-postgres")]
@@ -140,15 +144,22 @@ where
     /// Raises the fence, once a term and before its first write: afterwards no transaction of an
     /// older term can commit.
     ///
-    /// It waits for the transactions of older terms that have passed a check, up to the limit; on
-    /// MySQL up to a second longer. If this future is dropped, its connection is closed.
+    /// It waits for a connection of the pool, and then for the transactions of older terms that have
+    /// passed a check, up to the limit in all; on MySQL up to a second longer. If this future is
+    /// dropped, its connection is closed.
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
-    /// and with [`Blocked`](crate::Error::Blocked) after the limit.
+    /// and with [`Blocked`](crate::Error::Blocked) after the limit. If there was no connection within
+    /// the limit, or within a second if that is longer, it fails with a transient
+    /// [`Datastore`](crate::Error::Datastore) error, and nothing was raised.
     pub async fn raise(&self, pool: &Pool<DB>, limit: Duration) -> Result<()> {
-        let mut checked_out = CheckedOut { connection: acquire(pool).await?, done: false };
-        let raised = self.raise_on(&mut checked_out.connection, limit).await;
+        let began = Instant::now();
+        let acquired = timeout(limit.max(SHORTEST_WAIT), acquire(pool)).await;
+        let connection = acquired.unwrap_or_else(|_| Err(self.no_connection(began.elapsed())))?;
+        let mut checked_out = CheckedOut { connection, done: false };
+        let left = limit.saturating_sub(began.elapsed());
+        let raised = self.raise_on(&mut checked_out.connection, left).await;
         checked_out.done = true;
         raised
     }
@@ -187,6 +198,15 @@ where
 }
 
 impl<DB> Fence<DB> {
+    fn no_connection(&self, waited: Duration) -> Error {
+        let message = format!("the pool had no free connection for {waited:?}");
+        leasehold_core::Error::new(ErrorKind::Unavailable, message)
+            .during("fence raise")
+            .with_fix("raise it again, or allow the pool another connection")
+            .for_lock(self.term.name())
+            .into()
+    }
+
     /// Returns the term.
     #[must_use]
     pub fn term(&self) -> &Term {
@@ -260,3 +280,6 @@ impl<DB> fmt::Debug for Fence<DB> {
             .finish()
     }
 }
+
+#[cfg(all(test, feature = "sqlx-sqlite"))]
+mod tests;
