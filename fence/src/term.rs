@@ -47,7 +47,9 @@ impl Term {
         Ok(Self { floor, ..self })
     }
 
-    /// Creates the term of a command that `leasehold run` started.
+    /// Creates the term of a command that `leasehold run` started. Its lock has one holder, so the
+    /// floor is the token; for a program that is told another floor there is
+    /// [`with_floor`](Self::with_floor).
     ///
     /// # Errors
     /// This fails with [`ErrorKind::Invalid`](leasehold_core::ErrorKind::Invalid) if
@@ -120,6 +122,7 @@ mod tests {
         };
         let term = read(Some("a"), Some("7")).unwrap();
         assert_eq!((term.name().as_str(), term.token()), ("a", token(7)));
+        assert_eq!(term.floor(), token(7), "the lock has one holder");
         for (lock, token) in
             [(None, Some("7")), (Some("a"), None), (Some(""), Some("7")), (Some("a"), Some("0"))]
         {

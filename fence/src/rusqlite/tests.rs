@@ -90,6 +90,22 @@ fn a_table_of_another_program_is_left_as_it_is() {
 }
 
 #[test]
+fn a_temporary_table_of_the_same_name_is_not_used() {
+    let connection = Connection::open_in_memory().unwrap();
+    let older = fence(&table(&connection), 7);
+    fence(&table(&connection), 8).raise(&connection, LIMIT).unwrap();
+    let temporary = "CREATE TEMP TABLE leasehold_fence (name TEXT PRIMARY KEY, token INTEGER); \
+                     INSERT INTO temp.leasehold_fence VALUES ('ledger', 7)";
+    connection.execute_batch(temporary).unwrap();
+    for older in [older, fence(&table(&connection), 7)] {
+        let transaction = connection.unchecked_transaction().unwrap();
+        assert!(older.check(&transaction).unwrap_err().is_stale());
+        drop(transaction);
+        assert!(older.raise(&connection, LIMIT).unwrap_err().is_stale());
+    }
+}
+
+#[test]
 fn the_printed_schema_is_accepted() {
     let connection = Connection::open_in_memory().unwrap();
     let schema = crate::sql::schema(Database::Sqlite, &Namespace::default());

@@ -49,7 +49,7 @@ pub(crate) fn find(
     if let Some(difference) = difference(columns, &expected) {
         return Err(differs(table, &difference));
     }
-    Ok(Some(if schema.is_empty() { table.to_owned() } else { format!("{schema}.{table}") }))
+    Ok(Some(format!("{schema}.{table}")))
 }
 
 /// Returns the kind of the table and its columns: name, type, collation, and whether it is the key.

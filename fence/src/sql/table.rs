@@ -79,7 +79,8 @@ COMMENT ON TABLE {table} IS '{VERSION}{SCHEMA}';
     /// not exist. An unlogged table of PostgreSQL is of another kind: it is empty after a crash, and
     /// a term that is over could raise its fence again.
     ///
-    /// The rows are `schema=` (quoted, empty on SQLite), `kind=`, `comment=`, and for each column
+    /// The rows are `schema=` (quoted; `main` on SQLite, where the name alone would be that of a
+    /// temporary table if there is one), `kind=`, `comment=`, and for each column
     /// `column=` with its name, type, collation, `filled`, `given` and `key`, separated by `|`.
     pub(crate) fn describe(self, database: Database, namespace: &Namespace) -> Statement {
         let table = self.name(namespace);
@@ -132,21 +133,22 @@ COMMENT ON TABLE {table} IS '{VERSION}{SCHEMA}';
                 )
             }
             Database::Sqlite => format!(
-                "SELECT 'schema=' AS line FROM sqlite_schema WHERE name = '{table}' \
+                "SELECT 'schema=main' AS line FROM main.sqlite_schema WHERE name = '{table}' \
                  UNION ALL SELECT 'kind=' || type || iif(wr, ' without rowid', '') \
                      || iif(strict, ' strict', '') \
                      FROM pragma_table_list('{table}') WHERE schema = 'main' \
-                 UNION ALL SELECT 'comment=' || coalesce(sql, '') FROM sqlite_schema \
+                 UNION ALL SELECT 'comment=' || coalesce(sql, '') FROM main.sqlite_schema \
                      WHERE name = '{table}' \
                  UNION ALL SELECT 'column=' || x.name || '|' || x.type || '|' \
-                     || iif(x.pk = 1, coalesce((SELECT i.coll FROM pragma_index_list('{table}') AS l \
-                         JOIN pragma_index_xinfo(l.name) AS i \
+                     || iif(x.pk = 1, coalesce((SELECT i.coll \
+                         FROM pragma_index_list('{table}', 'main') AS l \
+                         JOIN pragma_index_xinfo(l.name, 'main') AS i \
                          WHERE l.origin = 'pk' AND i.seqno = 0), ''), '') || '|' \
                      || iif(x.\"notnull\", 'filled', '') || '|' \
                      || iif(x.dflt_value IS NOT NULL OR x.hidden <> 0, 'given', '') || '|' \
-                     || iif(x.pk = 1 AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo('{table}') \
-                         AS y WHERE y.pk > 1), 'key', '') \
-                     FROM pragma_table_xinfo('{table}') AS x"
+                     || iif(x.pk = 1 AND NOT EXISTS (SELECT 1 FROM \
+                         pragma_table_xinfo('{table}', 'main') AS y WHERE y.pk > 1), 'key', '') \
+                     FROM pragma_table_xinfo('{table}', 'main') AS x"
             ),
         };
         Statement::query(database, template, &[])
