@@ -5,8 +5,6 @@ use std::sync::Arc;
 use leasehold_core::{Error, ErrorKind, Namespace, RaiseFence, Result};
 
 use crate::sql::{self, Database};
-#[allow(unused_imports, reason = "each driver needs some of them")]
-use crate::{Term, raise_fn};
 
 /// Opens the fence of that URL, for [`Election::fence`](leasehold_core::Election::fence).
 ///
@@ -95,6 +93,7 @@ where
     DB: sqlx::Database,
     DB::Connection: crate::sql::session::Session,
 {
+    use crate::{Term, raise_fn};
     let options = sqlx::pool::PoolOptions::<DB>::new().max_connections(1);
     let (pool, namespace) = (options.connect_lazy(url).map_err(refused)?, namespace.clone());
     Ok(Arc::new(raise_fn(move |term: Term, limit| {
@@ -112,6 +111,7 @@ where
 #[cfg(feature = "redis")]
 fn of_redis(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
     use crate::redis::RedisFence;
+    use crate::{Term, raise_fn};
     // The driver uses the cryptography provider of the process, and panics where rustls cannot choose
     // one. This fails if the application has installed its own.
     _ = rustls::crypto::ring::default_provider().install_default();
@@ -130,6 +130,7 @@ fn of_redis(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
 #[cfg(feature = "mongodb")]
 async fn of_mongodb(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
     use crate::mongodb::MongoFence;
+    use crate::{Term, raise_fn};
     let options = mongodb::options::ClientOptions::parse(url).await.map_err(refused)?;
     let client = mongodb::Client::with_options(options).map_err(refused)?;
     let database = client.default_database().ok_or_else(|| {
@@ -146,6 +147,7 @@ async fn of_mongodb(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFen
 #[cfg(feature = "etcd")]
 fn of_etcd(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
     use crate::etcd::EtcdFence;
+    use crate::{Term, raise_fn};
     let members = url.split_once(':').map_or("", |(_, rest)| rest);
     let members = members.trim_start_matches("//").trim_end_matches('/');
     if members.is_empty() || members.contains(['@', '?', '#', '/']) {

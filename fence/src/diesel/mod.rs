@@ -61,8 +61,8 @@ use leasehold_core::Namespace;
 use self::session::DieselSession;
 use crate::error::Result;
 use crate::schema::Schema;
+use crate::sql::blocking::run;
 use crate::sql::protocol;
-use crate::sql::session::run;
 use crate::sql::{Statement, Statements};
 use crate::term::Term;
 

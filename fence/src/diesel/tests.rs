@@ -37,7 +37,7 @@ fn expected(statement: &Statement) -> String {
 }
 
 fn all(database: Database) -> Vec<Statement> {
-    let statements = Statements::new(database, "s.fence", "s.intent", "fence");
+    let statements = Statements::on_tables(database, "s.fence", "s.intent", "fence");
     let mut all = vec![statements.guard(1), statements.raised, statements.check];
     all.extend(statements.announced);
     all.extend(statements.announce);

@@ -47,9 +47,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params_from_iter};
 
 use crate::error::Result;
 use crate::schema::Schema;
+use crate::sql::blocking::run;
 use crate::sql::failure::Failure;
 use crate::sql::protocol;
-use crate::sql::session::{Session, run};
+use crate::sql::session::Session;
 use crate::sql::{Database, Statement, Statements, Value, Values};
 use crate::term::Term;
 

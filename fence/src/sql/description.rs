@@ -3,12 +3,7 @@
 use leasehold_core::{Error, ErrorKind};
 
 use super::statement::Database;
-
-/// This text stands before the version of the schema in a comment or a definition.
-pub(crate) const VERSION: &str = "leasehold schema ";
-
-/// This program creates this version of the schema, which is also the newest that it can use.
-pub(crate) const SCHEMA: u32 = 1;
+use super::table::{SCHEMA, VERSION};
 
 /// This is a column as the database describes it.
 struct Column<'a> {

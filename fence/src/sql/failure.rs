@@ -82,7 +82,13 @@ impl Failure {
     }
 
     /// Creates the failure of a row that does not have the expected value.
-    #[allow(dead_code, reason = "only some drivers need it")]
+    #[cfg(any(
+        feature = "rusqlite",
+        feature = "sqlx-mysql",
+        feature = "sqlx-postgres",
+        feature = "sqlx-sqlite",
+        feature = "tokio-postgres"
+    ))]
     pub(crate) fn corrupt(source: impl StdError + Send + Sync + 'static) -> Self {
         let (class, kind, message, fix) = DIFFERS;
         Self { class, error: Error::new(kind, message).with_fix(fix).with_source(source) }

@@ -7,9 +7,10 @@ use leasehold_core::{ErrorKind, LockName, Namespace};
 use super::failure::{Class, Failure};
 use super::limit;
 use super::session::Session;
-use super::statement::{Database, Statement, Values};
+use super::statement::{Database, Statement};
 use super::statements::Statements;
 use super::table::Table;
+use super::values::Values;
 use super::verdict::{not_stale, verdict};
 use crate::error::{Blocked, Error, Result, Session as BlockingSession};
 use crate::schema::Schema;
@@ -33,7 +34,7 @@ pub(crate) async fn open<S: Session>(
     }
     let fence = names.first().map_or("", String::as_str);
     let intent = names.get(1).map_or("", String::as_str);
-    Ok(Statements::new(S::DATABASE, fence, intent, &Table::Fence.name(namespace)))
+    Ok(Statements::on_tables(S::DATABASE, fence, intent, &Table::Fence.name(namespace)))
 }
 
 async fn find_or_create<S: Session>(

@@ -1,14 +1,12 @@
 //! What a driver does with its connection; everything else is the same for all drivers.
 
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-
 use super::failure::Failure;
-use super::statement::{Database, Statement, Values};
+use super::statement::{Database, Statement};
+use super::values::Values;
 
 /// A session is a connection of a driver.
 ///
-/// The futures of a driver that blocks are ready at once, see [`run`].
+/// The futures of a driver that blocks are ready at once.
 pub(crate) trait Session {
     /// The database that it is connected to.
     const DATABASE: Database;
@@ -41,19 +39,4 @@ pub(crate) trait Session {
         statements: &[Statement],
         values: Values<'_>,
     ) -> impl Future<Output = Result<Option<i64>, Failure>> + Send;
-}
-
-/// Runs a future of a driver that blocks, which is ready at once.
-#[allow(dead_code, reason = "only drivers that block need it")]
-pub(crate) fn run<T, E>(future: impl Future<Output = Result<T, E>>) -> Result<T, E>
-where
-    E: From<leasehold_core::Error>,
-{
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => {
-            let message = "a driver that blocks has not finished its call";
-            Err(leasehold_core::Error::new(leasehold_core::ErrorKind::Unsupported, message).into())
-        }
-    }
 }

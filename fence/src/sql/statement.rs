@@ -39,21 +39,6 @@ pub struct Statement {
     answers: bool,
 }
 
-/// These values belong to the placeholders.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Values<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) floor: i64,
-    pub(crate) token: i64,
-}
-
-/// This value belongs to one placeholder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
-    Name(&'a str),
-    Number(i64),
-}
-
 impl Statement {
     /// Creates a statement that returns rows, from a text with `?` for every placeholder.
     pub(crate) fn query(
@@ -83,7 +68,7 @@ impl Statement {
 
     /// Returns what the placeholders take, in their order.
     #[must_use]
-    pub fn parameters(&self) -> &[Parameter] {
+    pub fn parameters(&self) -> &'static [Parameter] {
         self.parameters
     }
 
@@ -103,28 +88,20 @@ impl Statement {
     }
 
     /// Returns a text that can be shared with a driver.
-    #[allow(dead_code, reason = "only some drivers need it")]
+    #[cfg(any(feature = "sqlx-mysql", feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
     pub(crate) fn shared_sql(&self) -> Arc<str> {
         self.sql.clone()
     }
 
     /// Returns the parts of the text between the placeholders.
-    #[allow(dead_code, reason = "only some drivers need it")]
+    #[cfg(any(
+        test,
+        feature = "diesel-mysql",
+        feature = "diesel-postgres",
+        feature = "diesel-sqlite"
+    ))]
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &str> {
         self.template.split('?')
-    }
-
-    /// Returns the values of the placeholders, in their order.
-    pub(crate) fn values<'a>(
-        &self,
-        values: Values<'a>,
-    ) -> impl Iterator<Item = Value<'a>> + use<'a> {
-        let parameters: &'static [Parameter] = self.parameters;
-        parameters.iter().map(move |parameter| match parameter {
-            Parameter::Name => Value::Name(values.name),
-            Parameter::Floor => Value::Number(values.floor),
-            Parameter::Token => Value::Number(values.token),
-        })
     }
 }
 
@@ -162,13 +139,5 @@ mod tests {
             let statement = Statement::query(database, "a = ? AND b = ?", PARAMETERS);
             assert_eq!(statement.numbered_from(first).sql(), expected);
         }
-    }
-
-    #[test]
-    fn values_come_in_the_order_of_the_placeholders() {
-        let statement = Statement::query(Database::MySql, "a = ? AND b = ?", PARAMETERS);
-        let values = statement.values(Values { name: "x", floor: 1, token: 2 });
-        assert_eq!(values.collect::<Vec<_>>(), [Value::Name("x"), Value::Number(2)]);
-        assert_eq!(statement.pieces().collect::<Vec<_>>(), ["a = ", " AND b = ", ""]);
     }
 }

@@ -11,8 +11,11 @@
 //! A check is one statement: the row of the token is read under a share lock, and compared. It
 //! returns a row if the term may write, and none otherwise.
 
+use leasehold_core::Namespace;
+
 use super::statement::Parameter::{Floor, Name, Token};
 use super::statement::{Database, Statement};
+use super::table::Table;
 
 /// These are the statements on one namespace's tables.
 ///
@@ -43,10 +46,31 @@ pub struct Statements {
 }
 
 impl Statements {
+    /// Creates the statements for the tables of a namespace, which [`schema`](crate::sql::schema)
+    /// creates.
+    ///
+    /// The names of the tables have no schema, except `main` on SQLite, so each connection must find
+    /// the same tables. On PostgreSQL that depends on its `search_path`.
+    #[must_use]
+    pub fn new(database: Database, namespace: &Namespace) -> Self {
+        let fence = Table::Fence.name(namespace);
+        match database {
+            Database::Postgres | Database::MySql => {
+                Self::on_tables(database, &fence, &Table::Intent.name(namespace), &fence)
+            }
+            Database::Sqlite => Self::on_tables(database, &format!("main.{fence}"), "", &fence),
+        }
+    }
+
     /// Creates the statements for the tables with those names, which may be qualified.
     ///
     /// `fence_table` is the name without its schema.
-    pub(crate) fn new(database: Database, fence: &str, intent: &str, fence_table: &str) -> Self {
+    pub(crate) fn on_tables(
+        database: Database,
+        fence: &str,
+        intent: &str,
+        fence_table: &str,
+    ) -> Self {
         match database {
             Database::Postgres => postgres(fence, intent),
             Database::MySql => mysql(fence, intent, fence_table),
@@ -195,12 +219,13 @@ fn sqlite(fence: &str) -> Statements {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::schema;
     use super::*;
 
     const DATABASES: [Database; 3] = [Database::Postgres, Database::MySql, Database::Sqlite];
 
     fn statements(database: Database) -> Statements {
-        Statements::new(database, "s.fence", "s.intent", "fence")
+        Statements::on_tables(database, "s.fence", "s.intent", "fence")
     }
 
     fn all(statements: &Statements) -> Vec<Statement> {
@@ -245,6 +270,23 @@ mod tests {
         for last in [statements.announce.last(), statements.raise.last()] {
             let text = last.unwrap().sql();
             assert!(text.contains("set_config('statement_timeout', '0', true)"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_has_the_statements_on_the_tables_of_its_schema() {
+        let namespace = Namespace::new("app").unwrap();
+        for database in DATABASES {
+            let statements = Statements::new(database, &namespace);
+            let schema = schema(database, &namespace);
+            for table in ["app_fence", "app_fence_intent"] {
+                let created = schema.contains(&format!("EXISTS {table} ("));
+                let used = |statement: &Statement| {
+                    let words: Vec<_> = statement.sql().split([' ', '.']).collect();
+                    words.contains(&table)
+                };
+                assert_eq!(used(&statements.check), created, "{database:?} {table}");
+            }
         }
     }
 

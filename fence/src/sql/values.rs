@@ -1,0 +1,48 @@
+//! The values that a driver binds to the placeholders of a statement.
+
+use super::statement::{Parameter, Statement};
+
+/// These values belong to the placeholders.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Values<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) floor: i64,
+    pub(crate) token: i64,
+}
+
+/// This value belongs to one placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    Name(&'a str),
+    Number(i64),
+}
+
+impl Statement {
+    /// Returns the values of the placeholders, in their order.
+    pub(crate) fn values<'a>(
+        &self,
+        values: Values<'a>,
+    ) -> impl Iterator<Item = Value<'a>> + use<'a> {
+        self.parameters().iter().map(move |parameter| match parameter {
+            Parameter::Name => Value::Name(values.name),
+            Parameter::Floor => Value::Number(values.floor),
+            Parameter::Token => Value::Number(values.token),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::statement::Database;
+    use super::*;
+
+    const PARAMETERS: &[Parameter] = &[Parameter::Name, Parameter::Token];
+
+    #[test]
+    fn values_come_in_the_order_of_the_placeholders() {
+        let statement = Statement::query(Database::MySql, "a = ? AND b = ?", PARAMETERS);
+        let values = statement.values(Values { name: "x", floor: 1, token: 2 });
+        assert_eq!(values.collect::<Vec<_>>(), [Value::Name("x"), Value::Number(2)]);
+        assert_eq!(statement.pieces().collect::<Vec<_>>(), ["a = ", " AND b = ", ""]);
+    }
+}
