@@ -30,7 +30,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A newer term has raised its fence, or has announced it: this one must not write again.
+    /// A newer term has raised its fence, or has set its intent: this one must not write again.
     ///
     /// Roll the transaction back, and end the term.
     Stale(Stale),
@@ -38,8 +38,8 @@ pub enum Error {
     NotRaised(NotRaised),
     /// Raising the fence waited for older transactions until the limit was over.
     ///
-    /// From the announcement on, no older term passes a check; but those transactions passed
-    /// before and may still commit. Raise again to wait longer.
+    /// From the intent on, no older term passes a check; but those transactions passed before and
+    /// may still commit. Raise again to wait longer.
     Blocked(Blocked),
     /// The datastore ended the transaction because of a concurrent one, or another holder of the
     /// same lock is raising its fence.

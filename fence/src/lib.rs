@@ -49,7 +49,7 @@
 //!   one is not refused; begin it with `BEGIN IMMEDIATE`.
 //! * On MySQL and MariaDB a check of an older term is not refused at once while a newer term waits in
 //!   `raise`: it waits too, and is refused then.
-//! * On MySQL and MariaDB at SERIALIZABLE a check locks the announcement too. So after
+//! * On MySQL and MariaDB at SERIALIZABLE a check locks the intent too. So after
 //!   [`Error::Blocked`] older terms may still pass a check, until `raise` is called again.
 //! * At REPEATABLE READ and SERIALIZABLE the database ends some transactions that conflict
 //!   ([`Error::Conflict`], or an error of the application's own statements): run those again as a

@@ -97,7 +97,7 @@ impl Fence {
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has
-    /// announced it: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole
+    /// set its intent: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole
     /// transaction again.
     pub async fn check(&self, transaction: &Transaction<'_>) -> Result<()> {
         let mut session = PgSession::Shared(transaction.client());

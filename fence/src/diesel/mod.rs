@@ -168,8 +168,8 @@ macro_rules! backend {
             ///
             /// # Errors
             /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
-            /// or has announced it: roll back. After a [`Conflict`](crate::Error::Conflict) run the
-            /// whole transaction again.
+            /// or has set its intent: roll back. After a [`Conflict`](crate::Error::Conflict) run
+            /// the whole transaction again.
             pub fn check<C>(&self, connection: &mut C) -> Result<()>
             where
                 C: LoadConnection<Backend = $backend>,

@@ -39,8 +39,8 @@ fn expected(statement: &Statement) -> String {
 fn all(database: Database) -> Vec<Statement> {
     let statements = Statements::on_tables(database, "s.fence", "s.intent", "fence");
     let mut all = vec![statements.guard(1), statements.raised, statements.check];
-    all.extend(statements.announced);
-    all.extend(statements.announce);
+    all.extend(statements.intent);
+    all.extend(statements.set_intent);
     all.extend(statements.raise);
     all.extend(statements.sessions);
     all

@@ -3,10 +3,10 @@
 //! An application with a driver that this crate has no module for runs [`Statements`] itself, on the
 //! tables that [`schema`] creates:
 //!
-//! 1. To raise the fence, once a term: run [`announce`](Statements::announce) in a transaction of its
-//!    own; if it returns more than the token, the term is stale, otherwise this is the floor for what
-//!    follows. Run [`raise`](Statements::raise) in a second transaction, with a limit on its time; if
-//!    it returns more than the token, the term is stale.
+//! 1. To raise the fence, once a term: run [`set_intent`](Statements::set_intent) in a transaction of
+//!    its own; if it returns more than the token, the term is stale, otherwise this is the floor for
+//!    what follows. Run [`raise`](Statements::raise) in a second transaction, with a limit on its
+//!    time; if it returns more than the token, the term is stale.
 //! 2. To check it, first in each transaction: run [`check`](Statements::check). If it returns no
 //!    row, roll back.
 //!

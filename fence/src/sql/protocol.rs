@@ -106,12 +106,12 @@ pub(crate) async fn verify<S: Session>(
     term: &Term,
 ) -> Result<()> {
     let read = |failure| checking(failure, term.name());
-    let announced = match &statements.announced {
-        Some(announced) => session.number(announced, values(term)).await.map_err(read)?,
+    let intent = match &statements.intent {
+        Some(intent) => session.number(intent, values(term)).await.map_err(read)?,
         None => None,
     };
     let raised = session.number(&statements.raised, values(term)).await.map_err(read)?;
-    verdict(term, announced, raised)
+    verdict(term, intent, raised)
 }
 
 /// Raises the fence: afterwards no transaction of an older term can commit.
@@ -155,8 +155,8 @@ impl<S: Session> Raising<'_, S> {
     async fn run(&mut self) -> Result<()> {
         let (statements, term) = (self.statements, self.term);
         let mut target = values(term);
-        if !statements.announce.is_empty() {
-            target.floor = self.announce(target).await?;
+        if !statements.set_intent.is_empty() {
+            target.floor = self.set_intent(target).await?;
             not_stale(term, Some(target.floor))?;
             // The row is locked only if it must change: transactions of this term may hold it.
             let raised = self.session.number(&statements.raised, target).await;
@@ -170,22 +170,22 @@ impl<S: Session> Raising<'_, S> {
         not_stale(term, Some(raised))
     }
 
-    /// Announces the term, and returns the largest floor that was announced.
+    /// Sets the intent, and returns it: it may be a larger one of another term.
     ///
-    /// Checks at SERIALIZABLE on MySQL lock the announcement, so writing it waits for the transactions
-    /// of this term. There it is written only if it must change: a write that changes nothing would
-    /// not reach the log either. On PostgreSQL no check locks it, and the write also waits until an
+    /// Checks at SERIALIZABLE on MySQL lock the intent, so writing it waits for the transactions of
+    /// this term. There it is written only if it must change: a write that changes nothing would not
+    /// reach the log either. On PostgreSQL no check locks it, and the write also waits until an
     /// earlier raise has reached a synchronous standby.
-    async fn announce(&mut self, values: Values<'_>) -> Result<i64> {
+    async fn set_intent(&mut self, values: Values<'_>) -> Result<i64> {
         let statements = self.statements;
-        if let (Database::MySql, Some(announced)) = (S::DATABASE, &statements.announced) {
-            let found = self.session.number(announced, values).await;
+        if let (Database::MySql, Some(intent)) = (S::DATABASE, &statements.intent) {
+            let found = self.session.number(intent, values).await;
             let found = found.map_err(|failure| raising(failure, self.term.name()))?;
             if let Some(found) = found.filter(|found| *found >= values.floor) {
                 return Ok(found);
             }
         }
-        self.write(&statements.announce, values).await
+        self.write(&statements.set_intent, values).await
     }
 
     /// Runs the statements in a transaction, again and again until the limit is over.

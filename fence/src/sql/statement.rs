@@ -21,8 +21,8 @@ pub enum Parameter {
     /// It takes the name of the lock as text, and on MySQL as bytes, so that no character set
     /// matters.
     Name,
-    /// It takes the term's floor, a 64-bit integer. The statements that raise the fence take what
-    /// the announcement returned instead.
+    /// It takes the term's floor, a 64-bit integer. The statements that raise the fence take the
+    /// intent instead, as the statements that set it returned it.
     Floor,
     /// It takes the term's token, a 64-bit integer.
     Token,

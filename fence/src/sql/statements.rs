@@ -2,11 +2,11 @@
 //!
 //! # How a term is raised, and how it is checked
 //!
-//! To raise it, a term first *announces* itself in a row that no check locks, and commits. Then it
+//! To raise it, a term first sets its *intent* in a row that no check locks, and commits. Then it
 //! updates the row of the token, which waits for the share locks of the transactions that have
-//! passed a check. A check takes that lock only if nothing newer is announced, so that a steady
-//! stream of older transactions cannot delay the update: on PostgreSQL a share lock is granted
-//! beside others although an update waits.
+//! passed a check. A check takes that lock only if the intent is not newer, so that a steady stream
+//! of older transactions cannot delay the update: on PostgreSQL a share lock is granted beside
+//! others although an update waits.
 //!
 //! A check is one statement: the row of the token is read under a share lock, and compared. It
 //! returns a row if the term may write, and none otherwise.
@@ -26,14 +26,15 @@ use super::table::Table;
 pub struct Statements {
     /// They are written for this database.
     pub database: Database,
-    /// These announce a term, in a transaction of their own. The last one returns the largest floor
-    /// that was announced. On SQLite there are none.
-    pub announce: Vec<Statement>,
-    /// These raise the fence to the announced floor, in a transaction of their own. The last one
-    /// returns the largest floor that was raised.
+    /// These set the intent of a term, in a transaction of their own: the floor to which it raises
+    /// the fence. The last one returns the intent, which may be a larger one of another term. On
+    /// SQLite there are none.
+    pub set_intent: Vec<Statement>,
+    /// These raise the fence to the intent, in a transaction of their own. The last one returns the
+    /// largest floor that was raised.
     pub raise: Vec<Statement>,
-    /// Returns the largest floor that was announced. It is missing on SQLite.
-    pub announced: Option<Statement>,
+    /// Returns the intent. It is missing on SQLite.
+    pub intent: Option<Statement>,
     /// Returns the largest floor that was raised.
     pub raised: Statement,
     /// Returns a row if the term may write, and takes a share lock on the fence until the end of
@@ -137,9 +138,9 @@ fn postgres(fence: &str, intent: &str) -> Statements {
     };
     Statements {
         database: Database::Postgres,
-        announce: vec![grow(intent)],
+        set_intent: vec![grow(intent)],
         raise: vec![grow(fence)],
-        announced: Some(read(intent)),
+        intent: Some(read(intent)),
         raised: read(fence),
         check: query(format!("SELECT f.token {locked}"), &[Name, Floor, Token]),
         sessions: vec![
@@ -151,7 +152,7 @@ fn postgres(fence: &str, intent: &str) -> Statements {
 }
 
 /// MySQL and MariaDB share the texts. `LOCK IN SHARE MODE` locks the tables of its own level alone,
-/// so the announcement is read in a subquery, which locks nothing. It refers to the fence's row so
+/// so the intent is read in a subquery, which locks nothing. It refers to the fence's row so
 /// that it is read once that row is locked: at REPEATABLE READ it takes the transaction's snapshot,
 /// which must not be older than the lock.
 fn mysql(fence: &str, intent: &str, fence_table: &str) -> Statements {
@@ -184,9 +185,9 @@ fn mysql(fence: &str, intent: &str, fence_table: &str) -> Statements {
     );
     Statements {
         database: Database::MySql,
-        announce: grow(intent),
+        set_intent: grow(intent),
         raise: grow(fence),
-        announced: Some(read(intent)),
+        intent: Some(read(intent)),
         raised: read(fence),
         check: query(format!("SELECT f.token {locked}"), &[Name, Floor, Token]),
         sessions: vec![query(sessions, &[Name])],
@@ -207,9 +208,9 @@ fn sqlite(fence: &str) -> Statements {
     let current = format!("FROM {fence} AS f WHERE f.name = ? AND f.token BETWEEN ? AND ?");
     Statements {
         database: Database::Sqlite,
-        announce: Vec::new(),
+        set_intent: Vec::new(),
         raise: vec![query(raise, &[Name, Floor])],
-        announced: None,
+        intent: None,
         raised: query(format!("SELECT t.token FROM {fence} AS t WHERE t.name = ?"), &[Name]),
         check: query(format!("SELECT f.token {current}"), &[Name, Floor, Token]),
         sessions: Vec::new(),
@@ -218,93 +219,4 @@ fn sqlite(fence: &str) -> Statements {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::table::schema;
-    use super::*;
-
-    const DATABASES: [Database; 3] = [Database::Postgres, Database::MySql, Database::Sqlite];
-
-    fn statements(database: Database) -> Statements {
-        Statements::on_tables(database, "s.fence", "s.intent", "fence")
-    }
-
-    fn all(statements: &Statements) -> Vec<Statement> {
-        let mut all =
-            vec![statements.raised.clone(), statements.check.clone(), statements.guard(1)];
-        all.extend(statements.announced.clone());
-        for more in [&statements.announce, &statements.raise, &statements.sessions] {
-            all.extend(more.iter().cloned());
-        }
-        all
-    }
-
-    #[test]
-    fn each_placeholder_has_a_value() {
-        for database in DATABASES {
-            for statement in all(&statements(database)) {
-                let placeholders = statement.pieces().count() - 1;
-                assert_eq!(placeholders, statement.parameters().len(), "{}", statement.sql());
-            }
-        }
-    }
-
-    #[test]
-    fn only_the_check_and_the_guard_lock_and_only_the_fence() {
-        for database in [Database::Postgres, Database::MySql] {
-            let statements = statements(database);
-            let locks = |statement: &Statement| {
-                statement.sql().contains("FOR SHARE") || statement.sql().contains("IN SHARE MODE")
-            };
-            assert!(locks(&statements.check) && locks(&statements.guard(1)));
-            assert_eq!(all(&statements).iter().filter(|statement| locks(statement)).count(), 2);
-        }
-        assert!(statements(Database::Postgres).check.sql().ends_with("FOR SHARE OF f"));
-        let mysql = statements(Database::MySql);
-        // The intent stands in a subquery without a lock.
-        assert!(mysql.check.sql().ends_with("i.name = f.name) LOCK IN SHARE MODE"));
-    }
-
-    #[test]
-    fn the_limit_of_a_wait_on_postgres_ends_before_the_commit() {
-        let statements = statements(Database::Postgres);
-        for last in [statements.announce.last(), statements.raise.last()] {
-            let text = last.unwrap().sql();
-            assert!(text.contains("set_config('statement_timeout', '0', true)"), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_namespace_has_the_statements_on_the_tables_of_its_schema() {
-        let namespace = Namespace::new("app").unwrap();
-        for database in DATABASES {
-            let statements = Statements::new(database, &namespace);
-            let schema = schema(database, &namespace);
-            for table in ["app_fence", "app_fence_intent"] {
-                let created = schema.contains(&format!("EXISTS {table} ("));
-                let used = |statement: &Statement| {
-                    let words: Vec<_> = statement.sql().split([' ', '.']).collect();
-                    words.contains(&table)
-                };
-                assert_eq!(used(&statements.check), created, "{database:?} {table}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_guard_continues_the_numbers_of_the_statement_around_it() {
-        assert!(statements(Database::Postgres).guard(3).sql().contains("f.name = $3"));
-        assert!(statements(Database::Sqlite).guard(3).sql().contains("BETWEEN ?4 AND ?5"));
-    }
-
-    #[test]
-    fn no_statement_gives_a_row_a_smaller_token() {
-        for database in DATABASES {
-            let statements = statements(database);
-            for statement in statements.announce.iter().chain(&statements.raise) {
-                let text = statement.sql().to_ascii_lowercase();
-                let writes = text.starts_with("insert");
-                assert_eq!(writes, text.contains("greatest(") || text.contains("max("), "{text}");
-            }
-        }
-    }
-}
+mod tests;

@@ -10,17 +10,17 @@ pub(crate) const VERSION: &str = "leasehold schema ";
 /// This program creates this version of the schema, which is also the newest that it can use.
 pub(crate) const SCHEMA: u32 = 1;
 
-/// A fence has a table of tokens, and on servers one of announcements.
+/// A fence has a table of tokens, and on servers one of intents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
     /// The tokens, whose rows checks lock.
     Fence,
-    /// The announcements, whose rows no check locks.
+    /// The intents, whose rows no check locks.
     Intent,
 }
 
 impl Table {
-    /// Returns the tables of a database. SQLite needs no announcements: it has one writer at a
+    /// Returns the tables of a database. SQLite needs no intents: it has one writer at a
     /// time, so that a transaction which is refused delays nobody.
     pub(crate) fn all(database: Database) -> &'static [Self] {
         match database {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_has_a_table_of_announcements() {
+    fn a_server_has_a_table_of_intents() {
         let namespace = Namespace::default();
         let created = schema(Database::Postgres, &namespace);
         assert!(

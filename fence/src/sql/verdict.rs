@@ -5,14 +5,15 @@ use leasehold_core::{ErrorKind, FencingToken};
 use crate::error::{Error, NotRaised, Result, Stale};
 use crate::term::Term;
 
-/// Decides whether a term may write, by the largest floors that were announced and raised.
-pub(crate) fn verdict(term: &Term, announced: Option<i64>, raised: Option<i64>) -> Result<()> {
-    not_stale(term, announced)?;
+/// Decides whether a term may write, by the intent, which is the largest floor that is to be
+/// raised, and by the largest one that was raised.
+pub(crate) fn verdict(term: &Term, intent: Option<i64>, raised: Option<i64>) -> Result<()> {
+    not_stale(term, intent)?;
     not_stale(term, raised)?;
     let Some(raised) = raised.filter(|raised| *raised >= i64::from(term.floor())) else {
         return Err(Error::NotRaised(NotRaised::new(term.name(), term.token())));
     };
-    if announced.is_some_and(|announced| announced > raised) {
+    if intent.is_some_and(|intent| intent > raised) {
         let message = "another holder of the lock is raising its fence";
         return Err(Error::Conflict(
             leasehold_core::Error::new(ErrorKind::Unavailable, message)
@@ -49,12 +50,12 @@ mod tests {
     fn only_a_term_that_raised_its_fence_last_may_write() {
         let alone = term(7, 7);
         assert!(verdict(&alone, Some(7), Some(7)).is_ok());
-        assert!(verdict(&alone, None, Some(7)).is_ok(), "SQLite has no announcements");
-        for (announced, raised) in [(Some(8), Some(7)), (Some(8), Some(8)), (None, Some(8))] {
-            assert!(verdict(&alone, announced, raised).unwrap_err().is_stale());
+        assert!(verdict(&alone, None, Some(7)).is_ok(), "SQLite has no intent");
+        for (intent, raised) in [(Some(8), Some(7)), (Some(8), Some(8)), (None, Some(8))] {
+            assert!(verdict(&alone, intent, raised).unwrap_err().is_stale());
         }
-        for (announced, raised) in [(None, None), (Some(7), None), (Some(7), Some(6))] {
-            let error = verdict(&alone, announced, raised).unwrap_err();
+        for (intent, raised) in [(None, None), (Some(7), None), (Some(7), Some(6))] {
+            let error = verdict(&alone, intent, raised).unwrap_err();
             assert!(matches!(error, Error::NotRaised(_)), "{error}");
         }
     }

@@ -181,7 +181,7 @@ where
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has
-    /// announced it: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole
+    /// set its intent: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole
     /// transaction again.
     pub async fn check(&self, transaction: &mut Transaction<'_, DB>) -> Result<()> {
         protocol::check(&mut **transaction, &self.statements, &self.term).await

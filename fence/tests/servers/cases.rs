@@ -92,7 +92,7 @@ macro_rules! cases {
             let told: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
             assert_eq!(told, if $tells { vec![session] } else { Vec::new() });
 
-            // The older term was refused from the announcement on.
+            // The older term was refused from the intent on.
             let mut late = pool.begin().await.unwrap();
             assert!(older.check(&mut late).await.unwrap_err().is_stale());
             late.rollback().await.unwrap();

@@ -124,7 +124,7 @@ fn an_open_older_transaction_blocks_raise(bench: &Bench) {
     let told: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
     assert_eq!(told, [session]);
 
-    // The older term was refused from the announcement on.
+    // The older term was refused from the intent on.
     begin(&mut late);
     assert!(older.check(&mut late).unwrap_err().is_stale());
     roll_back(&mut late);

@@ -97,7 +97,7 @@ async fn an_open_older_transaction_blocks_raise(bench: &Bench) {
     let told: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
     assert_eq!(told, [session]);
 
-    // The older term was refused from the announcement on.
+    // The older term was refused from the intent on.
     let late = other.transaction().await.unwrap();
     assert!(older.check(&late).await.unwrap_err().is_stale());
     late.rollback().await.unwrap();
