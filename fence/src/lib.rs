@@ -8,8 +8,11 @@
 //! * `check`, the first statement of each transaction: it fails with [`Error::Stale`] if a newer
 //!   term has raised its fence.
 //!
-//! So once `raise` has returned, no transaction of an older term can commit; and transactions of
-//! one term run side by side.
+//! So once `raise` has returned, no transaction of an older term can commit. Transactions of one term
+//! run side by side, except on SQLite, which has one writer at a time, and on MongoDB.
+//!
+//! In an SQL database a single statement needs no transaction: the fence's `guard` is a condition
+//! for its WHERE clause, and `verify` says why it changed nothing.
 //!
 //! The locks may be in another datastore than the data: a fence takes a [`Term`], which is a name
 //! and a token.
@@ -34,14 +37,17 @@
 //!
 //! # What it needs
 //!
-//! * A table beside the data, `<namespace>_fence`, and on servers `<namespace>_fence_intent`. They
-//!   are created at start, or by the application's own migrations: [`sql::schema`] prints them. With
-//!   the tables in place the application's user needs SELECT, INSERT and UPDATE on them.
+//! * A table beside the data, `<namespace>_fence`, which has the token that was raised last, and on
+//!   servers `<namespace>_fence_intent`, which has the token that is being raised. They are created
+//!   at start, or by the application's own migrations: [`sql::schema`] prints them. With the tables
+//!   in place the application's user needs SELECT, INSERT and UPDATE on them.
 //! * The check comes first in its transaction. On MySQL at REPEATABLE READ, the snapshot of an
 //!   earlier read would show the data of an older term.
 //! * The transaction lasts until its commit: check before any savepoint, since PostgreSQL gives up
 //!   the check's lock with a savepoint that is rolled back; and run no statement that commits by
 //!   itself, as those that change tables do on MySQL.
+//! * Behind a pooler such as PgBouncer in transaction mode, prepared statements that it knows of, if
+//!   the driver prepares any, as sqlx does. Nothing is left in a session.
 //! * One primary. The servers of a cluster with several (Galera, group replication) do not see each
 //!   other's share locks: raise and check on the same one.
 //! * Commits that last. A crash or failover that loses the last commits can lose a `raise`.
