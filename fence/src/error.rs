@@ -201,7 +201,8 @@ impl fmt::Display for Error {
                 for (at, session) in sessions.iter().enumerate() {
                     write!(f, "{} {session}", if at == 0 { ":" } else { "," })?;
                 }
-                f.write_str("; wait longer, or end those sessions")
+                let those = if sessions.is_empty() { "their" } else { "those" };
+                write!(f, "; wait longer, or end {those} sessions")
             }
             Self::Conflict(error) | Self::Datastore(error) => fmt::Display::fmt(error, f),
         }
@@ -241,6 +242,8 @@ mod tests {
             "the term 9 of lock \"ledger\" waited 3s for transactions of older terms: session 12 \
              (idle in transaction), session 13; wait longer, or end those sessions"
         );
+        let untold = Error::Blocked(Blocked::new(&name, token(9), waited, Vec::new()));
+        assert!(untold.to_string().ends_with("terms; wait longer, or end their sessions"));
     }
 
     #[test]
