@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::contender::{AcquireRelease, Contender, LockLibrary};
+use crate::contender::{AcquireRelease, LockLibrary};
 use crate::floor;
 use crate::own_calls;
 use crate::slices::Plan;
