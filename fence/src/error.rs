@@ -35,14 +35,16 @@ pub enum Error {
     /// Roll the transaction back, and end the term.
     Stale(Stale),
     /// The fence was not raised for this term, which must come before the first check.
+    ///
+    /// SQLite, Redis and etcd do not tell that it is being raised.
     NotRaised(NotRaised),
     /// Raising the fence waited for older transactions until the limit was over.
     ///
     /// From the intent on, no older term passes a check; but those transactions passed before and
     /// may still commit. Raise again to wait longer.
     Blocked(Blocked),
-    /// The datastore ended the transaction because of a concurrent one, or another holder of the
-    /// same lock is raising its fence.
+    /// The datastore ended the transaction because of a concurrent one, or a fence of the same lock is
+    /// being raised: that of this term, after [`Blocked`](Self::Blocked), or of another holder.
     ///
     /// Roll back, and run the whole transaction again.
     Conflict(leasehold_core::Error),

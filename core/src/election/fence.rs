@@ -24,8 +24,8 @@ pub trait RaiseFence: fmt::Debug + Send + Sync + 'static {
     /// the same term, also after it succeeded.
     ///
     /// # Errors
-    /// An error says that the fence cannot be raised, even if the call is repeated. An error that may
-    /// pass is [`RaiseOutcome::TransientError`] instead.
+    /// An error says that the fence cannot be raised, even if the call is repeated. An error that
+    /// may pass is [`RaiseOutcome::TransientError`] instead.
     ///
     /// # Cancel safety
     /// Dropping the future must leave the fence as it was, or raised.
@@ -47,8 +47,8 @@ pub enum RaiseOutcome {
     /// The time limit expired, and transactions of older terms are still open. The text describes
     /// them.
     Blocked(String),
-    /// The datastore could not be reached, for example during its failover, or ended the raise because
-    /// of a concurrent transaction. The text describes the error.
+    /// The datastore could not be reached, for example during its failover, or ended the raise
+    /// because of a concurrent transaction. The text describes the error.
     TransientError(String),
 }
 
@@ -64,8 +64,8 @@ impl<T: RaiseFence + ?Sized> RaiseFence for Arc<T> {
     }
 }
 
-/// A raise has this long to report that its time limit expired, and for which sessions it waited. MySQL
-/// counts its limit in whole seconds.
+/// A raise has this long to report that its time limit expired, and for which sessions it waited.
+/// MySQL counts its limit in whole seconds.
 const REPLY_TIME: Duration = Duration::from_secs(3);
 
 /// This is the pause between two attempts to raise a fence.
@@ -136,10 +136,14 @@ impl TermFence {
         let lock = leadership.name.as_str();
         while leadership.is_held() {
             let pause = self.clock.sleep_until(self.clock.now() + RETRY_PAUSE);
+            let attempt = async {
+                pause.await;
+                self.attempt(&leadership, self.limit).await
+            };
             let outcome = tokio::select! {
                 biased;
                 () = leadership.cancelled() => return,
-                outcome = async { pause.await; self.attempt(&leadership, self.limit).await } => outcome,
+                outcome = attempt => outcome,
             };
             match outcome {
                 Ok(RaiseOutcome::Raised) => {

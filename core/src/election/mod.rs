@@ -71,9 +71,9 @@ impl Election {
     /// Returns this election with a fence, which it raises in each term before it starts the job.
     ///
     /// `start` is called once no transaction of an older term can commit, or when the time limit
-    /// expires. In that case the fence is still being raised while the job runs, and the checks of the
-    /// job's own transactions fail until it is raised. The same holds if the datastore could not be
-    /// reached until then. If a newer term has raised the fence, the term ends with
+    /// expires. In that case the fence is still being raised while the job runs, and the checks of
+    /// the job's own transactions fail until it is raised. The same holds if the datastore could not
+    /// be reached until then. If a newer term has raised the fence, the term ends with
     /// [`StopReason::Stale`]; if an error says that the fence cannot be raised, such as a missing
     /// privilege, with [`StopReason::Failed`].
     ///

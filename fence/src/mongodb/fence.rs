@@ -131,8 +131,10 @@ impl MongoFence {
     pub async fn check(&self, session: &mut ClientSession) -> Result<()> {
         self.require_transaction(session).await?;
         let intent = self.intent.find_one(self.by_name()).session(&mut *session);
-        if let Some(intent) = intent.await.map_err(|cause| self.error(cause))? {
-            self.refuse_newer(self.token_of(&intent)?)?;
+        let intent = intent.await.map_err(|cause| self.error(cause))?;
+        let intent = intent.map(|intent| self.token_of(&intent)).transpose()?;
+        if let Some(intent) = intent {
+            self.refuse_newer(intent)?;
         }
         let (token, floor) = (i64::from(self.term.token()), i64::from(self.term.floor()));
         let name = self.term.name().as_str();
@@ -144,9 +146,15 @@ impl MongoFence {
             return Ok(());
         }
         let stored = self.fence.find_one(self.by_name()).session(&mut *session);
-        self.compare(stored.await.map_err(|cause| self.error(cause))?.as_ref())?;
-        // The document changed between the two statements, so the transaction has no snapshot.
-        let message = "the fence was raised during the check";
+        let compared = self.compare(stored.await.map_err(|cause| self.error(cause))?.as_ref());
+        let message = match compared {
+            Err(Error::NotRaised(_)) if intent.is_some_and(|it| it >= self.term.floor()) => {
+                "the fence is being raised for this term, and is not raised yet"
+            }
+            // The document changed between the two statements, so the transaction has no snapshot.
+            Ok(()) => "the fence was raised during the check",
+            Err(error) => return Err(error),
+        };
         Err(Error::Conflict(
             CoreError::new(ErrorKind::Unavailable, message).for_lock(self.term.name()),
         ))

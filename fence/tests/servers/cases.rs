@@ -96,6 +96,11 @@ macro_rules! cases {
             let mut late = pool.begin().await.unwrap();
             assert!(older.check(&mut late).await.unwrap_err().is_stale());
             late.rollback().await.unwrap();
+            // The newer one can repeat its check until the fence is raised.
+            let mut early = pool.begin().await.unwrap();
+            let error = newer.check(&mut early).await.unwrap_err();
+            assert!(matches!(error, leasehold_fence::Error::Conflict(_)), "{error}");
+            early.rollback().await.unwrap();
             open.commit().await.unwrap();
             newer.raise(pool, LONG).await.unwrap();
             assert!(older.raise(pool, LONG).await.unwrap_err().is_stale());

@@ -71,6 +71,11 @@ pub(super) async fn a_raise_that_waits_refuses_older_checks(this: Arc<MongoDb>) 
     let refused = older.check(&mut later).await;
     assert!(matches!(refused, Err(Error::Stale(_))), "{refused:?}");
     later.abort_transaction().await?;
+    // The newer term's own check can be repeated until the fence is raised.
+    later.start_transaction().await?;
+    let early = newer.check(&mut later).await;
+    assert!(matches!(early, Err(Error::Conflict(_))), "{early:?}");
+    later.abort_transaction().await?;
     open.abort_transaction().await?;
     newer.raise(Duration::from_secs(60)).await?;
     Ok(())
