@@ -96,6 +96,9 @@ impl RedisFence {
 
     /// Raises the fence: from then on every script and transaction of an older term is refused.
     ///
+    /// It waits for no transaction, but a connection whose server is gone may hold it up: set the
+    /// connection's response timeout, or wrap the call in one, and then raise the fence again.
+    ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence.
     ///

@@ -151,6 +151,10 @@ macro_rules! backend {
             /// It waits for the transactions of older terms that have passed a check, up to the
             /// limit. The connection must not be in a transaction.
             ///
+            /// The limit does not bound the wait for a server that is gone, nor on PostgreSQL the wait
+            /// for a synchronous standby: set a timeout on the connection (`tcp_user_timeout`), and
+            /// raise the fence again on another one.
+            ///
             /// # Errors
             /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
             /// and with [`Blocked`](crate::Error::Blocked) after the limit.

@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use diesel::RunQueryDsl;
 use diesel::connection::{LoadConnection, TransactionManager};
@@ -46,17 +47,21 @@ macro_rules! session {
 
             fn run_transaction(
                 &mut self,
-                script: Option<&str>,
+                first: Option<&str>,
                 statements: &[Statement],
                 values: Values<'_>,
+                last: Option<&str>,
             ) -> QueryResult<Option<i64>> {
                 self.connection.transaction(|connection| {
-                    if let Some(script) = script {
+                    if let Some(script) = first {
                         connection.batch_execute(script)?;
                     }
                     let mut number = None;
                     for statement in statements {
                         number = Self::query_number(connection, statement, values)?;
+                    }
+                    if let Some(script) = last {
+                        connection.batch_execute(script)?;
                     }
                     Ok(number)
                 })
@@ -103,12 +108,18 @@ macro_rules! session {
 
             fn transact(
                 &mut self,
-                script: Option<&str>,
+                first: Option<&str>,
                 statements: &[Statement],
                 values: Values<'_>,
+                last: Option<&str>,
             ) -> impl Future<Output = Result<Option<i64>, Failure>> + Send {
-                let number = self.run_transaction(script, statements, values);
+                let number = self.run_transaction(first, statements, values, last);
                 ready(number.map_err(|error| failure($database, error)))
+            }
+
+            fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send {
+                std::thread::sleep(time);
+                ready(())
             }
         }
     };

@@ -58,9 +58,12 @@ impl MongoFence {
     /// It refuses the checks of older terms, and then waits at most `limit` for their transactions
     /// that had passed one. The server itself ends a transaction after a minute, by default.
     ///
+    /// The limit does not bound the wait for a server that is gone: wrap the call in a timeout, and
+    /// then raise the fence again.
+    ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
-    /// [`Error::Blocked`] if the limit is over.
+    /// [`Error::Blocked`] if the time limit expired.
     ///
     /// # Cancel safety
     /// If the future is dropped, the fence is raised or not; raise it again.

@@ -164,17 +164,21 @@ impl SqliteSession<'_> {
 
     fn run_transaction(
         &self,
-        script: Option<&str>,
+        first: Option<&str>,
         statements: &[Statement],
         values: Values<'_>,
+        last: Option<&str>,
     ) -> rusqlite::Result<Option<i64>> {
         let transaction = self.0.unchecked_transaction()?;
-        if let Some(script) = script {
+        if let Some(script) = first {
             transaction.execute_batch(script)?;
         }
         let mut number = None;
         for statement in statements {
             number = SqliteSession(&transaction).query_number(statement, values)?;
+        }
+        if let Some(script) = last {
+            transaction.execute_batch(script)?;
         }
         transaction.commit()?;
         Ok(number)
@@ -210,11 +214,17 @@ impl Session for SqliteSession<'_> {
 
     fn transact(
         &mut self,
-        script: Option<&str>,
+        first: Option<&str>,
         statements: &[Statement],
         values: Values<'_>,
+        last: Option<&str>,
     ) -> impl Future<Output = Result<Option<i64>, Failure>> + Send {
-        ready(self.run_transaction(script, statements, values).map_err(failure))
+        ready(self.run_transaction(first, statements, values, last).map_err(failure))
+    }
+
+    fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send {
+        std::thread::sleep(time);
+        ready(())
     }
 }
 

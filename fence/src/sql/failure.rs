@@ -122,7 +122,7 @@ fn postgres(code: &str) -> Meaning {
         "42P01" | "42703" | "42804" | "42883" | "42P10" | "42809" => DIFFERS,
         code if code.starts_with("22") || code.starts_with("23") => DIFFERS,
         // The server or a pooler ends the session, which can come after a commit.
-        "40003" | "57P01" | "57P02" => UNANSWERED,
+        "25P03" | "40003" | "57P01" | "57P02" | "57P05" => UNANSWERED,
         code if code.starts_with("08") => UNANSWERED,
         _ => REFUSED,
     }
@@ -187,6 +187,7 @@ mod tests {
             (Postgres, "42P01", Class::Refused, ErrorKind::Corrupt),
             (Postgres, "22P05", Class::Refused, ErrorKind::Invalid),
             (Postgres, "57P01", Class::Unanswered, ErrorKind::Unavailable),
+            (Postgres, "25P03", Class::Unanswered, ErrorKind::Unavailable),
             (MySql, "1213", Class::Conflict, ErrorKind::Unavailable),
             (MySql, "1205", Class::Limit, ErrorKind::Unavailable),
             (MySql, "1142", Class::Refused, ErrorKind::Denied),

@@ -1,5 +1,6 @@
 //! Opens, raises and checks a fence, by whatever driver.
 
+use std::slice;
 use std::time::{Duration, Instant};
 
 use leasehold_core::{ErrorKind, LockName, Namespace};
@@ -15,6 +16,9 @@ use super::verdict::{not_stale, verdict};
 use crate::error::{Blocked, Error, Result, Session as BlockingSession};
 use crate::schema::Schema;
 use crate::term::Term;
+
+/// A step that fails sooner, as SQLite reports some conflicts at once, is repeated after this time.
+const SHORTEST_ROUND: Duration = Duration::from_millis(5);
 
 /// A statement without placeholders takes these values.
 const NO_VALUES: Values<'static> = Values { name: "", floor: 0, token: 0 };
@@ -129,17 +133,26 @@ pub(crate) async fn raise<S: Session>(
             .for_lock(term.name())
             .into());
     }
-    let saved = match limit::of_session(S::DATABASE) {
-        Some(query) => session.number(&query, NO_VALUES).await.map_err(|failure| failure.error)?,
-        None => None,
-    };
+    let mut saved = Vec::new();
+    for query in limit::of_session(S::DATABASE) {
+        saved.extend(session.number(&query, NO_VALUES).await.map_err(|failure| failure.error)?);
+    }
     let mut raising = Raising { session: &mut *session, statements, term, began, limit };
     let raised = raising.run().await;
-    if let Some(restore) = saved.and_then(|saved| limit::restore(S::DATABASE, saved)) {
+    if let Some(restore) = limit::restore(S::DATABASE, &saved) {
         // A connection on which this fails will fail for its next user too.
         _ = session.run_script(&restore).await;
     }
     raised
+}
+
+/// A step of a raise is repeated until it succeeds.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    /// The statement changes and locks nothing.
+    Read(&'a Statement),
+    /// The statements run in a transaction of their own.
+    Write(&'a [Statement]),
 }
 
 /// A fence that is being raised.
@@ -159,8 +172,7 @@ impl<S: Session> Raising<'_, S> {
             target.floor = self.set_intent(target).await?;
             not_stale(term, Some(target.floor))?;
             // The row is locked only if it must change: transactions of this term may hold it.
-            let raised = self.session.number(&statements.raised, target).await;
-            let raised = raised.map_err(|failure| raising(failure, term.name()))?;
+            let raised = self.repeat(Step::Read(&statements.raised), target).await?;
             not_stale(term, raised)?;
             if raised.is_some_and(|raised| raised >= target.floor) {
                 return Ok(());
@@ -179,8 +191,7 @@ impl<S: Session> Raising<'_, S> {
     async fn set_intent(&mut self, values: Values<'_>) -> Result<i64> {
         let statements = self.statements;
         if let (Database::MySql, Some(intent)) = (S::DATABASE, &statements.intent) {
-            let found = self.session.number(intent, values).await;
-            let found = found.map_err(|failure| raising(failure, self.term.name()))?;
+            let found = self.repeat(Step::Read(intent), values).await?;
             if let Some(found) = found.filter(|found| *found >= values.floor) {
                 return Ok(found);
             }
@@ -188,18 +199,22 @@ impl<S: Session> Raising<'_, S> {
         self.write(&statements.set_intent, values).await
     }
 
-    /// Runs the statements in a transaction, again and again until the limit is over.
     async fn write(&mut self, statements: &[Statement], values: Values<'_>) -> Result<i64> {
+        self.repeat(Step::Write(statements), values).await?.ok_or_else(|| {
+            let message = "the fence's row vanished while it was raised";
+            leasehold_core::Error::new(ErrorKind::Corrupt, message)
+                .with_fix("look for another program that deletes rows of this table")
+                .for_lock(self.term.name())
+                .into()
+        })
+    }
+
+    /// Repeats a step until it succeeds or the time limit expires.
+    async fn repeat(&mut self, step: Step<'_>, values: Values<'_>) -> Result<Option<i64>> {
         loop {
-            let failure = match self.attempt(statements, values).await {
-                Ok(Some(number)) => return Ok(number),
-                Ok(None) => {
-                    let message = "the fence's row vanished while it was raised";
-                    return Err(leasehold_core::Error::new(ErrorKind::Corrupt, message)
-                        .with_fix("does another program delete rows of this table?")
-                        .for_lock(self.term.name())
-                        .into());
-                }
+            let tried = Instant::now();
+            let failure = match self.attempt(step, values).await {
+                Ok(number) => return Ok(number),
                 Err(failure) => failure,
             };
             let waited = self.began.elapsed();
@@ -208,20 +223,30 @@ impl<S: Session> Raising<'_, S> {
                 Class::Limit => return Err(self.blocked(waited).await),
                 _ => return Err(raising(failure, self.term.name())),
             }
+            self.session.pause(SHORTEST_ROUND.saturating_sub(tried.elapsed())).await;
         }
     }
 
     async fn attempt(
         &mut self,
-        statements: &[Statement],
+        step: Step<'_>,
         values: Values<'_>,
     ) -> Result<Option<i64>, Failure> {
         let left = self.limit.saturating_sub(self.began.elapsed());
         if let Some(before) = limit::before(S::DATABASE, left) {
             self.session.run_script(&before).await?;
         }
-        let within = limit::within(S::DATABASE, left);
-        self.session.transact(within.as_deref(), statements, values).await
+        let first = limit::within(S::DATABASE, left);
+        let statements = match step {
+            // At SERIALIZABLE, MySQL locks what a transaction reads.
+            Step::Read(statement) if first.is_none() => {
+                return self.session.number(statement, values).await;
+            }
+            Step::Read(statement) => slice::from_ref(statement),
+            Step::Write(statements) => statements,
+        };
+        let last = limit::before_commit(S::DATABASE, left);
+        self.session.transact(first.as_deref(), statements, values, last.as_deref()).await
     }
 
     async fn blocked(&mut self, waited: Duration) -> Error {

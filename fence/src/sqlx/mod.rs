@@ -148,6 +148,9 @@ where
     /// passed a check, up to the limit in all; on MySQL up to a second longer. If this future is
     /// dropped, its connection is closed.
     ///
+    /// The limit does not bound the wait for a server that is gone, nor on PostgreSQL the wait for a
+    /// synchronous standby: wrap the call in a timeout, and then raise the fence again.
+    ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
     /// and with [`Blocked`](crate::Error::Blocked) after the limit. If there was no connection within

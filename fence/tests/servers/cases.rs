@@ -1,10 +1,18 @@
 //! The cases, for each driver.
 
 /// Defines the cases for a driver and a server: how it is started, the function that begins a
-/// transaction at SERIALIZABLE, the query for the number of a session, and whether the server tells
-/// which sessions are in the way.
+/// transaction at SERIALIZABLE, the query for the number of a session, whether the server tells
+/// which sessions block a raise, and the statements that lock and unlock a table.
 macro_rules! cases {
-    ($driver:ty, $start:expr, $serializable:ident, $session:literal, $tells:literal) => {
+    (
+        $driver:ty,
+        $start:expr,
+        $serializable:ident,
+        $session:literal,
+        $tells:literal,
+        $lock:literal,
+        $unlock:literal
+    ) => {
         use std::time::Duration;
 
         use leasehold_fence::Schema;
@@ -39,6 +47,12 @@ macro_rules! cases {
                 .await
                 .unwrap();
             timeout(LONG, a_guard_lets_only_the_newest_term_write(&pool, &table, &namespace))
+                .await
+                .unwrap();
+            timeout(LONG, a_raise_that_is_paused_is_named(&pool, &table, &namespace))
+                .await
+                .unwrap();
+            timeout(LONG, a_locked_table_blocks_raise_up_to_its_limit(&pool, &table, &namespace))
                 .await
                 .unwrap();
 
@@ -89,8 +103,8 @@ macro_rules! cases {
             let error = newer.raise(pool, SHORT).await.unwrap_err();
             let leasehold_fence::Error::Blocked(blocked) = error else { panic!("{error}") };
             assert!(blocked.waited >= SHORT, "{blocked:?}");
-            let told: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
-            assert_eq!(told, if $tells { vec![session] } else { Vec::new() });
+            let named: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
+            assert_eq!(named, if $tells { vec![session] } else { Vec::new() });
 
             // The older term was refused from the intent on.
             let mut late = pool.begin().await.unwrap();
@@ -173,6 +187,48 @@ macro_rules! cases {
                 assert_eq!(done.rows_affected(), changed);
                 let mut connection = pool.acquire().await.unwrap();
                 assert_eq!(fence.verify(&mut connection).await.is_ok(), changed == 1);
+            }
+        }
+
+        /// The process of a raise may be stopped before it commits.
+        async fn a_raise_that_is_paused_is_named(
+            pool: &Pool,
+            table: &Table,
+            namespace: &Namespace,
+        ) {
+            raised(pool, table, "paused", 7).await;
+            for (at, token) in [("fence", 8), ("fence_intent", 9)] {
+                let mut paused = pool.begin().await.unwrap();
+                let session: i64 =
+                    sqlx::query_scalar($session).fetch_one(&mut *paused).await.unwrap();
+                let write =
+                    format!("UPDATE {namespace}_{at} SET token = token WHERE name = 'paused'");
+                sqlx::raw_sql(AssertSqlSafe(write)).execute(&mut *paused).await.unwrap();
+                let fence = table.fence(&term("paused", token));
+                let error = fence.raise(pool, SHORT).await.unwrap_err();
+                let leasehold_fence::Error::Blocked(blocked) = error else { panic!("{error}") };
+                let named: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
+                assert_eq!(named, if $tells { vec![session] } else { Vec::new() }, "{at}");
+                paused.rollback().await.unwrap();
+                fence.raise(pool, LONG).await.unwrap();
+            }
+        }
+
+        async fn a_locked_table_blocks_raise_up_to_its_limit(
+            pool: &Pool,
+            table: &Table,
+            namespace: &Namespace,
+        ) {
+            raised(pool, table, "locked", 7).await;
+            for (at, token) in [("fence", 8), ("fence_intent", 9)] {
+                let mut locking = pool.acquire().await.unwrap();
+                let lock = $lock.replace("{}", &format!("{namespace}_{at}"));
+                sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *locking).await.unwrap();
+                let fence = table.fence(&term("locked", token));
+                let error = fence.raise(pool, SHORT).await.unwrap_err();
+                assert!(error.is_blocked(), "{at}: {error}");
+                sqlx::raw_sql($unlock).execute(&mut *locking).await.unwrap();
+                fence.raise(pool, LONG).await.unwrap();
             }
         }
     };

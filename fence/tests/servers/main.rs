@@ -71,7 +71,9 @@ mod postgres {
         start(&POSTGRES),
         serializable_on_postgres,
         "SELECT pg_backend_pid()::bigint",
-        true
+        true,
+        "BEGIN; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
+        "ROLLBACK"
     );
 }
 
@@ -83,7 +85,9 @@ mod behind_pgbouncer {
         start_behind_pgbouncer(),
         serializable_on_postgres,
         "SELECT pg_backend_pid()::bigint",
-        true
+        true,
+        "BEGIN; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
+        "ROLLBACK"
     );
 }
 
@@ -95,7 +99,9 @@ mod mysql {
         start(&MYSQL),
         serializable_on_mysql,
         "SELECT CAST(CONNECTION_ID() AS SIGNED)",
-        true
+        true,
+        "LOCK TABLES {} WRITE",
+        "UNLOCK TABLES"
     );
 }
 
@@ -108,6 +114,8 @@ mod mariadb {
         start(&MARIADB),
         serializable_on_mysql,
         "SELECT CAST(CONNECTION_ID() AS SIGNED)",
-        false
+        false,
+        "LOCK TABLES {} WRITE",
+        "UNLOCK TABLES"
     );
 }

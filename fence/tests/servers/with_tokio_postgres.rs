@@ -94,8 +94,8 @@ async fn an_open_older_transaction_blocks_raise(bench: &Bench) {
     let error = newer.raise(&mut raising, SHORT).await.unwrap_err();
     let Error::Blocked(blocked) = error else { panic!("{error}") };
     assert!(blocked.waited >= SHORT, "{blocked:?}");
-    let told: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
-    assert_eq!(told, [session]);
+    let named: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
+    assert_eq!(named, [session]);
 
     // The older term was refused from the intent on.
     let late = other.transaction().await.unwrap();
