@@ -83,6 +83,9 @@ impl Fence {
     /// future is dropped, the fence is raised or not, and the client's next call waits until the server
     /// has ended this one: raise it again.
     ///
+    /// The client must not be in a transaction that was begun with a raw `BEGIN`, which would be
+    /// committed.
+    ///
     /// The limit does not bound the wait for a server that is gone or for a synchronous standby: wrap
     /// the call in a timeout, and then raise the fence again.
     ///
@@ -97,6 +100,9 @@ impl Fence {
     /// Checks as the first statement of a transaction that this term may still write.
     ///
     /// Transactions of one term do not wait for each other.
+    ///
+    /// Do not check in a nested transaction, which is a savepoint: if it is rolled back, the check's
+    /// lock is given up.
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has

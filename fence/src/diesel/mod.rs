@@ -125,7 +125,8 @@ impl<DB> Fence<DB> {
 macro_rules! backend {
     ($backend:ty) => {
         impl FenceTable<$backend> {
-            /// Finds the table, or creates it if that is allowed.
+            /// Finds the table, or creates it if that is allowed. The connection must not be in a
+            /// transaction.
             ///
             /// # Errors
             /// This fails with a [`Datastore`](crate::Error::Datastore) error if the table is missing
@@ -168,7 +169,8 @@ macro_rules! backend {
 
             /// Checks as the first statement of a transaction that this term may still write.
             ///
-            /// Transactions of one term do not wait for each other.
+            /// Transactions of one term do not wait for each other. On PostgreSQL the check is refused
+            /// in a nested transaction, which is a savepoint.
             ///
             /// # Errors
             /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,

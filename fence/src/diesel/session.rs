@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use diesel::RunQueryDsl;
@@ -25,6 +26,14 @@ impl<'a, DB, C> DieselSession<'a, DB, C> {
     pub(super) fn new(connection: &'a mut C) -> Self {
         Self { connection, backend: PhantomData }
     }
+}
+
+/// Returns how many transactions are open within each other; the inner ones are savepoints.
+fn depth<C: LoadConnection>(connection: &mut C) -> u32 {
+    let status = <C::TransactionManager as TransactionManager<C>>::transaction_manager_status_mut(
+        connection,
+    );
+    status.transaction_depth().ok().flatten().map_or(0, NonZeroU32::get)
 }
 
 /// Implements [`Session`] for the connections of a backend.
@@ -72,12 +81,11 @@ macro_rules! session {
             const DATABASE: Database = $database;
 
             fn in_transaction(&mut self) -> bool {
-                let connection = &mut *self.connection;
-                <C::TransactionManager as TransactionManager<C>>::transaction_manager_status_mut(
-                    connection,
-                )
-                .transaction_depth()
-                .is_ok_and(|depth| depth.is_some())
+                depth(&mut *self.connection) > 0
+            }
+
+            fn in_savepoint(&mut self) -> bool {
+                depth(&mut *self.connection) > 1
             }
 
             fn run_script(

@@ -68,7 +68,8 @@ pub struct Fence {
 }
 
 impl FenceTable {
-    /// Finds the table, or creates it if that is allowed.
+    /// Finds the table, or creates it if that is allowed. The connection must not be in a
+    /// transaction.
     ///
     /// # Errors
     /// This fails with a [`Datastore`](crate::Error::Datastore) error if the table is missing and

@@ -43,6 +43,9 @@ fn a_check_before_raise_is_refused() {
     assert!(matches!(error, Error::NotRaised(_)), "{error}");
     let error = fence(&table, 7).raise(&transaction, LIMIT).unwrap_err();
     assert!(error.to_string().contains("transactions of its own"), "{error}");
+    let other = Namespace::new("other").unwrap();
+    let error = FenceTable::open(&transaction, &other, Schema::Create).unwrap_err();
+    assert!(error.to_string().contains("outside of a transaction"), "{error}");
 }
 
 #[test]

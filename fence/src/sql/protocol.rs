@@ -32,6 +32,13 @@ pub(crate) async fn open<S: Session>(
     namespace: &Namespace,
     schema: Schema,
 ) -> Result<Statements> {
+    if session.in_transaction() {
+        // On MySQL, creating the table would commit it.
+        let message = "a fence's table is opened outside of a transaction, and this one is open";
+        return Err(leasehold_core::Error::invalid(message)
+            .with_fix("use another connection, or end the transaction first")
+            .into());
+    }
     let mut names = Vec::new();
     for table in Table::all(S::DATABASE) {
         names.push(find_or_create(session, *table, namespace, schema).await?);
@@ -81,6 +88,14 @@ pub(crate) async fn check<S: Session>(
         let message = "the fence was checked outside a transaction, which protects nothing";
         return Err(leasehold_core::Error::invalid(message)
             .with_fix("begin one first, or use the guard in a single statement")
+            .for_lock(term.name())
+            .into());
+    }
+    if S::DATABASE == Database::Postgres && session.in_savepoint() {
+        let message = "the fence was checked after a savepoint, which gives up the check's lock if \
+                       it is rolled back";
+        return Err(leasehold_core::Error::invalid(message)
+            .with_fix("check first in the outermost transaction")
             .for_lock(term.name())
             .into());
     }

@@ -13,8 +13,13 @@ pub(crate) trait Session {
     /// The database that it is connected to.
     const DATABASE: Database;
 
-    /// Returns whether the connection is within a transaction.
+    /// Returns whether the connection is within a transaction, as far as the driver knows.
     fn in_transaction(&mut self) -> bool;
+
+    /// Returns whether the transaction has a savepoint, if the driver tells it.
+    fn in_savepoint(&mut self) -> bool {
+        false
+    }
 
     /// Runs a script of one or more commands, whose answers do not matter.
     fn run_script(&mut self, script: &str) -> impl Future<Output = Result<(), Failure>> + Send;

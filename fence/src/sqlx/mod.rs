@@ -109,7 +109,8 @@ where
         Self::open_on(&mut connection, namespace, schema).await
     }
 
-    /// Finds the table, or creates it if that is allowed, on this connection.
+    /// Finds the table, or creates it if that is allowed, on this connection, which must not be in a
+    /// transaction.
     ///
     /// # Errors
     /// It fails as [`open`](Self::open) does.
@@ -167,7 +168,8 @@ where
         raised
     }
 
-    /// Raises the fence on this connection, which must not be in a transaction.
+    /// Raises the fence on this connection, which must not be in a transaction. sqlx does not see one
+    /// that was begun with a raw `BEGIN`: raising the fence would commit it.
     ///
     /// If this future is dropped, close the connection: on MySQL and SQLite its own limit on waits
     /// may not have been restored.
@@ -181,6 +183,9 @@ where
     /// Checks as the first statement of a transaction that this term may still write.
     ///
     /// Transactions of one term do not wait for each other.
+    ///
+    /// On PostgreSQL do not check in a nested transaction, which is a savepoint: if it is rolled back,
+    /// the check's lock is given up.
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has

@@ -53,7 +53,7 @@ fn run(url: String, namespace: Namespace) {
     a_stream_of_older_transactions_does_not_delay_raise(&bench);
     a_guard_lets_only_the_newest_term_write(&bench);
     a_check_in_an_older_snapshot_is_a_conflict(&bench);
-    a_check_needs_a_transaction_and_raise_needs_none(&bench);
+    a_check_needs_a_transaction_and_raise_and_open_need_none(&bench);
 
     for table in ["ledger", "fence", "fence_intent"] {
         connection.batch_execute(&format!("DROP TABLE {namespace}_{table}")).unwrap();
@@ -207,7 +207,7 @@ fn a_check_in_an_older_snapshot_is_a_conflict(bench: &Bench) {
     assert!(older.check(&mut connection).unwrap_err().is_stale());
 }
 
-fn a_check_needs_a_transaction_and_raise_needs_none(bench: &Bench) {
+fn a_check_needs_a_transaction_and_raise_and_open_need_none(bench: &Bench) {
     let fence = bench.raised("alone", 7);
     let mut connection = bench.connect();
     let error = fence.check(&mut connection).unwrap_err();
@@ -215,4 +215,14 @@ fn a_check_needs_a_transaction_and_raise_needs_none(bench: &Bench) {
     begin(&mut connection);
     let error = fence.raise(&mut connection, LONG).unwrap_err();
     assert!(error.to_string().contains("transactions of its own"), "{error}");
+    let opened = PgFenceTable::open(&mut connection, &bench.namespace, Schema::Create);
+    let error = opened.unwrap_err();
+    assert!(error.to_string().contains("outside of a transaction"), "{error}");
+    // This one is a savepoint.
+    begin(&mut connection);
+    let error = fence.check(&mut connection).unwrap_err();
+    assert!(error.to_string().contains("after a savepoint"), "{error}");
+    roll_back(&mut connection);
+    fence.check(&mut connection).unwrap();
+    roll_back(&mut connection);
 }
