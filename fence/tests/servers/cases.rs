@@ -2,7 +2,8 @@
 
 /// Defines the cases for a driver and a server: how it is started, the function that begins a
 /// transaction at SERIALIZABLE, the query for the number of a session, whether the server tells
-/// which sessions block a raise, and the statements that lock and unlock a table.
+/// which sessions block a raise, the statements that lock and unlock a table, and the query that
+/// counts the waits for locks on it.
 macro_rules! cases {
     (
         $driver:ty,
@@ -11,9 +12,12 @@ macro_rules! cases {
         $session:literal,
         $tells:literal,
         $lock:literal,
-        $unlock:literal
+        $unlock:literal,
+        $waits:expr
     ) => {
-        use std::time::Duration;
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicBool, Ordering};
+        use std::time::{Duration, Instant};
 
         use leasehold_fence::Schema;
         use leasehold_fence::sqlx::{Fence, FenceTable};
@@ -40,7 +44,10 @@ macro_rules! cases {
             Table::open(&pool, &namespace, Schema::Require).await.unwrap();
             run(&pool, format!("CREATE TABLE {namespace}_ledger (n BIGINT)")).await;
 
-            timeout(LONG, transactions_of_one_term_run_side_by_side(&pool, &table)).await.unwrap();
+            timeout(LONG, a_table_is_not_opened_in_a_transaction(&pool, &namespace)).await.unwrap();
+            timeout(LONG, transactions_of_one_term_run_side_by_side(&pool, &table, &namespace))
+                .await
+                .unwrap();
             timeout(LONG, an_open_older_transaction_blocks_raise(&pool, &table)).await.unwrap();
             timeout(LONG, raise_returns_after_the_older_transaction(&pool, &table)).await.unwrap();
             timeout(LONG, a_stream_of_older_transactions_does_not_delay_raise(&pool, &table))
@@ -75,12 +82,25 @@ macro_rules! cases {
             fence
         }
 
-        async fn transactions_of_one_term_run_side_by_side(pool: &Pool, table: &Table) {
+        async fn a_table_is_not_opened_in_a_transaction(pool: &Pool, namespace: &Namespace) {
+            let mut open = pool.begin().await.unwrap();
+            let error = Table::open_on(&mut open, namespace, Schema::Create).await.unwrap_err();
+            assert!(error.to_string().contains("outside of a transaction"), "{error}");
+        }
+
+        async fn transactions_of_one_term_run_side_by_side(
+            pool: &Pool,
+            table: &Table,
+            namespace: &Namespace,
+        ) {
             let fence = raised(pool, table, "side by side", 7).await;
             let mut first = pool.begin().await.unwrap();
             fence.check(&mut first).await.unwrap();
             let mut second = pool.begin().await.unwrap();
             fence.check(&mut second).await.unwrap();
+            let waits = $waits.replace("{}", &format!("{namespace}_fence"));
+            let waits = sqlx::query_scalar::<_, i64>(AssertSqlSafe(waits)).fetch_one(pool);
+            assert_eq!(waits.await.unwrap(), 0);
             // Nor does raising the fence of the same term again wait for them.
             fence.raise(pool, LONG).await.unwrap();
             second.commit().await.unwrap();
@@ -139,24 +159,30 @@ macro_rules! cases {
 
         async fn a_stream_of_older_transactions_does_not_delay_raise(pool: &Pool, table: &Table) {
             let older = raised(pool, table, "stream", 7).await;
+            let raised_newer = Arc::new(AtomicBool::new(false));
             let mut writers = Vec::new();
             for at in 0..4 {
                 let (older, pool) = (older.clone(), pool.clone());
+                let raised = Arc::clone(&raised_newer);
                 writers.push(tokio::spawn(async move {
                     sleep(Duration::from_millis(12 * at)).await;
-                    // Each ends when it is refused.
-                    loop {
+                    // Those that are refused try again at once.
+                    while !raised.load(Ordering::Relaxed) {
                         let mut transaction = pool.begin().await.unwrap();
-                        if older.check(&mut transaction).await.is_err() {
-                            break;
+                        if older.check(&mut transaction).await.is_ok() {
+                            sleep(Duration::from_millis(50)).await;
+                            transaction.commit().await.unwrap();
+                        } else {
+                            transaction.rollback().await.unwrap();
                         }
-                        sleep(Duration::from_millis(50)).await;
-                        transaction.commit().await.unwrap();
                     }
                 }));
             }
             sleep(Duration::from_millis(300)).await;
+            let began = Instant::now();
             raised(pool, table, "stream", 8).await;
+            eprintln!("{}: raised after {:?}", module_path!(), began.elapsed());
+            raised_newer.store(true, Ordering::Relaxed);
             for writer in writers {
                 writer.await.unwrap();
             }

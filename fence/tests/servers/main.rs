@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod cases;
+mod rights;
 mod with_diesel;
 mod with_tokio_postgres;
 
@@ -63,6 +64,10 @@ async fn serializable_on_mysql(
     connection.begin().await
 }
 
+/// Counts what sessions that have locked a table wait for.
+const WAITS_ON_POSTGRES: &str = "SELECT count(*) FROM pg_locks AS w WHERE NOT w.granted AND EXISTS \
+     (SELECT FROM pg_locks AS r WHERE r.pid = w.pid AND r.relation = '{}'::regclass)";
+
 mod postgres {
     use super::*;
 
@@ -73,7 +78,8 @@ mod postgres {
         "SELECT pg_backend_pid()::bigint",
         true,
         "BEGIN; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
-        "ROLLBACK"
+        "ROLLBACK",
+        WAITS_ON_POSTGRES
     );
 }
 
@@ -87,7 +93,8 @@ mod behind_pgbouncer {
         "SELECT pg_backend_pid()::bigint",
         true,
         "BEGIN; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
-        "ROLLBACK"
+        "ROLLBACK",
+        WAITS_ON_POSTGRES
     );
 }
 
@@ -101,7 +108,10 @@ mod mysql {
         "SELECT CAST(CONNECTION_ID() AS SIGNED)",
         true,
         "LOCK TABLES {} WRITE",
-        "UNLOCK TABLES"
+        "UNLOCK TABLES",
+        "SELECT COUNT(*) FROM performance_schema.data_lock_waits AS w \
+         JOIN performance_schema.data_locks AS l \
+             ON l.engine_lock_id = w.requesting_engine_lock_id WHERE l.object_name = '{}'"
     );
 }
 
@@ -116,6 +126,9 @@ mod mariadb {
         "SELECT CAST(CONNECTION_ID() AS SIGNED)",
         false,
         "LOCK TABLES {} WRITE",
-        "UNLOCK TABLES"
+        "UNLOCK TABLES",
+        "SELECT COUNT(*) FROM information_schema.innodb_lock_waits AS w \
+         JOIN information_schema.innodb_locks AS l ON l.lock_id = w.requested_lock_id \
+         WHERE l.lock_table LIKE '%{}%'"
     );
 }

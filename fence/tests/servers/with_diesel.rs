@@ -1,6 +1,8 @@
 //! The cases with diesel, on PostgreSQL. Its calls block.
 
 use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
@@ -150,24 +152,28 @@ fn raise_returns_after_the_older_transaction(bench: &Bench) {
 
 fn a_stream_of_older_transactions_does_not_delay_raise(bench: &Bench) {
     let older = bench.raised("stream", 7);
+    let raised = Arc::new(AtomicBool::new(false));
     let mut writers = Vec::new();
     for at in 0..4 {
         let (older, mut connection) = (older.clone(), bench.connect());
+        let raised = Arc::clone(&raised);
         writers.push(thread::spawn(move || {
             sleep(Duration::from_millis(12 * at));
-            // Each ends when it is refused.
-            loop {
+            // Those that are refused try again at once.
+            while !raised.load(Ordering::Relaxed) {
                 begin(&mut connection);
-                if older.check(&mut connection).is_err() {
-                    break;
+                if older.check(&mut connection).is_ok() {
+                    sleep(Duration::from_millis(50));
+                    commit(&mut connection);
+                } else {
+                    roll_back(&mut connection);
                 }
-                sleep(Duration::from_millis(50));
-                commit(&mut connection);
             }
         }));
     }
     sleep(Duration::from_millis(300));
     bench.raised("stream", 8);
+    raised.store(true, Ordering::Relaxed);
     for writer in writers {
         writer.join().unwrap();
     }
