@@ -175,7 +175,8 @@ macro_rules! backend {
             /// # Errors
             /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
             /// or has set its intent: roll back. After a [`Conflict`](crate::Error::Conflict) run
-            /// the whole transaction again.
+            /// the whole transaction again; after a deadlock MySQL and MariaDB have rolled it back
+            /// already.
             pub fn check<C>(&self, connection: &mut C) -> Result<()>
             where
                 C: LoadConnection<Backend = $backend>,

@@ -37,14 +37,14 @@ const CONFLICT: Meaning = (
 const LIMIT: Meaning = (
     Class::Limit,
     ErrorKind::Unavailable,
-    "the wait for a lock was ended by its limit",
+    "the time limit of a wait for a lock expired",
     "roll back, and run it again",
 );
 const DIFFERS: Meaning = (
     Class::Refused,
     ErrorKind::Corrupt,
     "the fence's table is missing or is not as leasehold creates it",
-    "was it changed at run time?",
+    "look for a program that changed it at run time",
 );
 const DENIED: Meaning = (
     Class::Refused,
@@ -72,7 +72,7 @@ impl Failure {
                 Class::Unanswered,
                 ErrorKind::Unavailable,
                 "the database did not answer",
-                "is it up, and reachable from here?",
+                "check that it is up, and reachable from here",
             ),
             (Database::Postgres, Some(code)) => postgres(code),
             (Database::MySql, Some(code)) => mysql(code.parse().unwrap_or_default()),
@@ -155,7 +155,7 @@ fn sqlite(code: i32) -> Meaning {
             Class::Refused,
             ErrorKind::Denied,
             "SQLite may not open the file, or not do this with it",
-            "does the path exist, and may this user write the file and its folder?",
+            "check that the path exists, and that this user may write the file and its folder",
         ),
         1 | 19 | 20 | 26 => DIFFERS,
         // Memory ran out, or the disk failed, maybe during a commit.

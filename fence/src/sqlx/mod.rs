@@ -190,7 +190,7 @@ where
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has
     /// set its intent: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole
-    /// transaction again.
+    /// transaction again; after a deadlock MySQL and MariaDB have rolled it back already.
     pub async fn check(&self, transaction: &mut Transaction<'_, DB>) -> Result<()> {
         protocol::check(&mut **transaction, &self.statements, &self.term).await
     }
