@@ -39,6 +39,7 @@ use crate::error::Result;
 use crate::schema::Schema;
 use crate::sql::failure::{Class, Failure};
 use crate::sql::protocol;
+use crate::sql::raising;
 use crate::sql::session::Session;
 use crate::sql::{Database, Statement, Statements, Value, Values};
 use crate::term::Term;
@@ -94,7 +95,7 @@ impl Fence {
     /// and with [`Blocked`](crate::Error::Blocked) after the limit.
     pub async fn raise(&self, client: &mut Client, limit: Duration) -> Result<()> {
         let mut session = PgSession::Exclusive(client);
-        protocol::raise(&mut session, &self.statements, &self.term, limit).await
+        raising::raise(&mut session, &self.statements, &self.term, limit).await
     }
 
     /// Checks as the first statement of a transaction that this term may still write.

@@ -63,6 +63,7 @@ use crate::error::Result;
 use crate::schema::Schema;
 use crate::sql::blocking::run;
 use crate::sql::protocol;
+use crate::sql::raising;
 use crate::sql::{Statement, Statements};
 use crate::term::Term;
 
@@ -164,7 +165,7 @@ macro_rules! backend {
                 C: LoadConnection<Backend = $backend>,
             {
                 let mut session = DieselSession::<$backend, C>::new(connection);
-                run(protocol::raise(&mut session, &self.statements, &self.term, limit))
+                run(raising::raise(&mut session, &self.statements, &self.term, limit))
             }
 
             /// Checks as the first statement of a transaction that this term may still write.

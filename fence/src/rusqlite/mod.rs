@@ -50,6 +50,7 @@ use crate::schema::Schema;
 use crate::sql::blocking::run;
 use crate::sql::failure::Failure;
 use crate::sql::protocol;
+use crate::sql::raising;
 use crate::sql::session::Session;
 use crate::sql::{Database, Statement, Statements, Value, Values};
 use crate::term::Term;
@@ -99,7 +100,7 @@ impl Fence {
     /// and with [`Blocked`](crate::Error::Blocked) after the limit.
     pub fn raise(&self, connection: &Connection, limit: Duration) -> Result<()> {
         let mut session = SqliteSession(connection);
-        run(protocol::raise(&mut session, &self.statements, &self.term, limit))
+        run(raising::raise(&mut session, &self.statements, &self.term, limit))
     }
 
     /// Checks as the first statement of a transaction that this term may still write.

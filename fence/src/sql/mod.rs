@@ -63,6 +63,8 @@ mod limit;
 #[cfg(feature = "_sql-driver")]
 pub(crate) mod protocol;
 #[cfg(feature = "_sql-driver")]
+pub(crate) mod raising;
+#[cfg(feature = "_sql-driver")]
 pub(crate) mod session;
 mod statement;
 mod statements;

@@ -54,6 +54,7 @@ use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::sql::failure::Failure;
 use crate::sql::protocol;
+use crate::sql::raising;
 use crate::sql::session::Session;
 use crate::sql::{Statement, Statements};
 use crate::term::Term;
@@ -177,7 +178,7 @@ where
     /// # Errors
     /// It fails as [`raise`](Self::raise) does.
     pub async fn raise_on(&self, connection: &mut DB::Connection, limit: Duration) -> Result<()> {
-        protocol::raise(connection, &self.statements, &self.term, limit).await
+        raising::raise(connection, &self.statements, &self.term, limit).await
     }
 
     /// Checks as the first statement of a transaction that this term may still write.
