@@ -112,7 +112,7 @@ fn readers_that_overlap_do_not_delay_raise() {
             }
         }
     });
-    let raised = fence.raise(&connection, Duration::from_secs(20));
+    let raised = fence.raise(&connection, Duration::from_secs(60));
     done.store(true, Ordering::Relaxed);
     reading.join().unwrap();
     raised.unwrap();
@@ -129,7 +129,7 @@ fn begin_to_read(connection: &Connection) -> rusqlite::Result<()> {
 
 fn tries_again_soon(tries: i32) -> bool {
     std::thread::sleep(Duration::from_micros(50));
-    tries < 5000
+    tries < 2000
 }
 
 #[test]
