@@ -45,8 +45,7 @@
 //!   earlier read would show the data of an older term.
 //! * The transaction lasts until its commit: check before any savepoint, since PostgreSQL gives up
 //!   the check's lock with a savepoint that is rolled back (only with diesel is such a check
-//!   refused); and run no statement that commits by
-//!   itself, as those that change tables do on MySQL.
+//!   refused); and run no statement that commits by itself, as those that change tables do on MySQL.
 //! * Behind a pooler such as PgBouncer in transaction mode, prepared statements that it knows of, if
 //!   the driver prepares any, as sqlx does. Nothing is left in a session.
 //! * One primary. The servers of a cluster with several (Galera, group replication) do not see each

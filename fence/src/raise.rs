@@ -37,8 +37,8 @@ where
 /// Translates the result of raising a fence for an election.
 ///
 /// # Errors
-/// This returns the errors that would occur in another call too. [`Error::Stale`], [`Error::Blocked`] and
-/// the [transient](Error::is_transient) ones are outcomes.
+/// This returns the errors that would occur in another call too. [`Error::Stale`],
+/// [`Error::Blocked`] and the [transient](Error::is_transient) ones are outcomes.
 pub fn raise_outcome(raised: Result<()>) -> Result<RaiseOutcome> {
     match raised {
         Ok(()) => Ok(RaiseOutcome::Raised),
