@@ -38,24 +38,21 @@
 
 mod session;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leasehold_core::{ErrorKind, Namespace};
-use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool, Transaction};
 use tokio::time::timeout;
 
+pub(crate) use self::session::SqlxSession;
 use crate::error::{Error, Result};
 use crate::schema::Schema;
-use crate::sql::failure::Failure;
 use crate::sql::protocol;
 use crate::sql::raising;
-use crate::sql::session::Session;
 use crate::sql::{Statement, Statements};
 use crate::term::Term;
 
@@ -98,7 +95,7 @@ pub struct Fence<DB> {
 impl<DB> FenceTable<DB>
 where
     DB: Database,
-    DB::Connection: Session,
+    DB::Connection: SqlxSession,
 {
     /// Finds the table, or creates it if that is allowed.
     ///
@@ -141,7 +138,7 @@ impl<DB> FenceTable<DB> {
 impl<DB> Fence<DB>
 where
     DB: Database,
-    DB::Connection: Session,
+    DB::Connection: SqlxSession,
 {
     /// Raises the fence, once a term and before its first write: afterwards no transaction of an
     /// older term can commit.
@@ -247,16 +244,10 @@ impl<DB: Database> Drop for CheckedOut<DB> {
 async fn acquire<DB>(pool: &Pool<DB>) -> Result<PoolConnection<DB>>
 where
     DB: Database,
-    DB::Connection: Session,
+    DB::Connection: SqlxSession,
 {
-    let acquired = pool.acquire().await;
-    Ok(acquired.map_err(|error| {
-        // A database that refuses a login has answered.
-        let code = error.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned);
-        let database = <DB::Connection as Session>::DATABASE;
-        let failure = Failure::new(database, code.as_deref(), error);
-        failure.error
-    })?)
+    // A database that refuses a login has answered.
+    Ok(pool.acquire().await.map_err(|error| DB::Connection::failure(error).error)?)
 }
 
 impl<DB> Clone for FenceTable<DB> {

@@ -12,6 +12,12 @@ use crate::sql::failure::Failure;
 use crate::sql::session::Session;
 use crate::sql::{Database, Statement, Value, Values};
 
+/// A connection of sqlx also describes the errors of its driver, such as that of a login.
+pub(crate) trait SqlxSession: Session {
+    /// Describes an error.
+    fn failure(error: sqlx::Error) -> Failure;
+}
+
 /// Returns the query for a statement with its values, whose names are bound in that form.
 macro_rules! query {
     ($driver:ty, $statement:expr, $values:expr, |$name:ident| $bind:expr) => {{
@@ -96,6 +102,12 @@ macro_rules! session {
 
             async fn pause(&mut self, time: Duration) {
                 tokio::time::sleep(time).await;
+            }
+        }
+
+        impl SqlxSession for $connection {
+            fn failure(error: sqlx::Error) -> Failure {
+                $failure(error)
             }
         }
     };

@@ -92,6 +92,10 @@ async fn a_user_without_a_privilege_is_refused(image: &Image) {
     run_on_mysql(&mut admin, user).await;
     let options: MySqlConnectOptions = url.parse().unwrap();
     let options = options.username(name.as_str()).password("secret");
+    let refused = MySqlPool::connect_lazy_with(options.clone().password("wrong"));
+    let error = MySqlFenceTable::open(&refused, &name, Schema::Create).await.unwrap_err();
+    assert!(error.to_string().contains("did not accept the user and password"), "{error}");
+    assert!(!error.is_transient(), "{error}");
     let pool = MySqlPool::connect_with(options).await.unwrap();
 
     assert_denied(MySqlFenceTable::open(&pool, &name, Schema::Create).await);
