@@ -10,6 +10,7 @@ mod etcd;
 pub(crate) mod hand_over;
 mod mongodb;
 mod mysql;
+mod pool;
 mod postgres;
 mod redis;
 mod sessions;
@@ -54,8 +55,9 @@ impl Contender for Pair {
 /// The floor has this name in the report.
 pub(crate) const FLOOR: &str = "floor";
 
-/// Opens the floor of that server for those names, and returns it with the ping.
-pub(crate) async fn open(url: &str, locks: &[String]) -> Result<[Arc<dyn Contender>; 2]> {
+/// Opens the floor of that server for those names, and returns the ping and the floor, also on a
+/// pool if the driver has one.
+pub(crate) async fn open(url: &str, locks: &[String]) -> Result<Vec<Arc<dyn Contender>>> {
     let floor: Arc<dyn Floor> = match scheme(url) {
         "sqlite" => Arc::new(sqlite::open(url, locks).await?),
         "postgres" => Arc::new(postgres::open(url, locks).await?),
@@ -66,5 +68,9 @@ pub(crate) async fn open(url: &str, locks: &[String]) -> Result<[Arc<dyn Contend
     };
     let pair: Arc<dyn Contender> = Arc::new(Pair(floor.clone()));
     let ping: Arc<dyn Contender> = Arc::new(Ping(floor));
-    Ok([pair, ping])
+    let mut contenders = vec![ping, pair];
+    if let Some(on_pool) = pool::open(url).await? {
+        contenders.push(Arc::new(on_pool));
+    }
+    Ok(contenders)
 }

@@ -16,6 +16,7 @@ const SET: &str =
     "UPDATE leasehold_bench_floor SET lease = 'floor' WHERE name = ? AND lease IS NULL";
 const UNSET: &str =
     "UPDATE leasehold_bench_floor SET lease = NULL WHERE name = ? AND lease = 'floor'";
+pub(super) const PAIR: [&str; 2] = [SET, UNSET];
 
 pub(super) struct MySql(Sessions<MySqlConnection>);
 
@@ -40,7 +41,7 @@ impl Floor for MySql {
     }
 
     async fn pair(&self, lock: &str) -> Result<()> {
-        for statement in [SET, UNSET] {
+        for statement in PAIR {
             let mut session = self.0.take().await?;
             let done = sqlx::query(statement).bind(lock.as_bytes()).execute(&mut *session).await?;
             changed_one(done.rows_affected())?;

@@ -19,6 +19,7 @@ pub(super) const SET: &str =
 const UNSET: &str = "UPDATE leasehold_bench_floor SET lease = NULL \
      WHERE name = $1 AND lease = 'floor' \
      RETURNING set_config('synchronous_commit', 'off', true)";
+pub(super) const PAIR: [&str; 2] = [SET, UNSET];
 
 pub(super) struct Postgres(Sessions<PgConnection>);
 
@@ -43,7 +44,7 @@ impl Floor for Postgres {
     }
 
     async fn pair(&self, lock: &str) -> Result<()> {
-        for statement in [SET, UNSET] {
+        for statement in PAIR {
             let mut session = self.0.take().await?;
             let done = sqlx::query(statement).bind(lock).execute(&mut *session).await?;
             changed_one(done.rows_affected())?;

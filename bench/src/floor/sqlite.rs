@@ -16,6 +16,7 @@ const SET: &str =
     "UPDATE leasehold_bench_floor SET lease = 'floor' WHERE name = ?1 AND lease IS NULL";
 const UNSET: &str =
     "UPDATE leasehold_bench_floor SET lease = NULL WHERE name = ?1 AND lease = 'floor'";
+pub(super) const PAIR: [&str; 2] = [SET, UNSET];
 
 pub(super) struct Sqlite(Sessions<SqliteConnection>);
 
@@ -38,7 +39,7 @@ impl Floor for Sqlite {
     }
 
     async fn pair(&self, lock: &str) -> Result<()> {
-        for statement in [SET, UNSET] {
+        for statement in PAIR {
             let mut session = self.0.take().await?;
             let done = sqlx::query(statement).bind(lock).execute(&mut *session).await?;
             changed_one(done.rows_affected())?;

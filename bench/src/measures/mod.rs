@@ -28,14 +28,13 @@ pub(crate) async fn uncontended(
     libraries: &[Arc<dyn LockLibrary>],
     plan: Plan,
 ) -> Result<Vec<Table>> {
-    let [floor, ping] = floor::open(url, &many_names::names()).await?;
-    let mut contenders: Vec<Arc<dyn Contender>> = vec![floor, ping];
+    let mut contenders = floor::open(url, &many_names::names()).await?;
     for library in libraries {
         contenders.push(Arc::new(AcquireRelease(library.clone())));
     }
     contenders.extend(own_calls::open(url).await?);
     let one = acquire_release::measure(&contenders, plan).await?;
     // The ping decides nothing, so it is left out.
-    contenders.remove(1);
+    contenders.remove(0);
     Ok(vec![one, many_names::measure(&contenders, plan).await?])
 }
