@@ -49,7 +49,8 @@ impl RaiseFence for FakeFence {
         token: FencingToken,
         limit: Duration,
     ) -> Result<RaiseOutcome, JobError> {
-        assert_eq!((name.as_str(), limit), ("a", LIMIT));
+        assert_eq!(name.as_str(), "a");
+        assert!(limit <= LIMIT, "{limit:?}");
         let next = {
             let mut state = self.0.lock().unwrap();
             state.calls.push(token.get());
@@ -117,7 +118,7 @@ async fn start_waits_until_the_fence_is_raised() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn start_runs_when_the_limit_is_over_and_the_fence_is_raised_beside_it() {
+async fn start_runs_when_the_limit_expires_and_the_fence_is_raised_beside_it() {
     let blocked = || (LIMIT, Ok(RaiseOutcome::Blocked("session 7".to_owned())));
     let raised = (SOON, Ok(RaiseOutcome::Raised));
     let fence = FakeFence::new([blocked(), blocked(), raised]);
@@ -178,6 +179,37 @@ async fn a_fence_that_cannot_be_raised_ends_the_term() {
     let election = campaign(&fence, &job);
     sleep(SOON * 2).await;
     assert_eq!(job.log(), ["stop: start failed: the fence cannot be raised: access denied"]);
+    election.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_error_is_retried_before_the_job_starts() {
+    let failed = || (SOON, Ok(RaiseOutcome::TransientError("no connection".to_owned())));
+    let fence = FakeFence::new([failed(), failed(), (SOON, Ok(RaiseOutcome::Raised))]);
+    let job = LoggedJob::default();
+    let election = campaign(&fence, &job);
+    sleep(Duration::from_secs(1)).await;
+    assert!(election.status().is_leading());
+    assert_eq!(job.log(), Vec::<String>::new());
+    sleep(LIMIT / 2).await;
+    assert_eq!((job.log(), fence.calls().len()), (vec!["start".to_owned()], 3));
+    election.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_runs_at_the_limit_if_transient_errors_last() {
+    let failed = || (SOON, Ok(RaiseOutcome::TransientError("no connection".to_owned())));
+    let fence = FakeFence::new(std::iter::repeat_with(failed).take(1000));
+    let job = LoggedJob::default();
+    let election = campaign(&fence, &job);
+    sleep(LIMIT - SOON).await;
+    assert_eq!(job.log(), Vec::<String>::new());
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(job.log(), ["start"]);
+    let before = fence.calls().len();
+    sleep(LIMIT).await;
+    assert!(fence.calls().len() > before, "the fence is still being raised");
+    assert!(election.status().is_leading());
     election.shutdown().await;
 }
 

@@ -35,14 +35,18 @@ pub enum Error {
     /// Roll the transaction back, and end the term.
     Stale(Stale),
     /// The fence was not raised for this term, which must come before the first check.
-    NotRaised(NotRaised),
-    /// Raising the fence waited for older transactions until the limit was over.
     ///
-    /// From the intent on, no older term passes a check; but those transactions passed before and
-    /// may still commit. Raise again to wait longer.
+    /// SQLite, Redis and etcd do not tell that it is being raised.
+    NotRaised(NotRaised),
+    /// Raising the fence waited until its time limit expired, in most cases for transactions of
+    /// older terms that have passed a check.
+    ///
+    /// Those may still commit. Older terms are refused once the intent is set, which is the first
+    /// step of a raise; they may still pass a check if the limit expired before, or on SQLite. Raise
+    /// again to wait longer.
     Blocked(Blocked),
-    /// The datastore ended the transaction because of a concurrent one, or another holder of the
-    /// same lock is raising its fence.
+    /// The datastore ended the transaction because of a concurrent one, or a fence of the same lock
+    /// is being raised: that of this term, after [`Blocked`](Self::Blocked), or of another holder.
     ///
     /// Roll back, and run the whole transaction again.
     Conflict(leasehold_core::Error),
@@ -99,7 +103,7 @@ pub struct Session {
 }
 
 impl Stale {
-    /// Creates the value.
+    /// Creates the description of a term that is over.
     #[must_use]
     pub fn new(name: &LockName, token: FencingToken, newer: Option<FencingToken>) -> Self {
         Self { name: name.clone(), token, newer }
@@ -107,7 +111,7 @@ impl Stale {
 }
 
 impl NotRaised {
-    /// Creates the value.
+    /// Creates the description of a term whose fence was not raised.
     #[must_use]
     pub fn new(name: &LockName, token: FencingToken) -> Self {
         Self { name: name.clone(), token }
@@ -115,7 +119,7 @@ impl NotRaised {
 }
 
 impl Blocked {
-    /// Creates the value.
+    /// Creates the description of a wait for those sessions.
     #[must_use]
     pub fn new(
         name: &LockName,
@@ -128,7 +132,7 @@ impl Blocked {
 }
 
 impl Session {
-    /// Creates the value.
+    /// Creates the description of a session with that number.
     #[must_use]
     pub fn new(id: i64, description: impl Into<String>) -> Self {
         Self { id, description: description.into() }
@@ -142,7 +146,7 @@ impl Error {
         matches!(self, Self::Stale(_))
     }
 
-    /// Returns whether raising the fence waited until the limit was over.
+    /// Returns whether raising the fence waited until its time limit expired.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         matches!(self, Self::Blocked(_))
@@ -195,8 +199,8 @@ impl fmt::Display for Error {
             Self::Blocked(Blocked { name, token, waited, sessions }) => {
                 write!(
                     f,
-                    "the term {token} of lock {name:?} waited {waited:?} for transactions of older \
-                     terms"
+                    "raising the fence of lock {name:?} for the term {token} waited {waited:?} for \
+                     other transactions"
                 )?;
                 for (at, session) in sessions.iter().enumerate() {
                     write!(f, "{} {session}", if at == 0 { ":" } else { "," })?;
@@ -239,11 +243,11 @@ mod tests {
         let blocked = Error::Blocked(Blocked::new(&name, token(9), waited, sessions));
         assert_eq!(
             blocked.to_string(),
-            "the term 9 of lock \"ledger\" waited 3s for transactions of older terms: session 12 \
-             (idle in transaction), session 13; wait longer, or end those sessions"
+            "raising the fence of lock \"ledger\" for the term 9 waited 3s for other transactions: \
+             session 12 (idle in transaction), session 13; wait longer, or end those sessions"
         );
         let untold = Error::Blocked(Blocked::new(&name, token(9), waited, Vec::new()));
-        assert!(untold.to_string().ends_with("terms; wait longer, or end their sessions"));
+        assert!(untold.to_string().ends_with("transactions; wait longer, or end their sessions"));
     }
 
     #[test]

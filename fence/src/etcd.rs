@@ -65,6 +65,9 @@ impl EtcdFence {
 
     /// Raises the fence: from then on the comparisons of every older term fail.
     ///
+    /// It waits for no transaction, but a connection whose server is gone may hold it up: wrap the call
+    /// in a timeout, and then raise the fence again.
+    ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
     /// [`Error::Conflict`] if others change it all the time.

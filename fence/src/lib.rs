@@ -3,8 +3,8 @@
 //! A lease cannot stop a process that was paused and resumes too late. The fencing token can, if
 //! each write checks it where the data is, in the application's own transaction:
 //!
-//! * `raise`, once a term, before its first write: it refuses all older terms from then on, and
-//!   waits for those of their transactions that had passed a check, up to a limit.
+//! * `raise`, once a term, before its first write: it refuses all older terms, and waits for those
+//!   of their transactions that had passed a check, up to a limit.
 //! * `check`, the first statement of each transaction: it fails with [`Error::Stale`] if a newer
 //!   term has raised its fence.
 //!
@@ -44,8 +44,8 @@
 //! * The check comes first in its transaction. On MySQL at REPEATABLE READ, the snapshot of an
 //!   earlier read would show the data of an older term.
 //! * The transaction lasts until its commit: check before any savepoint, since PostgreSQL gives up
-//!   the check's lock with a savepoint that is rolled back; and run no statement that commits by
-//!   itself, as those that change tables do on MySQL.
+//!   the check's lock with a savepoint that is rolled back (only with diesel is such a check
+//!   refused); and run no statement that commits by itself, as those that change tables do on MySQL.
 //! * Behind a pooler such as PgBouncer in transaction mode, prepared statements that it knows of, if
 //!   the driver prepares any, as sqlx does. Nothing is left in a session.
 //! * One primary. The servers of a cluster with several (Galera, group replication) do not see each
@@ -59,7 +59,8 @@
 //!   [`Error::Blocked`] older terms may still pass a check, until `raise` is called again.
 //! * At REPEATABLE READ and SERIALIZABLE the database ends some transactions that conflict
 //!   ([`Error::Conflict`], or an error of the application's own statements): run those again as a
-//!   whole, with their check.
+//!   whole, with their check. After a deadlock (error 1213) MySQL and MariaDB have rolled back the
+//!   whole transaction, and each statement that follows takes effect by itself.
 //!
 //! # What it does not do
 //!

@@ -1,5 +1,6 @@
 //! Fences for elections of Leasehold, which raise them in each term before they start the job.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
@@ -36,14 +37,22 @@ where
 /// Translates the result of raising a fence for an election.
 ///
 /// # Errors
-/// This returns every error but [`Error::Stale`] and [`Error::Blocked`], which are outcomes.
+/// This returns the errors that would occur in another call too. [`Error::Stale`],
+/// [`Error::Blocked`] and the [transient](Error::is_transient) ones are outcomes.
 pub fn raise_outcome(raised: Result<()>) -> Result<RaiseOutcome> {
     match raised {
         Ok(()) => Ok(RaiseOutcome::Raised),
         Err(Error::Stale(_)) => Ok(RaiseOutcome::Stale),
         Err(error @ Error::Blocked(_)) => Ok(RaiseOutcome::Blocked(error.to_string())),
+        Err(error) if error.is_transient() => Ok(RaiseOutcome::TransientError(with_causes(&error))),
         Err(error) => Err(error),
     }
+}
+
+/// Describes an error and its causes.
+fn with_causes(error: &(dyn StdError + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 struct RaiseFn<F>(F);
@@ -73,11 +82,13 @@ where
 
 #[cfg(test)]
 mod tests {
+    use leasehold_core::ErrorKind;
+
     use super::*;
     use crate::{Blocked, NotRaised, Stale};
 
     #[test]
-    fn stale_and_blocked_are_outcomes() {
+    fn stale_blocked_and_what_may_pass_are_outcomes() {
         let name = LockName::new("a").unwrap();
         let token = FencingToken::new(7).unwrap();
         let outcome = |error| raise_outcome(Err(error)).unwrap();
@@ -85,6 +96,13 @@ mod tests {
         let blocked = Blocked::new(&name, token, Duration::from_secs(3), Vec::new());
         let RaiseOutcome::Blocked(text) = outcome(Error::Blocked(blocked)) else { panic!() };
         assert!(text.contains("waited 3s"), "{text}");
+        let cause = std::io::Error::other("connection refused");
+        let failed = leasehold_core::Error::new(ErrorKind::Unavailable, "no answer");
+        let failed = outcome(Error::Datastore(failed.with_source(cause)));
+        let RaiseOutcome::TransientError(text) = failed else { panic!("{failed:?}") };
+        assert_eq!(text, "no answer: connection refused");
+        let denied = leasehold_core::Error::new(ErrorKind::Denied, "no privilege");
+        assert!(raise_outcome(Err(Error::Datastore(denied))).is_err());
         assert!(raise_outcome(Err(Error::NotRaised(NotRaised::new(&name, token)))).is_err());
     }
 

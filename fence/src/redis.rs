@@ -45,9 +45,8 @@ use crate::{Error, NotRaised, Result, Stale, Term};
 /// return before it writes, and which [`RedisFence::error`] translates.
 pub const CHECK: &str = include_str!("redis/check.lua");
 
-const CALL: &str = "local refused = leasehold_check(KEYS[#KEYS], ARGV[#ARGV - 1], ARGV[#ARGV])
-if refused then return refused end
-";
+/// This Lua code checks the fence of a call, before the code of the application.
+const CALL: &str = include_str!("redis/call.lua");
 
 const RAISE: &str = "local refused = leasehold_check(KEYS[1], ARGV[1], ARGV[2], true)
 return refused or redis.status_reply('OK')
@@ -97,6 +96,9 @@ impl RedisFence {
 
     /// Raises the fence: from then on every script and transaction of an older term is refused.
     ///
+    /// It waits for no transaction, but a connection whose server is gone may hold it up: set the
+    /// connection's response timeout, or wrap the call in one, and then raise the fence again.
+    ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence.
     ///
@@ -111,17 +113,19 @@ impl RedisFence {
 
     /// Creates a script that first checks the fence, and then runs the given Lua code.
     ///
-    /// Every call must be given the fence by [`bind`](Self::bind). The code finds its own keys and
-    /// arguments at their usual positions; the last key and the last two arguments are the fence's.
+    /// Every call must be given the fence by [`bind`](Self::bind), or is refused. The code finds its
+    /// own keys and arguments at their usual positions; the last key and the last three arguments are
+    /// the fence's.
     #[must_use]
     pub fn script(code: &str) -> Script {
         Script::new(&format!("{CHECK}{CALL}{code}"))
     }
 
-    /// Adds the fence's key and arguments to a call of such a script, after all others.
+    /// Adds the fence's key and arguments to a call of such a script, once and after all others.
     pub fn bind(&self, call: &mut ScriptInvocation<'_>) {
         call.key(self.key.as_str());
         self.bind_arguments(call);
+        call.arg(format!("leasehold_fence {}", self.key));
     }
 
     fn bind_arguments(&self, call: &mut ScriptInvocation<'_>) {
@@ -198,8 +202,9 @@ impl RedisFence {
 
     /// Translates the error of a script that checks the fence.
     ///
-    /// If it has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the script may have run: read
-    /// the data before you run it again.
+    /// If it has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the script may have run, as a
+    /// whole or up to an error in its own code, which undoes no write: read the data before you run it
+    /// again.
     #[must_use]
     pub fn error(&self, cause: RedisError) -> Error {
         let (name, token) = (self.term.name(), self.term.token());
@@ -211,6 +216,14 @@ impl RedisFence {
             }
             Some("LEASEHOLDNOTRAISED") => return Error::NotRaised(NotRaised::new(name, token)),
             Some("LEASEHOLDFOREIGN") => return self.foreign(),
+            Some("LEASEHOLDUNBOUND") => {
+                let message =
+                    "a script that checks the fence was called without it, or not with it last";
+                return CoreError::invalid(message)
+                    .with_fix("call RedisFence::bind once, after all other keys and arguments")
+                    .for_lock(name)
+                    .into();
+            }
             _ => {}
         }
         let (kind, message) = match cause.kind() {
@@ -220,8 +233,11 @@ impl RedisFence {
             CauseKind::AuthenticationFailed => {
                 (ErrorKind::Denied, "the server did not accept the user and password")
             }
-            CauseKind::Server(_) | CauseKind::Extension => {
+            CauseKind::Server(_) | CauseKind::Extension if is_before_any_write(&cause) => {
                 (ErrorKind::Unavailable, "the server returned an error")
+            }
+            CauseKind::Server(_) | CauseKind::Extension => {
+                (ErrorKind::OutcomeUnknown, "the server returned an error, maybe after some writes")
             }
             _ => (ErrorKind::OutcomeUnknown, "the connection to the server failed"),
         };
@@ -229,8 +245,33 @@ impl RedisFence {
     }
 }
 
+/// Returns whether a server refuses a script or transaction with that error before it has written.
+///
+/// Any other error may be that of a later command of the application's script, or of its own code.
+fn is_before_any_write(cause: &RedisError) -> bool {
+    const CODES: [&str; 15] = [
+        "ASK",
+        "BUSY",
+        "CLUSTERDOWN",
+        "CROSSSLOT",
+        "EXECABORT",
+        "LOADING",
+        "MASTERDOWN",
+        "MISCONF",
+        "MOVED",
+        "NOAUTH",
+        "NOREPLICAS",
+        "NOSCRIPT",
+        "OOM",
+        "READONLY",
+        "TRYAGAIN",
+    ];
+    cause.code().is_some_and(|code| CODES.contains(&code))
+}
+
 #[cfg(test)]
 mod tests {
+    use ::redis::parse_redis_value;
     use leasehold_core::LockName;
 
     use super::*;
@@ -263,6 +304,22 @@ mod tests {
         assert!(matches!(fence(7, 7).check(None), Err(Error::NotRaised(_))));
         for foreign in [&b""[..], b"+7", b"7.0", b"x", b"99999999999999999999", b"\xff"] {
             assert!(matches!(fence(7, 7).check(Some(foreign)), Err(Error::Datastore(_))));
+        }
+    }
+    #[test]
+    fn an_error_in_the_script_s_own_code_may_come_after_a_write() {
+        for (reply, kind) in [
+            ("-ERR user_script:9: attempt to index a nil value", ErrorKind::OutcomeUnknown),
+            ("-WRONGTYPE Operation against a key", ErrorKind::OutcomeUnknown),
+            ("-READONLY You can't write", ErrorKind::Unavailable),
+            ("-OOM command not allowed", ErrorKind::Unavailable),
+            ("-NOPERM this user has no permissions", ErrorKind::Denied),
+            ("-LEASEHOLDUNBOUND the fence must be bound once", ErrorKind::Invalid),
+        ] {
+            let reply = parse_redis_value(format!("{reply}\r\n").as_bytes()).unwrap();
+            let error = fence(7, 7).error(reply.extract_error().unwrap_err());
+            let Error::Datastore(error) = error else { panic!("{error}") };
+            assert_eq!(error.kind(), kind, "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A term is what a fence tells apart: the name of a lock and the token of its grant.
+//! A term is the name of a lock with the token of one of its grants.
 
 use leasehold_core::{Error, FencingToken, LockName, Result};
 

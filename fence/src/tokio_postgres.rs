@@ -39,6 +39,7 @@ use crate::error::Result;
 use crate::schema::Schema;
 use crate::sql::failure::{Class, Failure};
 use crate::sql::protocol;
+use crate::sql::raising;
 use crate::sql::session::Session;
 use crate::sql::{Database, Statement, Statements, Value, Values};
 use crate::term::Term;
@@ -83,17 +84,26 @@ impl Fence {
     /// future is dropped, the fence is raised or not, and the client's next call waits until the server
     /// has ended this one: raise it again.
     ///
+    /// The client must not be in a transaction that was begun with a raw `BEGIN`, which would be
+    /// committed.
+    ///
+    /// The limit does not bound the wait for a server that is gone or for a synchronous standby: wrap
+    /// the call in a timeout, and then raise the fence again.
+    ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
     /// and with [`Blocked`](crate::Error::Blocked) after the limit.
     pub async fn raise(&self, client: &mut Client, limit: Duration) -> Result<()> {
         let mut session = PgSession::Exclusive(client);
-        protocol::raise(&mut session, &self.statements, &self.term, limit).await
+        raising::raise(&mut session, &self.statements, &self.term, limit).await
     }
 
     /// Checks as the first statement of a transaction that this term may still write.
     ///
     /// Transactions of one term do not wait for each other.
+    ///
+    /// Do not check in a nested transaction, which is a savepoint: if it is rolled back, the check's
+    /// lock is given up.
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has
@@ -175,24 +185,32 @@ impl Session for PgSession<'_> {
 
     async fn transact(
         &mut self,
-        script: Option<&str>,
+        first: Option<&str>,
         statements: &[Statement],
         values: Values<'_>,
+        last: Option<&str>,
     ) -> Result<Option<i64>, Failure> {
         let Self::Exclusive(client) = self else {
             let error = leasehold_core::Error::invalid("a transaction is open");
             return Err(Failure { class: Class::Refused, error });
         };
         let transaction = client.transaction().await.map_err(failure)?;
-        if let Some(script) = script {
+        if let Some(script) = first {
             transaction.batch_execute(script).await.map_err(failure)?;
         }
-        let mut last = None;
+        let mut returned = None;
         for statement in statements {
-            last = number(transaction.client(), statement, values).await?;
+            returned = number(transaction.client(), statement, values).await?;
+        }
+        if let Some(script) = last {
+            transaction.batch_execute(script).await.map_err(failure)?;
         }
         transaction.commit().await.map_err(failure)?;
-        Ok(last)
+        Ok(returned)
+    }
+
+    async fn pause(&mut self, time: Duration) {
+        tokio::time::sleep(time).await;
     }
 }
 

@@ -91,7 +91,7 @@ fn refused(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
 fn of_table<DB>(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>>
 where
     DB: sqlx::Database,
-    DB::Connection: crate::sql::session::Session,
+    DB::Connection: crate::sqlx::SqlxSession,
 {
     use crate::{Term, raise_fn};
     let options = sqlx::pool::PoolOptions::<DB>::new().max_connections(1);

@@ -50,7 +50,11 @@ fn the_command_of_a_stale_term_is_not_started() {
     assert!(bench.run(&["--fence", &fence], "true").status().unwrap().success());
     on_database(&bench, "UPDATE leasehold_fence SET token = 9007199254740991");
     let output = bench.run(&["--fence", &fence], COMMAND).output().unwrap();
-    assert_refused(&output, 76, &["a newer term has raised the fence"]);
+    assert_refused(
+        &output,
+        76,
+        &["did not start the command", "a newer term has raised the fence"],
+    );
     assert_eq!(token(&bench), None);
 }
 
@@ -59,7 +63,8 @@ fn the_command_is_not_started_without_its_fence() {
     let bench = Bench::new();
     // The database does not exist.
     let output = bench.run(&["--fence", &fence(&bench)], COMMAND).output().unwrap();
-    assert_refused(&output, 76, &["the fence cannot be raised"]);
+    assert_refused(&output, 76, &["did not start the command", "the fence cannot be raised"]);
+    assert!(!stderr(&output).contains("lost lock"), "{}", stderr(&output));
     let output = bench.run(&["--fence", "memory:"], COMMAND).output().unwrap();
     assert_refused(&output, 2, &["there is no fence for this URL"]);
     assert_eq!(token(&bench), None);

@@ -24,7 +24,8 @@ pub trait RaiseFence: fmt::Debug + Send + Sync + 'static {
     /// the same term, also after it succeeded.
     ///
     /// # Errors
-    /// An error says that the fence cannot be raised, whatever the wait.
+    /// An error says that the fence cannot be raised, even if the call is repeated. An error that
+    /// may pass is [`RaiseOutcome::TransientError`] instead.
     ///
     /// # Cancel safety
     /// Dropping the future must leave the fence as it was, or raised.
@@ -43,8 +44,12 @@ pub enum RaiseOutcome {
     Raised,
     /// A newer term has raised the fence.
     Stale,
-    /// The limit is over, and transactions of older terms are still open. The text describes them.
+    /// The time limit expired, and transactions of older terms are still open. The text describes
+    /// them.
     Blocked(String),
+    /// The datastore could not be reached, for example during its failover, or ended the raise
+    /// because of a concurrent transaction. The text describes the error.
+    TransientError(String),
 }
 
 #[async_trait]
@@ -59,11 +64,11 @@ impl<T: RaiseFence + ?Sized> RaiseFence for Arc<T> {
     }
 }
 
-/// A raise has this long to report that its limit is over, and for which sessions it waited. MySQL
-/// counts its limit in whole seconds.
+/// A raise has this long to report that its time limit expired, and for which sessions it waited.
+/// MySQL counts its limit in whole seconds.
 const REPLY_TIME: Duration = Duration::from_secs(3);
 
-/// The pause between two attempts to raise a fence beside the job.
+/// This is the pause between two attempts to raise a fence.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A term fence is the fence that an election raises in each of its terms.
@@ -76,8 +81,8 @@ pub(super) struct TermFence {
 }
 
 impl TermFence {
-    /// Raises the fence for a new term, and returns whether its job should start. If the limit is
-    /// over first, the job starts, and a task of its own continues to raise the fence.
+    /// Raises the fence for a new term, and returns whether its job should start. If the time limit
+    /// expires first, the job starts, and a task of its own continues to raise the fence.
     ///
     /// If a newer term has raised the fence, this reports it and waits for the end of the term.
     ///
@@ -87,7 +92,7 @@ impl TermFence {
         let outcome = tokio::select! {
             biased;
             () = leadership.cancelled() => return Ok(false),
-            outcome = self.attempt(leadership) => outcome,
+            outcome = self.within_limit(leadership) => outcome,
         };
         match outcome {
             Ok(RaiseOutcome::Raised) => Ok(true),
@@ -96,7 +101,7 @@ impl TermFence {
                 leadership.cancelled().await;
                 Ok(false)
             }
-            Ok(RaiseOutcome::Blocked(by)) => {
+            Ok(RaiseOutcome::Blocked(by) | RaiseOutcome::TransientError(by)) => {
                 let lock = leadership.name.as_str();
                 warn!(lock, %by, "the fence is not raised yet; starting the job");
                 let raising = self.raise_beside_job(leadership.clone());
@@ -107,16 +112,38 @@ impl TermFence {
         }
     }
 
+    /// Repeats the raise after transient errors, until the time limit expires: the datastore may be
+    /// failing over, as the leader is.
+    async fn within_limit(&self, leadership: &Leadership) -> Result<RaiseOutcome, JobError> {
+        let deadline = self.clock.now() + self.limit;
+        loop {
+            let left = deadline.saturating_since(self.clock.now());
+            let outcome = self.attempt(leadership, left).await;
+            let Ok(RaiseOutcome::TransientError(error)) = &outcome else { return outcome };
+            let now = self.clock.now();
+            if now >= deadline {
+                return outcome;
+            }
+            let lock = leadership.name.as_str();
+            warn!(lock, error, "the fence is not raised yet; trying again");
+            self.clock.sleep_until((now + RETRY_PAUSE).min(deadline)).await;
+        }
+    }
+
     /// Repeats the raise until it succeeds or the term ends. Until then, the checks of the job's
     /// own transactions fail, so an error that occurs only now ends nothing.
     async fn raise_beside_job(self, leadership: Leadership) {
         let lock = leadership.name.as_str();
         while leadership.is_held() {
             let pause = self.clock.sleep_until(self.clock.now() + RETRY_PAUSE);
+            let attempt = async {
+                pause.await;
+                self.attempt(&leadership, self.limit).await
+            };
             let outcome = tokio::select! {
                 biased;
                 () = leadership.cancelled() => return,
-                outcome = async { pause.await; self.attempt(&leadership).await } => outcome,
+                outcome = attempt => outcome,
             };
             match outcome {
                 Ok(RaiseOutcome::Raised) => {
@@ -128,6 +155,9 @@ impl TermFence {
                     return;
                 }
                 Ok(RaiseOutcome::Blocked(_)) => {}
+                Ok(RaiseOutcome::TransientError(error)) => {
+                    warn!(lock, error, "the fence is not raised yet; trying again");
+                }
                 Err(error) => {
                     let error = with_causes(&*error);
                     warn!(lock, error, "the fence cannot be raised; trying again");
@@ -137,14 +167,16 @@ impl TermFence {
     }
 
     /// Makes one attempt, which a fence that does not respond cannot hold up.
-    async fn attempt(&self, leadership: &Leadership) -> Result<RaiseOutcome, JobError> {
-        let late = self.clock.sleep_until(self.clock.now() + self.limit + REPLY_TIME);
+    async fn attempt(
+        &self,
+        leadership: &Leadership,
+        limit: Duration,
+    ) -> Result<RaiseOutcome, JobError> {
+        let late = self.clock.sleep_until(self.clock.now() + limit + REPLY_TIME);
         tokio::select! {
             biased;
-            outcome = self.fence.raise(&leadership.name, leadership.token, self.limit) => outcome,
-            () = late => {
-                Ok(RaiseOutcome::Blocked(format!("no reply within {:?}", self.limit)))
-            }
+            outcome = self.fence.raise(&leadership.name, leadership.token, limit) => outcome,
+            () = late => Ok(RaiseOutcome::Blocked(format!("no reply within {limit:?}"))),
         }
     }
 }

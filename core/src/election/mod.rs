@@ -70,10 +70,12 @@ impl Election {
 
     /// Returns this election with a fence, which it raises in each term before it starts the job.
     ///
-    /// `start` is called once no transaction of an older term can commit, or when the limit is over.
-    /// In that case the fence is still being raised while the job runs, and the checks of the job's
-    /// own transactions fail until it is raised. If a newer term has raised the fence, the term ends
-    /// with [`StopReason::Stale`]; if the fence cannot be raised, with [`StopReason::Failed`].
+    /// `start` is called once no transaction of an older term can commit, or when the time limit
+    /// expires. In that case the fence is still being raised while the job runs, and the checks of
+    /// the job's own transactions fail until it is raised. The same holds if the datastore could not
+    /// be reached until then. If a newer term has raised the fence, the term ends with
+    /// [`StopReason::Stale`]; if an error says that the fence cannot be raised, such as a missing
+    /// privilege, with [`StopReason::Failed`].
     ///
     /// The lease is renewed in the meantime, so the limit may be longer than the ttl.
     #[must_use]

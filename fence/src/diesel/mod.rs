@@ -63,6 +63,7 @@ use crate::error::Result;
 use crate::schema::Schema;
 use crate::sql::blocking::run;
 use crate::sql::protocol;
+use crate::sql::raising;
 use crate::sql::{Statement, Statements};
 use crate::term::Term;
 
@@ -125,7 +126,8 @@ impl<DB> Fence<DB> {
 macro_rules! backend {
     ($backend:ty) => {
         impl FenceTable<$backend> {
-            /// Finds the table, or creates it if that is allowed.
+            /// Finds the table, or creates it if that is allowed. The connection must not be in a
+            /// transaction.
             ///
             /// # Errors
             /// This fails with a [`Datastore`](crate::Error::Datastore) error if the table is missing
@@ -151,6 +153,10 @@ macro_rules! backend {
             /// It waits for the transactions of older terms that have passed a check, up to the
             /// limit. The connection must not be in a transaction.
             ///
+            /// The limit does not bound the wait for a server that is gone, nor on PostgreSQL the wait
+            /// for a synchronous standby: set a timeout on the connection (`tcp_user_timeout`), and
+            /// raise the fence again on another one.
+            ///
             /// # Errors
             /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
             /// and with [`Blocked`](crate::Error::Blocked) after the limit.
@@ -159,17 +165,19 @@ macro_rules! backend {
                 C: LoadConnection<Backend = $backend>,
             {
                 let mut session = DieselSession::<$backend, C>::new(connection);
-                run(protocol::raise(&mut session, &self.statements, &self.term, limit))
+                run(raising::raise(&mut session, &self.statements, &self.term, limit))
             }
 
             /// Checks as the first statement of a transaction that this term may still write.
             ///
-            /// Transactions of one term do not wait for each other.
+            /// Transactions of one term do not wait for each other. On PostgreSQL the check is refused
+            /// in a nested transaction, which is a savepoint.
             ///
             /// # Errors
             /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
             /// or has set its intent: roll back. After a [`Conflict`](crate::Error::Conflict) run
-            /// the whole transaction again.
+            /// the whole transaction again; after a deadlock MySQL and MariaDB have rolled it back
+            /// already.
             pub fn check<C>(&self, connection: &mut C) -> Result<()>
             where
                 C: LoadConnection<Backend = $backend>,

@@ -2,6 +2,8 @@
 
 use std::future::ready;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use diesel::RunQueryDsl;
 use diesel::connection::{LoadConnection, TransactionManager};
@@ -26,6 +28,14 @@ impl<'a, DB, C> DieselSession<'a, DB, C> {
     }
 }
 
+/// Returns how many transactions are open within each other; the inner ones are savepoints.
+fn depth<C: LoadConnection>(connection: &mut C) -> u32 {
+    let status = <C::TransactionManager as TransactionManager<C>>::transaction_manager_status_mut(
+        connection,
+    );
+    status.transaction_depth().ok().flatten().map_or(0, NonZeroU32::get)
+}
+
 /// Implements [`Session`] for the connections of a backend.
 macro_rules! session {
     ($backend:ty, $database:expr) => {
@@ -46,17 +56,21 @@ macro_rules! session {
 
             fn run_transaction(
                 &mut self,
-                script: Option<&str>,
+                first: Option<&str>,
                 statements: &[Statement],
                 values: Values<'_>,
+                last: Option<&str>,
             ) -> QueryResult<Option<i64>> {
                 self.connection.transaction(|connection| {
-                    if let Some(script) = script {
+                    if let Some(script) = first {
                         connection.batch_execute(script)?;
                     }
                     let mut number = None;
                     for statement in statements {
                         number = Self::query_number(connection, statement, values)?;
+                    }
+                    if let Some(script) = last {
+                        connection.batch_execute(script)?;
                     }
                     Ok(number)
                 })
@@ -67,12 +81,11 @@ macro_rules! session {
             const DATABASE: Database = $database;
 
             fn in_transaction(&mut self) -> bool {
-                let connection = &mut *self.connection;
-                <C::TransactionManager as TransactionManager<C>>::transaction_manager_status_mut(
-                    connection,
-                )
-                .transaction_depth()
-                .is_ok_and(|depth| depth.is_some())
+                depth(&mut *self.connection) > 0
+            }
+
+            fn in_savepoint(&mut self) -> bool {
+                depth(&mut *self.connection) > 1
             }
 
             fn run_script(
@@ -103,12 +116,18 @@ macro_rules! session {
 
             fn transact(
                 &mut self,
-                script: Option<&str>,
+                first: Option<&str>,
                 statements: &[Statement],
                 values: Values<'_>,
+                last: Option<&str>,
             ) -> impl Future<Output = Result<Option<i64>, Failure>> + Send {
-                let number = self.run_transaction(script, statements, values);
+                let number = self.run_transaction(first, statements, values, last);
                 ready(number.map_err(|error| failure($database, error)))
+            }
+
+            fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send {
+                std::thread::sleep(time);
+                ready(())
             }
         }
     };

@@ -21,8 +21,13 @@ pub(super) mod code {
 
 /// Describes an error of a fence's call, or of a transaction that checks it.
 pub(super) fn describe(cause: Cause, name: &LockName) -> Error {
-    let (is_conflict, kind, message) =
-        meaning(code_of(&cause), |label| cause.contains_label(label));
+    let (is_conflict, kind, message) = match &*cause.kind {
+        // The driver has sent nothing.
+        CauseKind::Transaction { .. } => {
+            (false, ErrorKind::Unsupported, "the session cannot have this transaction")
+        }
+        _ => meaning(code_of(&cause), |label| cause.contains_label(label)),
+    };
     let error = CoreError::new(kind, message).with_source(cause).for_lock(name);
     if is_conflict { Error::Conflict(error) } else { Error::Datastore(error) }
 }
@@ -55,6 +60,15 @@ fn meaning(code: Option<i32>, has: impl Fn(&str) -> bool) -> (bool, ErrorKind, &
         None => (ErrorKind::OutcomeUnknown, "the call to the server failed"),
     };
     (is_conflict, kind, message)
+}
+
+/// Returns whether a session could not start a transaction because it is in one. The driver says this
+/// by the text alone.
+pub(super) fn is_in_progress(cause: &Cause) -> bool {
+    matches!(
+        &*cause.kind,
+        CauseKind::Transaction { message, .. } if message.contains("already in progress")
+    )
 }
 
 /// Returns the server's code of an error.

@@ -8,7 +8,7 @@ use ::mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use ::mongodb::{ClientSession, Collection, Database};
 use leasehold_core::{Error as CoreError, ErrorKind, FencingToken, Namespace};
 
-use super::error::{code, code_of, describe};
+use super::error::{code, code_of, describe, is_in_progress};
 use crate::{Blocked, Error, NotRaised, Result, Stale, Term};
 
 /// A limit of 0 would mean that there is none.
@@ -58,9 +58,12 @@ impl MongoFence {
     /// It refuses the checks of older terms, and then waits at most `limit` for their transactions
     /// that had passed one. The server itself ends a transaction after a minute, by default.
     ///
+    /// The limit does not bound the wait for a server that is gone: wrap the call in a timeout, and
+    /// then raise the fence again.
+    ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
-    /// [`Error::Blocked`] if the limit is over.
+    /// [`Error::Blocked`] if the time limit expired.
     ///
     /// # Cancel safety
     /// If the future is dropped, the fence is raised or not; raise it again.
@@ -120,19 +123,21 @@ impl MongoFence {
     /// Checks the fence as the first statement of a transaction on that session. On an error, abort
     /// the transaction.
     ///
-    /// Outside of a transaction this does not protect the writes that follow.
-    ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, with
     /// [`Error::NotRaised`] if this one has not, and with [`Error::Conflict`] if another transaction
-    /// has checked and is still open.
+    /// has checked and is still open, or this term's fence is being raised. It fails with
+    /// [`ErrorKind::Invalid`] if the session has no transaction.
     ///
     /// # Cancel safety
     /// If the future is dropped, abort the transaction.
     pub async fn check(&self, session: &mut ClientSession) -> Result<()> {
+        self.require_transaction(session).await?;
         let intent = self.intent.find_one(self.by_name()).session(&mut *session);
-        if let Some(intent) = intent.await.map_err(|cause| self.error(cause))? {
-            self.refuse_newer(self.token_of(&intent)?)?;
+        let intent = intent.await.map_err(|cause| self.error(cause))?;
+        let intent = intent.map(|intent| self.token_of(&intent)).transpose()?;
+        if let Some(intent) = intent {
+            self.refuse_newer(intent)?;
         }
         let (token, floor) = (i64::from(self.term.token()), i64::from(self.term.floor()));
         let name = self.term.name().as_str();
@@ -144,12 +149,36 @@ impl MongoFence {
             return Ok(());
         }
         let stored = self.fence.find_one(self.by_name()).session(&mut *session);
-        self.compare(stored.await.map_err(|cause| self.error(cause))?.as_ref())?;
-        // The document changed between the two statements, so the transaction has no snapshot.
-        let message = "the fence was raised during the check";
+        let compared = self.compare(stored.await.map_err(|cause| self.error(cause))?.as_ref());
+        let message = match compared {
+            Err(Error::NotRaised(_)) if intent.is_some_and(|it| it >= self.term.floor()) => {
+                "the fence is being raised for this term, and is not raised yet"
+            }
+            // The document changed between the two statements, so the transaction has no snapshot.
+            Ok(()) => "the fence was raised during the check",
+            Err(error) => return Err(error),
+        };
         Err(Error::Conflict(
             CoreError::new(ErrorKind::Unavailable, message).for_lock(self.term.name()),
         ))
+    }
+
+    /// Refuses a session that has no transaction, without a call to the server. The driver tells only
+    /// whether the session can start one.
+    async fn require_transaction(&self, session: &mut ClientSession) -> Result<()> {
+        match session.start_transaction().await {
+            // Nothing was sent yet, so this is not known to the server either.
+            Ok(()) => {
+                session.abort_transaction().await.map_err(|cause| self.error(cause))?;
+                let message = "the fence was checked outside a transaction, which protects nothing";
+                Err(CoreError::invalid(message)
+                    .with_fix("start one first, and make the check its first statement")
+                    .for_lock(self.term.name())
+                    .into())
+            }
+            Err(cause) if is_in_progress(&cause) => Ok(()),
+            Err(cause) => Err(self.error(cause)),
+        }
     }
 
     fn by_name(&self) -> Document {

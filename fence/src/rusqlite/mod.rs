@@ -50,6 +50,7 @@ use crate::schema::Schema;
 use crate::sql::blocking::run;
 use crate::sql::failure::Failure;
 use crate::sql::protocol;
+use crate::sql::raising;
 use crate::sql::session::Session;
 use crate::sql::{Database, Statement, Statements, Value, Values};
 use crate::term::Term;
@@ -68,7 +69,8 @@ pub struct Fence {
 }
 
 impl FenceTable {
-    /// Finds the table, or creates it if that is allowed.
+    /// Finds the table, or creates it if that is allowed. The connection must not be in a
+    /// transaction.
     ///
     /// # Errors
     /// This fails with a [`Datastore`](crate::Error::Datastore) error if the table is missing and
@@ -98,7 +100,7 @@ impl Fence {
     /// and with [`Blocked`](crate::Error::Blocked) after the limit.
     pub fn raise(&self, connection: &Connection, limit: Duration) -> Result<()> {
         let mut session = SqliteSession(connection);
-        run(protocol::raise(&mut session, &self.statements, &self.term, limit))
+        run(raising::raise(&mut session, &self.statements, &self.term, limit))
     }
 
     /// Checks as the first statement of a transaction that this term may still write.
@@ -164,17 +166,21 @@ impl SqliteSession<'_> {
 
     fn run_transaction(
         &self,
-        script: Option<&str>,
+        first: Option<&str>,
         statements: &[Statement],
         values: Values<'_>,
+        last: Option<&str>,
     ) -> rusqlite::Result<Option<i64>> {
         let transaction = self.0.unchecked_transaction()?;
-        if let Some(script) = script {
+        if let Some(script) = first {
             transaction.execute_batch(script)?;
         }
         let mut number = None;
         for statement in statements {
             number = SqliteSession(&transaction).query_number(statement, values)?;
+        }
+        if let Some(script) = last {
+            transaction.execute_batch(script)?;
         }
         transaction.commit()?;
         Ok(number)
@@ -210,11 +216,17 @@ impl Session for SqliteSession<'_> {
 
     fn transact(
         &mut self,
-        script: Option<&str>,
+        first: Option<&str>,
         statements: &[Statement],
         values: Values<'_>,
+        last: Option<&str>,
     ) -> impl Future<Output = Result<Option<i64>, Failure>> + Send {
-        ready(self.run_transaction(script, statements, values).map_err(failure))
+        ready(self.run_transaction(first, statements, values, last).map_err(failure))
+    }
+
+    fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send {
+        std::thread::sleep(time);
+        ready(())
     }
 }
 

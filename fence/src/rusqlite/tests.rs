@@ -1,5 +1,7 @@
 //! The fence on SQLite itself, as one process and as two connections.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use leasehold_core::{FencingToken, LockName};
 
 use super::*;
@@ -41,6 +43,9 @@ fn a_check_before_raise_is_refused() {
     assert!(matches!(error, Error::NotRaised(_)), "{error}");
     let error = fence(&table, 7).raise(&transaction, LIMIT).unwrap_err();
     assert!(error.to_string().contains("transactions of its own"), "{error}");
+    let other = Namespace::new("other").unwrap();
+    let error = FenceTable::open(&transaction, &other, Schema::Create).unwrap_err();
+    assert!(error.to_string().contains("outside of a transaction"), "{error}");
 }
 
 #[test]
@@ -74,6 +79,57 @@ fn raise_waits_for_a_writer_up_to_its_limit_and_restores_the_sessions_own() {
     fence.raise(&first, LIMIT).unwrap();
     let own = first.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, i64>(0));
     assert_eq!(own.unwrap(), 1234);
+}
+
+/// One of the readers is always in a transaction, unless the other one could not begin for a while.
+#[test]
+fn readers_that_overlap_do_not_delay_raise() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let connection = Connection::open(&path).unwrap();
+    let journal = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+    assert_eq!(journal.unwrap(), "delete");
+    let fence = fence(&table(&connection), 7);
+    let done = Arc::new(AtomicBool::new(false));
+    let reading = std::thread::spawn({
+        let done = Arc::clone(&done);
+        let open = || {
+            let reader = Connection::open(&path).unwrap();
+            reader.busy_handler(Some(tries_again_soon)).unwrap();
+            reader
+        };
+        let (mut current, mut next) = (open(), open());
+        begin_to_read(&current).unwrap();
+        move || {
+            while !done.load(Ordering::Relaxed) {
+                _ = begin_to_read(&next);
+                current.execute_batch("ROLLBACK").unwrap();
+                std::mem::swap(&mut current, &mut next);
+                if current.is_autocommit() {
+                    // The raise ends now.
+                    while begin_to_read(&current).is_err() {}
+                }
+            }
+        }
+    });
+    let raised = fence.raise(&connection, Duration::from_secs(60));
+    done.store(true, Ordering::Relaxed);
+    reading.join().unwrap();
+    raised.unwrap();
+}
+
+fn begin_to_read(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN")?;
+    let read = connection.query_row("SELECT count(*) FROM leasehold_fence", [], |_| Ok(()));
+    if read.is_err() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    read
+}
+
+fn tries_again_soon(tries: i32) -> bool {
+    std::thread::sleep(Duration::from_micros(50));
+    tries < 2000
 }
 
 #[test]

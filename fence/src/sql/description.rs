@@ -84,7 +84,9 @@ fn difference<'a>(
         }
         let same = collation.eq_ignore_ascii_case(collated) || collation == "POSIX";
         if !collated.is_empty() && !same {
-            return Some(format!("its {name}s compare as {collation:?}, not as {collated:?}"));
+            return Some(format!(
+                "its column {name} has the collation {collation:?}, not {collated:?}"
+            ));
         }
         if !filled {
             return Some(format!("its column {name} may be NULL"));

@@ -37,20 +37,32 @@ const CONFLICT: Meaning = (
 const LIMIT: Meaning = (
     Class::Limit,
     ErrorKind::Unavailable,
-    "the wait for a lock was ended by its limit",
+    "the time limit of a wait for a lock expired",
     "roll back, and run it again",
 );
 const DIFFERS: Meaning = (
     Class::Refused,
     ErrorKind::Corrupt,
     "the fence's table is missing or is not as leasehold creates it",
-    "was it changed at run time?",
+    "look for a program that changed it at run time",
 );
 const DENIED: Meaning = (
     Class::Refused,
     ErrorKind::Denied,
     "the user lacks a privilege",
     "GRANT SELECT, INSERT, UPDATE on the fence's tables to it, or CREATE to let it create them",
+);
+const LOGIN: Meaning = (
+    Class::Refused,
+    ErrorKind::Denied,
+    "the server did not accept the user and password",
+    "check the user, the password and the host from which it may connect",
+);
+const UNKNOWN_DATABASE: Meaning = (
+    Class::Refused,
+    ErrorKind::Invalid,
+    "unknown database",
+    "create it, or check its name in the URL",
 );
 const READ_ONLY: Meaning = (
     Class::Refused,
@@ -72,7 +84,7 @@ impl Failure {
                 Class::Unanswered,
                 ErrorKind::Unavailable,
                 "the database did not answer",
-                "is it up, and reachable from here?",
+                "check that it is up, and reachable from here",
             ),
             (Database::Postgres, Some(code)) => postgres(code),
             (Database::MySql, Some(code)) => mysql(code.parse().unwrap_or_default()),
@@ -100,6 +112,8 @@ fn postgres(code: &str) -> Meaning {
         "40001" | "40P01" => CONFLICT,
         "55P03" | "57014" => LIMIT,
         "42501" => DENIED,
+        "28000" | "28P01" => LOGIN,
+        "3D000" => UNKNOWN_DATABASE,
         "25006" => READ_ONLY,
         "25P02" => (
             Class::Refused,
@@ -122,7 +136,7 @@ fn postgres(code: &str) -> Meaning {
         "42P01" | "42703" | "42804" | "42883" | "42P10" | "42809" => DIFFERS,
         code if code.starts_with("22") || code.starts_with("23") => DIFFERS,
         // The server or a pooler ends the session, which can come after a commit.
-        "40003" | "57P01" | "57P02" => UNANSWERED,
+        "25P03" | "40003" | "57P01" | "57P02" | "57P05" => UNANSWERED,
         code if code.starts_with("08") => UNANSWERED,
         _ => REFUSED,
     }
@@ -133,6 +147,8 @@ fn mysql(code: u32) -> Meaning {
         1020 | 1213 | 3101 => CONFLICT,
         1205 | 1317 | 1969 | 3024 => LIMIT,
         1044 | 1142 | 1143 | 1227 | 1370 => DENIED,
+        1045 | 1130 | 1698 => LOGIN,
+        1049 => UNKNOWN_DATABASE,
         1290 | 1792 | 1836 | 3170 => READ_ONLY,
         1046 => {
             (Class::Refused, ErrorKind::Invalid, "no database is chosen", "name one in the URL")
@@ -155,7 +171,7 @@ fn sqlite(code: i32) -> Meaning {
             Class::Refused,
             ErrorKind::Denied,
             "SQLite may not open the file, or not do this with it",
-            "does the path exist, and may this user write the file and its folder?",
+            "check that the path exists, and that this user may write the file and its folder",
         ),
         1 | 19 | 20 | 26 => DIFFERS,
         // Memory ran out, or the disk failed, maybe during a commit.
@@ -184,11 +200,16 @@ mod tests {
             (Postgres, "40001", Class::Conflict, ErrorKind::Unavailable),
             (Postgres, "57014", Class::Limit, ErrorKind::Unavailable),
             (Postgres, "42501", Class::Refused, ErrorKind::Denied),
+            (Postgres, "28P01", Class::Refused, ErrorKind::Denied),
+            (Postgres, "3D000", Class::Refused, ErrorKind::Invalid),
             (Postgres, "42P01", Class::Refused, ErrorKind::Corrupt),
             (Postgres, "22P05", Class::Refused, ErrorKind::Invalid),
             (Postgres, "57P01", Class::Unanswered, ErrorKind::Unavailable),
+            (Postgres, "25P03", Class::Unanswered, ErrorKind::Unavailable),
             (MySql, "1213", Class::Conflict, ErrorKind::Unavailable),
             (MySql, "1205", Class::Limit, ErrorKind::Unavailable),
+            (MySql, "1045", Class::Refused, ErrorKind::Denied),
+            (MySql, "1049", Class::Refused, ErrorKind::Invalid),
             (MySql, "1142", Class::Refused, ErrorKind::Denied),
             (Sqlite, "5", Class::Limit, ErrorKind::Unavailable),
             (Sqlite, "517", Class::Conflict, ErrorKind::Unavailable),

@@ -1,5 +1,6 @@
 //! How a database is told for how long a statement may wait.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::statement::{Database, Statement};
@@ -8,22 +9,28 @@ use super::statement::{Database, Statement};
 /// this time, so that a stream of short transactions cannot win each time.
 const SQLITE_ROUND: Duration = Duration::from_millis(20);
 
-/// Returns the query for the session's own limit, where it must be restored later.
-pub(crate) fn of_session(database: Database) -> Option<Statement> {
-    let query = match database {
-        Database::Postgres => return None,
-        Database::MySql => "SELECT CAST(@@SESSION.innodb_lock_wait_timeout AS SIGNED) AS seconds",
-        Database::Sqlite => "PRAGMA busy_timeout",
+/// A raise that is not blocked may be silent for at least this long before its commit.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(5);
+
+/// Returns the queries for the session's own limits, where they must be restored later.
+pub(crate) fn of_session(database: Database) -> Vec<Statement> {
+    let queries: &[&str] = match database {
+        Database::Postgres => &[],
+        Database::MySql => &[
+            "SELECT CAST(@@SESSION.innodb_lock_wait_timeout AS SIGNED) AS seconds",
+            "SELECT CAST(@@SESSION.lock_wait_timeout AS SIGNED) AS seconds",
+        ],
+        Database::Sqlite => &["PRAGMA busy_timeout"],
     };
-    Some(Statement::query(database, query, &[]))
+    queries.iter().map(|query| Statement::query(database, *query, &[])).collect()
 }
 
-/// Returns the command that restores the session's own limit.
-pub(crate) fn restore(database: Database, saved: i64) -> Option<String> {
-    match database {
-        Database::Postgres => None,
-        Database::MySql => Some(format!("SET SESSION innodb_lock_wait_timeout = {saved}")),
-        Database::Sqlite => Some(format!("PRAGMA busy_timeout = {saved}")),
+/// Returns the command that restores the session's own limits, which those queries returned.
+pub(crate) fn restore(database: Database, saved: &[i64]) -> Option<String> {
+    match (database, saved) {
+        (Database::MySql, [rows, tables]) => Some(mysql(rows, tables)),
+        (Database::Sqlite, [wait]) => Some(format!("PRAGMA busy_timeout = {wait}")),
+        _ => None,
     }
 }
 
@@ -34,7 +41,7 @@ pub(crate) fn before(database: Database, left: Duration) -> Option<String> {
         Database::MySql => {
             // It counts whole seconds; the last one may exceed what is left.
             let seconds = left.as_secs().clamp(1, 1_000_000);
-            Some(format!("SET SESSION innodb_lock_wait_timeout = {seconds}"))
+            Some(mysql(&seconds, &seconds))
         }
         Database::Sqlite => {
             let wait = left.min(SQLITE_ROUND).as_millis().max(1);
@@ -43,17 +50,46 @@ pub(crate) fn before(database: Database, left: Duration) -> Option<String> {
     }
 }
 
-/// Returns the command that limits the next wait, to run as the first one in the transaction.
+/// The first limit is that of waits for rows, the second that of waits for tables.
+fn mysql(rows: &impl Display, tables: &impl Display) -> String {
+    format!(
+        "SET @@SESSION.innodb_lock_wait_timeout = {rows}, @@SESSION.lock_wait_timeout = {tables}"
+    )
+}
+
+/// Returns the commands that limit the next wait, to run first in the transaction.
 ///
 /// On PostgreSQL the limit is that of the statement: `lock_timeout` begins again with each of the
-/// transactions that the statement waits for.
+/// transactions that the statement waits for. The server ends the session of a raise that is paused
+/// before its commit, which would block every later one. The commit waits for the disk, and for a
+/// standby where one is synchronous, whatever the session's setting.
 pub(crate) fn within(database: Database, left: Duration) -> Option<String> {
     match database {
         Database::Postgres => {
-            let left = left.as_millis().clamp(1, 2_000_000_000);
-            Some(format!("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = {left}"))
+            let limit = |time: Duration| time.as_millis().clamp(1, 2_000_000_000);
+            let (left, silence) = (limit(left), limit(left.max(SHORTEST_SILENCE)));
+            Some(format!(
+                "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = {left}; \
+                 SET LOCAL idle_in_transaction_session_timeout = {silence}; \
+                 SELECT set_config('synchronous_commit', 'on', true) \
+                 WHERE current_setting('synchronous_commit') <> 'remote_apply'"
+            ))
         }
         Database::MySql | Database::Sqlite => None,
+    }
+}
+
+/// Returns the command that limits the wait of the commit, to run last in the transaction.
+///
+/// While SQLite waits to commit with a rollback journal, it lets no other connection begin to read, so
+/// that readers which overlap cannot delay it. A commit that gives up lets them begin again.
+pub(crate) fn before_commit(database: Database, left: Duration) -> Option<String> {
+    match database {
+        Database::Postgres | Database::MySql => None,
+        Database::Sqlite => {
+            let wait = left.as_millis().clamp(1, 2_000_000_000);
+            Some(format!("PRAGMA busy_timeout = {wait}"))
+        }
     }
 }
 
@@ -64,17 +100,29 @@ mod tests {
     #[test]
     fn a_limit_is_never_zero_which_would_mean_none() {
         let nothing = Duration::ZERO;
-        assert!(within(Database::Postgres, nothing).unwrap().ends_with("statement_timeout = 1"));
+        let within = within(Database::Postgres, nothing).unwrap();
+        assert!(within.contains("statement_timeout = 1;"), "{within}");
         assert!(before(Database::MySql, nothing).unwrap().ends_with("= 1"));
-        assert!(before(Database::Sqlite, nothing).unwrap().ends_with("= 1"));
+        for command in [before(Database::Sqlite, nothing), before_commit(Database::Sqlite, nothing)]
+        {
+            assert!(command.unwrap().ends_with("= 1"));
+        }
     }
 
     #[test]
     fn what_changes_the_session_can_be_restored() {
         for database in [Database::Postgres, Database::MySql, Database::Sqlite] {
-            let changes = before(database, Duration::from_secs(3)).is_some();
-            assert_eq!(of_session(database).is_some(), changes);
-            assert_eq!(restore(database, 50).is_some(), changes);
+            let own = of_session(database);
+            let saved = vec![50; own.len()];
+            assert_eq!(before(database, Duration::from_secs(3)).is_some(), !own.is_empty());
+            assert_eq!(restore(database, &saved).is_some(), !own.is_empty());
         }
+    }
+
+    #[test]
+    fn a_raise_on_postgres_is_ended_if_it_is_paused_and_is_on_disk_once_it_returns() {
+        let within = within(Database::Postgres, Duration::from_secs(30)).unwrap();
+        assert!(within.contains("idle_in_transaction_session_timeout = 30000;"), "{within}");
+        assert!(within.contains("set_config('synchronous_commit', 'on', true)"), "{within}");
     }
 }

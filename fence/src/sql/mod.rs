@@ -3,12 +3,24 @@
 //! An application with a driver that this crate has no module for runs [`Statements`] itself, on the
 //! tables that [`schema`] creates:
 //!
-//! 1. To raise the fence, once a term: run [`set_intent`](Statements::set_intent) in a transaction of
-//!    its own; if it returns more than the token, the term is stale, otherwise this is the floor for
-//!    what follows. Run [`raise`](Statements::raise) in a second transaction, with a limit on its
-//!    time; if it returns more than the token, the term is stale.
-//! 2. To check it, first in each transaction: run [`check`](Statements::check). If it returns no
-//!    row, roll back.
+//! 1. To raise the fence, once a term and before its first write, outside of any transaction:
+//!    1. Run [`set_intent`](Statements::set_intent) in a transaction, and commit it before you go on:
+//!       an intent that no other session sees refuses no one. If it returns more than the token, the
+//!       term is stale; otherwise what it returns is the floor for the statements that follow. On
+//!       SQLite there is no such statement.
+//!    2. Run [`raised`](Statements::raised) by itself. If it returns at least that floor, the fence is
+//!       raised already; the next step would wait for this term's own transactions.
+//!    3. Run [`raise`](Statements::raise) in a second transaction, and commit it. If it returns more
+//!       than the token, the term is stale. Once the commit has succeeded, the fence is raised.
+//! 2. To check it: run [`check`](Statements::check) first in each transaction, before any savepoint.
+//!    If it returns no row, roll back. On SQLite begin the transaction with `BEGIN IMMEDIATE`.
+//!
+//! Limit how long each statement of a raise may wait, and repeat its whole transaction until a limit of
+//! your own expires: `SET LOCAL statement_timeout` on PostgreSQL, where a `lock_timeout` begins again
+//! with each transaction that is waited for; `innodb_lock_wait_timeout` and `lock_wait_timeout` on MySQL
+//! and MariaDB; `busy_timeout` on SQLite, of a few milliseconds until the statement has returned, and
+//! then of all that is left until the commit has. If one of these expires, older terms may still commit.
+//! A commit without a reply may have raised the fence: raise it again.
 //!
 //! ```
 //! use leasehold_fence::Namespace;
@@ -21,6 +33,16 @@
 //!     _ => "the term's token",
 //! });
 //! println!("{} with {:?}", statements.check.sql(), values.collect::<Vec<_>>());
+//!
+//! let mut transactions = vec![&statements.set_intent, &statements.raise];
+//! transactions.retain(|statements| !statements.is_empty());
+//! for statements in transactions {
+//!     println!("BEGIN");
+//!     for statement in statements {
+//!         println!("{}", statement.sql());
+//!     }
+//!     println!("COMMIT");
+//! }
 //! ```
 
 #[cfg(any(
@@ -40,6 +62,8 @@ mod installed_table;
 mod limit;
 #[cfg(feature = "_sql-driver")]
 pub(crate) mod protocol;
+#[cfg(feature = "_sql-driver")]
+pub(crate) mod raising;
 #[cfg(feature = "_sql-driver")]
 pub(crate) mod session;
 mod statement;

@@ -1,5 +1,7 @@
 //! What a driver does with its connection; everything else is the same for all drivers.
 
+use std::time::Duration;
+
 use super::failure::Failure;
 use super::statement::{Database, Statement};
 use super::values::Values;
@@ -11,8 +13,13 @@ pub(crate) trait Session {
     /// The database that it is connected to.
     const DATABASE: Database;
 
-    /// Returns whether the connection is within a transaction.
+    /// Returns whether the connection is within a transaction, as far as the driver knows.
     fn in_transaction(&mut self) -> bool;
+
+    /// Returns whether the transaction has a savepoint, if the driver tells it.
+    fn in_savepoint(&mut self) -> bool {
+        false
+    }
 
     /// Runs a script of one or more commands, whose answers do not matter.
     fn run_script(&mut self, script: &str) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -31,12 +38,16 @@ pub(crate) trait Session {
         values: Values<'_>,
     ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
 
-    /// Runs the script, if there is one, and then the statements in a transaction of their own, and
-    /// commits it. Returns the number that the last statement returned.
+    /// Runs the first script, if there is one, the statements and the last script in a transaction
+    /// of their own, and commits it. Returns the number that the last statement returned.
     fn transact(
         &mut self,
-        script: Option<&str>,
+        first: Option<&str>,
         statements: &[Statement],
         values: Values<'_>,
+        last: Option<&str>,
     ) -> impl Future<Output = Result<Option<i64>, Failure>> + Send;
+
+    /// Waits for that time.
+    fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send;
 }

@@ -36,7 +36,7 @@ pub struct Statement {
     template: Arc<str>,
     sql: Arc<str>,
     parameters: &'static [Parameter],
-    answers: bool,
+    returns_rows: bool,
 }
 
 impl Statement {
@@ -48,7 +48,7 @@ impl Statement {
     ) -> Self {
         let template: Arc<str> = template.into();
         let sql = render(database, &template, 1).into();
-        Self { database, template, sql, parameters, answers: true }
+        Self { database, template, sql, parameters, returns_rows: true }
     }
 
     /// Creates a statement that returns no rows.
@@ -57,7 +57,7 @@ impl Statement {
         template: impl Into<Arc<str>>,
         parameters: &'static [Parameter],
     ) -> Self {
-        Self { answers: false, ..Self::query(database, template, parameters) }
+        Self { returns_rows: false, ..Self::query(database, template, parameters) }
     }
 
     /// Returns the text.
@@ -75,7 +75,7 @@ impl Statement {
     /// Returns whether the statement returns rows.
     #[must_use]
     pub fn returns_rows(&self) -> bool {
-        self.answers
+        self.returns_rows
     }
 
     /// Returns the statement with placeholders that are counted from that number on.

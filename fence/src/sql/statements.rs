@@ -116,26 +116,42 @@ fn postgres(fence: &str, intent: &str) -> Statements {
         "FROM {fence} AS f JOIN {intent} AS i ON i.name = f.name \
          WHERE f.name = ? AND f.token BETWEEN ? AND ? AND i.token <= f.token FOR SHARE OF f"
     );
-    // A transaction that has checked shows its lock on the table, and in the row its number, or
-    // one that stands for several.
-    let sessions = |members: &str, number: &str| {
+    let describe = "concat_ws(', ', nullif(a.application_name, ''), a.state, \
+         'in a transaction for ' \
+         || round(date_part('epoch', clock_timestamp() - a.xact_start)) || ' s') AS line";
+    // A session that changes the table, or waits to do so, blocks every other statement on it: also
+    // those that follow, which is why this one reads only the server's own tables.
+    let changes = {
+        let [fence, intent] = [fence, intent].map(|table| table.replace('\'', "''"));
+        format!(
+            "SELECT DISTINCT x.pid || '|' || {describe} \
+             FROM pg_locks AS x LEFT JOIN pg_stat_activity AS a ON a.pid = x.pid \
+             WHERE x.locktype = 'relation' AND x.pid <> pg_backend_pid() AND x.database = \
+                 (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()) \
+                 AND x.relation IN ('{fence}'::regclass::oid, '{intent}'::regclass::oid) \
+                 AND x.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', \
+                     'AccessExclusiveLock')"
+        )
+    };
+    // A transaction that has checked, or is raising the fence, shows its lock on the table, and in
+    // the row its number, or one that stands for several.
+    let sessions = |table: &str, members: &str, number: &str| {
         query(
             format!(
-                "SELECT DISTINCT x.pid || '|' || concat_ws(', ', nullif(a.application_name, ''), \
-                     a.state, 'in a transaction for ' \
-                     || round(date_part('epoch', clock_timestamp() - a.xact_start)) || ' s') \
-                     AS line \
-                 FROM {fence} AS f {members} \
+                "SELECT DISTINCT x.pid || '|' || {describe} \
+                 FROM {table} AS f {members} \
                      JOIN pg_locks AS x ON x.locktype = 'transactionid' AND x.granted \
                          AND x.mode = 'ExclusiveLock' AND x.transactionid = {number} \
                      JOIN pg_locks AS r ON r.locktype = 'relation' AND r.granted \
-                         AND r.mode = 'RowShareLock' AND r.relation = f.tableoid AND r.pid = x.pid \
+                         AND r.mode IN ('RowShareLock', 'RowExclusiveLock') \
+                         AND r.relation = f.tableoid AND r.pid = x.pid \
                      LEFT JOIN pg_stat_activity AS a ON a.pid = x.pid \
                  WHERE f.name = ?"
             ),
             &[Name],
         )
     };
+    let several = "CROSS JOIN LATERAL pg_get_multixact_members(f.xmax) AS m";
     Statements {
         database: Database::Postgres,
         set_intent: vec![grow(intent)],
@@ -144,8 +160,10 @@ fn postgres(fence: &str, intent: &str) -> Statements {
         raised: read(fence),
         check: query(format!("SELECT f.token {locked}"), &[Name, Floor, Token]),
         sessions: vec![
-            sessions("", "f.xmax"),
-            sessions("CROSS JOIN LATERAL pg_get_multixact_members(f.xmax) AS m", "m.xid"),
+            query(changes, &[]),
+            sessions(intent, "", "f.xmax"),
+            sessions(fence, "", "f.xmax"),
+            sessions(fence, several, "m.xid"),
         ],
         guard: query(format!("EXISTS (SELECT 1 {locked})"), &[Name, Floor, Token]),
     }
@@ -179,7 +197,8 @@ fn mysql(fence: &str, intent: &str, fence_table: &str) -> Statements {
              CONCAT('for ', t.processlist_time, ' s'))) AS BINARY) AS line \
          FROM performance_schema.data_locks AS l \
              JOIN performance_schema.threads AS t ON t.thread_id = l.thread_id \
-         WHERE l.object_schema = DATABASE() AND l.object_name = '{fence_table}' \
+         WHERE l.object_schema = DATABASE() \
+             AND l.object_name IN ('{fence_table}', '{fence_table}_intent') \
              AND l.lock_type = 'RECORD' AND l.lock_status = 'GRANTED' \
              AND l.lock_data = CONCAT('0x', HEX(?)) AND t.processlist_id <> CONNECTION_ID()"
     );

@@ -1,6 +1,7 @@
 //! The values that a driver binds to the placeholders of a statement.
 
 use super::statement::{Parameter, Statement};
+use crate::term::Term;
 
 /// These values belong to the placeholders.
 #[derive(Clone, Copy, Debug)]
@@ -8,6 +9,17 @@ pub(crate) struct Values<'a> {
     pub(crate) name: &'a str,
     pub(crate) floor: i64,
     pub(crate) token: i64,
+}
+
+impl<'a> Values<'a> {
+    /// A statement without placeholders takes these.
+    pub(crate) const NONE: Self = Self { name: "", floor: 0, token: 0 };
+
+    /// Returns the values of a term.
+    pub(crate) fn of(term: &'a Term) -> Self {
+        let (floor, token) = (term.floor().into(), term.token().into());
+        Self { name: term.name().as_str(), floor, token }
+    }
 }
 
 /// This value belongs to one placeholder.

@@ -10,18 +10,27 @@ use crate::term::Term;
 pub(crate) fn verdict(term: &Term, intent: Option<i64>, raised: Option<i64>) -> Result<()> {
     not_stale(term, intent)?;
     not_stale(term, raised)?;
-    let Some(raised) = raised.filter(|raised| *raised >= i64::from(term.floor())) else {
-        return Err(Error::NotRaised(NotRaised::new(term.name(), term.token())));
+    let floor = i64::from(term.floor());
+    let Some(raised) = raised.filter(|raised| *raised >= floor) else {
+        return Err(if intent.is_some_and(|intent| intent >= floor) {
+            being_raised(term, "the fence is being raised for this term, and is not raised yet")
+        } else {
+            Error::NotRaised(NotRaised::new(term.name(), term.token()))
+        });
     };
     if intent.is_some_and(|intent| intent > raised) {
-        let message = "another holder of the lock is raising its fence";
-        return Err(Error::Conflict(
-            leasehold_core::Error::new(ErrorKind::Unavailable, message)
-                .with_fix("roll back, and run the transaction again, or raise this fence again")
-                .for_lock(term.name()),
-        ));
+        return Err(being_raised(term, "another holder of the lock is raising its fence"));
     }
     Ok(())
+}
+
+/// Returns the error for a term that may write once a raise has ended.
+fn being_raised(term: &Term, message: &str) -> Error {
+    Error::Conflict(
+        leasehold_core::Error::new(ErrorKind::Unavailable, message)
+            .with_fix("roll back, and run the transaction again, or raise this fence again")
+            .for_lock(term.name()),
+    )
 }
 
 /// Refuses a term below that floor.
@@ -54,9 +63,18 @@ mod tests {
         for (intent, raised) in [(Some(8), Some(7)), (Some(8), Some(8)), (None, Some(8))] {
             assert!(verdict(&alone, intent, raised).unwrap_err().is_stale());
         }
-        for (intent, raised) in [(None, None), (Some(7), None), (Some(7), Some(6))] {
+        for (intent, raised) in [(None, None), (Some(6), None), (Some(6), Some(6))] {
             let error = verdict(&alone, intent, raised).unwrap_err();
             assert!(matches!(error, Error::NotRaised(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_check_while_its_own_fence_is_raised_may_be_repeated() {
+        for raised in [None, Some(6)] {
+            let error = verdict(&term(7, 7), Some(7), raised).unwrap_err();
+            assert!(matches!(error, Error::Conflict(_)) && error.is_transient(), "{error}");
+            assert!(error.to_string().contains("is being raised"), "{error}");
         }
     }
 

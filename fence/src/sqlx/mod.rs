@@ -38,23 +38,21 @@
 
 mod session;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leasehold_core::{ErrorKind, Namespace};
-use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool, Transaction};
 use tokio::time::timeout;
 
+pub(crate) use self::session::SqlxSession;
 use crate::error::{Error, Result};
 use crate::schema::Schema;
-use crate::sql::failure::Failure;
 use crate::sql::protocol;
-use crate::sql::session::Session;
+use crate::sql::raising;
 use crate::sql::{Statement, Statements};
 use crate::term::Term;
 
@@ -97,7 +95,7 @@ pub struct Fence<DB> {
 impl<DB> FenceTable<DB>
 where
     DB: Database,
-    DB::Connection: Session,
+    DB::Connection: SqlxSession,
 {
     /// Finds the table, or creates it if that is allowed.
     ///
@@ -109,7 +107,8 @@ where
         Self::open_on(&mut connection, namespace, schema).await
     }
 
-    /// Finds the table, or creates it if that is allowed, on this connection.
+    /// Finds the table, or creates it if that is allowed, on this connection, which must not be in a
+    /// transaction.
     ///
     /// # Errors
     /// It fails as [`open`](Self::open) does.
@@ -139,7 +138,7 @@ impl<DB> FenceTable<DB> {
 impl<DB> Fence<DB>
 where
     DB: Database,
-    DB::Connection: Session,
+    DB::Connection: SqlxSession,
 {
     /// Raises the fence, once a term and before its first write: afterwards no transaction of an
     /// older term can commit.
@@ -147,6 +146,9 @@ where
     /// It waits for a connection of the pool, and then for the transactions of older terms that have
     /// passed a check, up to the limit in all; on MySQL up to a second longer. If this future is
     /// dropped, its connection is closed.
+    ///
+    /// The limit does not bound the wait for a server that is gone, nor on PostgreSQL the wait for a
+    /// synchronous standby: wrap the call in a timeout, and then raise the fence again.
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
@@ -164,7 +166,8 @@ where
         raised
     }
 
-    /// Raises the fence on this connection, which must not be in a transaction.
+    /// Raises the fence on this connection, which must not be in a transaction. sqlx does not see one
+    /// that was begun with a raw `BEGIN`: raising the fence would commit it.
     ///
     /// If this future is dropped, close the connection: on MySQL and SQLite its own limit on waits
     /// may not have been restored.
@@ -172,17 +175,20 @@ where
     /// # Errors
     /// It fails as [`raise`](Self::raise) does.
     pub async fn raise_on(&self, connection: &mut DB::Connection, limit: Duration) -> Result<()> {
-        protocol::raise(connection, &self.statements, &self.term, limit).await
+        raising::raise(connection, &self.statements, &self.term, limit).await
     }
 
     /// Checks as the first statement of a transaction that this term may still write.
     ///
     /// Transactions of one term do not wait for each other.
     ///
+    /// On PostgreSQL do not check in a nested transaction, which is a savepoint: if it is rolled back,
+    /// the check's lock is given up.
+    ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has
     /// set its intent: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole
-    /// transaction again.
+    /// transaction again; after a deadlock MySQL and MariaDB have rolled it back already.
     pub async fn check(&self, transaction: &mut Transaction<'_, DB>) -> Result<()> {
         protocol::check(&mut **transaction, &self.statements, &self.term).await
     }
@@ -238,16 +244,10 @@ impl<DB: Database> Drop for CheckedOut<DB> {
 async fn acquire<DB>(pool: &Pool<DB>) -> Result<PoolConnection<DB>>
 where
     DB: Database,
-    DB::Connection: Session,
+    DB::Connection: SqlxSession,
 {
-    let acquired = pool.acquire().await;
-    Ok(acquired.map_err(|error| {
-        // A database that refuses a login has answered.
-        let code = error.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned);
-        let database = <DB::Connection as Session>::DATABASE;
-        let failure = Failure::new(database, code.as_deref(), error);
-        failure.error
-    })?)
+    // A database that refuses a login has answered.
+    Ok(pool.acquire().await.map_err(|error| DB::Connection::failure(error).error)?)
 }
 
 impl<DB> Clone for FenceTable<DB> {

@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
 use std::borrow::Cow;
+use std::time::Duration;
 
 #[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
 use sqlx::error::DatabaseError;
@@ -10,6 +11,12 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use crate::sql::failure::Failure;
 use crate::sql::session::Session;
 use crate::sql::{Database, Statement, Value, Values};
+
+/// A connection of sqlx also describes the errors of its driver, such as that of a login.
+pub(crate) trait SqlxSession: Session {
+    /// Describes an error.
+    fn failure(error: sqlx::Error) -> Failure;
+}
 
 /// Returns the query for a statement with its values, whose names are bound in that form.
 macro_rules! query {
@@ -73,20 +80,34 @@ macro_rules! session {
 
             async fn transact(
                 &mut self,
-                script: Option<&str>,
+                first: Option<&str>,
                 statements: &[Statement],
                 values: Values<'_>,
+                last: Option<&str>,
             ) -> Result<Option<i64>, Failure> {
                 let mut transaction = Connection::begin(&mut *self).await.map_err($failure)?;
-                if let Some(script) = script {
+                if let Some(script) = first {
                     Session::run_script(&mut *transaction, script).await?;
                 }
                 let mut number = None;
                 for statement in statements {
                     number = Session::number(&mut *transaction, statement, values).await?;
                 }
+                if let Some(script) = last {
+                    Session::run_script(&mut *transaction, script).await?;
+                }
                 transaction.commit().await.map_err($failure)?;
                 Ok(number)
+            }
+
+            async fn pause(&mut self, time: Duration) {
+                tokio::time::sleep(time).await;
+            }
+        }
+
+        impl SqlxSession for $connection {
+            fn failure(error: sqlx::Error) -> Failure {
+                $failure(error)
             }
         }
     };

@@ -1,11 +1,23 @@
 //! The cases, for each driver.
 
 /// Defines the cases for a driver and a server: how it is started, the function that begins a
-/// transaction at SERIALIZABLE, the query for the number of a session, and whether the server tells
-/// which sessions are in the way.
+/// transaction at SERIALIZABLE, the query for the number of a session, whether the server tells
+/// which sessions block a raise, the statements that lock and unlock a table, and the query that
+/// counts the waits for locks on it.
 macro_rules! cases {
-    ($driver:ty, $start:expr, $serializable:ident, $session:literal, $tells:literal) => {
-        use std::time::Duration;
+    (
+        $driver:ty,
+        $start:expr,
+        $serializable:ident,
+        $session:literal,
+        $tells:literal,
+        $lock:literal,
+        $unlock:literal,
+        $waits:expr
+    ) => {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicBool, Ordering};
+        use std::time::{Duration, Instant};
 
         use leasehold_fence::Schema;
         use leasehold_fence::sqlx::{Fence, FenceTable};
@@ -32,13 +44,22 @@ macro_rules! cases {
             Table::open(&pool, &namespace, Schema::Require).await.unwrap();
             run(&pool, format!("CREATE TABLE {namespace}_ledger (n BIGINT)")).await;
 
-            timeout(LONG, transactions_of_one_term_run_side_by_side(&pool, &table)).await.unwrap();
+            timeout(LONG, a_table_is_not_opened_in_a_transaction(&pool, &namespace)).await.unwrap();
+            timeout(LONG, transactions_of_one_term_run_side_by_side(&pool, &table, &namespace))
+                .await
+                .unwrap();
             timeout(LONG, an_open_older_transaction_blocks_raise(&pool, &table)).await.unwrap();
             timeout(LONG, raise_returns_after_the_older_transaction(&pool, &table)).await.unwrap();
             timeout(LONG, a_stream_of_older_transactions_does_not_delay_raise(&pool, &table))
                 .await
                 .unwrap();
             timeout(LONG, a_guard_lets_only_the_newest_term_write(&pool, &table, &namespace))
+                .await
+                .unwrap();
+            timeout(LONG, a_raise_that_is_paused_is_named(&pool, &table, &namespace))
+                .await
+                .unwrap();
+            timeout(LONG, a_locked_table_blocks_raise_up_to_its_limit(&pool, &table, &namespace))
                 .await
                 .unwrap();
 
@@ -61,12 +82,25 @@ macro_rules! cases {
             fence
         }
 
-        async fn transactions_of_one_term_run_side_by_side(pool: &Pool, table: &Table) {
+        async fn a_table_is_not_opened_in_a_transaction(pool: &Pool, namespace: &Namespace) {
+            let mut open = pool.begin().await.unwrap();
+            let error = Table::open_on(&mut open, namespace, Schema::Create).await.unwrap_err();
+            assert!(error.to_string().contains("outside of a transaction"), "{error}");
+        }
+
+        async fn transactions_of_one_term_run_side_by_side(
+            pool: &Pool,
+            table: &Table,
+            namespace: &Namespace,
+        ) {
             let fence = raised(pool, table, "side by side", 7).await;
             let mut first = pool.begin().await.unwrap();
             fence.check(&mut first).await.unwrap();
             let mut second = pool.begin().await.unwrap();
             fence.check(&mut second).await.unwrap();
+            let waits = $waits.replace("{}", &format!("{namespace}_fence"));
+            let waits = sqlx::query_scalar::<_, i64>(AssertSqlSafe(waits)).fetch_one(pool);
+            assert_eq!(waits.await.unwrap(), 0);
             // Nor does raising the fence of the same term again wait for them.
             fence.raise(pool, LONG).await.unwrap();
             second.commit().await.unwrap();
@@ -89,13 +123,18 @@ macro_rules! cases {
             let error = newer.raise(pool, SHORT).await.unwrap_err();
             let leasehold_fence::Error::Blocked(blocked) = error else { panic!("{error}") };
             assert!(blocked.waited >= SHORT, "{blocked:?}");
-            let told: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
-            assert_eq!(told, if $tells { vec![session] } else { Vec::new() });
+            let named: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
+            assert_eq!(named, if $tells { vec![session] } else { Vec::new() });
 
             // The older term was refused from the intent on.
             let mut late = pool.begin().await.unwrap();
             assert!(older.check(&mut late).await.unwrap_err().is_stale());
             late.rollback().await.unwrap();
+            // The newer one can repeat its check until the fence is raised.
+            let mut early = pool.begin().await.unwrap();
+            let error = newer.check(&mut early).await.unwrap_err();
+            assert!(matches!(error, leasehold_fence::Error::Conflict(_)), "{error}");
+            early.rollback().await.unwrap();
             open.commit().await.unwrap();
             newer.raise(pool, LONG).await.unwrap();
             assert!(older.raise(pool, LONG).await.unwrap_err().is_stale());
@@ -120,24 +159,30 @@ macro_rules! cases {
 
         async fn a_stream_of_older_transactions_does_not_delay_raise(pool: &Pool, table: &Table) {
             let older = raised(pool, table, "stream", 7).await;
+            let raised_newer = Arc::new(AtomicBool::new(false));
             let mut writers = Vec::new();
             for at in 0..4 {
                 let (older, pool) = (older.clone(), pool.clone());
+                let raised = Arc::clone(&raised_newer);
                 writers.push(tokio::spawn(async move {
                     sleep(Duration::from_millis(12 * at)).await;
-                    // Each ends when it is refused.
-                    loop {
+                    // Those that are refused try again at once.
+                    while !raised.load(Ordering::Relaxed) {
                         let mut transaction = pool.begin().await.unwrap();
-                        if older.check(&mut transaction).await.is_err() {
-                            break;
+                        if older.check(&mut transaction).await.is_ok() {
+                            sleep(Duration::from_millis(50)).await;
+                            transaction.commit().await.unwrap();
+                        } else {
+                            transaction.rollback().await.unwrap();
                         }
-                        sleep(Duration::from_millis(50)).await;
-                        transaction.commit().await.unwrap();
                     }
                 }));
             }
             sleep(Duration::from_millis(300)).await;
+            let began = Instant::now();
             raised(pool, table, "stream", 8).await;
+            eprintln!("{}: raised after {:?}", module_path!(), began.elapsed());
+            raised_newer.store(true, Ordering::Relaxed);
             for writer in writers {
                 writer.await.unwrap();
             }
@@ -168,6 +213,48 @@ macro_rules! cases {
                 assert_eq!(done.rows_affected(), changed);
                 let mut connection = pool.acquire().await.unwrap();
                 assert_eq!(fence.verify(&mut connection).await.is_ok(), changed == 1);
+            }
+        }
+
+        /// The process of a raise may be stopped before it commits.
+        async fn a_raise_that_is_paused_is_named(
+            pool: &Pool,
+            table: &Table,
+            namespace: &Namespace,
+        ) {
+            raised(pool, table, "paused", 7).await;
+            for (at, token) in [("fence", 8), ("fence_intent", 9)] {
+                let mut paused = pool.begin().await.unwrap();
+                let session: i64 =
+                    sqlx::query_scalar($session).fetch_one(&mut *paused).await.unwrap();
+                let write =
+                    format!("UPDATE {namespace}_{at} SET token = token WHERE name = 'paused'");
+                sqlx::raw_sql(AssertSqlSafe(write)).execute(&mut *paused).await.unwrap();
+                let fence = table.fence(&term("paused", token));
+                let error = fence.raise(pool, SHORT).await.unwrap_err();
+                let leasehold_fence::Error::Blocked(blocked) = error else { panic!("{error}") };
+                let named: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
+                assert_eq!(named, if $tells { vec![session] } else { Vec::new() }, "{at}");
+                paused.rollback().await.unwrap();
+                fence.raise(pool, LONG).await.unwrap();
+            }
+        }
+
+        async fn a_locked_table_blocks_raise_up_to_its_limit(
+            pool: &Pool,
+            table: &Table,
+            namespace: &Namespace,
+        ) {
+            raised(pool, table, "locked", 7).await;
+            for (at, token) in [("fence", 8), ("fence_intent", 9)] {
+                let mut locking = pool.acquire().await.unwrap();
+                let lock = $lock.replace("{}", &format!("{namespace}_{at}"));
+                sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *locking).await.unwrap();
+                let fence = table.fence(&term("locked", token));
+                let error = fence.raise(pool, SHORT).await.unwrap_err();
+                assert!(error.is_blocked(), "{at}: {error}");
+                sqlx::raw_sql($unlock).execute(&mut *locking).await.unwrap();
+                fence.raise(pool, LONG).await.unwrap();
             }
         }
     };

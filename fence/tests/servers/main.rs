@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod cases;
+mod rights;
 mod with_diesel;
 mod with_tokio_postgres;
 
@@ -63,6 +64,10 @@ async fn serializable_on_mysql(
     connection.begin().await
 }
 
+/// Counts what sessions that have locked a table wait for.
+const WAITS_ON_POSTGRES: &str = "SELECT count(*) FROM pg_locks AS w WHERE NOT w.granted AND EXISTS \
+     (SELECT FROM pg_locks AS r WHERE r.pid = w.pid AND r.relation = '{}'::regclass)";
+
 mod postgres {
     use super::*;
 
@@ -71,7 +76,10 @@ mod postgres {
         start(&POSTGRES),
         serializable_on_postgres,
         "SELECT pg_backend_pid()::bigint",
-        true
+        true,
+        "BEGIN; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
+        "ROLLBACK",
+        WAITS_ON_POSTGRES
     );
 }
 
@@ -83,7 +91,10 @@ mod behind_pgbouncer {
         start_behind_pgbouncer(),
         serializable_on_postgres,
         "SELECT pg_backend_pid()::bigint",
-        true
+        true,
+        "BEGIN; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
+        "ROLLBACK",
+        WAITS_ON_POSTGRES
     );
 }
 
@@ -95,7 +106,12 @@ mod mysql {
         start(&MYSQL),
         serializable_on_mysql,
         "SELECT CAST(CONNECTION_ID() AS SIGNED)",
-        true
+        true,
+        "LOCK TABLES {} WRITE",
+        "UNLOCK TABLES",
+        "SELECT COUNT(*) FROM performance_schema.data_lock_waits AS w \
+         JOIN performance_schema.data_locks AS l \
+             ON l.engine_lock_id = w.requesting_engine_lock_id WHERE l.object_name = '{}'"
     );
 }
 
@@ -108,6 +124,11 @@ mod mariadb {
         start(&MARIADB),
         serializable_on_mysql,
         "SELECT CAST(CONNECTION_ID() AS SIGNED)",
-        false
+        false,
+        "LOCK TABLES {} WRITE",
+        "UNLOCK TABLES",
+        "SELECT COUNT(*) FROM information_schema.innodb_lock_waits AS w \
+         JOIN information_schema.innodb_locks AS l ON l.lock_id = w.requested_lock_id \
+         WHERE l.lock_table LIKE '%{}%'"
     );
 }

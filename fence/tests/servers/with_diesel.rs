@@ -1,6 +1,8 @@
 //! The cases with diesel, on PostgreSQL. Its calls block.
 
 use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
@@ -53,7 +55,7 @@ fn run(url: String, namespace: Namespace) {
     a_stream_of_older_transactions_does_not_delay_raise(&bench);
     a_guard_lets_only_the_newest_term_write(&bench);
     a_check_in_an_older_snapshot_is_a_conflict(&bench);
-    a_check_needs_a_transaction_and_raise_needs_none(&bench);
+    a_check_needs_a_transaction_and_raise_and_open_need_none(&bench);
 
     for table in ["ledger", "fence", "fence_intent"] {
         connection.batch_execute(&format!("DROP TABLE {namespace}_{table}")).unwrap();
@@ -121,8 +123,8 @@ fn an_open_older_transaction_blocks_raise(bench: &Bench) {
     let error = newer.raise(&mut raising, SHORT).unwrap_err();
     let Error::Blocked(blocked) = error else { panic!("{error}") };
     assert!(blocked.waited >= SHORT, "{blocked:?}");
-    let told: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
-    assert_eq!(told, [session]);
+    let named: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
+    assert_eq!(named, [session]);
 
     // The older term was refused from the intent on.
     begin(&mut late);
@@ -150,24 +152,28 @@ fn raise_returns_after_the_older_transaction(bench: &Bench) {
 
 fn a_stream_of_older_transactions_does_not_delay_raise(bench: &Bench) {
     let older = bench.raised("stream", 7);
+    let raised = Arc::new(AtomicBool::new(false));
     let mut writers = Vec::new();
     for at in 0..4 {
         let (older, mut connection) = (older.clone(), bench.connect());
+        let raised = Arc::clone(&raised);
         writers.push(thread::spawn(move || {
             sleep(Duration::from_millis(12 * at));
-            // Each ends when it is refused.
-            loop {
+            // Those that are refused try again at once.
+            while !raised.load(Ordering::Relaxed) {
                 begin(&mut connection);
-                if older.check(&mut connection).is_err() {
-                    break;
+                if older.check(&mut connection).is_ok() {
+                    sleep(Duration::from_millis(50));
+                    commit(&mut connection);
+                } else {
+                    roll_back(&mut connection);
                 }
-                sleep(Duration::from_millis(50));
-                commit(&mut connection);
             }
         }));
     }
     sleep(Duration::from_millis(300));
     bench.raised("stream", 8);
+    raised.store(true, Ordering::Relaxed);
     for writer in writers {
         writer.join().unwrap();
     }
@@ -207,7 +213,7 @@ fn a_check_in_an_older_snapshot_is_a_conflict(bench: &Bench) {
     assert!(older.check(&mut connection).unwrap_err().is_stale());
 }
 
-fn a_check_needs_a_transaction_and_raise_needs_none(bench: &Bench) {
+fn a_check_needs_a_transaction_and_raise_and_open_need_none(bench: &Bench) {
     let fence = bench.raised("alone", 7);
     let mut connection = bench.connect();
     let error = fence.check(&mut connection).unwrap_err();
@@ -215,4 +221,14 @@ fn a_check_needs_a_transaction_and_raise_needs_none(bench: &Bench) {
     begin(&mut connection);
     let error = fence.raise(&mut connection, LONG).unwrap_err();
     assert!(error.to_string().contains("transactions of its own"), "{error}");
+    let opened = PgFenceTable::open(&mut connection, &bench.namespace, Schema::Create);
+    let error = opened.unwrap_err();
+    assert!(error.to_string().contains("outside of a transaction"), "{error}");
+    // This one is a savepoint.
+    begin(&mut connection);
+    let error = fence.check(&mut connection).unwrap_err();
+    assert!(error.to_string().contains("after a savepoint"), "{error}");
+    roll_back(&mut connection);
+    fence.check(&mut connection).unwrap();
+    roll_back(&mut connection);
 }

@@ -1,5 +1,7 @@
 //! The cases with tokio-postgres, on PostgreSQL.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use leasehold_fence::tokio_postgres::{Fence, FenceTable};
@@ -94,8 +96,8 @@ async fn an_open_older_transaction_blocks_raise(bench: &Bench) {
     let error = newer.raise(&mut raising, SHORT).await.unwrap_err();
     let Error::Blocked(blocked) = error else { panic!("{error}") };
     assert!(blocked.waited >= SHORT, "{blocked:?}");
-    let told: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
-    assert_eq!(told, [session]);
+    let named: Vec<_> = blocked.sessions.iter().map(|session| session.id).collect();
+    assert_eq!(named, [session]);
 
     // The older term was refused from the intent on.
     let late = other.transaction().await.unwrap();
@@ -123,24 +125,28 @@ async fn raise_returns_after_the_older_transaction(bench: &Bench) {
 
 async fn a_stream_of_older_transactions_does_not_delay_raise(bench: &Bench) {
     let older = bench.raised("stream", 7).await;
+    let raised = Arc::new(AtomicBool::new(false));
     let mut writers = Vec::new();
     for at in 0..4 {
         let (older, mut client) = (older.clone(), bench.client().await);
+        let raised = Arc::clone(&raised);
         writers.push(tokio::spawn(async move {
             sleep(Duration::from_millis(12 * at)).await;
-            // Each ends when it is refused.
-            loop {
+            // Those that are refused try again at once.
+            while !raised.load(Ordering::Relaxed) {
                 let transaction = client.transaction().await.unwrap();
-                if older.check(&transaction).await.is_err() {
-                    break;
+                if older.check(&transaction).await.is_ok() {
+                    sleep(Duration::from_millis(50)).await;
+                    transaction.commit().await.unwrap();
+                } else {
+                    transaction.rollback().await.unwrap();
                 }
-                sleep(Duration::from_millis(50)).await;
-                transaction.commit().await.unwrap();
             }
         }));
     }
     sleep(Duration::from_millis(300)).await;
     bench.raised("stream", 8).await;
+    raised.store(true, Ordering::Relaxed);
     for writer in writers {
         writer.await.unwrap();
     }

@@ -9,7 +9,7 @@ use leasehold_test_servers::{Image, Server, catalog, pgbouncer, skipped, until_r
 use tokio::time::sleep;
 
 use crate::data::{Data, Postgres, Sqlite};
-use crate::writer_process::{Place, Reports, WriterProcess};
+use crate::writer_process::{Endpoint, Reports, WriterProcess};
 
 const WRITERS: usize = 4;
 
@@ -44,8 +44,8 @@ pub(crate) fn on_server<D: Data>(image: &Image) {
             D::open(&url, &namespace).await
         });
         let data = data.await.unwrap();
-        let place = Place { server: image.name, own: server.is_some(), url, namespace };
-        Stress::new(place, data).run().await;
+        let endpoint = Endpoint { server: image.name, own: server.is_some(), url, namespace };
+        Stress::new(endpoint, data).run().await;
     });
 }
 
@@ -61,8 +61,8 @@ pub(crate) fn behind_pgbouncer() {
         let url = pgbouncer::IMAGE.url_at(&server.address());
         let namespace = namespace();
         let data = until_ready(|| Postgres::open(&url, &namespace)).await.unwrap();
-        let place = Place { server: "pgbouncer", own: true, url, namespace };
-        Stress::new(place, data).run().await;
+        let endpoint = Endpoint { server: "pgbouncer", own: true, url, namespace };
+        Stress::new(endpoint, data).run().await;
     });
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn on_sqlite() {
         let url = format!("sqlite:{}?mode=rwc", folder.path().join("app.db").display());
         let namespace = Namespace::default();
         let data = Sqlite::open(&url, &namespace).await.unwrap();
-        Stress::new(Place { server: "sqlite", own: true, url, namespace }, data).run().await;
+        Stress::new(Endpoint { server: "sqlite", own: true, url, namespace }, data).run().await;
     });
 }
 
@@ -87,8 +87,8 @@ fn block_on(test: impl Future<Output = ()>) {
 }
 
 fn terms() -> u64 {
-    let told = std::env::var("LEASEHOLD_TEST_FENCE_TERMS");
-    told.map_or(TERMS, |told| told.parse().expect("LEASEHOLD_TEST_FENCE_TERMS is a number"))
+    let given = std::env::var("LEASEHOLD_TEST_FENCE_TERMS");
+    given.map_or(TERMS, |given| given.parse().expect("LEASEHOLD_TEST_FENCE_TERMS is a number"))
 }
 
 /// Returns the writer that does not get to know a term.
@@ -97,7 +97,7 @@ fn left_out(term: u64) -> usize {
 }
 
 struct Stress<D> {
-    place: Place,
+    endpoint: Endpoint,
     data: D,
     writers: Vec<WriterProcess>,
     reports: Arc<Mutex<Reports>>,
@@ -106,10 +106,10 @@ struct Stress<D> {
 }
 
 impl<D: Data> Stress<D> {
-    fn new(place: Place, data: D) -> Self {
+    fn new(endpoint: Endpoint, data: D) -> Self {
         let reports = Arc::default();
-        let writers = (0..WRITERS).map(|_| WriterProcess::start(&place, &reports)).collect();
-        Self { place, data, writers, reports, blocked: 0 }
+        let writers = (0..WRITERS).map(|_| WriterProcess::start(&endpoint, &reports)).collect();
+        Self { endpoint, data, writers, reports, blocked: 0 }
     }
 
     async fn run(mut self) {
@@ -151,7 +151,7 @@ impl<D: Data> Stress<D> {
             "{}: {changes} changes of term, {committed} transactions committed, {refused} refused, \
              {failed} failed, {} raises waited for a paused or killed writer; terms with stale \
              commits: {stale}",
-            self.place.server, self.blocked
+            self.endpoint.server, self.blocked
         );
         refused
     }
@@ -179,7 +179,7 @@ impl<D: Data> Stress<D> {
                 self.replace(at, term - 1);
                 killed = true;
             }
-            if killed && self.place.own {
+            if killed && self.endpoint.own {
                 self.data.end_transactions().await;
             }
             raised = self.raise(term, LONG).await;
@@ -206,7 +206,7 @@ impl<D: Data> Stress<D> {
 
     /// Kills a writer and starts another one, which has that term.
     fn replace(&mut self, at: usize, term: u64) {
-        let mut writer = WriterProcess::start(&self.place, &self.reports);
+        let mut writer = WriterProcess::start(&self.endpoint, &self.reports);
         writer.set_term(term);
         self.writers[at] = writer;
     }
@@ -221,7 +221,7 @@ impl<D: Data> Stress<D> {
             if committed >= enough {
                 return;
             }
-            let server = self.place.server;
+            let server = self.endpoint.server;
             assert!(begun.elapsed() < LONG, "{server}: {committed} commits of {term}: {failure}");
             sleep(Duration::from_millis(10)).await;
         }

@@ -24,7 +24,7 @@ pub(crate) struct Reports {
 
 /// The server that writers use.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Endpoint {
     pub(crate) server: &'static str,
     /// The test has started the server, so that no other program uses it.
     pub(crate) own: bool,
@@ -39,12 +39,12 @@ pub(crate) struct WriterProcess {
 }
 
 impl WriterProcess {
-    pub(crate) fn start(place: &Place, reports: &Arc<Mutex<Reports>>) -> Self {
+    pub(crate) fn start(endpoint: &Endpoint, reports: &Arc<Mutex<Reports>>) -> Self {
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["part_of_another_test_that_runs_in_a_process", "--exact", "--nocapture"])
-            .env(SERVER, place.server)
-            .env(URL, &place.url)
-            .env(NAMESPACE, place.namespace.to_string())
+            .env(SERVER, endpoint.server)
+            .env(URL, &endpoint.url)
+            .env(NAMESPACE, endpoint.namespace.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -1,6 +1,7 @@
 //! The command is the election's job: it is started once per term, on the leader only.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use leasehold::election::JobError;
@@ -22,7 +23,12 @@ pub(super) enum Event {
     /// The command has exited, and not because the lock was lost.
     Exited(Ended),
     /// The term is ending.
-    Stopping(StopReason),
+    Stopping {
+        /// It ends for this reason.
+        reason: StopReason,
+        /// The command may have been started in it, which the fence can prevent.
+        started: bool,
+    },
     /// The command could not be started.
     NotStarted(Failure),
 }
@@ -60,13 +66,16 @@ pub(super) struct CommandJob {
     plan: Arc<Plan>,
     events: mpsc::UnboundedSender<Event>,
     forwarder: SignalForwarder,
+    /// `start` was called in this term.
+    started: AtomicBool,
 }
 
 impl CommandJob {
     pub(super) fn new(plan: Arc<Plan>) -> (Self, mpsc::UnboundedReceiver<Event>, SignalForwarder) {
         let (events, received) = mpsc::unbounded_channel();
         let forwarder = SignalForwarder::default();
-        (Self { plan, events, forwarder: forwarder.clone() }, received, forwarder)
+        let started = AtomicBool::new(false);
+        (Self { plan, events, forwarder: forwarder.clone(), started }, received, forwarder)
     }
 
     fn send(&self, event: Event) {
@@ -79,6 +88,7 @@ impl CommandJob {
 impl Job for CommandJob {
     /// Runs until the command and its group have ended. If it is aborted, it kills the group.
     async fn start(&self, leadership: Leadership) -> Result<(), JobError> {
+        self.started.store(true, Ordering::Release);
         let signals = self.forwarder.open();
         let command = RunningCommand::start(self.plan.clone(), leadership, signals).await;
         let mut command = match command {
@@ -110,6 +120,7 @@ impl Job for CommandJob {
 
     /// Reports the reason; the leadership is cancelled, so `start` ends the command.
     async fn stop(&self, reason: &StopReason) {
-        self.send(Event::Stopping(reason.clone()));
+        let started = self.started.swap(false, Ordering::AcqRel);
+        self.send(Event::Stopping { reason: reason.clone(), started });
     }
 }

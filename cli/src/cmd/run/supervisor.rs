@@ -112,15 +112,17 @@ impl Supervisor {
                 return Some(Err(Failure::by_signal(signal)));
             }
             Event::Exited(Ended { status, .. }) => return Some(Ok(status)),
-            Event::Stopping(StopReason::ShutDown) => return None,
-            Event::Stopping(reason) => {
+            Event::Stopping { reason: StopReason::ShutDown, .. } => return None,
+            Event::Stopping { reason, started } => {
                 self.stopping = true;
                 let reason = match reason {
                     StopReason::Failed { error } => error,
                     reason => visible(&reason.to_string()),
                 };
                 let again = if self.options.respawn { "; campaigning again" } else { "" };
-                Failure::new(exit::LOST, format!("lost lock {:?}: {reason}{again}", self.name))
+                let ended = if started { "lost" } else { "did not start the command under" };
+                let message = format!("{ended} lock {:?}: {reason}{again}", self.name);
+                Failure::new(exit::LOST, message)
             }
             Event::NotStarted(failure) => failure,
         };

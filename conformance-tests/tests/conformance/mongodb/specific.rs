@@ -28,6 +28,7 @@ specific_cases! {
     fence:
         a_raise_waits_for_an_older_transaction,
         a_raise_that_waits_refuses_older_checks,
+        a_check_outside_a_transaction_is_refused,
         a_single_document_refuses_an_older_term,
         foreign_fence_documents_are_not_overwritten;
     instances:

@@ -29,7 +29,8 @@ specific_cases! {
         a_raise_discards_a_watched_transaction,
         a_fence_with_a_floor_accepts_all_tokens_from_it_on,
         foreign_fence_keys_are_not_overwritten,
-        an_error_of_the_script_s_own_code_is_not_the_fence_s;
+        an_error_of_the_script_s_own_code_is_not_the_fence_s,
+        a_script_without_its_fence_is_refused;
     commands:
         a_lock_runs_two_scripts_with_few_commands,
         a_renewal_runs_one_script_with_three_commands,

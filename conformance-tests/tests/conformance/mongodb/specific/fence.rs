@@ -7,6 +7,7 @@ use leasehold_conformance::{CaseResult, Failure};
 use leasehold_core::{ErrorKind, FencingToken, LockName, Result};
 use leasehold_fence::mongodb::MongoFence;
 use leasehold_fence::{Error, Term};
+use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
 
 use super::support::new_namespace;
@@ -70,8 +71,48 @@ pub(super) async fn a_raise_that_waits_refuses_older_checks(this: Arc<MongoDb>) 
     let refused = older.check(&mut later).await;
     assert!(matches!(refused, Err(Error::Stale(_))), "{refused:?}");
     later.abort_transaction().await?;
+    // The newer term's own check can be repeated until the fence is raised.
+    later.start_transaction().await?;
+    let early = newer.check(&mut later).await;
+    assert!(matches!(early, Err(Error::Conflict(_))), "{early:?}");
+    later.abort_transaction().await?;
     open.abort_transaction().await?;
     newer.raise(Duration::from_secs(60)).await?;
+    Ok(())
+}
+
+async fn assert_check_is_invalid(fence: &MongoFence, session: &mut ClientSession) {
+    let refused = fence.check(session).await;
+    let Err(Error::Datastore(error)) = refused else { panic!("{refused:?}") };
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+}
+
+/// A check without a transaction would lock nothing. The session can be used as before.
+pub(super) async fn a_check_outside_a_transaction_is_refused(this: Arc<MongoDb>) -> CaseResult {
+    let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
+    let database = endpoint.database();
+    let fence = MongoFence::new(database, &namespace, &term(7)?);
+    fence.raise(Duration::from_secs(60)).await?;
+    let mut session = database.client().start_session().await?;
+    assert_check_is_invalid(&fence, &mut session).await;
+    let ledger = database.collection::<Document>(&format!("{namespace}_ledger"));
+    ledger.insert_one(doc! { "_id": 1 }).session(&mut session).await?;
+    session.start_transaction().await?;
+    match fence.check(&mut session).await {
+        Err(Error::Datastore(error)) => {
+            return Err(Failure::ignored(format!("this server has no transactions: {error}")));
+        }
+        checked => checked?,
+    }
+    ledger.insert_one(doc! { "_id": 2 }).session(&mut session).await?;
+    session.commit_transaction().await?;
+    assert_check_is_invalid(&fence, &mut session).await;
+    session.start_transaction().await?;
+    fence.check(&mut session).await?;
+    session.abort_transaction().await?;
+    assert_check_is_invalid(&fence, &mut session).await;
+    assert_eq!(ledger.count_documents(doc! {}).await?, 2);
+    ledger.drop().await?;
     Ok(())
 }
 
