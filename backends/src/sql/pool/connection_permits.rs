@@ -21,6 +21,11 @@ const MAX_NON_RENEWALS: usize = 2;
 /// wait for those.
 const MAX_BORROWED: usize = 1;
 
+/// A call that either group serves asks for a connection of the application's pool only after this
+/// time. The pool closes a connection that it tests for a caller that no longer waits, so a pool that
+/// is busy would otherwise open one connection after the other.
+const POOL_AFTER: Duration = Duration::from_millis(100);
+
 /// One of these groups of connections serves a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionClass {
@@ -28,7 +33,8 @@ pub(super) enum ConnectionClass {
     Heartbeats,
     /// The connections for calls serve it: the store's own or the application's pool.
     Calls,
-    /// The connection that is free first serves it; at most a few of those for heartbeats do.
+    /// The connection that is free first serves it; at most a few of those for heartbeats do. Those of
+    /// an application's pool do only if it would wait long.
     Either,
     /// A connection for calls serves it if one is free, or else the connection that is free first.
     CallsFirst,
@@ -73,6 +79,11 @@ impl<DB: Server> ConnectionPermits<DB> {
             }
             ConnectionClass::Calls => self.call_permit().await,
             ConnectionClass::Either => {
+                if self.calls.is_none()
+                    && let Ok(permit) = timeout(POOL_AFTER, self.either_permit()).await
+                {
+                    return permit;
+                }
                 tokio::select! {
                     biased;
                     permit = self.either_permit() => permit,

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use leasehold::Schema;
@@ -9,12 +10,14 @@ use leasehold::postgres::PostgresStore;
 use leasehold_conformance::expect::{extended, granted};
 use leasehold_conformance::{Backend, CaseResult, Client, Failure, race};
 use leasehold_core::election::{Leadership, job_fn};
-use leasehold_core::{Client as Engine, LockStoreExt, Settings};
+use leasehold_core::{Client as Engine, LockStoreExt, ReleaseOutcome, Settings};
 use leasehold_test_servers::until_ready;
+use sqlx::postgres::PgPoolOptions;
 use tokio::time::{sleep, timeout};
 
 use super::support::{LONG, fresh, name};
 use super::{Postgres, options};
+use crate::broken::broken;
 
 /// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -68,6 +71,36 @@ pub(super) async fn sessions_that_end_while_idle_fail_no_call(
         }
         backend.clean(&namespace).await?;
     }
+    Ok(())
+}
+
+/// sqlx closes a connection that it tests for a caller that no longer waits, so a release must not
+/// give up waiting for the pool whenever another connection is free first.
+pub(super) async fn a_busy_pool_keeps_its_connections(backend: Arc<Postgres>) -> CaseResult {
+    const MOST: usize = 4;
+    let (namespace, opened) = (fresh(), Arc::new(AtomicUsize::new(0)));
+    let counter = opened.clone();
+    let pool = PgPoolOptions::new().max_connections(4).after_connect(move |_, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Ok(()) })
+    });
+    let pool = pool.connect(&backend.named_url(&namespace)).await.map_err(broken)?;
+    let store = PostgresStore::from_pool(pool, &options(&namespace, Schema::Create)).await?;
+    let client = Client::new(Arc::new(store));
+    race((0..32).map(|number| {
+        let (client, job) = (client.clone(), name(&format!("job {number}")));
+        async move {
+            for _ in 0..20 {
+                let taken = client.acquire_free(&job, LONG).await?;
+                assert_eq!(client.release(&job, taken.lease).await?, ReleaseOutcome::Released);
+            }
+            Ok(())
+        }
+    }))
+    .await?;
+    let opened = opened.load(Ordering::Relaxed);
+    assert!(opened <= MOST, "the pool of {MOST} connections opened {opened}");
+    backend.clean(&namespace).await?;
     Ok(())
 }
 

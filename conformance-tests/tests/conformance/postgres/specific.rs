@@ -53,6 +53,7 @@ specific_cases! {
         heartbeats_survive_the_runtime_that_opened_their_connection;
     sessions:
         sessions_that_end_while_idle_fail_no_call,
+        a_busy_pool_keeps_its_connections,
         connections_are_bounded_and_closed_when_idle,
         an_acquire_and_its_release_share_a_session,
         a_leader_that_also_waits_has_two_sessions;
