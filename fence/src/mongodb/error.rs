@@ -1,5 +1,7 @@
 //! This module says what MongoDB's errors mean.
 
+use std::error::Error as StdError;
+
 use ::mongodb::error::{
     Error as Cause, ErrorKind as CauseKind, NO_WRITES_PERFORMED, RETRYABLE_WRITE_ERROR,
     TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
@@ -22,8 +24,8 @@ pub(super) mod code {
 /// Describes an error of a fence's call, or of a transaction that checks it.
 pub(super) fn describe(cause: Cause, name: &LockName) -> Error {
     let (is_conflict, kind, message) = match &*cause.kind {
-        // The driver has sent nothing.
-        CauseKind::Transaction { .. } => {
+        // The driver has sent nothing, unless it gave up after an error of the server.
+        CauseKind::Transaction { .. } if StdError::source(&cause).is_none() => {
             (false, ErrorKind::Unsupported, "the session cannot have this transaction")
         }
         _ => meaning(code_of(&cause), |label| cause.contains_label(label)),

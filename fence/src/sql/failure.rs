@@ -68,6 +68,13 @@ const READ_ONLY: Meaning = (
     Class::Refused,
     ErrorKind::Denied,
     "the database accepts no writes",
+    "use a file that this user may write, and a transaction that may write",
+);
+/// A server that is no longer the primary is read-only until the address names another one.
+const DEMOTED: Meaning = (
+    Class::Refused,
+    ErrorKind::Unavailable,
+    "the server accepts no writes",
     "use the primary server's address, and a transaction that may write",
 );
 
@@ -114,7 +121,7 @@ fn postgres(code: &str) -> Meaning {
         "42501" => DENIED,
         "28000" | "28P01" => LOGIN,
         "3D000" => UNKNOWN_DATABASE,
-        "25006" => READ_ONLY,
+        "25006" => DEMOTED,
         "25P02" => (
             Class::Refused,
             ErrorKind::Invalid,
@@ -136,7 +143,7 @@ fn postgres(code: &str) -> Meaning {
         "42P01" | "42703" | "42804" | "42883" | "42P10" | "42809" => DIFFERS,
         code if code.starts_with("22") || code.starts_with("23") => DIFFERS,
         // The server or a pooler ends the session, which can come after a commit.
-        "25P03" | "40003" | "57P01" | "57P02" | "57P05" => UNANSWERED,
+        "25P03" | "25P04" | "40003" | "57P01" | "57P02" | "57P05" => UNANSWERED,
         code if code.starts_with("08") => UNANSWERED,
         _ => REFUSED,
     }
@@ -149,7 +156,7 @@ fn mysql(code: u32) -> Meaning {
         1044 | 1142 | 1143 | 1227 | 1370 => DENIED,
         1045 | 1130 | 1698 => LOGIN,
         1049 => UNKNOWN_DATABASE,
-        1290 | 1792 | 1836 | 3170 => READ_ONLY,
+        1290 | 1792 | 1836 | 3170 => DEMOTED,
         1046 => {
             (Class::Refused, ErrorKind::Invalid, "no database is chosen", "name one in the URL")
         }
@@ -206,11 +213,14 @@ mod tests {
             (Postgres, "22P05", Class::Refused, ErrorKind::Invalid),
             (Postgres, "57P01", Class::Unanswered, ErrorKind::Unavailable),
             (Postgres, "25P03", Class::Unanswered, ErrorKind::Unavailable),
+            (Postgres, "25P04", Class::Unanswered, ErrorKind::Unavailable),
+            (Postgres, "25006", Class::Refused, ErrorKind::Unavailable),
             (MySql, "1213", Class::Conflict, ErrorKind::Unavailable),
             (MySql, "1205", Class::Limit, ErrorKind::Unavailable),
             (MySql, "1045", Class::Refused, ErrorKind::Denied),
             (MySql, "1049", Class::Refused, ErrorKind::Invalid),
             (MySql, "1142", Class::Refused, ErrorKind::Denied),
+            (MySql, "1290", Class::Refused, ErrorKind::Unavailable),
             (Sqlite, "5", Class::Limit, ErrorKind::Unavailable),
             (Sqlite, "517", Class::Conflict, ErrorKind::Unavailable),
             (Sqlite, "8", Class::Refused, ErrorKind::Denied),

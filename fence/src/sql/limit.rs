@@ -9,6 +9,15 @@ use super::statement::{Database, Statement};
 /// this time, so that a stream of short transactions cannot win each time.
 const SQLITE_ROUND: Duration = Duration::from_millis(20);
 
+/// While SQLite waits to commit with a rollback journal, it lets no other connection begin to read. It
+/// does so for this long, and then lets them read for the pause.
+const SQLITE_COMMIT_ROUND: Duration = Duration::from_secs(1);
+/// A connection that waits looks every 100 ms whether it may read.
+const SQLITE_COMMIT_PAUSE: Duration = Duration::from_millis(250);
+
+/// A step that fails sooner, as SQLite reports some conflicts at once, is repeated after this time.
+const SHORTEST_ROUND: Duration = Duration::from_millis(5);
+
 /// A raise that is not blocked may be silent for at least this long before its commit.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(5);
 
@@ -60,7 +69,8 @@ fn mysql(rows: &impl Display, tables: &impl Display) -> String {
 /// Returns the commands that limit the next wait, to run first in the transaction.
 ///
 /// On PostgreSQL the limit is that of the statement: `lock_timeout` begins again with each of the
-/// transactions that the statement waits for. The server ends the session of a raise that is paused
+/// transactions that the statement waits for, and PostgreSQL 17 and later have a limit on the transaction
+/// too. The server ends the session of a raise that is paused
 /// before its commit, which would block every later one. The commit waits for the disk, and for a
 /// standby where one is synchronous, whatever the session's setting.
 pub(crate) fn within(database: Database, left: Duration) -> Option<String> {
@@ -72,7 +82,9 @@ pub(crate) fn within(database: Database, left: Duration) -> Option<String> {
                 "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = {left}; \
                  SET LOCAL idle_in_transaction_session_timeout = {silence}; \
                  SELECT set_config('synchronous_commit', 'on', true) \
-                 WHERE current_setting('synchronous_commit') <> 'remote_apply'"
+                 WHERE current_setting('synchronous_commit') <> 'remote_apply'; \
+                 SELECT set_config('transaction_timeout', '0', true) \
+                 WHERE EXISTS (SELECT FROM pg_settings WHERE name = 'transaction_timeout')"
             ))
         }
         Database::MySql | Database::Sqlite => None,
@@ -81,15 +93,22 @@ pub(crate) fn within(database: Database, left: Duration) -> Option<String> {
 
 /// Returns the command that limits the wait of the commit, to run last in the transaction.
 ///
-/// While SQLite waits to commit with a rollback journal, it lets no other connection begin to read, so
-/// that readers which overlap cannot delay it. A commit that gives up lets them begin again.
+/// Readers of SQLite that overlap cannot delay a commit that waits for as long as they read.
 pub(crate) fn before_commit(database: Database, left: Duration) -> Option<String> {
     match database {
         Database::Postgres | Database::MySql => None,
         Database::Sqlite => {
-            let wait = left.as_millis().clamp(1, 2_000_000_000);
+            let wait = left.min(SQLITE_COMMIT_ROUND).as_millis().max(1);
             Some(format!("PRAGMA busy_timeout = {wait}"))
         }
+    }
+}
+
+/// Returns the pause before a step is repeated that took that long.
+pub(crate) fn pause_after(database: Database, took: Duration) -> Duration {
+    match database {
+        Database::Sqlite if took >= SQLITE_COMMIT_ROUND => SQLITE_COMMIT_PAUSE,
+        _ => SHORTEST_ROUND.saturating_sub(took),
     }
 }
 
@@ -107,6 +126,15 @@ mod tests {
         {
             assert!(command.unwrap().ends_with("= 1"));
         }
+    }
+
+    #[test]
+    fn a_commit_of_sqlite_lets_others_read_now_and_then() {
+        let commit = before_commit(Database::Sqlite, Duration::from_secs(30)).unwrap();
+        assert!(commit.ends_with("= 1000"), "{commit}");
+        let pauses = [0, 20, 1000].map(Duration::from_millis);
+        let pauses = pauses.map(|took| pause_after(Database::Sqlite, took).as_millis());
+        assert_eq!(pauses, [5, 0, 250]);
     }
 
     #[test]

@@ -15,9 +15,6 @@ use super::verdict::not_stale;
 use crate::error::{Blocked, Error, Result, Session as BlockingSession};
 use crate::term::Term;
 
-/// A step that fails sooner, as SQLite reports some conflicts at once, is repeated after this time.
-const SHORTEST_ROUND: Duration = Duration::from_millis(5);
-
 /// Raises the fence: afterwards no transaction of an older term can commit.
 pub(crate) async fn raise<S: Session>(
     session: &mut S,
@@ -123,7 +120,7 @@ impl<S: Session> Raising<'_, S> {
                 Class::Limit => return Err(self.blocked(waited).await),
                 _ => return Err(raising(failure, self.term.name())),
             }
-            self.session.pause(SHORTEST_ROUND.saturating_sub(tried.elapsed())).await;
+            self.session.pause(limit::pause_after(S::DATABASE, tried.elapsed())).await;
         }
     }
 

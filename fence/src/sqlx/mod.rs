@@ -51,9 +51,8 @@ use tokio::time::timeout;
 pub(crate) use self::session::SqlxSession;
 use crate::error::{Error, Result};
 use crate::schema::Schema;
-use crate::sql::protocol;
-use crate::sql::raising;
-use crate::sql::{Statement, Statements};
+use crate::sql::session::Session;
+use crate::sql::{self, Statement, Statements, protocol, raising};
 use crate::term::Term;
 
 /// A pool may take this long to hand out a connection, however short the limit of a raise is.
@@ -162,7 +161,10 @@ where
         let mut checked_out = CheckedOut { connection, done: false };
         let left = limit.saturating_sub(began.elapsed());
         let raised = self.raise_on(&mut checked_out.connection, left).await;
-        checked_out.done = true;
+        // A server that accepts no writes any longer must not keep its connection in the pool. A
+        // database in memory ends with its connection.
+        let failed = matches!(&raised, Err(Error::Datastore(_)));
+        checked_out.done = !failed || matches!(DB::Connection::DATABASE, sql::Database::Sqlite);
         raised
     }
 
@@ -281,5 +283,6 @@ impl<DB> fmt::Debug for Fence<DB> {
     }
 }
 
-#[cfg(all(test, feature = "sqlx-sqlite"))]
+#[cfg(feature = "sqlx-sqlite")]
+#[cfg(test)]
 mod tests;

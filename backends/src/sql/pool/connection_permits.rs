@@ -1,5 +1,6 @@
 //! A store may use a connection only with a permit.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +22,10 @@ const MAX_NON_RENEWALS: usize = 2;
 /// wait for those.
 const MAX_BORROWED: usize = 1;
 
-/// A call that either group serves asks for a connection of the application's pool only after this
-/// time. The pool closes a connection that it tests for a caller that no longer waits, so a pool that
-/// is busy would otherwise open one connection after the other.
+/// A call that either group serves looks after each such time whether a connection of the
+/// application's pool is idle. It does not wait in the pool's queue, because the pool closes a
+/// connection that it tests for a caller that no longer waits: a pool that is busy would open one
+/// connection after the other.
 const POOL_AFTER: Duration = Duration::from_millis(100);
 
 /// One of these groups of connections serves a call.
@@ -33,8 +35,8 @@ pub(super) enum ConnectionClass {
     Heartbeats,
     /// The connections for calls serve it: the store's own or the application's pool.
     Calls,
-    /// The connection that is free first serves it; at most a few of those for heartbeats do. Those of
-    /// an application's pool do only if it would wait long.
+    /// The connection that is free first serves it; at most a few of those for heartbeats do. One of an
+    /// application's pool does if it is idle, and the call would wait long for another.
     Either,
     /// A connection for calls serves it if one is free, or else the connection that is free first.
     CallsFirst,
@@ -78,12 +80,10 @@ impl<DB: Server> ConnectionPermits<DB> {
                 Ok(Permit::Heartbeats(self.heartbeats.acquire_permit().await?, None))
             }
             ConnectionClass::Calls => self.call_permit().await,
+            ConnectionClass::Either if self.calls.is_none() => {
+                self.heartbeat_or_idle_permit().await
+            }
             ConnectionClass::Either => {
-                if self.calls.is_none()
-                    && let Ok(permit) = timeout(POOL_AFTER, self.either_permit()).await
-                {
-                    return permit;
-                }
                 tokio::select! {
                     biased;
                     permit = self.either_permit() => permit,
@@ -102,6 +102,20 @@ impl<DB: Server> ConnectionPermits<DB> {
                 Some(permit) => Ok(permit),
                 None => self.call_permit().await,
             },
+        }
+    }
+
+    /// Waits for the right to use a connection for heartbeats. If that takes long, it uses one of the
+    /// application's pool that is idle.
+    async fn heartbeat_or_idle_permit(&self) -> sqlx::Result<Permit<DB>> {
+        let mut heartbeat = pin!(self.either_permit());
+        loop {
+            if let Ok(permit) = timeout(POOL_AFTER, &mut heartbeat).await {
+                return permit;
+            }
+            if let Some(connection) = self.pool.try_acquire() {
+                return Ok(Permit::Pool(connection));
+            }
         }
     }
 
