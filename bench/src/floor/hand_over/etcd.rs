@@ -6,7 +6,7 @@ use etcd_client::{
     Client, Compare, CompareOp, KvClient, PutOptions, Txn, TxnOp, WatchFilterType, WatchOptions,
 };
 
-use super::{Notified, NotifyingServer};
+use super::server::{Notified, NotifyingServer};
 use crate::floor::etcd::TTL_SECONDS;
 use crate::url::rest;
 

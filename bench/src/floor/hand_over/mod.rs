@@ -7,29 +7,17 @@
 mod etcd;
 mod postgres;
 mod redis;
+mod server;
 
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use server::{Notified, NotifyingServer};
 
 use super::FLOOR;
 use crate::contender::{LockLibrary, Release};
 use crate::url::scheme;
-
-/// The notifications of a server wake all waiters of the process.
-type Notified = Arc<Notify>;
-
-/// What a hand-over needs of a server.
-#[async_trait]
-trait NotifyingServer: Send + Sync + 'static {
-    /// Writes the lock unless it exists, and returns whether it did.
-    async fn set(&self, lock: &str) -> Result<bool>;
-
-    /// Removes the lock and notifies.
-    async fn unset(&self, lock: &str) -> Result<()>;
-}
 
 struct HandOver {
     server: Arc<dyn NotifyingServer>,

@@ -7,7 +7,7 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgListener};
 use tokio::sync::Mutex;
 
-use super::{Notified, NotifyingServer};
+use super::server::{Notified, NotifyingServer};
 use crate::floor::driver::changed_one;
 use crate::floor::postgres::{SET, TABLE};
 

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 
-use super::{Notified, NotifyingServer};
+use super::server::{Notified, NotifyingServer};
 use crate::floor::driver::changed_one;
 
 const CHANNEL: &str = "leasehold_bench_floor";
