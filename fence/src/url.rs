@@ -89,7 +89,7 @@ fn unsupported() -> Error {
 ))]
 fn invalid_url(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::invalid("the driver does not accept the fence's URL")
-        .with_fix("check its form, its parts and their order")
+        .with_fix("write it in the form that the driver expects")
         .with_source(cause)
 }
 

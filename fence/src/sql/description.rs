@@ -20,8 +20,8 @@ struct Column<'a> {
 ///
 /// # Errors
 /// This returns [`ErrorKind::Corrupt`] for a table that is not as this crate creates it, and
-/// [`ErrorKind::Unsupported`] for one of a newer version, or in a schema whose name contains a question
-/// mark, which the statements would take for a placeholder.
+/// [`ErrorKind::Unsupported`] for one of a newer version, or in a schema whose name contains a
+/// question mark, which the statements would take for a placeholder.
 pub(crate) fn find(
     database: Database,
     table: &str,
@@ -63,8 +63,8 @@ pub(crate) fn expected(
 
 /// Returns the first difference from what is expected.
 ///
-/// Additional columns are allowed, since a later version may add some, unless each new row must have a
-/// value for them.
+/// Additional columns are allowed, since a later version may add some, unless each new row must have
+/// a value for them.
 fn difference<'a>(
     columns: impl Iterator<Item = &'a str>,
     expected: &[(&str, &str, &str)],

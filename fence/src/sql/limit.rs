@@ -7,8 +7,8 @@ use super::statement::{Database, Statement};
 
 /// A wait of SQLite ends after this time, and is then repeated.
 ///
-/// SQLite polls for a lock at growing intervals, so a single long wait could miss each moment at which
-/// a stream of short transactions leaves it free.
+/// SQLite polls for a lock at growing intervals, so a single long wait could miss each moment at
+/// which a stream of short transactions leaves it free.
 const SQLITE_WAIT: Duration = Duration::from_millis(20);
 
 /// The transaction of a raise may be idle for at least this long before PostgreSQL ends its session.

@@ -15,11 +15,15 @@
 //! 2. To check it: run [`check`](Statements::check) first in each transaction, before any savepoint.
 //!    If it returns no row, roll back. On SQLite begin the transaction with `BEGIN IMMEDIATE`.
 //!
-//! Limit how long each statement of a raise may wait, and repeat its whole transaction until a limit of
-//! your own expires: `SET LOCAL statement_timeout` on PostgreSQL, where a `lock_timeout` begins again
-//! with each transaction for which a statement waits; `innodb_lock_wait_timeout` and `lock_wait_timeout` on MySQL
-//! and MariaDB; `busy_timeout` on SQLite, of a few milliseconds until the statement has returned, and
-//! then of all that is left until the commit has. If one of these expires, older terms may still commit.
+//! Limit how long each statement of a raise may wait, and repeat its whole transaction until a limit
+//! of your own expires. If one of these limits expires, older terms may still commit:
+//!
+//! * on PostgreSQL `SET LOCAL statement_timeout`, because a `lock_timeout` begins again with each
+//!   transaction for which a statement waits;
+//! * on MySQL and MariaDB `innodb_lock_wait_timeout` and `lock_wait_timeout`;
+//! * on SQLite `busy_timeout`: a few milliseconds until the statement has returned, and then all the
+//!   time that is left until the commit has.
+//!
 //! A commit without a reply may have raised the fence: raise it again.
 //!
 //! ```
