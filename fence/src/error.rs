@@ -41,8 +41,8 @@ pub enum Error {
     /// Raising the fence waited until its time limit expired, in most cases for transactions of
     /// older terms that have passed a check.
     ///
-    /// Those transactions may still commit. Older terms are refused once the intent is set, which is
-    /// the first step of a raise; they may still pass a check if the limit expired before that,
+    /// Those transactions may still commit. Older terms are refused once the intent is set, which
+    /// is the first step of a raise; they may still pass a check if the limit expired before that,
     /// and on SQLite. Raise again to wait longer.
     Blocked(Blocked),
     /// The datastore ended the transaction because of a concurrent one, or a fence of the same lock

@@ -70,8 +70,9 @@ impl EtcdFence {
     ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
-    /// [`Error::Conflict`] if other clients change its key during each attempt. After an error of the
-    /// kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) the fence is raised or not; raise it again.
+    /// [`Error::Conflict`] if other clients change its key during each attempt. After an error of
+    /// the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) the fence is raised or not; raise it
+    /// again.
     ///
     /// # Cancel safety
     /// If the future is dropped, the fence is raised or not; raise it again.
@@ -129,8 +130,8 @@ impl EtcdFence {
         Compare::mod_revision(key, CompareOp::Equal, i64::from(self.term.token()))
     }
 
-    /// Reads the fence and compares it with the term: call this to learn whether the fence refused a
-    /// transaction.
+    /// Reads the fence and compares it with the term: call this to learn whether the fence refused
+    /// a transaction.
     ///
     /// A transaction that follows needs the comparisons too, because the fence may be raised in
     /// between.

@@ -27,8 +27,8 @@
 //! next one an older term can write again. `WAIT` after [`RedisFence::raise`] makes this less likely.
 //!
 //! If a fence's key is deleted, an older term can write again too. The key never expires, but a
-//! `maxmemory-policy` whose name begins with `allkeys` may evict it: use `noeviction` or a policy whose
-//! name begins with `volatile`.
+//! `maxmemory-policy` whose name begins with `allkeys` may evict it: use `noeviction` or a policy
+//! whose name begins with `volatile`.
 
 use ::redis::aio::ConnectionLike;
 use ::redis::{
@@ -70,8 +70,8 @@ impl RedisFence {
 
     /// Returns the same fence with the key `{TAG}:NAMESPACE:fence:NAME`.
     ///
-    /// The key is in the same hash slot as every other key with that hash tag. All processes must use
-    /// the same tag.
+    /// The key is in the same hash slot as every other key with that hash tag. All processes must
+    /// use the same tag.
     ///
     /// # Errors
     /// This fails with [`ErrorKind::Invalid`] if the tag is empty or contains `}`.
@@ -104,7 +104,8 @@ impl RedisFence {
     ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence. After an error of the
-    /// kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) the fence is raised or not; raise it again.
+    /// kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) the fence is raised or not; raise it
+    /// again.
     ///
     /// # Cancel safety
     /// If the future is dropped, the fence is raised or not; raise it again.
@@ -117,9 +118,9 @@ impl RedisFence {
 
     /// Creates a script that first checks the fence, and then runs the given Lua code.
     ///
-    /// Add the fence to every call with [`bind`](Self::bind); a call without it is refused. The code
-    /// finds its own keys and arguments at their usual positions; the last key and the last three
-    /// arguments are those of the fence.
+    /// Add the fence to every call with [`bind`](Self::bind); a call without it is refused. The
+    /// code finds its own keys and arguments at their usual positions; the last key and the last
+    /// three arguments are those of the fence.
     #[must_use]
     pub fn script(code: &str) -> Script {
         Script::new(&format!("{CHECK}{CHECK_BOUND_FENCE}{code}"))
@@ -142,9 +143,10 @@ impl RedisFence {
     /// If another term raises the fence before the `EXEC` of the transaction, the transaction is
     /// discarded and `EXEC` returns nil: call this again, and repeat the transaction.
     ///
-    /// The connection must be used by this transaction only, because a `WATCH` on a shared connection
-    /// does not protect it. It must not reconnect by itself, as a `ConnectionManager` does: the new
-    /// connection watches nothing, so a transaction of an older term would take effect.
+    /// The connection must be used by this transaction only, because a `WATCH` on a shared
+    /// connection does not protect it. It must not reconnect by itself, as a `ConnectionManager`
+    /// does: the new connection watches nothing, so a transaction of an older term would take
+    /// effect.
     ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
@@ -209,8 +211,8 @@ impl RedisFence {
     /// Translates the error of a script that checks the fence.
     ///
     /// If it has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the script may have run, as a
-    /// whole or up to an error in its own code, which does not undo its writes: read the data before
-    /// you run it again.
+    /// whole or up to an error in its own code, which does not undo its writes: read the data
+    /// before you run it again.
     #[must_use]
     pub fn error(&self, cause: RedisError) -> Error {
         let (name, token) = (self.term.name(), self.term.token());

@@ -112,8 +112,9 @@ impl Fence {
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has
-    /// set its intent, and with [`NotRaised`](crate::Error::NotRaised) if this term has not raised its
-    /// own: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole transaction again.
+    /// set its intent, and with [`NotRaised`](crate::Error::NotRaised) if this term has not raised
+    /// its own: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole transaction
+    /// again.
     ///
     /// # Cancel safety
     /// If the future is dropped, it is not known whether the term may write; roll back.
@@ -122,8 +123,8 @@ impl Fence {
         protocol::check(&mut session, &self.statements, &self.term).await
     }
 
-    /// Fails if this term may not write: call it if a statement with a [guard](Self::guard) changed no
-    /// row.
+    /// Fails if this term may not write: call it if a statement with a [guard](Self::guard) changed
+    /// no row.
     ///
     /// If it succeeds, the statement's other conditions were false.
     ///

@@ -11,8 +11,8 @@ use crate::sql::{self, Database};
 /// The URL has the form that the driver expects, with the scheme `postgres`, `mysql`, `mariadb`,
 /// `sqlite`, `redis`, `rediss`, `valkey`, `mongodb` or `etcd`.
 ///
-/// This makes no connection to the datastore. Raising the fence connects, and creates the tables that
-/// are missing.
+/// This makes no connection to the datastore. Raising the fence connects, and creates the tables
+/// that are missing.
 ///
 /// On Redis the fence's key has no hash tag, so the URL is that of a single server and not of a
 /// cluster. On etcd the URL has no user and no TLS.

@@ -11,8 +11,8 @@ pub(super) fn failure(database: Database, error: DieselError) -> Failure {
     Failure::new(database, code, error)
 }
 
-/// Returns the database's code for an error, as far as its text shows it. The code is empty if the text
-/// is unknown, and `None` if the database did not answer.
+/// Returns the database's code for an error, as far as its text shows it. The code is empty if the
+/// text is unknown, and `None` if the database did not answer.
 fn code(database: Database, error: &DieselError) -> Option<&'static str> {
     let (kind, text) = match error {
         DieselError::DatabaseError(kind, information) => (kind, information.message()),

@@ -6,8 +6,8 @@
 //! The tests run it on PostgreSQL and SQLite. For MySQL and MariaDB they compare what diesel sends with
 //! what sqlx sends, which is tested on these servers; how diesel reads their replies is not tested.
 //!
-//! diesel does not return the codes of errors, so this module finds out what an error means from its
-//! text, which the server must write in English.
+//! diesel does not return the codes of errors, so this module finds out what an error means from
+//! its text, which the server must write in English.
 //!
 #![cfg_attr(feature = "diesel-sqlite", doc = "```")]
 #![cfg_attr(not(feature = "diesel-sqlite"), doc = "```ignore")]

@@ -1,4 +1,5 @@
-//! A write to a single document needs no transaction: a field of the document keeps the newest token.
+//! A write to a single document needs no transaction: a field of the document keeps the newest
+//! token.
 
 use ::mongodb::bson::{Bson, Document, doc};
 use leasehold_core::FencingToken;
@@ -11,9 +12,9 @@ pub const FIELD: &str = "leasehold_fence";
 impl MongoFence {
     /// Returns the filter for a write to a single document, without a transaction.
     ///
-    /// It matches as long as no newer term has written to that document with [`update`](Self::update).
-    /// So an older term is refused only where a newer one has written already, and no raise is needed.
-    /// An upsert that is refused fails because the `_id` exists.
+    /// It matches as long as no newer term has written to that document with
+    /// [`update`](Self::update). So an older term is refused only where a newer one has written
+    /// already, and no raise is needed. An upsert that is refused fails because the `_id` exists.
     ///
     /// ```
     /// # use leasehold_fence::{Result, mongodb::MongoFence};

@@ -85,8 +85,8 @@ fn meaning(
     (is_conflict, kind, message, fix)
 }
 
-/// Returns whether a session could not start a transaction because it is in one. The driver shows this
-/// only in the error's text.
+/// Returns whether a session could not start a transaction because it is in one. The driver shows
+/// this only in the error's text.
 pub(super) fn is_transaction_in_progress(cause: &Cause) -> bool {
     matches!(
         &*cause.kind,

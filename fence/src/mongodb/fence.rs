@@ -84,8 +84,8 @@ impl MongoFence {
 
     /// Returns the fence's document if it has been raised, once a majority has it.
     ///
-    /// This update changes nothing, but unlike a read it waits for the majority: an earlier call may
-    /// have written the token, and may have ended before a majority had it.
+    /// This update changes nothing, but unlike a read it waits for the majority: an earlier call
+    /// may have written the token, and may have ended before a majority had it.
     async fn confirm(&self, limit: Duration) -> Result<Option<Document>> {
         let floor = i64::from(self.term.floor());
         let raised = doc! { "_id": self.term.name().as_str(), "token": { "$gte": floor } };
@@ -168,11 +168,12 @@ impl MongoFence {
         ))
     }
 
-    /// Refuses a session that has no transaction, without a call to the server. The driver shows only
-    /// whether the session can start one.
+    /// Refuses a session that has no transaction, without a call to the server. The driver shows
+    /// only whether the session can start one.
     async fn require_transaction(&self, session: &mut ClientSession) -> Result<()> {
         match session.start_transaction().await {
-            // The driver sends nothing before the first statement, so the server does not know of it.
+            // The driver sends nothing before the first statement, so the server does not know of
+            // it.
             Ok(()) => {
                 session.abort_transaction().await.map_err(|cause| self.error(cause))?;
                 let message = "the fence was checked outside a transaction, which protects nothing";
@@ -223,7 +224,8 @@ impl MongoFence {
     /// Translates an error of a transaction that checks the fence.
     ///
     /// If the error of a commit has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the
-    /// transaction may have been committed: commit it again, which is safe, and do not run it again.
+    /// transaction may have been committed: commit it again, which is safe, and do not run it
+    /// again.
     #[must_use]
     pub fn error(&self, cause: Cause) -> Error {
         describe(cause, self.term.name())

@@ -93,7 +93,8 @@ impl Fence {
     /// older term can commit.
     ///
     /// It waits for other connections that write, up to the limit. The connection must not be in a
-    /// transaction. Its `busy_timeout` is restored; a `busy_handler` cannot be restored, so set it again.
+    /// transaction. Its `busy_timeout` is restored; a `busy_handler` cannot be restored, so set it
+    /// again.
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
@@ -107,15 +108,15 @@ impl Fence {
     /// Checks as the first statement of a transaction that this term may still write.
     ///
     /// # Errors
-    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, and with
-    /// [`NotRaised`](crate::Error::NotRaised) if this term has not raised its own: roll back. After a
-    /// [`Conflict`](crate::Error::Conflict) run the whole transaction again.
+    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, and
+    /// with [`NotRaised`](crate::Error::NotRaised) if this term has not raised its own: roll back.
+    /// After a [`Conflict`](crate::Error::Conflict) run the whole transaction again.
     pub fn check(&self, transaction: &Transaction<'_>) -> Result<()> {
         run(protocol::check(&mut SqliteSession(transaction), &self.statements, &self.term))
     }
 
-    /// Fails if this term may not write: call it if a statement with a [guard](Self::guard) changed no
-    /// row.
+    /// Fails if this term may not write: call it if a statement with a [guard](Self::guard) changed
+    /// no row.
     ///
     /// If it succeeds, the statement's other conditions were false.
     ///

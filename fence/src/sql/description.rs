@@ -63,8 +63,8 @@ pub(crate) fn expected(
 
 /// Returns the first difference from what is expected.
 ///
-/// Additional columns are allowed, since a later version may add some, unless each new row must have
-/// a value for them.
+/// Additional columns are allowed, since a later version may add some, unless each new row must
+/// have a value for them.
 fn difference<'a>(
     columns: impl Iterator<Item = &'a str>,
     expected: &[(&str, &str, &str)],

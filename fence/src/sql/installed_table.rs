@@ -29,8 +29,8 @@ impl Table {
     /// `column=` with its name, type, collation, `not null`, `default` and `key`, separated by `|`.
     /// The last three are empty where they do not apply.
     ///
-    /// An unlogged table of PostgreSQL is of another kind: it is empty after a crash, and a term that
-    /// is over could raise its fence again.
+    /// An unlogged table of PostgreSQL is of another kind: it is empty after a crash, and a term
+    /// that is over could raise its fence again.
     pub(crate) fn describe(self, database: Database, namespace: &Namespace) -> Statement {
         let table = self.name(namespace);
         let template = match database {

@@ -11,7 +11,8 @@ use super::statement::{Database, Statement};
 /// which a stream of short transactions leaves it free.
 const SQLITE_WAIT: Duration = Duration::from_millis(20);
 
-/// The transaction of a raise may be idle for at least this long before PostgreSQL ends its session.
+/// The transaction of a raise may be idle for at least this long before PostgreSQL ends its
+/// session.
 const SHORTEST_IDLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Returns the queries for the session's own limits, where they must be restored later.
@@ -62,9 +63,9 @@ fn mysql(rows: &impl Display, tables: &impl Display) -> String {
 /// Returns the commands that limit the next wait, to run first in the transaction.
 ///
 /// On PostgreSQL this limits the statement: a `lock_timeout` begins again with each transaction for
-/// which the statement waits. The server ends the session of a raise that is paused before its commit,
-/// which would block every later one. The commit waits for the disk, and for a synchronous standby if
-/// there is one, whatever the session's setting.
+/// which the statement waits. The server ends the session of a raise that is paused before its
+/// commit, which would block every later one. The commit waits for the disk, and for a synchronous
+/// standby if there is one, whatever the session's setting.
 pub(crate) fn first_in_transaction(database: Database, left: Duration) -> Option<String> {
     match database {
         Database::Postgres => {
@@ -84,8 +85,8 @@ pub(crate) fn first_in_transaction(database: Database, left: Duration) -> Option
 /// Returns the command that limits the wait of the commit, to run last in the transaction.
 ///
 /// While SQLite waits to commit with a rollback journal, no other connection can begin to read, so
-/// that readers that overlap cannot delay it. They can begin again once that wait ends, so it is not
-/// split.
+/// that readers that overlap cannot delay it. They can begin again once that wait ends, so it is
+/// not split.
 pub(crate) fn before_commit(database: Database, left: Duration) -> Option<String> {
     match database {
         Database::Postgres | Database::MySql => None,

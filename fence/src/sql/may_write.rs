@@ -7,7 +7,8 @@ use crate::term::Term;
 
 /// Fails unless a term may write.
 ///
-/// The intent is the largest floor whose raise has begun, and `raised` the largest one that was raised.
+/// The intent is the largest floor whose raise has begun, and `raised` the largest one that was
+/// raised.
 pub(crate) fn may_write(term: &Term, intent: Option<i64>, raised: Option<i64>) -> Result<()> {
     refuse_stale(term, intent)?;
     refuse_stale(term, raised)?;

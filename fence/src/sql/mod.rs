@@ -1,7 +1,7 @@
 //! All drivers share these statements of a fence on SQL databases.
 //!
-//! An application whose driver has no module in this crate runs [`Statements`] itself, on the tables
-//! that [`schema`] creates:
+//! An application whose driver has no module in this crate runs [`Statements`] itself, on the
+//! tables that [`schema`] creates:
 //!
 //! 1. To raise the fence, once a term and before its first write, outside of any transaction:
 //!    1. Run [`set_intent`](Statements::set_intent) in a transaction, and commit it before you go on:
@@ -15,14 +15,14 @@
 //! 2. To check it: run [`check`](Statements::check) first in each transaction, before any savepoint.
 //!    If it returns no row, roll back. On SQLite begin the transaction with `BEGIN IMMEDIATE`.
 //!
-//! Limit how long each statement of a raise may wait, and repeat its whole transaction until a limit
-//! of your own expires. If one of these limits expires, older terms may still commit:
+//! Limit how long each statement of a raise may wait, and repeat its whole transaction until a
+//! limit of your own expires. If one of these limits expires, older terms may still commit:
 //!
 //! * on PostgreSQL `SET LOCAL statement_timeout`, because a `lock_timeout` begins again with each
 //!   transaction for which a statement waits;
 //! * on MySQL and MariaDB `innodb_lock_wait_timeout` and `lock_wait_timeout`;
-//! * on SQLite `busy_timeout`: a few milliseconds until the statement has returned, and then all the
-//!   time that is left until the commit has.
+//! * on SQLite `busy_timeout`: a few milliseconds until the statement has returned, and then all
+//!   the time that is left until the commit has.
 //!
 //! A commit without a reply may have raised the fence: raise it again.
 //!

@@ -2,11 +2,11 @@
 //!
 //! # How a fence is raised, and how it is checked
 //!
-//! To raise its fence, a term first sets its *intent* in a row that no check locks, and commits. Then
-//! it updates the row of the token, which waits for the shared locks of the transactions that have
-//! passed a check. A check takes that lock only if the intent is not newer, so that a steady stream
-//! of older transactions cannot delay the update: on PostgreSQL a shared lock is granted beside
-//! others although an update waits.
+//! To raise its fence, a term first sets its *intent* in a row that no check locks, and commits.
+//! Then it updates the row of the token, which waits for the shared locks of the transactions that
+//! have passed a check. A check takes that lock only if the intent is not newer, so that a steady
+//! stream of older transactions cannot delay the update: on PostgreSQL a shared lock is granted
+//! beside others although an update waits.
 //!
 //! A check is one statement: the row of the token is read under a shared lock, and compared. It
 //! returns a row if the term may write, and none otherwise.
@@ -37,8 +37,8 @@ pub struct Statements {
     pub intent: Option<Statement>,
     /// This returns the largest floor that was raised.
     pub raised: Statement,
-    /// This returns a row if the term may write, and takes a shared lock on the fence until the end of
-    /// the transaction.
+    /// This returns a row if the term may write, and takes a shared lock on the fence until the end
+    /// of the transaction.
     pub check: Statement,
     /// These return the sessions for whose transactions a raise waits, each as a text of its number,
     /// `|` and a description. Run them in turn until one returns rows.
@@ -82,8 +82,8 @@ impl Statements {
     /// Returns a condition that is true if the term may write, for a single statement that is its
     /// own transaction: `UPDATE … WHERE id = $1 AND ` and this.
     ///
-    /// Its placeholders are numbered from `first` on. If the statement changed no row, read the intent
-    /// and the raised token to find out whether the term is over.
+    /// Its placeholders are numbered from `first` on. If the statement changed no row, read the
+    /// intent and the raised token to find out whether the term is over.
     #[must_use]
     pub fn guard(&self, first: usize) -> Statement {
         self.guard.clone().numbered_from(first)

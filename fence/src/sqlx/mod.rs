@@ -176,15 +176,15 @@ where
 
     /// Raises the fence on this connection, which must not be in a transaction.
     ///
-    /// sqlx does not detect a transaction that was begun with a raw `BEGIN`: raising the fence would
-    /// commit it.
+    /// sqlx does not detect a transaction that was begun with a raw `BEGIN`: raising the fence
+    /// would commit it.
     ///
     /// # Errors
     /// This fails as [`raise`](Self::raise) does, and if the connection is in a transaction.
     ///
     /// # Cancel safety
-    /// If the future is dropped, the fence is raised or not. Close the connection, because on MySQL and
-    /// SQLite its own limit on waits may not have been restored, and raise the fence again.
+    /// If the future is dropped, the fence is raised or not. Close the connection, because on MySQL
+    /// and SQLite its own limit on waits may not have been restored, and raise the fence again.
     pub async fn raise_on(&self, connection: &mut DB::Connection, limit: Duration) -> Result<()> {
         raising::raise(connection, &self.statements, &self.term, limit).await
     }
@@ -198,9 +198,9 @@ where
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has
-    /// set its intent, and with [`NotRaised`](crate::Error::NotRaised) if this term has not raised its
-    /// own: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole transaction again;
-    /// after a deadlock MySQL and MariaDB have rolled it back already.
+    /// set its intent, and with [`NotRaised`](crate::Error::NotRaised) if this term has not raised
+    /// its own: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole transaction
+    /// again; after a deadlock MySQL and MariaDB have rolled it back already.
     ///
     /// # Cancel safety
     /// If the future is dropped, it is not known whether the term may write; roll back.
@@ -208,8 +208,8 @@ where
         protocol::check(&mut **transaction, &self.statements, &self.term).await
     }
 
-    /// Fails if this term may not write: call it if a statement with a [guard](Self::guard) changed no
-    /// row.
+    /// Fails if this term may not write: call it if a statement with a [guard](Self::guard) changed
+    /// no row.
     ///
     /// If it succeeds, the statement's other conditions were false.
     ///

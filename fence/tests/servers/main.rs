@@ -1,5 +1,5 @@
-//! The fence is tested on real servers: what raising it waits for, which terms it refuses, and which
-//! transactions run side by side.
+//! The fence is tested on real servers: what raising it waits for, which terms it refuses, and
+//! which transactions run side by side.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[macro_use]

@@ -50,8 +50,8 @@ pub(crate) fn on_server<D: Data>(image: &Image) {
     });
 }
 
-/// Puts the fence on PostgreSQL behind PgBouncer in transaction mode under stress. All statements go
-/// through the pooler.
+/// Puts the fence on PostgreSQL behind PgBouncer in transaction mode under stress. All statements
+/// go through the pooler.
 pub(crate) fn behind_pgbouncer() {
     if skipped(catalog::POSTGRES.name) {
         eprintln!("pgbouncer: skipped");
@@ -157,8 +157,8 @@ impl<D: Data> Stress<D> {
         refused
     }
 
-    /// Raises the fence for a term while a writer of the previous term is paused or killed, and records
-    /// the entries of the previous term once `raise` has returned.
+    /// Raises the fence for a term while a writer of the previous term is paused or killed, and
+    /// records the entries of the previous term once `raise` has returned.
     async fn change_to(&mut self, term: u64, entries_at_raise: &mut BTreeMap<u64, u64>) {
         // This writer knows the previous term, and will not be told about this one.
         let at = uninformed_writer(term);
