@@ -62,7 +62,7 @@ pub struct Stale {
     pub name: LockName,
     /// The term that is over has this token.
     pub token: FencingToken,
-    /// Tokens below this one are refused now. It is `None` if the datastore does not show it.
+    /// Tokens below this one are refused now. It is missing if the datastore does not show it.
     pub newer: Option<FencingToken>,
 }
 
