@@ -9,7 +9,7 @@ use leasehold_core::{FencingToken, LockName};
 /// The operations of a fence return this result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of a fence says whether the term is over, or the call may be repeated.
+/// An error of a fence says whether the term is over, and whether the call may be repeated.
 ///
 /// ```
 /// use leasehold_fence::Error;

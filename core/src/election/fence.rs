@@ -83,7 +83,8 @@ pub(super) struct TermFence {
 impl TermFence {
     /// Raises the fence for a new term, and returns whether its job should start.
     ///
-    /// If the time limit expires first, the job starts, and another task continues to raise the fence.
+    /// If the time limit expires first, the job starts, and another task continues to raise the
+    /// fence.
     ///
     /// If a newer term has raised the fence, this reports it and waits for the end of the term.
     ///

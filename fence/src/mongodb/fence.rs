@@ -17,7 +17,7 @@ const SHORTEST_LIMIT: Duration = Duration::from_millis(1);
 /// This is the longest limit; its milliseconds must fit into 32 bits.
 const LONGEST_LIMIT: Duration = Duration::from_secs(2_000_000);
 
-/// A raise waits at least this long for a majority to confirm it, even if its limit has expired.
+/// A majority has at least this long to confirm a raise, even if the limit has expired.
 const SHORTEST_CONFIRMATION: Duration = Duration::from_secs(1);
 
 /// A fence belongs to one term, and protects data in MongoDB.

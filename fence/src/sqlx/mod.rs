@@ -56,7 +56,7 @@ use crate::sql::raising;
 use crate::sql::{Statement, Statements};
 use crate::term::Term;
 
-/// A raise waits at least this long for a connection of the pool, even if its limit is shorter.
+/// A raise waits up to this long for a connection of the pool, even if its limit is shorter.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 /// This is the fence table on PostgreSQL.

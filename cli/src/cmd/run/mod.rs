@@ -108,8 +108,9 @@ pub(crate) async fn run(
 
 /// Returns the variables that this process has used and the command must not inherit.
 ///
-/// These are the lock's name, for which a command that uses Leasehold itself must not wait; the fence,
-/// which a nested run must not raise for another lock; the address of the metrics, and their token.
+/// These are the lock's name, for which a command that uses Leasehold itself must not wait; the
+/// fence, which a nested run must not raise for another lock; the address of the metrics, and their
+/// token.
 fn variables_to_remove(configuration: &CliConfiguration) -> Vec<String> {
     let from_variable = |key: &&str| match configuration.origin(key) {
         Some(Origin::Variable(name)) => Some(name.clone()),
