@@ -105,9 +105,9 @@ refuse a token smaller than one it has seen.
 
 With --fence URL, the fence of that database is raised before the command is started: from then on
 no transaction can commit that has checked the fence of an older term (see the crate
-leasehold-fence). If older transactions are still open after --fence-limit, or the database could
-not be reached until then, the command is started and the fence is still being raised; its own
-checks fail until then.
+leasehold-fence). If older transactions are still open after --fence-limit, or the database cannot
+be reached until then, the command is started although the fence is not raised yet; the command's
+own checks fail until it is.
 
 It runs in its own process group, which never outlives the lease: a watchdog process ends the group
 even if this process is stopped, killed or disconnected. A process that leaves the group is not

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use leasehold_core::{FencingToken, LockName};
 
-/// All of this crate's fallible operations return this result.
+/// The operations of a fence return this result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of a fence says whether this term is over, may go on, or is not known to be either.
+/// An error of a fence says whether the term is over, and whether the call may be repeated.
 ///
 /// ```
 /// use leasehold_fence::Error;
@@ -36,14 +36,14 @@ pub enum Error {
     Stale(Stale),
     /// The fence was not raised for this term, which must come before the first check.
     ///
-    /// SQLite, Redis and etcd do not tell that it is being raised.
+    /// SQLite, Redis and etcd also return this error while the fence is being raised.
     NotRaised(NotRaised),
     /// Raising the fence waited until its time limit expired, in most cases for transactions of
     /// older terms that have passed a check.
     ///
-    /// Those may still commit. Older terms are refused once the intent is set, which is the first
-    /// step of a raise; they may still pass a check if the limit expired before, or on SQLite. Raise
-    /// again to wait longer.
+    /// Those transactions may still commit. Older terms are refused once the intent is set, which
+    /// is the first step of a raise; they may still pass a check if the limit expired before that,
+    /// and on SQLite. Raise again to wait longer.
     Blocked(Blocked),
     /// The datastore ended the transaction because of a concurrent one, or a fence of the same lock
     /// is being raised: that of this term, after [`Blocked`](Self::Blocked), or of another holder.
@@ -54,7 +54,7 @@ pub enum Error {
     Datastore(leasehold_core::Error),
 }
 
-/// This says which term is over, and which newer one was seen.
+/// This error names the term that is over, and the newer one that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stale {
@@ -62,11 +62,11 @@ pub struct Stale {
     pub name: LockName,
     /// The term that is over has this token.
     pub token: FencingToken,
-    /// Tokens below this one are refused now; `None` if the datastore does not tell.
+    /// Tokens below this one are refused now. It is missing if the datastore does not show it.
     pub newer: Option<FencingToken>,
 }
 
-/// This says for which term the fence was not raised.
+/// This error names the term whose fence was not raised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotRaised {
@@ -76,7 +76,7 @@ pub struct NotRaised {
     pub token: FencingToken,
 }
 
-/// This says for how long raising a fence waited, and for which sessions.
+/// This error says for how long raising a fence waited, and for which sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Blocked {
@@ -86,8 +86,8 @@ pub struct Blocked {
     pub token: FencingToken,
     /// Raising the fence has waited for this long.
     pub waited: Duration,
-    /// It waited for the transactions of these sessions. This is empty where the server does not
-    /// tell.
+    /// It waited for the transactions of these sessions. This is empty if the server does not show
+    /// them.
     pub sessions: Vec<Session>,
 }
 
@@ -98,7 +98,7 @@ pub struct Session {
     /// The server gave the session this number: the process id on PostgreSQL, the connection id on
     /// MySQL.
     pub id: i64,
-    /// The server describes the session by this text, which is empty if it tells nothing.
+    /// The server describes the session by this text, which is empty if the server shows nothing.
     pub description: String,
 }
 
@@ -187,9 +187,10 @@ impl fmt::Display for Error {
             Self::Stale(Stale { name, token, newer }) => {
                 write!(f, "the term {token} of lock {name:?} is over: ")?;
                 match newer {
-                    Some(newer) => write!(f, "tokens below {newer} are refused"),
-                    None => f.write_str("a newer term has raised its fence"),
+                    Some(newer) => write!(f, "tokens below {newer} are refused")?,
+                    None => f.write_str("a newer term has raised its fence")?,
                 }
+                f.write_str("; roll back, and end the term")
             }
             Self::NotRaised(NotRaised { name, token }) => write!(
                 f,
@@ -236,7 +237,8 @@ mod tests {
         let stale = Error::Stale(Stale::new(&name, token(7), Some(token(9))));
         assert_eq!(
             stale.to_string(),
-            "the term 7 of lock \"ledger\" is over: tokens below 9 are refused"
+            "the term 7 of lock \"ledger\" is over: tokens below 9 are refused; roll back, and end \
+             the term"
         );
         let sessions = vec![Session::new(12, "idle in transaction"), Session::new(13, "")];
         let waited = Duration::from_secs(3);

@@ -26,8 +26,8 @@ use leasehold_core::{Error as CoreError, ErrorKind, FencingToken, Namespace};
 
 use crate::{Error, NotRaised, Result, Stale, Term};
 
-/// A raise that finds another value each time is tried this often.
-const TRIES: u32 = 20;
+/// A raise that finds another value in each attempt ends after this many attempts.
+const ATTEMPTS: u32 = 20;
 
 /// A fence belongs to one term, and protects data in etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct EtcdFence {
     key: String,
 }
 
-/// The value of the fence's key, and the revision that wrote it.
+/// This is the value of the fence's key, and the revision that wrote it.
 struct Stored {
     raised: u64,
     revision: i64,
@@ -70,13 +70,15 @@ impl EtcdFence {
     ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
-    /// [`Error::Conflict`] if others change it all the time.
+    /// [`Error::Conflict`] if other clients change its key during each attempt. After an error of
+    /// the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) the fence is raised or not; raise it
+    /// again.
     ///
     /// # Cancel safety
     /// If the future is dropped, the fence is raised or not; raise it again.
     pub async fn raise(&self, client: &mut KvClient) -> Result<()> {
         let floor = self.term.floor().get();
-        for _ in 0..TRIES {
+        for _ in 0..ATTEMPTS {
             let stored = self.read(client).await?;
             let raised = stored.as_ref().map_or(0, |stored| stored.raised);
             if raised > self.term.token().get() {
@@ -94,9 +96,13 @@ impl EtcdFence {
                 return Ok(());
             }
         }
-        let message = "the fence's key changed each time it was read";
+        let message =
+            format!("the key {:?} was changed during each of {ATTEMPTS} attempts", self.key);
         Err(Error::Conflict(
-            CoreError::new(ErrorKind::Unavailable, message).for_lock(self.term.name()),
+            CoreError::new(ErrorKind::Unavailable, message)
+                .during("fence raise")
+                .with_fix("raise the fence again")
+                .for_lock(self.term.name()),
         ))
     }
 
@@ -114,9 +120,9 @@ impl EtcdFence {
         vec![compare(CompareOp::Greater, floor - 1), compare(CompareOp::Less, token + 1)]
     }
 
-    /// Returns the comparison with the grant itself, for data in the etcd that also has the locks: it
-    /// fails as soon as the lock is granted again, and no fence needs to be raised.
+    /// Returns the comparison with the grant itself, for data in the etcd that also has the locks.
     ///
+    /// The comparison fails as soon as the lock is granted again, so no fence needs to be raised.
     /// The namespace must be that of the store, and the term that of a lock with one holder.
     #[must_use]
     pub fn compare_grant(&self) -> Compare {
@@ -124,8 +130,8 @@ impl EtcdFence {
         Compare::mod_revision(key, CompareOp::Equal, i64::from(self.term.token()))
     }
 
-    /// Reads the fence and compares it with the term, which shows whether the fence refused a
-    /// transaction.
+    /// Reads the fence and compares it with the term: call this to learn whether the fence refused
+    /// a transaction.
     ///
     /// A transaction that follows needs the comparisons too, because the fence may be raised in
     /// between.
@@ -133,6 +139,9 @@ impl EtcdFence {
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
     /// [`Error::NotRaised`] if this one has not.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
     pub async fn verify(&self, client: &mut KvClient) -> Result<()> {
         let raised = self.read(client).await?.map_or(0, |stored| stored.raised);
         if raised > self.term.token().get() {

@@ -12,7 +12,7 @@
 //! run side by side, except on SQLite, which has one writer at a time, and on MongoDB.
 //!
 //! In an SQL database a single statement needs no transaction: the fence's `guard` is a condition
-//! for its WHERE clause, and `verify` says why it changed nothing.
+//! for its WHERE clause. If the statement changed no row, `verify` fails if the term is over.
 //!
 //! The locks may be in another datastore than the data: a fence takes a [`Term`], which is a name
 //! and a token.
@@ -43,18 +43,18 @@
 //!   in place the application's user needs SELECT, INSERT and UPDATE on them.
 //! * The check comes first in its transaction. On MySQL at REPEATABLE READ, the snapshot of an
 //!   earlier read would show the data of an older term.
-//! * The transaction lasts until its commit: check before any savepoint, since PostgreSQL gives up
-//!   the check's lock with a savepoint that is rolled back (only with diesel is such a check
-//!   refused); and run no statement that commits by itself, as those that change tables do on MySQL.
-//! * Behind a pooler such as PgBouncer in transaction mode, prepared statements that it knows of, if
-//!   the driver prepares any, as sqlx does. Nothing is left in a session.
-//! * One primary. The servers of a cluster with several (Galera, group replication) do not see each
-//!   other's share locks: raise and check on the same one.
-//! * Commits that last. A crash or failover that loses the last commits can lose a `raise`.
+//! * The check's lock is kept until the commit: check before any savepoint, because PostgreSQL
+//!   releases the lock if the savepoint is rolled back (only with diesel is such a check refused),
+//!   and run no statement that commits by itself, as those that change tables do on MySQL.
+//! * A pooler in transaction mode, such as PgBouncer, supports prepared statements if the driver
+//!   prepares any, as sqlx does. The fence leaves nothing in a session.
+//! * There is one primary. The servers of a cluster with several (Galera, group replication) do not
+//!   see each other's shared locks: raise and check on the same one.
+//! * Commits are durable. A crash or failover that loses the latest commits can lose a `raise`.
 //! * On SQLite the data is in the same file. A deferred transaction that writes only to an attached
 //!   one is not refused; begin it with `BEGIN IMMEDIATE`.
 //! * On MySQL and MariaDB a check of an older term is not refused at once while a newer term waits in
-//!   `raise`: it waits too, and is refused then.
+//!   `raise`: the check waits until `raise` has ended, and is refused then.
 //! * On MySQL and MariaDB at SERIALIZABLE a check locks the intent too. So after
 //!   [`Error::Blocked`] older terms may still pass a check, until `raise` is called again.
 //! * At REPEATABLE READ and SERIALIZABLE the database ends some transactions that conflict

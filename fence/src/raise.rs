@@ -1,4 +1,4 @@
-//! Fences for elections of Leasehold, which raise them in each term before they start the job.
+//! An election of Leasehold raises such a fence in each term before it starts the job.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,7 +9,7 @@ use leasehold_core::{FencingToken, JobError, LockName, RaiseFence, RaiseOutcome,
 use crate::{Error, Result, Term};
 
 /// Creates a fence for [`Election::fence`](leasehold_core::Election::fence) from a function that
-/// raises it for a term, and that waits at most as long as it is told.
+/// raises it for a term within a time limit.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,8 +37,8 @@ where
 /// Translates the result of raising a fence for an election.
 ///
 /// # Errors
-/// This returns the errors that would occur in another call too. [`Error::Stale`],
-/// [`Error::Blocked`] and the [transient](Error::is_transient) ones are outcomes.
+/// This returns an error that would occur again if the call were repeated. [`Error::Stale`],
+/// [`Error::Blocked`] and the [transient](Error::is_transient) ones are outcomes instead.
 pub fn raise_outcome(raised: Result<()>) -> Result<RaiseOutcome> {
     match raised {
         Ok(()) => Ok(RaiseOutcome::Raised),
@@ -88,7 +88,7 @@ mod tests {
     use crate::{Blocked, NotRaised, Stale};
 
     #[test]
-    fn stale_blocked_and_what_may_pass_are_outcomes() {
+    fn stale_blocked_and_transient_errors_are_outcomes() {
         let name = LockName::new("a").unwrap();
         let token = FencingToken::new(7).unwrap();
         let outcome = |error| raise_outcome(Err(error)).unwrap();

@@ -23,11 +23,12 @@
 //!
 //! # What a failover can lose
 //!
-//! Replication is asynchronous: a primary that fails may take the latest raise with it, and until the
+//! Replication is asynchronous: the failure of a primary can lose the latest raise, and until the
 //! next one an older term can write again. `WAIT` after [`RedisFence::raise`] makes this less likely.
 //!
-//! The same holds for a fence's key that is deleted. It never expires, but a `maxmemory-policy` whose
-//! name begins with `allkeys` may evict it: use `noeviction` or a `volatile` one.
+//! If a fence's key is deleted, an older term can write again too. The key never expires, but a
+//! `maxmemory-policy` whose name begins with `allkeys` may evict it: use `noeviction` or a policy
+//! whose name begins with `volatile`.
 
 use ::redis::aio::ConnectionLike;
 use ::redis::{
@@ -45,8 +46,8 @@ use crate::{Error, NotRaised, Result, Stale, Term};
 /// return before it writes, and which [`RedisFence::error`] translates.
 pub const CHECK: &str = include_str!("redis/check.lua");
 
-/// This Lua code checks the fence of a call, before the code of the application.
-const CALL: &str = include_str!("redis/call.lua");
+/// This Lua code checks the fence that a call was given, before the code of the application.
+const CHECK_BOUND_FENCE: &str = include_str!("redis/check_bound_fence.lua");
 
 const RAISE: &str = "local refused = leasehold_check(KEYS[1], ARGV[1], ARGV[2], true)
 return refused or redis.status_reply('OK')
@@ -67,11 +68,13 @@ impl RedisFence {
         Self { term: term.clone(), key }
     }
 
-    /// Returns the same fence with the key `{TAG}:NAMESPACE:fence:NAME`, which is in the same hash
-    /// slot as every other key with that hash tag. All processes must use the same tag.
+    /// Returns the same fence with the key `{TAG}:NAMESPACE:fence:NAME`.
+    ///
+    /// The key is in the same hash slot as every other key with that hash tag. All processes must
+    /// use the same tag.
     ///
     /// # Errors
-    /// This fails if the tag is empty or contains `}`.
+    /// This fails with [`ErrorKind::Invalid`] if the tag is empty or contains `}`.
     pub fn with_hash_tag(self, tag: &str) -> Result<Self> {
         if tag.is_empty() || tag.contains('}') {
             return Err(CoreError::invalid(format!("{tag:?} is not a valid hash tag"))
@@ -100,7 +103,9 @@ impl RedisFence {
     /// connection's response timeout, or wrap the call in one, and then raise the fence again.
     ///
     /// # Errors
-    /// This fails with [`Error::Stale`] if a newer term has raised its fence.
+    /// This fails with [`Error::Stale`] if a newer term has raised its fence. After an error of the
+    /// kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) the fence is raised or not; raise it
+    /// again.
     ///
     /// # Cancel safety
     /// If the future is dropped, the fence is raised or not; raise it again.
@@ -113,15 +118,16 @@ impl RedisFence {
 
     /// Creates a script that first checks the fence, and then runs the given Lua code.
     ///
-    /// Every call must be given the fence by [`bind`](Self::bind), or is refused. The code finds its
-    /// own keys and arguments at their usual positions; the last key and the last three arguments are
-    /// the fence's.
+    /// Add the fence to every call with [`bind`](Self::bind); a call without it is refused. The
+    /// code finds its own keys and arguments at their usual positions; the last key and the last
+    /// three arguments are those of the fence.
     #[must_use]
     pub fn script(code: &str) -> Script {
-        Script::new(&format!("{CHECK}{CALL}{code}"))
+        Script::new(&format!("{CHECK}{CHECK_BOUND_FENCE}{code}"))
     }
 
-    /// Adds the fence's key and arguments to a call of such a script, once and after all others.
+    /// Adds the fence's key and arguments to a call of a [`script`](Self::script). Call this once,
+    /// after all other keys and arguments were added.
     pub fn bind(&self, call: &mut ScriptInvocation<'_>) {
         call.key(self.key.as_str());
         self.bind_arguments(call);
@@ -132,13 +138,15 @@ impl RedisFence {
         call.arg(self.term.token().get()).arg(self.term.floor().get());
     }
 
-    /// Watches the fence's key and checks it, before the `MULTI` of a transaction. If another term
-    /// raises the fence before its `EXEC`, the transaction is discarded and `EXEC` returns nil: start
-    /// again here.
+    /// Watches the fence's key and checks it, before the `MULTI` of a transaction.
     ///
-    /// The connection must be the transaction's own: `WATCH` has no effect on one that is shared. Nor
-    /// may it reconnect by itself, as a `ConnectionManager` does: the new connection watches nothing, so
-    /// a transaction of an older term would take effect.
+    /// If another term raises the fence before the `EXEC` of the transaction, the transaction is
+    /// discarded and `EXEC` returns nil: call this again, and repeat the transaction.
+    ///
+    /// The connection must be used by this transaction only, because a `WATCH` on a shared
+    /// connection does not protect it. It must not reconnect by itself, as a `ConnectionManager`
+    /// does: the new connection watches nothing, so a transaction of an older term would take
+    /// effect.
     ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
@@ -151,7 +159,7 @@ impl RedisFence {
         let raised = self.call::<Option<Vec<u8>>>(connection, "GET", Some(self.key.as_str())).await;
         let checked = raised.and_then(|raised| self.check(raised.as_deref()));
         if checked.is_err() {
-            // If this fails too, the connection is gone, and the watch with it.
+            // If this fails too, the connection has failed, and its end also ends the watch.
             let _ = self.call::<()>(connection, "UNWATCH", None).await;
         }
         checked
@@ -203,8 +211,8 @@ impl RedisFence {
     /// Translates the error of a script that checks the fence.
     ///
     /// If it has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the script may have run, as a
-    /// whole or up to an error in its own code, which undoes no write: read the data before you run it
-    /// again.
+    /// whole or up to an error in its own code, which does not undo its writes: read the data
+    /// before you run it again.
     #[must_use]
     pub fn error(&self, cause: RedisError) -> Error {
         let (name, token) = (self.term.name(), self.term.token());
@@ -217,8 +225,7 @@ impl RedisFence {
             Some("LEASEHOLDNOTRAISED") => return Error::NotRaised(NotRaised::new(name, token)),
             Some("LEASEHOLDFOREIGN") => return self.foreign(),
             Some("LEASEHOLDUNBOUND") => {
-                let message =
-                    "a script that checks the fence was called without it, or not with it last";
+                let message = "the last key and arguments of the script's call are not the fence's";
                 return CoreError::invalid(message)
                     .with_fix("call RedisFence::bind once, after all other keys and arguments")
                     .for_lock(name)
@@ -226,28 +233,37 @@ impl RedisFence {
             }
             _ => {}
         }
-        let (kind, message) = match cause.kind() {
-            CauseKind::Server(ServerErrorKind::NoPerm) => {
-                (ErrorKind::Denied, "the user lacks a permission")
-            }
+        let (kind, message, fix) = match cause.kind() {
+            CauseKind::Server(ServerErrorKind::NoPerm) => (
+                ErrorKind::Denied,
+                "the user lacks a permission",
+                "allow it the commands and the keys of the call, with ACL SETUSER",
+            ),
             CauseKind::AuthenticationFailed => {
-                (ErrorKind::Denied, "the server did not accept the user and password")
+                (ErrorKind::Denied, "the server did not accept the user and password", "check both")
             }
             CauseKind::Server(_) | CauseKind::Extension if is_before_any_write(&cause) => {
-                (ErrorKind::Unavailable, "the server returned an error")
+                (ErrorKind::Unavailable, "the server returned an error", "see its cause")
             }
-            CauseKind::Server(_) | CauseKind::Extension => {
-                (ErrorKind::OutcomeUnknown, "the server returned an error, maybe after some writes")
-            }
-            _ => (ErrorKind::OutcomeUnknown, "the connection to the server failed"),
+            CauseKind::Server(_) | CauseKind::Extension => (
+                ErrorKind::OutcomeUnknown,
+                "the server returned an error, maybe after some writes",
+                "see its cause, and read the data before you repeat the call",
+            ),
+            _ => (
+                ErrorKind::OutcomeUnknown,
+                "the connection to the server failed",
+                "read the data before you repeat the call",
+            ),
         };
-        CoreError::new(kind, message).with_source(cause).for_lock(name).into()
+        CoreError::new(kind, message).with_fix(fix).with_source(cause).for_lock(name).into()
     }
 }
 
-/// Returns whether a server refuses a script or transaction with that error before it has written.
+/// Returns whether that error means that the script or transaction was refused before its first
+/// write.
 ///
-/// Any other error may be that of a later command of the application's script, or of its own code.
+/// Any other error may come from a later command of the application's script, or from its own code.
 fn is_before_any_write(cause: &RedisError) -> bool {
     const CODES: [&str; 15] = [
         "ASK",
@@ -306,8 +322,9 @@ mod tests {
             assert!(matches!(fence(7, 7).check(Some(foreign)), Err(Error::Datastore(_))));
         }
     }
+
     #[test]
-    fn an_error_in_the_script_s_own_code_may_come_after_a_write() {
+    fn an_error_of_the_applications_own_code_may_come_after_a_write() {
         for (reply, kind) in [
             ("-ERR user_script:9: attempt to index a nil value", ErrorKind::OutcomeUnknown),
             ("-WRONGTYPE Operation against a key", ErrorKind::OutcomeUnknown),

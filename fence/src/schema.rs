@@ -1,6 +1,6 @@
-//! What may be done about a table that is missing.
+//! This module says what happens if a table is missing.
 
-/// Selects what happens if the fence's table is missing.
+/// This selects what happens if a table of the fence is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Schema {

@@ -47,8 +47,9 @@ impl Term {
         Ok(Self { floor, ..self })
     }
 
-    /// Creates the term of a command that `leasehold run` started. Its lock has one holder, so the
-    /// floor is the token; for a program that is told another floor there is
+    /// Creates the term of a command that `leasehold run` started, from its environment.
+    ///
+    /// The lock has one holder, so the floor is the token. If the program gets another floor, use
     /// [`with_floor`](Self::with_floor).
     ///
     /// # Errors

@@ -44,7 +44,7 @@ use crate::sql::session::Session;
 use crate::sql::{Database, Statement, Statements, Value, Values};
 use crate::term::Term;
 
-/// A fence table creates the fences of a namespace, whose table was found or created.
+/// A fence table creates the fences of a namespace, whose tables were found or created.
 #[derive(Clone, Debug)]
 pub struct FenceTable {
     statements: Arc<Statements>,
@@ -58,11 +58,14 @@ pub struct Fence {
 }
 
 impl FenceTable {
-    /// Finds the table, or creates it if that is allowed.
+    /// Finds the fence's tables, or creates those that are missing if `schema` allows it.
     ///
     /// # Errors
-    /// This fails with a [`Datastore`](crate::Error::Datastore) error if the table is missing and
-    /// may not be created, or is not as this crate creates it.
+    /// This fails with a [`Datastore`](crate::Error::Datastore) error if a table is missing and may
+    /// not be created, or is not as this crate creates it.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, some tables may have been created; open them again.
     pub async fn open(client: &mut Client, namespace: &Namespace, schema: Schema) -> Result<Self> {
         let mut session = PgSession::Exclusive(client);
         let statements = protocol::open(&mut session, namespace, schema).await?;
@@ -80,9 +83,7 @@ impl Fence {
     /// Raises the fence, once a term and before its first write: afterwards no transaction of an
     /// older term can commit.
     ///
-    /// It waits for the transactions of older terms that have passed a check, up to the limit. If this
-    /// future is dropped, the fence is raised or not, and the client's next call waits until the server
-    /// has ended this one: raise it again.
+    /// It waits for the transactions of older terms that have passed a check, up to the limit.
     ///
     /// The client must not be in a transaction that was begun with a raw `BEGIN`, which would be
     /// committed.
@@ -93,6 +94,10 @@ impl Fence {
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
     /// and with [`Blocked`](crate::Error::Blocked) after the limit.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the fence is raised or not; raise it again. The client's next call
+    /// waits until the server has ended this one.
     pub async fn raise(&self, client: &mut Client, limit: Duration) -> Result<()> {
         let mut session = PgSession::Exclusive(client);
         raising::raise(&mut session, &self.statements, &self.term, limit).await
@@ -103,22 +108,31 @@ impl Fence {
     /// Transactions of one term do not wait for each other.
     ///
     /// Do not check in a nested transaction, which is a savepoint: if it is rolled back, the check's
-    /// lock is given up.
+    /// lock is released.
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has
-    /// set its intent: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole
-    /// transaction again.
+    /// set its intent, and with [`NotRaised`](crate::Error::NotRaised) if this term has not raised
+    /// its own: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole transaction
+    /// again.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, it is not known whether the term may write; roll back.
     pub async fn check(&self, transaction: &Transaction<'_>) -> Result<()> {
         let mut session = PgSession::Shared(transaction.client());
         protocol::check(&mut session, &self.statements, &self.term).await
     }
 
-    /// Says why a statement with a [guard](Self::guard) changed nothing: it fails if this term may
-    /// not write, and otherwise the statement's other conditions were false.
+    /// Fails if this term may not write: call it if a statement with a [guard](Self::guard) changed
+    /// no row.
+    ///
+    /// If it succeeds, the statement's other conditions were false.
     ///
     /// # Errors
-    /// It fails as [`check`](Self::check) does.
+    /// This fails as [`check`](Self::check) does.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
     pub async fn verify(&self, client: &Client) -> Result<()> {
         let mut session = PgSession::Shared(client);
         protocol::verify(&mut session, &self.statements, &self.term).await

@@ -1,4 +1,4 @@
-//! Opens a fence by a URL, for programs that learn from their settings where the data is.
+//! This module opens a fence by a URL, for programs whose settings say where the data is.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use crate::sql::{self, Database};
 /// The URL has the form that the driver expects, with the scheme `postgres`, `mysql`, `mariadb`,
 /// `sqlite`, `redis`, `rediss`, `valkey`, `mongodb` or `etcd`.
 ///
-/// This makes no connection. Raising the fence connects, and creates the tables that are missing.
+/// This makes no connection to the datastore. Raising the fence connects, and creates the tables
+/// that are missing.
 ///
 /// On Redis the fence's key has no hash tag, so the URL is that of a single server and not of a
 /// cluster. On etcd the URL has no user and no TLS.
@@ -21,24 +22,27 @@ use crate::sql::{self, Database};
 /// [`ErrorKind::Unsupported`] if there is no fence for its scheme, or not in this build. No message
 /// repeats the URL.
 ///
+/// # Cancel safety
+/// Dropping the future has no effect on the datastore.
+///
 /// # Panics
 /// This panics outside of a tokio runtime.
 pub async fn open(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
     let scheme = scheme(url);
-    // Each of them has its own types.
+    // Each driver has types of its own.
     match scheme.as_str() {
         #[cfg(feature = "sqlx-postgres")]
-        "postgres" | "postgresql" => of_table::<sqlx::Postgres>(url, namespace),
+        "postgres" | "postgresql" => open_sql::<sqlx::Postgres>(url, namespace),
         #[cfg(feature = "sqlx-mysql")]
-        "mysql" | "mariadb" => of_table::<sqlx::MySql>(url, namespace),
+        "mysql" | "mariadb" => open_sql::<sqlx::MySql>(url, namespace),
         #[cfg(feature = "sqlx-sqlite")]
-        "sqlite" => of_table::<sqlx::Sqlite>(url, namespace),
+        "sqlite" => open_sql::<sqlx::Sqlite>(url, namespace),
         #[cfg(feature = "redis")]
-        "redis" | "rediss" | "valkey" | "valkeys" => of_redis(url, namespace),
+        "redis" | "rediss" | "valkey" | "valkeys" => open_redis(url, namespace),
         #[cfg(feature = "mongodb")]
-        "mongodb" | "mongodb+srv" => of_mongodb(url, namespace).await,
+        "mongodb" | "mongodb+srv" => open_mongodb(url, namespace).await,
         #[cfg(feature = "etcd")]
-        "etcd" => of_etcd(url, namespace),
+        "etcd" => open_etcd(url, namespace),
         _ => {
             let _ = namespace;
             Err(unsupported())
@@ -83,19 +87,21 @@ fn unsupported() -> Error {
     feature = "redis",
     feature = "mongodb"
 ))]
-fn refused(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::invalid("the driver does not accept the fence's URL").with_source(cause)
+fn invalid_url(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::invalid("the driver does not accept the fence's URL")
+        .with_fix("write it in the form that the driver expects")
+        .with_source(cause)
 }
 
 #[cfg(any(feature = "sqlx-mysql", feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
-fn of_table<DB>(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>>
+fn open_sql<DB>(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>>
 where
     DB: sqlx::Database,
     DB::Connection: crate::sqlx::SqlxSession,
 {
     use crate::{Term, raise_fn};
     let options = sqlx::pool::PoolOptions::<DB>::new().max_connections(1);
-    let (pool, namespace) = (options.connect_lazy(url).map_err(refused)?, namespace.clone());
+    let (pool, namespace) = (options.connect_lazy(url).map_err(invalid_url)?, namespace.clone());
     Ok(Arc::new(raise_fn(move |term: Term, limit| {
         let (pool, namespace) = (pool.clone(), namespace.clone());
         async move {
@@ -109,13 +115,13 @@ where
 }
 
 #[cfg(feature = "redis")]
-fn of_redis(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
+fn open_redis(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
     use crate::redis::RedisFence;
     use crate::{Term, raise_fn};
     // The driver uses the cryptography provider of the process, and panics where rustls cannot choose
     // one. This fails if the application has installed its own.
     _ = rustls::crypto::ring::default_provider().install_default();
-    let client = redis::Client::open(url).map_err(refused)?;
+    let client = redis::Client::open(url).map_err(invalid_url)?;
     let namespace = namespace.clone();
     Ok(Arc::new(raise_fn(move |term: Term, _| {
         let (client, fence) = (client.clone(), RedisFence::new(&namespace, &term));
@@ -128,11 +134,11 @@ fn of_redis(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
 }
 
 #[cfg(feature = "mongodb")]
-async fn of_mongodb(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
+async fn open_mongodb(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
     use crate::mongodb::MongoFence;
     use crate::{Term, raise_fn};
-    let options = mongodb::options::ClientOptions::parse(url).await.map_err(refused)?;
-    let client = mongodb::Client::with_options(options).map_err(refused)?;
+    let options = mongodb::options::ClientOptions::parse(url).await.map_err(invalid_url)?;
+    let client = mongodb::Client::with_options(options).map_err(invalid_url)?;
     let database = client.default_database().ok_or_else(|| {
         Error::invalid("the fence's URL names no database")
             .with_fix("write mongodb://HOST/DATABASE")
@@ -145,7 +151,7 @@ async fn of_mongodb(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFen
 }
 
 #[cfg(feature = "etcd")]
-fn of_etcd(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
+fn open_etcd(url: &str, namespace: &Namespace) -> Result<Arc<dyn RaiseFence>> {
     use crate::etcd::EtcdFence;
     use crate::{Term, raise_fn};
     let members = url.split_once(':').map_or("", |(_, rest)| rest);
@@ -183,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_is_that_of_the_urls_database() {
+    fn the_schema_is_that_of_the_database_of_the_url() {
         let printed = |url| schema(url, &Namespace::default());
         let postgres = printed("postgres://u:secret@h/d").unwrap();
         assert_eq!(postgres, sql::schema(Database::Postgres, &Namespace::default()));

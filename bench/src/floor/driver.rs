@@ -1,19 +1,19 @@
-//! What the floor of each server does.
+//! The floor of each server implements this trait.
 
 use anyhow::{Result, ensure};
 use async_trait::async_trait;
 
 /// A store of Leasehold opens at most this many connections for its calls.
-pub(super) const CONNECTIONS: usize = 4;
+pub(super) const MAX_CONNECTIONS: usize = 4;
 
-/// The floor of the names that it was opened with.
+/// A floor sets and unsets the leases of the names with which it was opened.
 #[async_trait]
 pub(super) trait Floor: Send + Sync + 'static {
     /// Sends the smallest request that the server replies to.
     async fn ping(&self) -> Result<()>;
 
     /// Sets and unsets the lease of a lock.
-    async fn pair(&self, lock: &str) -> Result<()>;
+    async fn set_and_unset(&self, lock: &str) -> Result<()>;
 }
 
 /// Fails unless the condition of a write was true, which shows that nothing else wrote.

@@ -1,8 +1,8 @@
 //! The floor of etcd: a transaction that puts the key, attached to an etcd lease, and another one
 //! that deletes it.
 //!
-//! These are two round trips and two proposals, as in an acquire on a kept etcd lease and its
-//! release.
+//! These are two round trips and two proposals, as an acquire on an existing etcd lease and its
+//! release have.
 
 use anyhow::{Result, ensure};
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use etcd_client::{Client, Compare, CompareOp, GetOptions, KvClient, PutOptions, 
 use super::driver::Floor;
 use crate::url::rest;
 
-/// No run takes this long.
+/// The etcd lease lasts longer than any run.
 pub(super) const TTL_SECONDS: i64 = 24 * 60 * 60;
 
 pub(super) struct Etcd {
@@ -42,7 +42,7 @@ impl Floor for Etcd {
         Ok(())
     }
 
-    async fn pair(&self, lock: &str) -> Result<()> {
+    async fn set_and_unset(&self, lock: &str) -> Result<()> {
         let (mut kv, key) = (self.kv.clone(), key_of(lock));
         let free = Compare::create_revision(key.as_str(), CompareOp::Equal, 0);
         let attached = PutOptions::new().with_lease(self.lease);

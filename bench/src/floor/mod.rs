@@ -1,10 +1,11 @@
 //! The floor: the bare driver on warm connections, with as many round trips and durable writes as
 //! acquire and release need.
 //!
-//! Nothing can be faster with the same guarantees. Each pair sets and unsets a lease
-//! conditionally. An SQL floor has as many connections as a store opens for its calls by default,
-//! so that many tasks have the same conditions; a single task uses one.
+//! Nothing can be faster with the same guarantees. A run sets and unsets a lease conditionally. An
+//! SQL floor has as many connections as a store opens for its calls by default, so that many tasks
+//! have the same conditions; a single task uses one.
 
+mod connections;
 mod driver;
 mod etcd;
 pub(crate) mod hand_over;
@@ -13,7 +14,6 @@ mod mysql;
 mod pool;
 mod postgres;
 mod redis;
-mod sessions;
 mod sqlite;
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::url::scheme;
 
 struct Ping(Arc<dyn Floor>);
 
-struct Pair(Arc<dyn Floor>);
+struct SetAndUnset(Arc<dyn Floor>);
 
 #[async_trait]
 impl Contender for Ping {
@@ -42,21 +42,21 @@ impl Contender for Ping {
 }
 
 #[async_trait]
-impl Contender for Pair {
+impl Contender for SetAndUnset {
     fn name(&self) -> &str {
         FLOOR
     }
 
     async fn run(&self, lock: &str) -> Result<()> {
-        self.0.pair(lock).await
+        self.0.set_and_unset(lock).await
     }
 }
 
 /// The floor has this name in the report.
 pub(crate) const FLOOR: &str = "floor";
 
-/// Opens the floor of that server for those names, and returns the ping and the floor, also on a
-/// pool if the driver has one.
+/// Opens the floor of that server for those names. Returns the ping, the floor and, if the driver
+/// has pools, the floor on a pool.
 pub(crate) async fn open(url: &str, locks: &[String]) -> Result<Vec<Arc<dyn Contender>>> {
     let floor: Arc<dyn Floor> = match scheme(url) {
         "sqlite" => Arc::new(sqlite::open(url, locks).await?),
@@ -66,9 +66,9 @@ pub(crate) async fn open(url: &str, locks: &[String]) -> Result<Vec<Arc<dyn Cont
         "mongodb" => Arc::new(mongodb::open(url, locks).await?),
         _ => Arc::new(etcd::open(url, locks).await?),
     };
-    let pair: Arc<dyn Contender> = Arc::new(Pair(floor.clone()));
+    let set_and_unset: Arc<dyn Contender> = Arc::new(SetAndUnset(floor.clone()));
     let ping: Arc<dyn Contender> = Arc::new(Ping(floor));
-    let mut contenders = vec![ping, pair];
+    let mut contenders = vec![ping, set_and_unset];
     if let Some(on_pool) = pool::open(url).await? {
         contenders.push(Arc::new(on_pool));
     }

@@ -34,7 +34,7 @@ impl Floor for MongoDb {
         Ok(())
     }
 
-    async fn pair(&self, lock: &str) -> Result<()> {
+    async fn set_and_unset(&self, lock: &str) -> Result<()> {
         for lease in [true, false] {
             let filter = doc! { "_id": lock, "lease": !lease };
             let update = doc! { "$set": { "lease": lease } };

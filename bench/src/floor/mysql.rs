@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use sqlx::Connection;
 use sqlx::mysql::MySqlConnection;
 
-use super::driver::{CONNECTIONS, Floor, changed_one};
-use super::sessions::Sessions;
+use super::connections::Connections;
+use super::driver::{Floor, MAX_CONNECTIONS, changed_one};
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS leasehold_bench_floor \
      (name VARBINARY(255) PRIMARY KEY, lease VARBINARY(36)) ENGINE = InnoDB";
@@ -16,34 +16,35 @@ const SET: &str =
     "UPDATE leasehold_bench_floor SET lease = 'floor' WHERE name = ? AND lease IS NULL";
 const UNSET: &str =
     "UPDATE leasehold_bench_floor SET lease = NULL WHERE name = ? AND lease = 'floor'";
-pub(super) const PAIR: [&str; 2] = [SET, UNSET];
+pub(super) const SET_AND_UNSET: [&str; 2] = [SET, UNSET];
 
-pub(super) struct MySql(Sessions<MySqlConnection>);
+pub(super) struct MySql(Connections<MySqlConnection>);
 
 pub(super) async fn open(url: &str, locks: &[String]) -> Result<MySql> {
     let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..MAX_CONNECTIONS {
         connections.push(MySqlConnection::connect(url).await?);
     }
     sqlx::query(TABLE).execute(&mut connections[0]).await?;
     for lock in locks {
         sqlx::query(ROW).bind(lock.as_bytes()).execute(&mut connections[0]).await?;
     }
-    Ok(MySql(Sessions::new(connections)))
+    Ok(MySql(Connections::new(connections)))
 }
 
 #[async_trait]
 impl Floor for MySql {
     async fn ping(&self) -> Result<()> {
-        let mut session = self.0.take().await?;
-        session.ping().await?;
+        let mut connection = self.0.acquire().await?;
+        connection.ping().await?;
         Ok(())
     }
 
-    async fn pair(&self, lock: &str) -> Result<()> {
-        for statement in PAIR {
-            let mut session = self.0.take().await?;
-            let done = sqlx::query(statement).bind(lock.as_bytes()).execute(&mut *session).await?;
+    async fn set_and_unset(&self, lock: &str) -> Result<()> {
+        for statement in SET_AND_UNSET {
+            let mut connection = self.0.acquire().await?;
+            let done =
+                sqlx::query(statement).bind(lock.as_bytes()).execute(&mut *connection).await?;
             changed_one(done.rows_affected())?;
         }
         Ok(())

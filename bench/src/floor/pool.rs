@@ -1,8 +1,9 @@
-//! The floor on a pool as an application has one: the same statements, each on a connection of the
-//! driver's pool with its default settings.
+//! The floor also runs on a pool, as applications have one: it executes the same statements, each
+//! on a connection of the driver's pool with its default settings.
 //!
-//! sqlx tests a connection before each use, and a pool has ten at most. The second commit of
-//! PostgreSQL and the durability of SQLite are those of the other floor.
+//! sqlx tests a connection before each use, and a pool has at most ten connections. As on the
+//! floor's own connections, PostgreSQL commits the second statement asynchronously, and SQLite has
+//! the durability of Leasehold's store.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -25,8 +26,8 @@ enum Pool {
 
 pub(super) struct OnPool(Pool);
 
-/// Opens a pool on that server, whose rows the other floor has created. Only SQL drivers have
-/// pools.
+/// Opens a pool on that server, on which the floor was opened before, so that its rows exist. Only
+/// SQL drivers have pools.
 pub(super) async fn open(url: &str) -> Result<Option<OnPool>> {
     let pool = match scheme(url) {
         "sqlite" => Pool::Sqlite(SqlitePool::connect_with(sqlite_options(url)).await?),
@@ -46,19 +47,19 @@ impl Contender for OnPool {
     async fn run(&self, lock: &str) -> Result<()> {
         match &self.0 {
             Pool::Sqlite(pool) => {
-                for statement in sqlite::PAIR {
+                for statement in sqlite::SET_AND_UNSET {
                     let done = sqlx::query(statement).bind(lock).execute(pool).await?;
                     changed_one(done.rows_affected())?;
                 }
             }
             Pool::Postgres(pool) => {
-                for statement in postgres::PAIR {
+                for statement in postgres::SET_AND_UNSET {
                     let done = sqlx::query(statement).bind(lock).execute(pool).await?;
                     changed_one(done.rows_affected())?;
                 }
             }
             Pool::MySql(pool) => {
-                for statement in mysql::PAIR {
+                for statement in mysql::SET_AND_UNSET {
                     let done = sqlx::query(statement).bind(lock.as_bytes()).execute(pool).await?;
                     changed_one(done.rows_affected())?;
                 }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::driver::{CONNECTIONS, Floor, changed_one};
-use super::sessions::Sessions;
+use super::connections::Connections;
+use super::driver::{Floor, MAX_CONNECTIONS, changed_one};
 
 /// Pages are half empty, as in Leasehold's table, so that an update stays within its page.
 pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS leasehold_bench_floor \
@@ -19,34 +19,34 @@ pub(super) const SET: &str =
 const UNSET: &str = "UPDATE leasehold_bench_floor SET lease = NULL \
      WHERE name = $1 AND lease = 'floor' \
      RETURNING set_config('synchronous_commit', 'off', true)";
-pub(super) const PAIR: [&str; 2] = [SET, UNSET];
+pub(super) const SET_AND_UNSET: [&str; 2] = [SET, UNSET];
 
-pub(super) struct Postgres(Sessions<PgConnection>);
+pub(super) struct Postgres(Connections<PgConnection>);
 
 pub(super) async fn open(url: &str, locks: &[String]) -> Result<Postgres> {
     let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..MAX_CONNECTIONS {
         connections.push(PgConnection::connect(url).await?);
     }
     sqlx::query(TABLE).execute(&mut connections[0]).await?;
     for lock in locks {
         sqlx::query(ROW).bind(lock.as_str()).execute(&mut connections[0]).await?;
     }
-    Ok(Postgres(Sessions::new(connections)))
+    Ok(Postgres(Connections::new(connections)))
 }
 
 #[async_trait]
 impl Floor for Postgres {
     async fn ping(&self) -> Result<()> {
-        let mut session = self.0.take().await?;
-        sqlx::query("SELECT 1").execute(&mut *session).await?;
+        let mut connection = self.0.acquire().await?;
+        sqlx::query("SELECT 1").execute(&mut *connection).await?;
         Ok(())
     }
 
-    async fn pair(&self, lock: &str) -> Result<()> {
-        for statement in PAIR {
-            let mut session = self.0.take().await?;
-            let done = sqlx::query(statement).bind(lock).execute(&mut *session).await?;
+    async fn set_and_unset(&self, lock: &str) -> Result<()> {
+        for statement in SET_AND_UNSET {
+            let mut connection = self.0.acquire().await?;
+            let done = sqlx::query(statement).bind(lock).execute(&mut *connection).await?;
             changed_one(done.rows_affected())?;
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! The floor of Redis and Valkey: `SET NX PX`, and a script that deletes the key of its own value.
+//! The floor of Redis and Valkey: `SET NX PX`, and a script that deletes the key if it has the
+//! floor's value.
 
 use anyhow::{Result, ensure};
 use async_trait::async_trait;
@@ -29,7 +30,7 @@ impl Floor for Redis {
         Ok(())
     }
 
-    async fn pair(&self, lock: &str) -> Result<()> {
+    async fn set_and_unset(&self, lock: &str) -> Result<()> {
         let mut connection = self.connection.clone();
         let key = format!("leasehold_bench_floor:{lock}");
         let mut set = redis::cmd("SET");

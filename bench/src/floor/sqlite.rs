@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnection;
 
+use super::connections::Connections;
 use super::driver::{Floor, changed_one};
-use super::sessions::Sessions;
 use crate::leasehold_client::sqlite_options;
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS leasehold_bench_floor \
@@ -16,9 +16,9 @@ const SET: &str =
     "UPDATE leasehold_bench_floor SET lease = 'floor' WHERE name = ?1 AND lease IS NULL";
 const UNSET: &str =
     "UPDATE leasehold_bench_floor SET lease = NULL WHERE name = ?1 AND lease = 'floor'";
-pub(super) const PAIR: [&str; 2] = [SET, UNSET];
+pub(super) const SET_AND_UNSET: [&str; 2] = [SET, UNSET];
 
-pub(super) struct Sqlite(Sessions<SqliteConnection>);
+pub(super) struct Sqlite(Connections<SqliteConnection>);
 
 /// Opens one connection, because one at a time can write.
 pub(super) async fn open(url: &str, locks: &[String]) -> Result<Sqlite> {
@@ -27,21 +27,21 @@ pub(super) async fn open(url: &str, locks: &[String]) -> Result<Sqlite> {
     for lock in locks {
         sqlx::query(ROW).bind(lock.as_str()).execute(&mut connection).await?;
     }
-    Ok(Sqlite(Sessions::new(vec![connection])))
+    Ok(Sqlite(Connections::new(vec![connection])))
 }
 
 #[async_trait]
 impl Floor for Sqlite {
     async fn ping(&self) -> Result<()> {
-        let mut session = self.0.take().await?;
-        sqlx::query("SELECT 1").execute(&mut *session).await?;
+        let mut connection = self.0.acquire().await?;
+        sqlx::query("SELECT 1").execute(&mut *connection).await?;
         Ok(())
     }
 
-    async fn pair(&self, lock: &str) -> Result<()> {
-        for statement in PAIR {
-            let mut session = self.0.take().await?;
-            let done = sqlx::query(statement).bind(lock).execute(&mut *session).await?;
+    async fn set_and_unset(&self, lock: &str) -> Result<()> {
+        for statement in SET_AND_UNSET {
+            let mut connection = self.0.acquire().await?;
+            let done = sqlx::query(statement).bind(lock).execute(&mut *connection).await?;
             changed_one(done.rows_affected())?;
         }
         Ok(())

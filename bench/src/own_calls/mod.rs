@@ -1,5 +1,5 @@
-//! The calls that Leasehold makes, without the parts that make them: they show where the time of a
-//! lock goes.
+//! These contenders make the calls of an uncontended lock without the engine, and on Redis without
+//! the store. The differences show which part takes how much of a lock's time.
 
 mod redis_scripts;
 mod store_alone;
@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::contender::Contender;
 use crate::url::scheme;
 
-/// Opens the store without its engine and, on Redis, the driver without the store.
+/// Opens the store without the engine and, on Redis, the driver with the store's scripts.
 pub(crate) async fn open(url: &str) -> Result<Vec<Arc<dyn Contender>>> {
     let mut contenders: Vec<Arc<dyn Contender>> = vec![Arc::new(store_alone::open(url).await?)];
     if scheme(url) == "redis" {

@@ -1,4 +1,4 @@
-//! The floor of what Leasehold does on Redis and Valkey: the bare driver runs its scripts.
+//! The bare driver runs the scripts of Leasehold's store on Redis and Valkey.
 
 use std::sync::LazyLock;
 

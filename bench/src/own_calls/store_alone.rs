@@ -1,4 +1,5 @@
-//! Leasehold's store without its engine: what `Client` adds to the calls is the rest.
+//! The store is called without the engine, so that the difference from a lock through `Client` is
+//! the engine's part.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `leasehold schema` prints the store's schema, or creates it, or prints that of a fence.
+//! `leasehold schema` prints or creates the store's schema, or prints that of a fence.
 
 use serde_json::json;
 

@@ -20,7 +20,7 @@ pub(crate) struct CliConfiguration {
     pub(crate) respawn: bool,
     /// `run` raises the fence of this database, if it is set.
     pub(crate) fence: Option<StoreUrl>,
-    /// The command is started at the latest when the fence has been raised for this long.
+    /// The command is started at the latest when raising the fence has taken this long.
     pub(crate) fence_limit: Duration,
     /// The log has this filter, if one is set.
     pub(crate) log: Option<String>,

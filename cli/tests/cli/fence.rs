@@ -5,7 +5,7 @@ use sqlx::{ConnectOptions, Executor};
 
 use crate::support::{Bench, assert_refused, stderr, stdout};
 
-/// The script of a command that leaves its token in a file.
+/// This command writes its token to a file.
 const COMMAND: &str = "echo $LEASEHOLD_TOKEN > token";
 
 /// Runs a statement on the command's database, and returns the number in its first row.
@@ -41,7 +41,7 @@ fn the_fence_is_raised_before_the_command_is_started() {
     }
 }
 
-/// The tokens of the lock are smaller than that of the fence, as after the loss of the locks.
+/// The tokens of the lock are smaller than that of the fence, as after the locks were lost.
 #[test]
 fn the_command_of_a_stale_term_is_not_started() {
     let bench = Bench::new();

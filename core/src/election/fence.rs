@@ -14,7 +14,7 @@ use crate::{Clock, FencingToken, LockName};
 /// A fence refuses the writes of older terms where the data is.
 ///
 /// The crate `leasehold-fence` has fences for databases, and creates an implementation from a
-/// closure. [`Election::fence`](super::Election::fence) has an election raise its fence.
+/// closure. With [`Election::fence`](super::Election::fence) an election raises its fence.
 #[async_trait]
 pub trait RaiseFence: fmt::Debug + Send + Sync + 'static {
     /// Raises the fence for a term: no transaction of an older term of that name can commit once
@@ -24,8 +24,8 @@ pub trait RaiseFence: fmt::Debug + Send + Sync + 'static {
     /// the same term, also after it succeeded.
     ///
     /// # Errors
-    /// An error says that the fence cannot be raised, even if the call is repeated. An error that
-    /// may pass is [`RaiseOutcome::TransientError`] instead.
+    /// An error means that the fence cannot be raised, even if the call is repeated. A transient
+    /// error is [`RaiseOutcome::TransientError`] instead.
     ///
     /// # Cancel safety
     /// Dropping the future must leave the fence as it was, or raised.
@@ -64,8 +64,8 @@ impl<T: RaiseFence + ?Sized> RaiseFence for Arc<T> {
     }
 }
 
-/// A raise has this long to report that its time limit expired, and for which sessions it waited.
-/// MySQL counts its limit in whole seconds.
+/// After its time limit a raise has this long to report that the limit expired, and for which
+/// sessions it waited. MySQL counts the limit in whole seconds.
 const REPLY_TIME: Duration = Duration::from_secs(3);
 
 /// This is the pause between two attempts to raise a fence.
@@ -81,8 +81,10 @@ pub(super) struct TermFence {
 }
 
 impl TermFence {
-    /// Raises the fence for a new term, and returns whether its job should start. If the time limit
-    /// expires first, the job starts, and a task of its own continues to raise the fence.
+    /// Raises the fence for a new term, and returns whether its job should start.
+    ///
+    /// If the time limit expires first, the job starts, and another task continues to raise the
+    /// fence.
     ///
     /// If a newer term has raised the fence, this reports it and waits for the end of the term.
     ///
@@ -112,8 +114,8 @@ impl TermFence {
         }
     }
 
-    /// Repeats the raise after transient errors, until the time limit expires: the datastore may be
-    /// failing over, as the leader is.
+    /// Repeats the raise after transient errors, until the time limit expires: a failover of the
+    /// datastore may have caused both them and the change of the leader.
     async fn within_limit(&self, leadership: &Leadership) -> Result<RaiseOutcome, JobError> {
         let deadline = self.clock.now() + self.limit;
         loop {
@@ -137,7 +139,7 @@ impl TermFence {
     }
 
     /// Repeats the raise until it succeeds or the term ends. Until then, the checks of the job's
-    /// own transactions fail, so an error that occurs only now ends nothing.
+    /// own transactions fail, so an error does not need to end the term.
     async fn raise_beside_job(self, leadership: Leadership) {
         let lock = leadership.name.as_str();
         while leadership.is_held() {
@@ -172,7 +174,7 @@ impl TermFence {
         }
     }
 
-    /// Makes one attempt, which a fence that does not respond cannot hold up.
+    /// Makes one attempt, and does not wait any longer for a fence that does not respond.
     async fn attempt(
         &self,
         leadership: &Leadership,

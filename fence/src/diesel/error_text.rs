@@ -5,14 +5,14 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use crate::sql::Database;
 use crate::sql::failure::Failure;
 
-/// Describes an error.
+/// Describes an error of diesel.
 pub(super) fn failure(database: Database, error: DieselError) -> Failure {
     let code = code(database, &error);
     Failure::new(database, code, error)
 }
 
-/// Returns the code that the database gave an error, as far as its text tells; empty for another
-/// one, and `None` if there was no answer.
+/// Returns the database's code for an error, as far as its text shows it. The code is empty if the
+/// text is unknown, and `None` if the database did not answer.
 fn code(database: Database, error: &DieselError) -> Option<&'static str> {
     let (kind, text) = match error {
         DieselError::DatabaseError(kind, information) => (kind, information.message()),
@@ -45,7 +45,7 @@ fn code(database: Database, error: &DieselError) -> Option<&'static str> {
     TEXTS.iter().find(|(part, _)| text.contains(part)).map_or(Some(""), |(_, code)| *code)
 }
 
-/// These are parts of the texts of errors, with their codes.
+/// An error whose text contains one of these parts has the code beside it.
 const TEXTS: [(&str, Option<&str>); 22] = [
     ("due to statement timeout", Some("57014")),
     ("due to user request", Some("57014")),
@@ -77,7 +77,7 @@ mod tests {
     use crate::sql::failure::Class;
 
     #[test]
-    fn the_text_of_an_error_tells_a_wait_from_a_refusal() {
+    fn the_text_of_an_error_decides_its_code() {
         let error = |kind, text: &str| DieselError::DatabaseError(kind, Box::new(text.to_owned()));
         let unknown = |text| code(Database::Postgres, &error(DatabaseErrorKind::Unknown, text));
         assert_eq!(unknown("canceling statement due to statement timeout"), Some("57014"));

@@ -4,10 +4,10 @@
 //! where blocking is allowed. For diesel-async, run the statements of [`crate::sql`].
 //!
 //! The tests run it on PostgreSQL and SQLite. For MySQL and MariaDB they compare what diesel sends with
-//! what sqlx sends, which they run there; how diesel reads the answers of these is not tested.
+//! what sqlx sends, which is tested on these servers; how diesel reads their replies is not tested.
 //!
-//! diesel does not pass on the codes of errors, so this module reads what an error means from its
-//! text, which the server must write in English.
+//! diesel does not return the codes of errors, so this module finds out what an error means from
+//! its text, which the server must write in English.
 //!
 #![cfg_attr(feature = "diesel-sqlite", doc = "```")]
 #![cfg_attr(not(feature = "diesel-sqlite"), doc = "```ignore")]
@@ -38,7 +38,7 @@
 //!     Ok(())
 //! })?;
 //!
-//! // Another instance leads now. This one was paused, and wakes:
+//! // Another instance leads now. This one was paused, and resumes:
 //! let newer = table.fence(&Term::new(&name, FencingToken::new(8)?));
 //! newer.raise(&mut connection, Duration::from_secs(10))?;
 //! let late = connection.transaction::<_, Failure, _>(|connection| Ok(fence.check(connection)?));
@@ -86,7 +86,7 @@ pub type SqliteFenceTable = FenceTable<diesel::sqlite::Sqlite>;
 #[cfg(feature = "diesel-sqlite")]
 pub type SqliteFence = Fence<diesel::sqlite::Sqlite>;
 
-/// A fence table creates the fences of a namespace, whose table was found or created.
+/// A fence table creates the fences of a namespace, whose tables were found or created.
 pub struct FenceTable<DB> {
     statements: Arc<Statements>,
     backend: PhantomData<fn() -> DB>,
@@ -126,12 +126,12 @@ impl<DB> Fence<DB> {
 macro_rules! backend {
     ($backend:ty) => {
         impl FenceTable<$backend> {
-            /// Finds the table, or creates it if that is allowed. The connection must not be in a
-            /// transaction.
+            /// Finds the fence's tables, or creates those that are missing if `schema` allows it.
             ///
             /// # Errors
-            /// This fails with a [`Datastore`](crate::Error::Datastore) error if the table is missing
-            /// and may not be created, or is not as this crate creates it.
+            /// This fails with a [`Datastore`](crate::Error::Datastore) error if a table is missing
+            /// and may not be created, or is not as this crate creates it, and if the connection is
+            /// in a transaction.
             pub fn open<C>(
                 connection: &mut C,
                 namespace: &Namespace,
@@ -159,7 +159,8 @@ macro_rules! backend {
             ///
             /// # Errors
             /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
-            /// and with [`Blocked`](crate::Error::Blocked) after the limit.
+            /// and with [`Blocked`](crate::Error::Blocked) after the limit. It fails with a
+            /// [`Datastore`](crate::Error::Datastore) error if the connection is in a transaction.
             pub fn raise<C>(&self, connection: &mut C, limit: Duration) -> Result<()>
             where
                 C: LoadConnection<Backend = $backend>,
@@ -175,9 +176,11 @@ macro_rules! backend {
             ///
             /// # Errors
             /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
-            /// or has set its intent: roll back. After a [`Conflict`](crate::Error::Conflict) run
+            /// or has set its intent, and with [`NotRaised`](crate::Error::NotRaised) if this term
+            /// has not raised its own: roll back. After a [`Conflict`](crate::Error::Conflict) run
             /// the whole transaction again; after a deadlock MySQL and MariaDB have rolled it back
-            /// already.
+            /// already. It fails with a [`Datastore`](crate::Error::Datastore) error outside of a
+            /// transaction.
             pub fn check<C>(&self, connection: &mut C) -> Result<()>
             where
                 C: LoadConnection<Backend = $backend>,
@@ -186,11 +189,13 @@ macro_rules! backend {
                 run(protocol::check(&mut session, &self.statements, &self.term))
             }
 
-            /// Says why a statement with a [guard](Self::guard) changed nothing: it fails if this
-            /// term may not write, and otherwise the statement's other conditions were false.
+            /// Fails if this term may not write: call it if a statement with a
+            /// [guard](Self::guard) changed no row.
+            ///
+            /// If it succeeds, the statement's other conditions were false.
             ///
             /// # Errors
-            /// It fails as `check` does.
+            /// This fails as `check` does, but needs no transaction.
             pub fn verify<C>(&self, connection: &mut C) -> Result<()>
             where
                 C: LoadConnection<Backend = $backend>,

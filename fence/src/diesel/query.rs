@@ -1,4 +1,4 @@
-//! A fence's statements as queries of diesel.
+//! A fence's statements are run as queries of diesel.
 
 use std::marker::PhantomData;
 
@@ -11,8 +11,9 @@ use diesel::sql_types::Text;
 
 use crate::sql::{Statement, Value, Values};
 
-/// A statement with its values, whose rows have one column of that type. Unlike `sql_query` it is
-/// prepared once per connection, so that a check is one round trip.
+/// This query runs a statement with its values, and its rows have one column of that type.
+///
+/// Unlike `sql_query` it is prepared once per connection, so that a check is one round trip.
 pub(super) struct FenceQuery<'a, ST> {
     statement: &'a Statement,
     values: Vec<Value<'a>>,
@@ -66,7 +67,7 @@ macro_rules! fragment {
 #[cfg(feature = "diesel-postgres")]
 fragment!(diesel::pg::Pg, Text, |name| *name);
 
-// As bytes, so that no character set matters.
+// A name is bound as bytes, so that no character set matters.
 #[cfg(feature = "diesel-mysql")]
 fragment!(diesel::mysql::Mysql, diesel::sql_types::Binary, |name| name.as_bytes());
 

@@ -1,4 +1,4 @@
-//! What diesel sends, on each backend, and the fence on SQLite.
+//! These tests compare what diesel sends on each backend, and test the fence on SQLite.
 
 use diesel::backend::Backend;
 use diesel::debug_query;
@@ -98,7 +98,7 @@ mod sqlite {
     }
 
     #[test]
-    fn an_older_term_passes_no_check_once_a_newer_one_has_raised() {
+    fn an_older_term_passes_no_check_after_a_newer_one_has_raised() {
         let mut connection = SqliteConnection::establish(":memory:").unwrap();
         let (older, newer) = (fence(&mut connection, 7), fence(&mut connection, 8));
         let error = check(&mut connection, &older).unwrap();
@@ -115,7 +115,7 @@ mod sqlite {
     }
 
     #[test]
-    fn raise_waits_for_a_writer_up_to_its_limit_and_restores_the_sessions_own() {
+    fn raise_waits_for_a_writer_up_to_its_limit_and_restores_the_busy_timeout() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
         let open = || SqliteConnection::establish(path.to_str().unwrap()).unwrap();

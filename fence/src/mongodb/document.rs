@@ -1,4 +1,5 @@
-//! A write to a single document is refused without a transaction, by a field of that document.
+//! A write to a single document needs no transaction: a field of the document keeps the newest
+//! token.
 
 use ::mongodb::bson::{Bson, Document, doc};
 use leasehold_core::FencingToken;
@@ -9,11 +10,11 @@ use super::fence::MongoFence;
 pub const FIELD: &str = "leasehold_fence";
 
 impl MongoFence {
-    /// Returns the filter of a write to a single document, without a transaction: it matches as long
-    /// as no newer term has written to that document with [`update`](Self::update).
+    /// Returns the filter for a write to a single document, without a transaction.
     ///
-    /// This refuses an older term only where a newer one has written already, and needs no raise. An
-    /// upsert that is refused fails because the `_id` exists.
+    /// It matches as long as no newer term has written to that document with
+    /// [`update`](Self::update). So an older term is refused only where a newer one has written
+    /// already, and no raise is needed. An upsert that is refused fails because the `_id` exists.
     ///
     /// ```
     /// # use leasehold_fence::{Result, mongodb::MongoFence};
@@ -49,7 +50,7 @@ fn with_term(mut update: Document, floor: FencingToken) -> Document {
         Some(Bson::Document(fields)) => {
             fields.insert(FIELD, floor);
         }
-        // The server refuses anything else.
+        // The server refuses an update whose `$max` is not a document.
         Some(_) => {}
         None => {
             update.insert("$max", doc! { FIELD: floor });

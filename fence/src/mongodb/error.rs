@@ -10,7 +10,7 @@ use leasehold_core::{Error as CoreError, ErrorKind, LockName};
 
 use crate::Error;
 
-/// The error codes of servers, see
+/// Servers return these error codes, see
 /// <https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml>.
 pub(super) mod code {
     pub(in crate::mongodb) const UNAUTHORIZED: i32 = 13;
@@ -23,20 +23,24 @@ pub(super) mod code {
 
 /// Describes an error of a fence's call, or of a transaction that checks it.
 pub(super) fn describe(cause: Cause, name: &LockName) -> Error {
-    let (is_conflict, kind, message) = match &*cause.kind {
+    let (is_conflict, kind, message, fix) = match &*cause.kind {
         // The driver has sent nothing, unless it gave up after an error of the server.
         CauseKind::Transaction { .. } if StdError::source(&cause).is_none() => {
-            (false, ErrorKind::Unsupported, "the session cannot have this transaction")
+            let message = "the session's transaction is not in a state that allows this call";
+            (false, ErrorKind::Unsupported, message, "see its cause")
         }
         _ => meaning(code_of(&cause), |label| cause.contains_label(label)),
     };
-    let error = CoreError::new(kind, message).with_source(cause).for_lock(name);
+    let error = CoreError::new(kind, message).with_fix(fix).with_source(cause).for_lock(name);
     if is_conflict { Error::Conflict(error) } else { Error::Datastore(error) }
 }
 
-/// Returns whether the server ended a transaction because of a concurrent one, and what an error with
-/// that code and those labels means.
-fn meaning(code: Option<i32>, has: impl Fn(&str) -> bool) -> (bool, ErrorKind, &'static str) {
+/// Returns whether the server ended a transaction because of a concurrent one; and the kind of an
+/// error with that code and those labels, what it means, and what to do.
+fn meaning(
+    code: Option<i32>,
+    has: impl Fn(&str) -> bool,
+) -> (bool, ErrorKind, &'static str, &'static str) {
     // A server that steps down or stops returns an error although it may have done the write.
     let may_have_an_effect = has(UNKNOWN_TRANSACTION_COMMIT_RESULT)
         || (has(RETRYABLE_WRITE_ERROR)
@@ -44,29 +48,48 @@ fn meaning(code: Option<i32>, has: impl Fn(&str) -> bool) -> (bool, ErrorKind, &
             && !has(TRANSIENT_TRANSACTION_ERROR));
     let is_conflict = !may_have_an_effect
         && (has(TRANSIENT_TRANSACTION_ERROR) || code == Some(code::WRITE_CONFLICT));
-    let (kind, message) = match code {
-        Some(code::UNAUTHORIZED) => (ErrorKind::Denied, "the user lacks a permission"),
+    let (kind, message, fix) = match code {
+        Some(code::UNAUTHORIZED) => (
+            ErrorKind::Denied,
+            "the user lacks a permission",
+            "grant it the role readWrite on the database",
+        ),
         Some(code::AUTHENTICATION_FAILED) => {
-            (ErrorKind::Denied, "the server did not accept the user and password")
+            (ErrorKind::Denied, "the server did not accept the user and password", "check both")
         }
-        Some(code::ILLEGAL_OPERATION) => {
-            (ErrorKind::Unsupported, "transactions need a replica set or a sharded cluster")
-        }
-        Some(_) if may_have_an_effect => {
-            (ErrorKind::OutcomeUnknown, "the server returned an error, and may have done the write")
-        }
-        Some(code::WRITE_CONFLICT) => {
-            (ErrorKind::Unavailable, "a concurrent transaction has changed the same data")
-        }
-        Some(_) => (ErrorKind::Unavailable, "the server returned an error"),
-        None => (ErrorKind::OutcomeUnknown, "the call to the server failed"),
+        Some(code::ILLEGAL_OPERATION) => (
+            ErrorKind::Unsupported,
+            "transactions need a replica set or a sharded cluster",
+            "use one, or the filter of a single document",
+        ),
+        Some(_) if may_have_an_effect => (
+            ErrorKind::OutcomeUnknown,
+            "the server returned an error, and may have done the write",
+            "repeat the raise or the commit",
+        ),
+        Some(code::WRITE_CONFLICT) => (
+            ErrorKind::Unavailable,
+            "a concurrent transaction has changed the same data",
+            "abort the transaction, and run it again",
+        ),
+        Some(_) if is_conflict => (
+            ErrorKind::Unavailable,
+            "the server has ended the transaction",
+            "run the whole transaction again",
+        ),
+        Some(_) => (ErrorKind::Unavailable, "the server returned an error", "see its cause"),
+        None => (
+            ErrorKind::OutcomeUnknown,
+            "the call to the server failed",
+            "repeat the raise or the commit, or abort the transaction",
+        ),
     };
-    (is_conflict, kind, message)
+    (is_conflict, kind, message, fix)
 }
 
-/// Returns whether a session could not start a transaction because it is in one. The driver says this
-/// by the text alone.
-pub(super) fn is_in_progress(cause: &Cause) -> bool {
+/// Returns whether a session could not start a transaction because it is in one. The driver shows
+/// this only in the error's text.
+pub(super) fn is_transaction_in_progress(cause: &Cause) -> bool {
     matches!(
         &*cause.kind,
         CauseKind::Transaction { message, .. } if message.contains("already in progress")
@@ -87,11 +110,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_with_an_unknown_result_is_not_said_to_have_failed() {
+    fn an_error_that_may_follow_a_write_has_an_unknown_outcome() {
         const STEPPED_DOWN: i32 = 189;
         const NO_SUCH_TRANSACTION: i32 = 251;
         let meaning = |code, labels: &[&str]| {
-            let (is_conflict, kind, _) = meaning(Some(code), |label| labels.contains(&label));
+            let (is_conflict, kind, ..) = meaning(Some(code), |label| labels.contains(&label));
             (is_conflict, kind)
         };
         for label in [UNKNOWN_TRANSACTION_COMMIT_RESULT, RETRYABLE_WRITE_ERROR] {

@@ -1,4 +1,4 @@
-//! Raises and checks a fence in MongoDB.
+//! A fence is raised and checked in MongoDB.
 
 use std::time::{Duration, Instant};
 
@@ -8,17 +8,17 @@ use ::mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use ::mongodb::{ClientSession, Collection, Database};
 use leasehold_core::{Error as CoreError, ErrorKind, FencingToken, Namespace};
 
-use super::error::{code, code_of, describe, is_in_progress};
+use super::error::{code, code_of, describe, is_transaction_in_progress};
 use crate::{Blocked, Error, NotRaised, Result, Stale, Term};
 
-/// A limit of 0 would mean that there is none.
+/// The server takes a limit of 0 as no limit, so this is the shortest one.
 const SHORTEST_LIMIT: Duration = Duration::from_millis(1);
 
-/// The server refuses a limit whose milliseconds do not fit into 32 bits.
+/// This is the longest limit; its milliseconds must fit into 32 bits.
 const LONGEST_LIMIT: Duration = Duration::from_secs(2_000_000);
 
-/// A raise whose wait is over has at least this long to be confirmed.
-const SETTLING: Duration = Duration::from_secs(1);
+/// A majority has at least this long to confirm a raise, even if the limit has expired.
+const SHORTEST_CONFIRMATION: Duration = Duration::from_secs(1);
 
 /// A fence belongs to one term, and protects data in MongoDB.
 ///
@@ -36,7 +36,7 @@ impl MongoFence {
     /// Creates the fence of a term, in the database that has the data.
     #[must_use]
     pub fn new(database: &Database, namespace: &Namespace, term: &Term) -> Self {
-        // A majority has a raise that was acknowledged, so that a failover cannot lose it.
+        // A raise is acknowledged once a majority has it, so that a failover cannot lose it.
         let concern = WriteConcern::builder().w(Acknowledgment::Majority).build();
         let options = CollectionOptions::builder().write_concern(concern).build();
         let collection = |name: &str| database.collection_with_options(name, options.clone());
@@ -63,15 +63,17 @@ impl MongoFence {
     ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, and with
-    /// [`Error::Blocked`] if the time limit expired.
+    /// [`Error::Blocked`] if the time limit expired. After an error of the kind
+    /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) the fence is raised or not; raise it again.
     ///
     /// # Cancel safety
     /// If the future is dropped, the fence is raised or not; raise it again.
     pub async fn raise(&self, limit: Duration) -> Result<()> {
-        let begun = Instant::now();
-        self.set(&self.intent, limit, begun).await?;
-        self.set(&self.fence, limit.saturating_sub(begun.elapsed()), begun).await?;
-        match self.settled(limit.saturating_sub(begun.elapsed()).max(SETTLING)).await? {
+        let began = Instant::now();
+        let left = || limit.saturating_sub(began.elapsed());
+        self.keep_largest(&self.intent, limit, began).await?;
+        self.keep_largest(&self.fence, left(), began).await?;
+        match self.confirm(left().max(SHORTEST_CONFIRMATION)).await? {
             Some(raised) => self.refuse_newer(self.token_of(&raised)?),
             None => {
                 let stored = self.fence.find_one(self.by_name()).await;
@@ -82,23 +84,23 @@ impl MongoFence {
 
     /// Returns the fence's document if it has been raised, once a majority has it.
     ///
-    /// This changes nothing, but unlike a read it waits for the majority: an earlier call may have
-    /// written the token, and may have ended before that.
-    async fn settled(&self, limit: Duration) -> Result<Option<Document>> {
+    /// This update changes nothing, but unlike a read it waits for the majority: an earlier call
+    /// may have written the token, and may have ended before a majority had it.
+    async fn confirm(&self, limit: Duration) -> Result<Option<Document>> {
         let floor = i64::from(self.term.floor());
         let raised = doc! { "_id": self.term.name().as_str(), "token": { "$gte": floor } };
         let kept = doc! { "$max": { "token": floor } };
-        let settled = self.fence.find_one_and_update(raised, kept);
-        let settled = settled.max_time(limit.min(LONGEST_LIMIT));
-        settled.await.map_err(|cause| self.error(cause))
+        let confirmed = self.fence.find_one_and_update(raised, kept);
+        let confirmed = confirmed.max_time(limit.min(LONGEST_LIMIT));
+        confirmed.await.map_err(|cause| self.error(cause))
     }
 
     /// Sets the token of a document if it is smaller or missing.
-    async fn set(
+    async fn keep_largest(
         &self,
         collection: &Collection<Document>,
         limit: Duration,
-        begun: Instant,
+        began: Instant,
     ) -> Result<()> {
         let floor = i64::from(self.term.floor());
         let smaller = doc! { "_id": self.term.name().as_str(), "token": { "$lt": floor } };
@@ -113,7 +115,7 @@ impl MongoFence {
                 Some(code::DUPLICATE_KEY) => Ok(()),
                 Some(code::MAX_TIME_EXPIRED) => {
                     let (name, token) = (self.term.name(), self.term.token());
-                    Err(Error::Blocked(Blocked::new(name, token, begun.elapsed(), Vec::new())))
+                    Err(Error::Blocked(Blocked::new(name, token, began.elapsed(), Vec::new())))
                 }
                 _ => Err(self.error(cause)),
             },
@@ -159,15 +161,19 @@ impl MongoFence {
             Err(error) => return Err(error),
         };
         Err(Error::Conflict(
-            CoreError::new(ErrorKind::Unavailable, message).for_lock(self.term.name()),
+            CoreError::new(ErrorKind::Unavailable, message)
+                .during("fence check")
+                .with_fix("abort the transaction, and run it again")
+                .for_lock(self.term.name()),
         ))
     }
 
-    /// Refuses a session that has no transaction, without a call to the server. The driver tells only
-    /// whether the session can start one.
+    /// Refuses a session that has no transaction, without a call to the server. The driver shows
+    /// only whether the session can start one.
     async fn require_transaction(&self, session: &mut ClientSession) -> Result<()> {
         match session.start_transaction().await {
-            // Nothing was sent yet, so this is not known to the server either.
+            // The driver sends nothing before the first statement, so the server does not know of
+            // it.
             Ok(()) => {
                 session.abort_transaction().await.map_err(|cause| self.error(cause))?;
                 let message = "the fence was checked outside a transaction, which protects nothing";
@@ -176,7 +182,7 @@ impl MongoFence {
                     .for_lock(self.term.name())
                     .into())
             }
-            Err(cause) if is_in_progress(&cause) => Ok(()),
+            Err(cause) if is_transaction_in_progress(&cause) => Ok(()),
             Err(cause) => Err(self.error(cause)),
         }
     }
@@ -208,8 +214,8 @@ impl MongoFence {
     fn token_of(&self, stored: &Document) -> Result<FencingToken> {
         let number = stored.get_i64("token").ok().and_then(|number| u64::try_from(number).ok());
         number.and_then(|number| FencingToken::new(number).ok()).ok_or_else(|| {
-            CoreError::new(ErrorKind::Corrupt, "the fence's collection has a foreign document")
-                .with_fix("use another namespace, or remove it")
+            CoreError::new(ErrorKind::Corrupt, "the fence's document does not have a token")
+                .with_fix("use another namespace, or remove the document")
                 .for_lock(self.term.name())
                 .into()
         })
@@ -217,8 +223,9 @@ impl MongoFence {
 
     /// Translates an error of a transaction that checks the fence.
     ///
-    /// If that of a commit has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the transaction
-    /// may have been committed: commit it again, which is safe, and do not run it again.
+    /// If the error of a commit has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the
+    /// transaction may have been committed: commit it again, which is safe, and do not run it
+    /// again.
     #[must_use]
     pub fn error(&self, cause: Cause) -> Error {
         describe(cause, self.term.name())

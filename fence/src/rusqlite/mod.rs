@@ -28,7 +28,7 @@
 //! transaction.execute("INSERT INTO ledger VALUES ('first')", [])?;
 //! transaction.commit()?;
 //!
-//! // Another instance leads now. This one was paused, and wakes:
+//! // Another instance leads now. This one was paused, and resumes:
 //! let newer = table.fence(&Term::new(&name, FencingToken::new(8)?));
 //! newer.raise(&connection, Duration::from_secs(10))?;
 //! let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -69,12 +69,12 @@ pub struct Fence {
 }
 
 impl FenceTable {
-    /// Finds the table, or creates it if that is allowed. The connection must not be in a
-    /// transaction.
+    /// Finds the fence's table, or creates it if it is missing and `schema` allows it.
     ///
     /// # Errors
     /// This fails with a [`Datastore`](crate::Error::Datastore) error if the table is missing and
-    /// may not be created, or is not as this crate creates it.
+    /// may not be created, or is not as this crate creates it, and if the connection is in a
+    /// transaction.
     pub fn open(connection: &Connection, namespace: &Namespace, schema: Schema) -> Result<Self> {
         let mut session = SqliteSession(connection);
         let statements = run(protocol::open(&mut session, namespace, schema))?;
@@ -93,11 +93,13 @@ impl Fence {
     /// older term can commit.
     ///
     /// It waits for other connections that write, up to the limit. The connection must not be in a
-    /// transaction. Its `busy_timeout` is restored; a `busy_handler` cannot be, so set it again.
+    /// transaction. Its `busy_timeout` is restored; a `busy_handler` cannot be restored, so set it
+    /// again.
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
-    /// and with [`Blocked`](crate::Error::Blocked) after the limit.
+    /// and with [`Blocked`](crate::Error::Blocked) after the limit. It fails with a
+    /// [`Datastore`](crate::Error::Datastore) error if the connection is in a transaction.
     pub fn raise(&self, connection: &Connection, limit: Duration) -> Result<()> {
         let mut session = SqliteSession(connection);
         run(raising::raise(&mut session, &self.statements, &self.term, limit))
@@ -106,17 +108,20 @@ impl Fence {
     /// Checks as the first statement of a transaction that this term may still write.
     ///
     /// # Errors
-    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence: roll
-    /// back. After a [`Conflict`](crate::Error::Conflict) run the whole transaction again.
+    /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, and
+    /// with [`NotRaised`](crate::Error::NotRaised) if this term has not raised its own: roll back.
+    /// After a [`Conflict`](crate::Error::Conflict) run the whole transaction again.
     pub fn check(&self, transaction: &Transaction<'_>) -> Result<()> {
         run(protocol::check(&mut SqliteSession(transaction), &self.statements, &self.term))
     }
 
-    /// Says why a statement with a [guard](Self::guard) changed nothing: it fails if this term may
-    /// not write, and otherwise the statement's other conditions were false.
+    /// Fails if this term may not write: call it if a statement with a [guard](Self::guard) changed
+    /// no row.
+    ///
+    /// If it succeeds, the statement's other conditions were false.
     ///
     /// # Errors
-    /// It fails as [`check`](Self::check) does.
+    /// This fails as [`check`](Self::check) does.
     pub fn verify(&self, connection: &Connection) -> Result<()> {
         run(protocol::verify(&mut SqliteSession(connection), &self.statements, &self.term))
     }
@@ -146,7 +151,7 @@ impl SqliteSession<'_> {
     ) -> rusqlite::Result<Option<i64>> {
         let mut prepared = self.0.prepare(statement.sql())?;
         let number = prepared
-            .query_row(params_from_iter(bound(statement, values)), |row| {
+            .query_row(params_from_iter(bound_values(statement, values)), |row| {
                 row.get::<_, Option<i64>>(0)
             })
             .optional()?;
@@ -160,7 +165,9 @@ impl SqliteSession<'_> {
     ) -> rusqlite::Result<Vec<String>> {
         let mut prepared = self.0.prepare(statement.sql())?;
         let rows = prepared
-            .query_map(params_from_iter(bound(statement, values)), |row| row.get::<_, String>(0))?;
+            .query_map(params_from_iter(bound_values(statement, values)), |row| {
+                row.get::<_, String>(0)
+            })?;
         rows.collect()
     }
 
@@ -230,7 +237,7 @@ impl Session for SqliteSession<'_> {
     }
 }
 
-fn bound<'a>(
+fn bound_values<'a>(
     statement: &Statement,
     values: Values<'a>,
 ) -> impl Iterator<Item = SqliteValue> + use<'a> {
@@ -241,7 +248,7 @@ fn bound<'a>(
 }
 
 fn failure(error: rusqlite::Error) -> Failure {
-    // What is not of SQLite itself is about a value or a column.
+    // An error that is not SQLite's own is about a value or a column.
     match error.sqlite_error().map(|error| error.extended_code.to_string()) {
         Some(code) => Failure::new(Database::Sqlite, Some(&code), error),
         None => Failure::corrupt(error),

@@ -1,4 +1,4 @@
-//! The fence on SQLite itself, as one process and as two connections.
+//! The fence is tested on SQLite itself, with one connection and with several.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,7 +19,7 @@ fn fence(table: &FenceTable, token: u64) -> Fence {
 const LIMIT: Duration = Duration::from_millis(100);
 
 #[test]
-fn an_older_term_passes_no_check_once_a_newer_one_has_raised() {
+fn an_older_term_passes_no_check_after_a_newer_one_has_raised() {
     let connection = Connection::open_in_memory().unwrap();
     let table = table(&connection);
     let (older, newer) = (fence(&table, 7), fence(&table, 8));
@@ -65,7 +65,7 @@ fn a_guarded_statement_changes_nothing_in_an_older_term() {
 }
 
 #[test]
-fn raise_waits_for_a_writer_up_to_its_limit_and_restores_the_sessions_own() {
+fn raise_waits_for_a_writer_up_to_its_limit_and_restores_the_busy_timeout() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let (first, second) = (Connection::open(&path).unwrap(), Connection::open(&path).unwrap());
@@ -95,7 +95,7 @@ fn readers_that_overlap_do_not_delay_raise() {
         let done = Arc::clone(&done);
         let open = || {
             let reader = Connection::open(&path).unwrap();
-            reader.busy_handler(Some(tries_again_soon)).unwrap();
+            reader.busy_handler(Some(retries_soon)).unwrap();
             reader
         };
         let (mut current, mut next) = (open(), open());
@@ -127,7 +127,7 @@ fn begin_to_read(connection: &Connection) -> rusqlite::Result<()> {
     read
 }
 
-fn tries_again_soon(tries: i32) -> bool {
+fn retries_soon(tries: i32) -> bool {
     std::thread::sleep(Duration::from_micros(50));
     tries < 2000
 }

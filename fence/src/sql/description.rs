@@ -1,4 +1,4 @@
-//! Compares a table with the one that this crate creates.
+//! This module compares a table with the one that this crate creates.
 
 use leasehold_core::{Error, ErrorKind};
 
@@ -8,11 +8,11 @@ use super::table::{SCHEMA, VERSION};
 /// This is a column as the database describes it.
 struct Column<'a> {
     name: &'a str,
-    kind: &'a str,
+    data_type: &'a str,
     collation: &'a str,
-    filled: bool,
-    given: bool,
-    key: bool,
+    is_not_null: bool,
+    has_default: bool,
+    is_key: bool,
 }
 
 /// Returns the table's name with its schema, from its description, or `None` if the table does not
@@ -20,23 +20,23 @@ struct Column<'a> {
 ///
 /// # Errors
 /// This returns [`ErrorKind::Corrupt`] for a table that is not as this crate creates it, and
-/// [`ErrorKind::Unsupported`] for one of a newer version, or in a schema whose name would be taken for
-/// a placeholder.
+/// [`ErrorKind::Unsupported`] for one of a newer version, or in a schema whose name contains a
+/// question mark, which the statements would take for a placeholder.
 pub(crate) fn find(
     database: Database,
     table: &str,
     description: &[String],
 ) -> Result<Option<String>, Error> {
-    let of = |key| description.iter().find_map(|line| line.strip_prefix(key));
-    let Some(schema) = of("schema=") else { return Ok(None) };
+    let value_of = |key| description.iter().find_map(|line| line.strip_prefix(key));
+    let Some(schema) = value_of("schema=") else { return Ok(None) };
     if schema.contains('?') {
         let message = format!("the name of the schema {schema} has a question mark");
         return Err(Error::new(ErrorKind::Unsupported, message)
             .with_fix("create the fence's tables in another schema"));
     }
-    check_version(table, of("comment=").unwrap_or_default())?;
+    check_version(table, value_of("comment=").unwrap_or_default())?;
     let (kind, expected) = expected(database);
-    let found = of("kind=").unwrap_or("missing");
+    let found = value_of("kind=").unwrap_or("missing");
     if !found.eq_ignore_ascii_case(kind) {
         return Err(differs(table, &format!("it is {found}, not {kind}")));
     }
@@ -47,7 +47,7 @@ pub(crate) fn find(
     Ok(Some(format!("{schema}.{table}")))
 }
 
-/// Returns the kind of the table and its columns: name, type, collation, and whether it is the key.
+/// Returns the kind of the table, and the name, the type and the collation of its columns.
 pub(crate) fn expected(
     database: Database,
 ) -> (&'static str, [(&'static str, &'static str, &'static str); 2]) {
@@ -61,37 +61,40 @@ pub(crate) fn expected(
     }
 }
 
-/// Returns the first difference from what is expected. Additional columns are allowed, unless they
-/// must be filled: a later version may add some.
+/// Returns the first difference from what is expected.
+///
+/// Additional columns are allowed, since a later version may add some, unless each new row must
+/// have a value for them.
 fn difference<'a>(
     columns: impl Iterator<Item = &'a str>,
     expected: &[(&str, &str, &str)],
 ) -> Option<String> {
     let mut missing = expected.to_vec();
     for column in columns {
-        let Column { name, kind, collation, filled, given, key } = parse(column);
+        let Column { name, data_type, collation, is_not_null, has_default, is_key } = parse(column);
         let known = missing.iter().position(|(expected, ..)| *expected == name);
-        let Some((_, expected, collated)) = known.map(|at| missing.swap_remove(at)) else {
-            if filled && !given {
+        let Some((_, expected_type, expected_collation)) = known.map(|at| missing.swap_remove(at))
+        else {
+            if is_not_null && !has_default {
                 return Some(format!("its column {name} is NOT NULL without a default"));
             }
             continue;
         };
-        // MariaDB shows a width, which means nothing.
-        let kind = if kind == "bigint(20)" { "bigint" } else { kind };
-        if !kind.eq_ignore_ascii_case(expected) {
-            return Some(format!("its column {name} is {kind}, not {expected}"));
+        // MariaDB shows a display width, which has no effect.
+        let data_type = if data_type == "bigint(20)" { "bigint" } else { data_type };
+        if !data_type.eq_ignore_ascii_case(expected_type) {
+            return Some(format!("its column {name} is {data_type}, not {expected_type}"));
         }
-        let same = collation.eq_ignore_ascii_case(collated) || collation == "POSIX";
-        if !collated.is_empty() && !same {
+        let same = collation.eq_ignore_ascii_case(expected_collation) || collation == "POSIX";
+        if !expected_collation.is_empty() && !same {
             return Some(format!(
-                "its column {name} has the collation {collation:?}, not {collated:?}"
+                "its column {name} has the collation {collation:?}, not {expected_collation:?}"
             ));
         }
-        if !filled {
+        if !is_not_null {
             return Some(format!("its column {name} may be NULL"));
         }
-        if name == "name" && !key {
+        if name == "name" && !is_key {
             return Some("its names are not unique".to_owned());
         }
     }
@@ -103,11 +106,11 @@ fn parse(column: &str) -> Column<'_> {
     let mut next = || parts.next().unwrap_or_default();
     Column {
         name: next(),
-        kind: next(),
+        data_type: next(),
         collation: next(),
-        filled: next() == "filled",
-        given: next() == "given",
-        key: next() == "key",
+        is_not_null: next() == "not null",
+        has_default: next() == "default",
+        is_key: next() == "key",
     }
 }
 
@@ -146,8 +149,8 @@ mod tests {
             "schema=app".to_owned(),
             format!("kind={kind}"),
             "comment=leasehold schema 1".to_owned(),
-            format!("column={name}|{text}|{collation}|filled||key"),
-            format!("column={token}|{number}||filled||"),
+            format!("column={name}|{text}|{collation}|not null||key"),
+            format!("column={token}|{number}||not null||"),
         ]
     }
 
@@ -177,10 +180,10 @@ mod tests {
         for database in DATABASES {
             for (at, line, expected) in [
                 (1, "kind=something", "it is something"),
-                (3, "column=name|integer||filled||key", "its column name is integer"),
-                (3, "column=other|text||filled||", "its column other is NOT NULL"),
+                (3, "column=name|integer||not null||key", "its column name is integer"),
+                (3, "column=other|text||not null||", "its column other is NOT NULL"),
                 (3, "column=other|text||||", "it has no column name"),
-                (4, "column=token|text||filled||", "its column token is text"),
+                (4, "column=token|text||not null||", "its column token is text"),
             ] {
                 let mut lines = description(database);
                 line.clone_into(&mut lines[at]);

@@ -19,7 +19,7 @@ pub(crate) enum Class {
     Unanswered,
 }
 
-/// This is an error of a driver, with what it means.
+/// This is an error of a driver with its class.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) class: Class,
@@ -125,8 +125,8 @@ fn postgres(code: &str) -> Meaning {
         "25P02" => (
             Class::Refused,
             ErrorKind::Invalid,
-            "the transaction has failed before",
-            "check the fence first in each transaction",
+            "an earlier statement of the transaction has failed",
+            "roll back, and check the fence first in each transaction",
         ),
         "3F000" => (
             Class::Refused,
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_says_what_the_caller_can_do() {
+    fn a_code_decides_the_class_and_the_kind_of_an_error() {
         use Database::{MySql, Postgres, Sqlite};
         for (database, code, class, kind) in [
             (Postgres, "40001", Class::Conflict, ErrorKind::Unavailable),

@@ -1,4 +1,4 @@
-//! A table as it is found in a database, or created there.
+//! A table is found in a database, or created there.
 
 use leasehold_core::{Error, Namespace};
 
@@ -11,8 +11,8 @@ impl Table {
     pub(crate) fn script(self, database: Database, namespace: &Namespace) -> String {
         let create = self.create(database, namespace);
         match database {
-            // Programs that start at once queue here, since `IF NOT EXISTS` alone is not safe
-            // against others that create the same. One message is one transaction.
+            // Programs that start at the same moment run this one after the other, because with
+            // `IF NOT EXISTS` alone one of them could fail. One message is one transaction.
             Database::Postgres => format!(
                 "SELECT pg_advisory_xact_lock(hashtext('leasehold'), hashtext('{}'));\n{create}",
                 self.name(namespace)
@@ -22,12 +22,15 @@ impl Table {
     }
 
     /// Returns the query that describes the table, a text in each row; there are no rows if it does
-    /// not exist. An unlogged table of PostgreSQL is of another kind: it is empty after a crash, and
-    /// a term that is over could raise its fence again.
+    /// not exist.
     ///
     /// The rows are `schema=` (quoted; `main` on SQLite, where the name alone would be that of a
     /// temporary table if there is one), `kind=`, `comment=`, and for each column
-    /// `column=` with its name, type, collation, `filled`, `given` and `key`, separated by `|`.
+    /// `column=` with its name, type, collation, `not null`, `default` and `key`, separated by `|`.
+    /// The last three are empty where they do not apply.
+    ///
+    /// An unlogged table of PostgreSQL is of another kind: it is empty after a crash, and a term
+    /// that is over could raise its fence again.
     pub(crate) fn describe(self, database: Database, namespace: &Namespace) -> Statement {
         let table = self.name(namespace);
         let template = match database {
@@ -42,8 +45,8 @@ impl Table {
                      UNION ALL SELECT 'comment=' || coalesce(obj_description(c.oid, 'pg_class'), '') \
                      UNION ALL SELECT concat_ws('|', 'column=' || a.attname::text, \
                          format_type(a.atttypid, a.atttypmod), coalesce(o.collname::text, ''), \
-                         CASE WHEN a.attnotnull THEN 'filled' ELSE '' END, \
-                         CASE WHEN a.atthasdef OR a.attidentity <> '' THEN 'given' ELSE '' END, \
+                         CASE WHEN a.attnotnull THEN 'not null' ELSE '' END, \
+                         CASE WHEN a.atthasdef OR a.attidentity <> '' THEN 'default' ELSE '' END, \
                          CASE WHEN EXISTS ( \
                              SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique \
                                  AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL \
@@ -54,10 +57,10 @@ impl Table {
                  ) AS d WHERE c.oid = to_regclass('{table}')"
             ),
             Database::MySql => {
-                let of = |of: &str| {
+                let is_this = |of: &str| {
                     format!("{of}.table_schema = DATABASE() AND {of}.table_name = '{table}'")
                 };
-                let tables = format!("FROM information_schema.tables AS t WHERE {}", of("t"));
+                let tables = format!("FROM information_schema.tables AS t WHERE {}", is_this("t"));
                 format!(
                     "SELECT CAST(CONCAT('schema=`', REPLACE(t.table_schema, '`', '``'), '`') \
                          AS BINARY) AS line {tables} \
@@ -66,8 +69,8 @@ impl Table {
                      UNION ALL SELECT CAST(CONCAT('comment=', COALESCE(t.table_comment, '')) \
                          AS BINARY) {tables} \
                      UNION ALL SELECT CAST(CONCAT_WS('|', CONCAT('column=', c.column_name), \
-                         c.column_type, '', IF(c.is_nullable = 'NO', 'filled', ''), \
-                         IF(c.column_default IS NOT NULL OR c.extra <> '', 'given', ''), \
+                         c.column_type, '', IF(c.is_nullable = 'NO', 'not null', ''), \
+                         IF(c.column_default IS NOT NULL OR c.extra <> '', 'default', ''), \
                          IF(c.column_key = 'PRI' AND NOT EXISTS ( \
                              SELECT 1 FROM information_schema.statistics AS s \
                              WHERE s.table_schema = c.table_schema \
@@ -75,7 +78,7 @@ impl Table {
                                  AND (s.column_name <> c.column_name OR s.sub_part IS NOT NULL)), \
                              'key', '')) AS BINARY) \
                      FROM information_schema.columns AS c WHERE {}",
-                    of("c")
+                    is_this("c")
                 )
             }
             Database::Sqlite => format!(
@@ -90,8 +93,8 @@ impl Table {
                          FROM pragma_index_list('{table}', 'main') AS l \
                          JOIN pragma_index_xinfo(l.name, 'main') AS i \
                          WHERE l.origin = 'pk' AND i.seqno = 0), ''), '') || '|' \
-                     || iif(x.\"notnull\", 'filled', '') || '|' \
-                     || iif(x.dflt_value IS NOT NULL OR x.hidden <> 0, 'given', '') || '|' \
+                     || iif(x.\"notnull\", 'not null', '') || '|' \
+                     || iif(x.dflt_value IS NOT NULL OR x.hidden <> 0, 'default', '') || '|' \
                      || iif(x.pk = 1 AND NOT EXISTS (SELECT 1 FROM \
                          pragma_table_xinfo('{table}', 'main') AS y WHERE y.pk > 1), 'key', '') \
                      FROM pragma_table_xinfo('{table}', 'main') AS x"

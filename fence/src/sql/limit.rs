@@ -1,25 +1,28 @@
-//! How a database is told for how long a statement may wait.
+//! These commands limit how long a database lets a statement wait.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use super::statement::{Database, Statement};
 
-/// SQLite looks again and again whether a lock is free, and ever less often: it is asked again after
-/// this time, so that a stream of short transactions cannot win each time.
-const SQLITE_ROUND: Duration = Duration::from_millis(20);
+/// A wait of SQLite ends after this time, and is then repeated.
+///
+/// SQLite polls for a lock at growing intervals, so a single long wait could miss each moment at
+/// which a stream of short transactions leaves it free.
+const SQLITE_WAIT: Duration = Duration::from_millis(20);
 
 /// While SQLite waits to commit with a rollback journal, it lets no other connection begin to read. It
 /// does so for this long, and then lets them read for the pause.
-const SQLITE_COMMIT_ROUND: Duration = Duration::from_secs(1);
-/// A connection that waits looks every 100 ms whether it may read.
+const SQLITE_COMMIT_WAIT: Duration = Duration::from_secs(1);
+/// A connection that waits to read looks every 100 ms whether it may.
 const SQLITE_COMMIT_PAUSE: Duration = Duration::from_millis(250);
 
-/// A step that fails sooner, as SQLite reports some conflicts at once, is repeated after this time.
-const SHORTEST_ROUND: Duration = Duration::from_millis(5);
+/// An attempt that fails sooner is repeated after this time; SQLite reports some conflicts at once.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(5);
 
-/// A raise that is not blocked may be silent for at least this long before its commit.
-const SHORTEST_SILENCE: Duration = Duration::from_secs(5);
+/// The transaction of a raise may be idle for at least this long before PostgreSQL ends its
+/// session.
+const SHORTEST_IDLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Returns the queries for the session's own limits, where they must be restored later.
 pub(crate) fn of_session(database: Database) -> Vec<Statement> {
@@ -44,16 +47,16 @@ pub(crate) fn restore(database: Database, saved: &[i64]) -> Option<String> {
 }
 
 /// Returns the command that limits the next wait, to run in the session before the transaction.
-pub(crate) fn before(database: Database, left: Duration) -> Option<String> {
+pub(crate) fn before_transaction(database: Database, left: Duration) -> Option<String> {
     match database {
         Database::Postgres => None,
         Database::MySql => {
-            // It counts whole seconds; the last one may exceed what is left.
+            // MySQL counts whole seconds, so the last wait may exceed what is left.
             let seconds = left.as_secs().clamp(1, 1_000_000);
             Some(mysql(&seconds, &seconds))
         }
         Database::Sqlite => {
-            let wait = left.min(SQLITE_ROUND).as_millis().max(1);
+            let wait = left.min(SQLITE_WAIT).as_millis().max(1);
             Some(format!("PRAGMA busy_timeout = {wait}"))
         }
     }
@@ -68,19 +71,18 @@ fn mysql(rows: &impl Display, tables: &impl Display) -> String {
 
 /// Returns the commands that limit the next wait, to run first in the transaction.
 ///
-/// On PostgreSQL the limit is that of the statement: `lock_timeout` begins again with each of the
-/// transactions that the statement waits for, and PostgreSQL 17 and later have a limit on the transaction
-/// too. The server ends the session of a raise that is paused
-/// before its commit, which would block every later one. The commit waits for the disk, and for a
-/// standby where one is synchronous, whatever the session's setting.
-pub(crate) fn within(database: Database, left: Duration) -> Option<String> {
+/// On PostgreSQL this limits the statement: a `lock_timeout` begins again with each transaction for
+/// which the statement waits. PostgreSQL 17 can also limit the transaction. The server ends the session of a raise that is paused before its
+/// commit, which would block every later one. The commit waits for the disk, and for a synchronous
+/// standby if there is one, whatever the session's setting.
+pub(crate) fn first_in_transaction(database: Database, left: Duration) -> Option<String> {
     match database {
         Database::Postgres => {
             let limit = |time: Duration| time.as_millis().clamp(1, 2_000_000_000);
-            let (left, silence) = (limit(left), limit(left.max(SHORTEST_SILENCE)));
+            let (left, idle) = (limit(left), limit(left.max(SHORTEST_IDLE_LIMIT)));
             Some(format!(
                 "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = {left}; \
-                 SET LOCAL idle_in_transaction_session_timeout = {silence}; \
+                 SET LOCAL idle_in_transaction_session_timeout = {idle}; \
                  SELECT set_config('synchronous_commit', 'on', true) \
                  WHERE current_setting('synchronous_commit') <> 'remote_apply'; \
                  SELECT set_config('transaction_timeout', '0', true) \
@@ -93,22 +95,22 @@ pub(crate) fn within(database: Database, left: Duration) -> Option<String> {
 
 /// Returns the command that limits the wait of the commit, to run last in the transaction.
 ///
-/// Readers of SQLite that overlap cannot delay a commit that waits for as long as they read.
+/// Readers of SQLite that overlap cannot delay a commit that waits for longer than each of them reads.
 pub(crate) fn before_commit(database: Database, left: Duration) -> Option<String> {
     match database {
         Database::Postgres | Database::MySql => None,
         Database::Sqlite => {
-            let wait = left.min(SQLITE_COMMIT_ROUND).as_millis().max(1);
+            let wait = left.min(SQLITE_COMMIT_WAIT).as_millis().max(1);
             Some(format!("PRAGMA busy_timeout = {wait}"))
         }
     }
 }
 
-/// Returns the pause before a step is repeated that took that long.
+/// Returns the pause before a step is repeated whose attempt took that long.
 pub(crate) fn pause_after(database: Database, took: Duration) -> Duration {
     match database {
-        Database::Sqlite if took >= SQLITE_COMMIT_ROUND => SQLITE_COMMIT_PAUSE,
-        _ => SHORTEST_ROUND.saturating_sub(took),
+        Database::Sqlite if took >= SQLITE_COMMIT_WAIT => SQLITE_COMMIT_PAUSE,
+        _ => SHORTEST_ATTEMPT.saturating_sub(took),
     }
 }
 
@@ -119,12 +121,11 @@ mod tests {
     #[test]
     fn a_limit_is_never_zero_which_would_mean_none() {
         let nothing = Duration::ZERO;
-        let within = within(Database::Postgres, nothing).unwrap();
-        assert!(within.contains("statement_timeout = 1;"), "{within}");
-        assert!(before(Database::MySql, nothing).unwrap().ends_with("= 1"));
-        for command in [before(Database::Sqlite, nothing), before_commit(Database::Sqlite, nothing)]
-        {
-            assert!(command.unwrap().ends_with("= 1"));
+        let first = first_in_transaction(Database::Postgres, nothing).unwrap();
+        assert!(first.contains("statement_timeout = 1;"), "{first}");
+        assert!(before_transaction(Database::MySql, nothing).unwrap().ends_with("= 1"));
+        for limit in [before_transaction, before_commit] {
+            assert!(limit(Database::Sqlite, nothing).unwrap().ends_with("= 1"));
         }
     }
 
@@ -138,19 +139,20 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_the_session_can_be_restored() {
+    fn a_limit_that_changes_the_session_can_be_restored() {
         for database in [Database::Postgres, Database::MySql, Database::Sqlite] {
             let own = of_session(database);
             let saved = vec![50; own.len()];
-            assert_eq!(before(database, Duration::from_secs(3)).is_some(), !own.is_empty());
+            let limit = before_transaction(database, Duration::from_secs(3));
+            assert_eq!(limit.is_some(), !own.is_empty());
             assert_eq!(restore(database, &saved).is_some(), !own.is_empty());
         }
     }
 
     #[test]
     fn a_raise_on_postgres_is_ended_if_it_is_paused_and_is_on_disk_once_it_returns() {
-        let within = within(Database::Postgres, Duration::from_secs(30)).unwrap();
-        assert!(within.contains("idle_in_transaction_session_timeout = 30000;"), "{within}");
-        assert!(within.contains("set_config('synchronous_commit', 'on', true)"), "{within}");
+        let first = first_in_transaction(Database::Postgres, Duration::from_secs(30)).unwrap();
+        assert!(first.contains("idle_in_transaction_session_timeout = 30000;"), "{first}");
+        assert!(first.contains("set_config('synchronous_commit', 'on', true)"), "{first}");
     }
 }

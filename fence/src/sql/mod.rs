@@ -1,11 +1,11 @@
-//! The statements of a fence on SQL databases, which all drivers share.
+//! All drivers share these statements of a fence on SQL databases.
 //!
-//! An application with a driver that this crate has no module for runs [`Statements`] itself, on the
+//! An application whose driver has no module in this crate runs [`Statements`] itself, on the
 //! tables that [`schema`] creates:
 //!
 //! 1. To raise the fence, once a term and before its first write, outside of any transaction:
 //!    1. Run [`set_intent`](Statements::set_intent) in a transaction, and commit it before you go on:
-//!       an intent that no other session sees refuses no one. If it returns more than the token, the
+//!       an intent that is not committed refuses no check. If it returns more than the token, the
 //!       term is stale; otherwise what it returns is the floor for the statements that follow. On
 //!       SQLite there is no such statement.
 //!    2. Run [`raised`](Statements::raised) by itself. If it returns at least that floor, the fence is
@@ -15,11 +15,15 @@
 //! 2. To check it: run [`check`](Statements::check) first in each transaction, before any savepoint.
 //!    If it returns no row, roll back. On SQLite begin the transaction with `BEGIN IMMEDIATE`.
 //!
-//! Limit how long each statement of a raise may wait, and repeat its whole transaction until a limit of
-//! your own expires: `SET LOCAL statement_timeout` on PostgreSQL, where a `lock_timeout` begins again
-//! with each transaction that is waited for; `innodb_lock_wait_timeout` and `lock_wait_timeout` on MySQL
-//! and MariaDB; `busy_timeout` on SQLite, of a few milliseconds until the statement has returned, and
-//! then of all that is left until the commit has. If one of these expires, older terms may still commit.
+//! Limit how long each statement of a raise may wait, and repeat its whole transaction until a
+//! limit of your own expires. If one of these limits expires, older terms may still commit:
+//!
+//! * on PostgreSQL `SET LOCAL statement_timeout`, because a `lock_timeout` begins again with each
+//!   transaction for which a statement waits;
+//! * on MySQL and MariaDB `innodb_lock_wait_timeout` and `lock_wait_timeout`;
+//! * on SQLite `busy_timeout`: a few milliseconds until the statement has returned, and then all
+//!   the time that is left until the commit has.
+//!
 //! A commit without a reply may have raised the fence: raise it again.
 //!
 //! ```
@@ -61,6 +65,8 @@ mod installed_table;
 #[cfg(feature = "_sql-driver")]
 mod limit;
 #[cfg(feature = "_sql-driver")]
+mod may_write;
+#[cfg(feature = "_sql-driver")]
 pub(crate) mod protocol;
 #[cfg(feature = "_sql-driver")]
 pub(crate) mod raising;
@@ -71,8 +77,6 @@ mod statements;
 mod table;
 #[cfg(feature = "_sql-driver")]
 mod values;
-#[cfg(feature = "_sql-driver")]
-mod verdict;
 
 pub use statement::{Database, Parameter, Statement};
 pub use statements::Statements;

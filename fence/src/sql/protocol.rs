@@ -1,14 +1,14 @@
-//! Opens and checks a fence, by whatever driver.
+//! A fence is opened and checked here, with any driver.
 
 use leasehold_core::{ErrorKind, LockName, Namespace};
 
 use super::failure::{Class, Failure};
+use super::may_write::may_write;
 use super::session::Session;
 use super::statement::Database;
 use super::statements::Statements;
 use super::table::Table;
 use super::values::Values;
-use super::verdict::verdict;
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::term::Term;
@@ -23,8 +23,8 @@ pub(crate) async fn open<S: Session>(
     schema: Schema,
 ) -> Result<Statements> {
     if session.in_transaction() {
-        // On MySQL, creating the table would commit it.
-        let message = "a fence's table is opened outside of a transaction, and this one is open";
+        // On MySQL, creating a table would commit the transaction.
+        let message = "the fence's tables must be opened outside of a transaction, and one is open";
         return Err(leasehold_core::Error::invalid(message)
             .with_fix("use another connection, or end the transaction first")
             .into());
@@ -82,25 +82,25 @@ pub(crate) async fn check<S: Session>(
             .into());
     }
     if S::DATABASE == Database::Postgres && session.in_savepoint() {
-        let message = "the fence was checked after a savepoint, which gives up the check's lock if \
-                       it is rolled back";
+        let message = "the fence was checked after a savepoint, and the check's lock would be \
+                       released if that is rolled back";
         return Err(leasehold_core::Error::invalid(message)
             .with_fix("check first in the outermost transaction")
             .for_lock(term.name())
             .into());
     }
     let passed = session.number(&statements.check, Values::of(term)).await;
-    match passed.map_err(|failure| checking(failure, term.name()))? {
+    match passed.map_err(|failure| check_error(failure, term.name()))? {
         Some(_) => Ok(()),
         None => refusal(session, statements, term).await,
     }
 }
 
-/// Says why a check did not pass.
+/// Returns the error that says why a check did not pass.
 async fn refusal<S: Session>(session: &mut S, statements: &Statements, term: &Term) -> Result<()> {
     verify(session, statements, term).await?;
-    // It was raised after the check.
-    let message = "the fence was raised at the same time";
+    // The fence was raised between the check and this read.
+    let message = "the fence was raised during the check";
     Err(Error::Conflict(
         leasehold_core::Error::new(ErrorKind::Unavailable, message)
             .with_fix("roll back, and run the transaction again")
@@ -114,17 +114,17 @@ pub(crate) async fn verify<S: Session>(
     statements: &Statements,
     term: &Term,
 ) -> Result<()> {
-    let read = |failure| checking(failure, term.name());
+    let read = |failure| check_error(failure, term.name());
     let intent = match &statements.intent {
         Some(intent) => session.number(intent, Values::of(term)).await.map_err(read)?,
         None => None,
     };
     let raised = session.number(&statements.raised, Values::of(term)).await.map_err(read)?;
-    verdict(term, intent, raised)
+    may_write(term, intent, raised)
 }
 
 /// Describes a failure of a check, which writes nothing.
-fn checking(failure: Failure, name: &LockName) -> Error {
+fn check_error(failure: Failure, name: &LockName) -> Error {
     let error = failure.error.during("fence check").for_lock(name);
     match failure.class {
         Class::Conflict | Class::Limit => Error::Conflict(error),

@@ -1,4 +1,4 @@
-//! Raises a fence, by whatever driver.
+//! A fence is raised here, with any driver.
 
 use std::slice;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use leasehold_core::{ErrorKind, LockName};
 
 use super::failure::{Class, Failure};
 use super::limit;
+use super::may_write::refuse_stale;
 use super::session::Session;
 use super::statement::{Database, Statement};
 use super::statements::Statements;
 use super::values::Values;
-use super::verdict::not_stale;
 use crate::error::{Blocked, Error, Result, Session as BlockingSession};
 use crate::term::Term;
 
@@ -24,7 +24,7 @@ pub(crate) async fn raise<S: Session>(
 ) -> Result<()> {
     let began = Instant::now();
     if session.in_transaction() {
-        let message = "a fence is raised in transactions of its own, and this one is open";
+        let message = "the fence must be raised in transactions of its own, and one is open";
         return Err(leasehold_core::Error::invalid(message)
             .with_fix("use another connection, or end the transaction first")
             .for_lock(term.name())
@@ -52,7 +52,7 @@ enum Step<'a> {
     Write(&'a [Statement]),
 }
 
-/// A fence that is being raised.
+/// This is a raise in progress.
 struct Raising<'a, S> {
     session: &'a mut S,
     statements: &'a Statements,
@@ -67,16 +67,16 @@ impl<S: Session> Raising<'_, S> {
         let mut target = Values::of(term);
         if !statements.set_intent.is_empty() {
             target.floor = self.set_intent(target).await?;
-            not_stale(term, Some(target.floor))?;
+            refuse_stale(term, Some(target.floor))?;
             // The row is locked only if it must change: transactions of this term may hold it.
             let raised = self.repeat(Step::Read(&statements.raised), target).await?;
-            not_stale(term, raised)?;
+            refuse_stale(term, raised)?;
             if raised.is_some_and(|raised| raised >= target.floor) {
                 return Ok(());
             }
         }
         let raised = self.write(&statements.raise, target).await?;
-        not_stale(term, Some(raised))
+        refuse_stale(term, Some(raised))
     }
 
     /// Sets the intent, and returns it: it may be a larger one of another term.
@@ -98,7 +98,7 @@ impl<S: Session> Raising<'_, S> {
 
     async fn write(&mut self, statements: &[Statement], values: Values<'_>) -> Result<i64> {
         self.repeat(Step::Write(statements), values).await?.ok_or_else(|| {
-            let message = "the fence's row vanished while it was raised";
+            let message = "the fence's row was deleted while it was raised";
             leasehold_core::Error::new(ErrorKind::Corrupt, message)
                 .with_fix("look for another program that deletes rows of this table")
                 .for_lock(self.term.name())
@@ -109,7 +109,7 @@ impl<S: Session> Raising<'_, S> {
     /// Repeats a step until it succeeds or the time limit expires.
     async fn repeat(&mut self, step: Step<'_>, values: Values<'_>) -> Result<Option<i64>> {
         loop {
-            let tried = Instant::now();
+            let attempted = Instant::now();
             let failure = match self.attempt(step, values).await {
                 Ok(number) => return Ok(number),
                 Err(failure) => failure,
@@ -118,9 +118,9 @@ impl<S: Session> Raising<'_, S> {
             match failure.class {
                 Class::Limit | Class::Conflict if waited < self.limit => {}
                 Class::Limit => return Err(self.blocked(waited).await),
-                _ => return Err(raising(failure, self.term.name())),
+                _ => return Err(raise_error(failure, self.term.name())),
             }
-            self.session.pause(limit::pause_after(S::DATABASE, tried.elapsed())).await;
+            self.session.pause(limit::pause_after(S::DATABASE, attempted.elapsed())).await;
         }
     }
 
@@ -130,10 +130,10 @@ impl<S: Session> Raising<'_, S> {
         values: Values<'_>,
     ) -> Result<Option<i64>, Failure> {
         let left = self.limit.saturating_sub(self.began.elapsed());
-        if let Some(before) = limit::before(S::DATABASE, left) {
+        if let Some(before) = limit::before_transaction(S::DATABASE, left) {
             self.session.run_script(&before).await?;
         }
-        let first = limit::within(S::DATABASE, left);
+        let first = limit::first_in_transaction(S::DATABASE, left);
         let statements = match step {
             // At SERIALIZABLE, MySQL locks what a transaction reads.
             Step::Read(statement) if first.is_none() => {
@@ -149,7 +149,7 @@ impl<S: Session> Raising<'_, S> {
     async fn blocked(&mut self, waited: Duration) -> Error {
         let mut sessions = Vec::new();
         for query in &self.statements.sessions {
-            // A server may not tell it, or not to this user, which is not an error of its own.
+            // A server may not show them, or not to this user, which does not change the outcome.
             let rows = self.session.texts(query, Values::of(self.term)).await.unwrap_or_default();
             sessions.extend(rows.iter().filter_map(|row| {
                 let (id, description) = row.split_once('|')?;
@@ -164,7 +164,7 @@ impl<S: Session> Raising<'_, S> {
 }
 
 /// Describes a failure to raise a fence, which may be repeated.
-fn raising(failure: Failure, name: &LockName) -> Error {
+fn raise_error(failure: Failure, name: &LockName) -> Error {
     let error = match failure.class {
         Class::Unanswered => {
             let message = "the fence may or may not have been raised";

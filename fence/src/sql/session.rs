@@ -1,4 +1,4 @@
-//! What a driver does with its connection; everything else is the same for all drivers.
+//! A driver implements a session for its connection; everything else is the same for all drivers.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use super::values::Values;
 
 /// A session is a connection of a driver.
 ///
-/// The futures of a driver that blocks are ready at once.
+/// The futures of a driver whose calls block are ready when they are first polled.
 pub(crate) trait Session {
-    /// The database that it is connected to.
+    /// The session is connected to this database.
     const DATABASE: Database;
 
     /// Returns whether the connection is within a transaction, as far as the driver knows.
     fn in_transaction(&mut self) -> bool;
 
-    /// Returns whether the transaction has a savepoint, if the driver tells it.
+    /// Returns whether the transaction has a savepoint, if the driver shows it.
     fn in_savepoint(&mut self) -> bool {
         false
     }

@@ -32,7 +32,7 @@ pub enum Parameter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     database: Database,
-    /// The text with `?` for every placeholder.
+    /// The text has `?` for every placeholder.
     template: Arc<str>,
     sql: Arc<str>,
     parameters: &'static [Parameter],
@@ -78,9 +78,9 @@ impl Statement {
         self.returns_rows
     }
 
-    /// Returns the statement with placeholders that are counted from that number on.
+    /// Returns the statement with placeholders that are numbered from that number on.
     ///
-    /// MySQL's are not numbered, so that only their order counts there.
+    /// On MySQL placeholders have no numbers, and only their order counts.
     #[must_use]
     pub(crate) fn numbered_from(mut self, first: usize) -> Self {
         self.sql = render(self.database, &self.template, first).into();

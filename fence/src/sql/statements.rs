@@ -1,14 +1,14 @@
-//! The statements of a fence, for each database.
+//! The statements of a fence are written here for each database.
 //!
-//! # How a term is raised, and how it is checked
+//! # How a fence is raised, and how it is checked
 //!
-//! To raise it, a term first sets its *intent* in a row that no check locks, and commits. Then it
-//! updates the row of the token, which waits for the share locks of the transactions that have
-//! passed a check. A check takes that lock only if the intent is not newer, so that a steady stream
-//! of older transactions cannot delay the update: on PostgreSQL a share lock is granted beside
-//! others although an update waits.
+//! To raise its fence, a term first sets its *intent* in a row that no check locks, and commits.
+//! Then it updates the row of the token, which waits for the shared locks of the transactions that
+//! have passed a check. A check takes that lock only if the intent is not newer, so that a steady
+//! stream of older transactions cannot delay the update: on PostgreSQL a shared lock is granted
+//! beside others although an update waits.
 //!
-//! A check is one statement: the row of the token is read under a share lock, and compared. It
+//! A check is one statement: the row of the token is read under a shared lock, and compared. It
 //! returns a row if the term may write, and none otherwise.
 
 use leasehold_core::Namespace;
@@ -24,7 +24,7 @@ use super::table::Table;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Statements {
-    /// They are written for this database.
+    /// The statements are written for this database.
     pub database: Database,
     /// These set the intent of a term, in a transaction of their own: the floor to which it raises
     /// the fence. The last one returns the intent, which may be a larger one of another term. On
@@ -33,12 +33,12 @@ pub struct Statements {
     /// These raise the fence to the intent, in a transaction of their own. The last one returns the
     /// largest floor that was raised.
     pub raise: Vec<Statement>,
-    /// Returns the intent. It is missing on SQLite.
+    /// This returns the intent. It is missing on SQLite.
     pub intent: Option<Statement>,
-    /// Returns the largest floor that was raised.
+    /// This returns the largest floor that was raised.
     pub raised: Statement,
-    /// Returns a row if the term may write, and takes a share lock on the fence until the end of
-    /// the transaction.
+    /// This returns a row if the term may write, and takes a shared lock on the fence until the end
+    /// of the transaction.
     pub check: Statement,
     /// These return the sessions for whose transactions a raise waits, each as a text of its number,
     /// `|` and a description. Run them in turn until one returns rows.
@@ -82,22 +82,22 @@ impl Statements {
     /// Returns a condition that is true if the term may write, for a single statement that is its
     /// own transaction: `UPDATE … WHERE id = $1 AND ` and this.
     ///
-    /// Its placeholders are numbered from `first` on. If the statement changed no row, a check tells
-    /// whether the term is over.
+    /// Its placeholders are numbered from `first` on. If the statement changed no row, read the
+    /// intent and the raised token to find out whether the term is over.
     #[must_use]
     pub fn guard(&self, first: usize) -> Statement {
         self.guard.clone().numbered_from(first)
     }
 }
 
-/// `GREATEST` keeps a row from ever getting a smaller token, whatever the caller believes.
+/// `GREATEST` ensures that a row never gets a smaller token, whatever token the caller has.
 ///
-/// A row that was written ends the limit on statements of its transaction: a limit that is over
-/// during the commit would not undo it, but end its wait for a synchronous standby.
+/// A statement that has written its row lifts the `statement_timeout` of its transaction: a timeout
+/// during the commit would not undo the commit, but would end its wait for a synchronous standby.
 fn postgres(fence: &str, intent: &str) -> Statements {
     let query =
         |template: String, parameters| Statement::query(Database::Postgres, template, parameters);
-    let grow = |table: &str| {
+    let keep_largest = |table: &str| {
         query(
             format!(
                 "INSERT INTO {table} AS t (name, token) VALUES (?, ?) \
@@ -154,8 +154,8 @@ fn postgres(fence: &str, intent: &str) -> Statements {
     let several = "CROSS JOIN LATERAL pg_get_multixact_members(f.xmax) AS m";
     Statements {
         database: Database::Postgres,
-        set_intent: vec![grow(intent)],
-        raise: vec![grow(fence)],
+        set_intent: vec![keep_largest(intent)],
+        raise: vec![keep_largest(fence)],
         intent: Some(read(intent)),
         raised: read(fence),
         check: query(format!("SELECT f.token {locked}"), &[Name, Floor, Token]),
@@ -169,8 +169,8 @@ fn postgres(fence: &str, intent: &str) -> Statements {
     }
 }
 
-/// MySQL and MariaDB share the texts. `LOCK IN SHARE MODE` locks the tables of its own level alone,
-/// so the intent is read in a subquery, which locks nothing. It refers to the fence's row so
+/// MySQL and MariaDB share the texts. `LOCK IN SHARE MODE` does not lock the rows that a subquery
+/// reads, so the intent is read in one. The subquery refers to the fence's row so
 /// that it is read once that row is locked: at REPEATABLE READ it takes the transaction's snapshot,
 /// which must not be older than the lock.
 fn mysql(fence: &str, intent: &str, fence_table: &str) -> Statements {
@@ -178,19 +178,19 @@ fn mysql(fence: &str, intent: &str, fence_table: &str) -> Statements {
         |template: String, parameters| Statement::query(Database::MySql, template, parameters);
     let read =
         |table: &str| query(format!("SELECT t.token FROM {table} AS t WHERE t.name = ?"), &[Name]);
-    let grow = |table: &str| {
-        let grow = format!(
+    let keep_largest = |table: &str| {
+        let upsert = format!(
             "INSERT INTO {table} (name, token) VALUES (?, ?) \
              ON DUPLICATE KEY UPDATE token = GREATEST(token, ?)"
         );
-        vec![Statement::command(Database::MySql, grow, &[Name, Floor, Floor]), read(table)]
+        vec![Statement::command(Database::MySql, upsert, &[Name, Floor, Floor]), read(table)]
     };
     let locked = format!(
         "FROM {fence} AS f WHERE f.name = ? AND f.token BETWEEN ? AND ? \
          AND f.token >= (SELECT i.token FROM {intent} AS i WHERE i.name = f.name) \
          LOCK IN SHARE MODE"
     );
-    // Only MySQL tells this, and only to users that may read its `performance_schema`.
+    // Only MySQL shows this, and only to users that may read its `performance_schema`.
     let sessions = format!(
         "SELECT DISTINCT CAST(CONCAT(t.processlist_id, '|', CONCAT_WS(', ', \
              CONCAT(t.processlist_user, '@', t.processlist_host), t.processlist_command, \
@@ -204,8 +204,8 @@ fn mysql(fence: &str, intent: &str, fence_table: &str) -> Statements {
     );
     Statements {
         database: Database::MySql,
-        set_intent: grow(intent),
-        raise: grow(fence),
+        set_intent: keep_largest(intent),
+        raise: keep_largest(fence),
         intent: Some(read(intent)),
         raised: read(fence),
         check: query(format!("SELECT f.token {locked}"), &[Name, Floor, Token]),

@@ -1,4 +1,4 @@
-//! A namespace has these tables.
+//! A namespace has these tables in an SQL database.
 
 use leasehold_core::Namespace;
 
@@ -13,9 +13,9 @@ pub(crate) const SCHEMA: u32 = 1;
 /// A fence has a table of tokens, and on servers one of intents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
-    /// The tokens, whose rows checks lock.
+    /// This table has the tokens; checks lock its rows.
     Fence,
-    /// The intents, whose rows no check locks.
+    /// This table has the intents; no check locks its rows.
     Intent,
 }
 

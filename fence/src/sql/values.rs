@@ -1,9 +1,9 @@
-//! The values that a driver binds to the placeholders of a statement.
+//! A driver binds these values to the placeholders of a statement.
 
 use super::statement::{Parameter, Statement};
 use crate::term::Term;
 
-/// These values belong to the placeholders.
+/// The placeholders of a term's statements take these values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Values<'a> {
     pub(crate) name: &'a str,
@@ -12,7 +12,7 @@ pub(crate) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// A statement without placeholders takes these.
+    /// A statement without placeholders gets these values, and uses none of them.
     pub(crate) const NONE: Self = Self { name: "", floor: 0, token: 0 };
 
     /// Returns the values of a term.

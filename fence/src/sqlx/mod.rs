@@ -27,7 +27,7 @@
 //! sqlx::query("INSERT INTO ledger VALUES ('first')").execute(&mut *transaction).await?;
 //! transaction.commit().await?;
 //!
-//! // Another instance leads now. This one was paused, and wakes:
+//! // Another instance leads now. This one was paused, and resumes:
 //! let newer = table.fence(&Term::new(&name, FencingToken::new(8)?));
 //! newer.raise(&pool, Duration::from_secs(10)).await?;
 //! let mut transaction = pool.begin().await?;
@@ -55,7 +55,7 @@ use crate::sql::session::Session;
 use crate::sql::{self, Statement, Statements, protocol, raising};
 use crate::term::Term;
 
-/// A pool may take this long to hand out a connection, however short the limit of a raise is.
+/// A raise waits up to this long for a connection of the pool, even if its limit is shorter.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 /// This is the fence table on PostgreSQL.
@@ -77,7 +77,7 @@ pub type SqliteFenceTable = FenceTable<sqlx::Sqlite>;
 #[cfg(feature = "sqlx-sqlite")]
 pub type SqliteFence = Fence<sqlx::Sqlite>;
 
-/// A fence table creates the fences of a namespace, whose table was found or created.
+/// A fence table creates the fences of a namespace, whose tables were found or created.
 pub struct FenceTable<DB> {
     statements: Arc<Statements>,
     database: PhantomData<fn() -> DB>,
@@ -96,21 +96,26 @@ where
     DB: Database,
     DB::Connection: SqlxSession,
 {
-    /// Finds the table, or creates it if that is allowed.
+    /// Finds the fence's tables, or creates those that are missing if `schema` allows it.
     ///
     /// # Errors
-    /// This fails with a [`Datastore`](crate::Error::Datastore) error if the table is missing and
-    /// may not be created, or is not as this crate creates it.
+    /// This fails with a [`Datastore`](crate::Error::Datastore) error if a table is missing and may
+    /// not be created, or is not as this crate creates it.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, some tables may have been created; open them again.
     pub async fn open(pool: &Pool<DB>, namespace: &Namespace, schema: Schema) -> Result<Self> {
         let mut connection = acquire(pool).await?;
         Self::open_on(&mut connection, namespace, schema).await
     }
 
-    /// Finds the table, or creates it if that is allowed, on this connection, which must not be in a
-    /// transaction.
+    /// Finds the fence's tables, or creates those that are missing, on this connection.
     ///
     /// # Errors
-    /// It fails as [`open`](Self::open) does.
+    /// This fails as [`open`](Self::open) does, and if the connection is in a transaction.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, some tables may have been created; open them again.
     pub async fn open_on(
         connection: &mut DB::Connection,
         namespace: &Namespace,
@@ -143,8 +148,7 @@ where
     /// older term can commit.
     ///
     /// It waits for a connection of the pool, and then for the transactions of older terms that have
-    /// passed a check, up to the limit in all; on MySQL up to a second longer. If this future is
-    /// dropped, its connection is closed.
+    /// passed a check, up to the limit in all; on MySQL up to a second longer.
     ///
     /// The limit does not bound the wait for a server that is gone, nor on PostgreSQL the wait for a
     /// synchronous standby: wrap the call in a timeout, and then raise the fence again.
@@ -154,6 +158,10 @@ where
     /// and with [`Blocked`](crate::Error::Blocked) after the limit. If there was no connection within
     /// the limit, or within a second if that is longer, it fails with a transient
     /// [`Datastore`](crate::Error::Datastore) error, and nothing was raised.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, its connection is closed, and the fence is raised or not; raise it
+    /// again.
     pub async fn raise(&self, pool: &Pool<DB>, limit: Duration) -> Result<()> {
         let began = Instant::now();
         let acquired = timeout(limit.max(SHORTEST_WAIT), acquire(pool)).await;
@@ -168,14 +176,17 @@ where
         raised
     }
 
-    /// Raises the fence on this connection, which must not be in a transaction. sqlx does not see one
-    /// that was begun with a raw `BEGIN`: raising the fence would commit it.
+    /// Raises the fence on this connection, which must not be in a transaction.
     ///
-    /// If this future is dropped, close the connection: on MySQL and SQLite its own limit on waits
-    /// may not have been restored.
+    /// sqlx does not detect a transaction that was begun with a raw `BEGIN`: raising the fence
+    /// would commit it.
     ///
     /// # Errors
-    /// It fails as [`raise`](Self::raise) does.
+    /// This fails as [`raise`](Self::raise) does, and if the connection is in a transaction.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the fence is raised or not. Close the connection, because on MySQL
+    /// and SQLite its own limit on waits may not have been restored, and raise the fence again.
     pub async fn raise_on(&self, connection: &mut DB::Connection, limit: Duration) -> Result<()> {
         raising::raise(connection, &self.statements, &self.term, limit).await
     }
@@ -185,21 +196,30 @@ where
     /// Transactions of one term do not wait for each other.
     ///
     /// On PostgreSQL do not check in a nested transaction, which is a savepoint: if it is rolled back,
-    /// the check's lock is given up.
+    /// the check's lock is released.
     ///
     /// # Errors
     /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence, or has
-    /// set its intent: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole
-    /// transaction again; after a deadlock MySQL and MariaDB have rolled it back already.
+    /// set its intent, and with [`NotRaised`](crate::Error::NotRaised) if this term has not raised
+    /// its own: roll back. After a [`Conflict`](crate::Error::Conflict) run the whole transaction
+    /// again; after a deadlock MySQL and MariaDB have rolled it back already.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, it is not known whether the term may write; roll back.
     pub async fn check(&self, transaction: &mut Transaction<'_, DB>) -> Result<()> {
         protocol::check(&mut **transaction, &self.statements, &self.term).await
     }
 
-    /// Says why a statement with a [guard](Self::guard) changed nothing: it fails if this term may
-    /// not write, and otherwise the statement's other conditions were false.
+    /// Fails if this term may not write: call it if a statement with a [guard](Self::guard) changed
+    /// no row.
+    ///
+    /// If it succeeds, the statement's other conditions were false.
     ///
     /// # Errors
-    /// It fails as [`check`](Self::check) does.
+    /// This fails as [`check`](Self::check) does.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
     pub async fn verify(&self, connection: &mut DB::Connection) -> Result<()> {
         protocol::verify(connection, &self.statements, &self.term).await
     }
@@ -229,7 +249,7 @@ impl<DB> Fence<DB> {
     }
 }
 
-/// A connection of a pool, which closes if its call was dropped.
+/// This connection of a pool is closed if the call that uses it is dropped.
 struct CheckedOut<DB: Database> {
     connection: PoolConnection<DB>,
     done: bool,
@@ -248,7 +268,7 @@ where
     DB: Database,
     DB::Connection: SqlxSession,
 {
-    // A database that refuses a login has answered.
+    // The failure shows whether the database refused the login or did not answer.
     Ok(pool.acquire().await.map_err(|error| DB::Connection::failure(error).error)?)
 }
 

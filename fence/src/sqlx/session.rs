@@ -12,13 +12,13 @@ use crate::sql::failure::Failure;
 use crate::sql::session::Session;
 use crate::sql::{Database, Statement, Value, Values};
 
-/// A connection of sqlx also describes the errors of its driver, such as that of a login.
+/// A connection of sqlx also describes the errors of its driver, such as that of a refused login.
 pub(crate) trait SqlxSession: Session {
-    /// Describes an error.
+    /// Describes an error of the driver.
     fn failure(error: sqlx::Error) -> Failure;
 }
 
-/// Returns the query for a statement with its values, whose names are bound in that form.
+/// Returns the query for a statement with its values. The names are bound in the given form.
 macro_rules! query {
     ($driver:ty, $statement:expr, $values:expr, |$name:ident| $bind:expr) => {{
         let mut query = sqlx::query::<$driver>(AssertSqlSafe($statement.shared_sql()));

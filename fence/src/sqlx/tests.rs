@@ -1,4 +1,4 @@
-//! The pool of a fence, on SQLite.
+//! Pools are tested with a fence on SQLite.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,7 +30,7 @@ async fn a_stream_of_older_transactions_does_not_delay_raise() {
     for _ in 0..4 {
         let (older, pool, raised) = (older.clone(), pool.clone(), Arc::clone(&raised));
         writers.push(tokio::spawn(async move {
-            // Those that are refused try again at once.
+            // A writer that is refused tries again at once.
             while !raised.load(Ordering::Relaxed) {
                 let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
                 if older.check(&mut transaction).await.is_ok() {

@@ -1,4 +1,4 @@
-//! The cases, for each driver.
+//! These cases run with sqlx on each server.
 
 /// Defines the cases for a driver and a server: how it is started, the function that begins a
 /// transaction at SERIALIZABLE, the query for the number of a session, whether the server tells
@@ -28,13 +28,13 @@ macro_rules! cases {
         type Pool = sqlx::Pool<$driver>;
         type Table = FenceTable<$driver>;
 
-        /// What would otherwise wait forever fails after this time.
+        /// A call that would otherwise wait forever fails after this time.
         const LONG: Duration = Duration::from_secs(60);
         const SHORT: Duration = Duration::from_millis(1200);
 
         /// One server serves all cases, each with a lock name of its own.
         #[tokio::test(flavor = "multi_thread")]
-        async fn fences() {
+        async fn no_older_transaction_commits_after_raise() {
             let Some((_server, url)) = $start.await else { return };
             let pool = until_ready(|| Pool::connect(&url)).await.unwrap();
             let namespace = namespace();
@@ -101,7 +101,7 @@ macro_rules! cases {
             let waits = $waits.replace("{}", &format!("{namespace}_fence"));
             let waits = sqlx::query_scalar::<_, i64>(AssertSqlSafe(waits)).fetch_one(pool);
             assert_eq!(waits.await.unwrap(), 0);
-            // Nor does raising the fence of the same term again wait for them.
+            // Raising the fence of the same term again does not wait for them either.
             fence.raise(pool, LONG).await.unwrap();
             second.commit().await.unwrap();
             first.commit().await.unwrap();
@@ -166,7 +166,7 @@ macro_rules! cases {
                 let raised = Arc::clone(&raised_newer);
                 writers.push(tokio::spawn(async move {
                     sleep(Duration::from_millis(12 * at)).await;
-                    // Those that are refused try again at once.
+                    // A writer that is refused tries again at once.
                     while !raised.load(Ordering::Relaxed) {
                         let mut transaction = pool.begin().await.unwrap();
                         if older.check(&mut transaction).await.is_ok() {

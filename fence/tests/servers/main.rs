@@ -1,5 +1,5 @@
-//! The fence on real servers: what raising it waits for, whom it refuses, and what runs side by
-//! side.
+//! The fence is tested on real servers: what raising it waits for, which terms it refuses, and
+//! which transactions run side by side.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[macro_use]
@@ -58,13 +58,13 @@ async fn serializable_on_postgres(
 async fn serializable_on_mysql(
     connection: &mut MySqlConnection,
 ) -> sqlx::Result<Transaction<'_, sqlx::MySql>> {
-    // It is the level of the next transaction alone.
+    // This sets the level of the next transaction only.
     let level = sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE");
     level.execute(&mut *connection).await?;
     connection.begin().await
 }
 
-/// Counts what sessions that have locked a table wait for.
+/// This query counts the locks for which sessions wait that have locked a table.
 const WAITS_ON_POSTGRES: &str = "SELECT count(*) FROM pg_locks AS w WHERE NOT w.granted AND EXISTS \
      (SELECT FROM pg_locks AS r WHERE r.pid = w.pid AND r.relation = '{}'::regclass)";
 
@@ -118,7 +118,7 @@ mod mysql {
 mod mariadb {
     use super::*;
 
-    // It does not tell which sessions hold a lock that nobody waits for any more.
+    // MariaDB does not show which sessions hold a lock for which no other session waits any longer.
     cases!(
         sqlx::MySql,
         start(&MARIADB),

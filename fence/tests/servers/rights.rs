@@ -1,4 +1,4 @@
-//! A user who lacks a privilege gets one clear error, and nothing is changed.
+//! A user that lacks a privilege gets one clear error, and nothing is changed.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, PgConnection, 
 
 use super::{namespace, start, term};
 
-/// What would otherwise wait forever fails after this time.
+/// A call that would otherwise wait forever fails after this time.
 const LONG: Duration = Duration::from_secs(60);
 
 #[track_caller]

@@ -1,4 +1,4 @@
-//! The cases with diesel, on PostgreSQL. Its calls block.
+//! These cases run with diesel on PostgreSQL. Its calls block.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use super::{namespace, start, term};
 
 type Transactions = <PgConnection as Connection>::TransactionManager;
 
-/// What would otherwise wait forever fails after this time.
+/// A call that would otherwise wait forever fails after this time.
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(1200);
 
-/// The cases have the same database, and each has a lock name of its own.
-struct Bench {
+/// All cases use this database, each with a lock name of its own.
+struct TestDatabase {
     url: String,
     namespace: Namespace,
     table: PgFenceTable,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fences() {
+async fn no_older_transaction_commits_after_raise() {
     let Some((_server, url)) = start(&POSTGRES).await else { return };
     until_ready(|| ready(PgConnection::establish(&url).map(drop))).await.unwrap();
     let namespace = Namespace::new(format!("{}_diesel", namespace())).unwrap();
@@ -47,15 +47,15 @@ fn run(url: String, namespace: Namespace) {
     PgFenceTable::open(&mut connection, &namespace, Schema::Require).unwrap();
     let ledger = format!("CREATE TABLE {namespace}_ledger (n BIGINT)");
     connection.batch_execute(&ledger).unwrap();
-    let bench = Bench { url, namespace: namespace.clone(), table };
+    let database = TestDatabase { url, namespace: namespace.clone(), table };
 
-    transactions_of_one_term_run_side_by_side(&bench);
-    an_open_older_transaction_blocks_raise(&bench);
-    raise_returns_after_the_older_transaction(&bench);
-    a_stream_of_older_transactions_does_not_delay_raise(&bench);
-    a_guard_lets_only_the_newest_term_write(&bench);
-    a_check_in_an_older_snapshot_is_a_conflict(&bench);
-    a_check_needs_a_transaction_and_raise_and_open_need_none(&bench);
+    transactions_of_one_term_run_side_by_side(&database);
+    an_open_older_transaction_blocks_raise(&database);
+    raise_returns_after_the_older_transaction(&database);
+    a_stream_of_older_transactions_does_not_delay_raise(&database);
+    a_guard_lets_only_the_newest_term_write(&database);
+    a_check_in_an_older_snapshot_is_a_conflict(&database);
+    a_check_needs_a_transaction_and_raise_and_open_need_none(&database);
 
     for table in ["ledger", "fence", "fence_intent"] {
         connection.batch_execute(&format!("DROP TABLE {namespace}_{table}")).unwrap();
@@ -85,7 +85,7 @@ fn roll_back(connection: &mut PgConnection) {
     Transactions::rollback_transaction(connection).unwrap();
 }
 
-impl Bench {
+impl TestDatabase {
     fn connect(&self) -> PgConnection {
         connect(&self.url)
     }
@@ -97,29 +97,29 @@ impl Bench {
     }
 }
 
-fn transactions_of_one_term_run_side_by_side(bench: &Bench) {
-    let fence = bench.raised("side by side", 7);
-    let (mut first, mut second) = (bench.connect(), bench.connect());
+fn transactions_of_one_term_run_side_by_side(database: &TestDatabase) {
+    let fence = database.raised("side by side", 7);
+    let (mut first, mut second) = (database.connect(), database.connect());
     begin(&mut first);
     fence.check(&mut first).unwrap();
     begin(&mut second);
     fence.check(&mut second).unwrap();
-    // Nor does raising the fence of the same term again wait for them.
-    fence.raise(&mut bench.connect(), LONG).unwrap();
+    // Raising the fence of the same term again does not wait for them either.
+    fence.raise(&mut database.connect(), LONG).unwrap();
     commit(&mut second);
     commit(&mut first);
 }
 
-fn an_open_older_transaction_blocks_raise(bench: &Bench) {
-    let older = bench.raised("blocked", 7);
-    let (mut open, mut late) = (bench.connect(), bench.connect());
-    let mut raising = bench.connect();
+fn an_open_older_transaction_blocks_raise(database: &TestDatabase) {
+    let older = database.raised("blocked", 7);
+    let (mut open, mut late) = (database.connect(), database.connect());
+    let mut raising = database.connect();
     begin(&mut open);
     older.check(&mut open).unwrap();
     let session = select(sql::<BigInt>("pg_backend_pid()::bigint"));
     let session = session.get_result::<i64>(&mut open).unwrap();
 
-    let newer = bench.table.fence(&term("blocked", 8));
+    let newer = database.table.fence(&term("blocked", 8));
     let error = newer.raise(&mut raising, SHORT).unwrap_err();
     let Error::Blocked(blocked) = error else { panic!("{error}") };
     assert!(blocked.waited >= SHORT, "{blocked:?}");
@@ -137,12 +137,12 @@ fn an_open_older_transaction_blocks_raise(bench: &Bench) {
     newer.check(&mut open).unwrap();
 }
 
-fn raise_returns_after_the_older_transaction(bench: &Bench) {
-    let older = bench.raised("drained", 7);
-    let (mut open, mut other) = (bench.connect(), bench.connect());
+fn raise_returns_after_the_older_transaction(database: &TestDatabase) {
+    let older = database.raised("drained", 7);
+    let (mut open, mut other) = (database.connect(), database.connect());
     begin(&mut open);
     older.check(&mut open).unwrap();
-    let newer = bench.table.fence(&term("drained", 8));
+    let newer = database.table.fence(&term("drained", 8));
     let raising = thread::spawn(move || newer.raise(&mut other, LONG));
     sleep(Duration::from_millis(300));
     assert!(!raising.is_finished());
@@ -150,16 +150,16 @@ fn raise_returns_after_the_older_transaction(bench: &Bench) {
     raising.join().unwrap().unwrap();
 }
 
-fn a_stream_of_older_transactions_does_not_delay_raise(bench: &Bench) {
-    let older = bench.raised("stream", 7);
+fn a_stream_of_older_transactions_does_not_delay_raise(database: &TestDatabase) {
+    let older = database.raised("stream", 7);
     let raised = Arc::new(AtomicBool::new(false));
     let mut writers = Vec::new();
     for at in 0..4 {
-        let (older, mut connection) = (older.clone(), bench.connect());
+        let (older, mut connection) = (older.clone(), database.connect());
         let raised = Arc::clone(&raised);
         writers.push(thread::spawn(move || {
             sleep(Duration::from_millis(12 * at));
-            // Those that are refused try again at once.
+            // A writer that is refused tries again at once.
             while !raised.load(Ordering::Relaxed) {
                 begin(&mut connection);
                 if older.check(&mut connection).is_ok() {
@@ -172,18 +172,18 @@ fn a_stream_of_older_transactions_does_not_delay_raise(bench: &Bench) {
         }));
     }
     sleep(Duration::from_millis(300));
-    bench.raised("stream", 8);
+    database.raised("stream", 8);
     raised.store(true, Ordering::Relaxed);
     for writer in writers {
         writer.join().unwrap();
     }
 }
 
-fn a_guard_lets_only_the_newest_term_write(bench: &Bench) {
-    let (mut connection, namespace) = (bench.connect(), &bench.namespace);
+fn a_guard_lets_only_the_newest_term_write(database: &TestDatabase) {
+    let (mut connection, namespace) = (database.connect(), &database.namespace);
     connection.batch_execute(&format!("INSERT INTO {namespace}_ledger VALUES (0)")).unwrap();
-    let older = bench.raised("guarded", 7);
-    let newer = bench.raised("guarded", 8);
+    let older = database.raised("guarded", 7);
+    let newer = database.raised("guarded", 8);
     for (fence, changed) in [(older, 0), (newer, 1)] {
         let guard = fence.guard(1);
         // The parameters of a guard on PostgreSQL are the name, the floor and the token.
@@ -198,14 +198,14 @@ fn a_guard_lets_only_the_newest_term_write(bench: &Bench) {
     }
 }
 
-/// diesel tells that the database ended the transaction only by the kind of its error.
-fn a_check_in_an_older_snapshot_is_a_conflict(bench: &Bench) {
-    let older = bench.raised("snapshot", 7);
-    let mut connection = bench.connect();
+/// diesel shows that the database ended the transaction only by the kind of its error.
+fn a_check_in_an_older_snapshot_is_a_conflict(database: &TestDatabase) {
+    let older = database.raised("snapshot", 7);
+    let mut connection = database.connect();
     begin(&mut connection);
     let snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1";
     connection.batch_execute(snapshot).unwrap();
-    bench.raised("snapshot", 8);
+    database.raised("snapshot", 8);
     let error = older.check(&mut connection).unwrap_err();
     assert!(matches!(error, Error::Conflict(_)), "{error}");
     roll_back(&mut connection);
@@ -213,15 +213,15 @@ fn a_check_in_an_older_snapshot_is_a_conflict(bench: &Bench) {
     assert!(older.check(&mut connection).unwrap_err().is_stale());
 }
 
-fn a_check_needs_a_transaction_and_raise_and_open_need_none(bench: &Bench) {
-    let fence = bench.raised("alone", 7);
-    let mut connection = bench.connect();
+fn a_check_needs_a_transaction_and_raise_and_open_need_none(database: &TestDatabase) {
+    let fence = database.raised("alone", 7);
+    let mut connection = database.connect();
     let error = fence.check(&mut connection).unwrap_err();
     assert!(error.to_string().contains("outside a transaction"), "{error}");
     begin(&mut connection);
     let error = fence.raise(&mut connection, LONG).unwrap_err();
     assert!(error.to_string().contains("transactions of its own"), "{error}");
-    let opened = PgFenceTable::open(&mut connection, &bench.namespace, Schema::Create);
+    let opened = PgFenceTable::open(&mut connection, &database.namespace, Schema::Create);
     let error = opened.unwrap_err();
     assert!(error.to_string().contains("outside of a transaction"), "{error}");
     // This one is a savepoint.

@@ -1,4 +1,4 @@
-//! The cases with tokio-postgres, on PostgreSQL.
+//! These cases run with tokio-postgres on PostgreSQL.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,19 +13,19 @@ use tokio_postgres::{Client, NoTls};
 
 use super::{namespace, start, term};
 
-/// What would otherwise wait forever fails after this time.
+/// A call that would otherwise wait forever fails after this time.
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(1200);
 
-/// The cases have the same database, and each has a lock name of its own.
-struct Bench {
+/// All cases use this database, each with a lock name of its own.
+struct TestDatabase {
     url: String,
     namespace: Namespace,
     table: FenceTable,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fences() {
+async fn no_older_transaction_commits_after_raise() {
     let Some((_server, url)) = start(&POSTGRES).await else { return };
     let namespace = Namespace::new(format!("{}_tokio", namespace())).unwrap();
     let mut client = until_ready(|| connect(&url)).await.unwrap();
@@ -34,13 +34,13 @@ async fn fences() {
     let table = FenceTable::open(&mut client, &namespace, Schema::Create).await.unwrap();
     FenceTable::open(&mut client, &namespace, Schema::Require).await.unwrap();
     client.batch_execute(&format!("CREATE TABLE {namespace}_ledger (n BIGINT)")).await.unwrap();
-    let bench = Bench { url, namespace: namespace.clone(), table };
+    let database = TestDatabase { url, namespace: namespace.clone(), table };
 
-    timeout(LONG, transactions_of_one_term_run_side_by_side(&bench)).await.unwrap();
-    timeout(LONG, an_open_older_transaction_blocks_raise(&bench)).await.unwrap();
-    timeout(LONG, raise_returns_after_the_older_transaction(&bench)).await.unwrap();
-    timeout(LONG, a_stream_of_older_transactions_does_not_delay_raise(&bench)).await.unwrap();
-    timeout(LONG, a_guard_lets_only_the_newest_term_write(&bench)).await.unwrap();
+    timeout(LONG, transactions_of_one_term_run_side_by_side(&database)).await.unwrap();
+    timeout(LONG, an_open_older_transaction_blocks_raise(&database)).await.unwrap();
+    timeout(LONG, raise_returns_after_the_older_transaction(&database)).await.unwrap();
+    timeout(LONG, a_stream_of_older_transactions_does_not_delay_raise(&database)).await.unwrap();
+    timeout(LONG, a_guard_lets_only_the_newest_term_write(&database)).await.unwrap();
 
     for table in ["ledger", "fence", "fence_intent"] {
         client.batch_execute(&format!("DROP TABLE {namespace}_{table}")).await.unwrap();
@@ -58,7 +58,7 @@ async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
-impl Bench {
+impl TestDatabase {
     async fn client(&self) -> Client {
         connect(&self.url).await.unwrap()
     }
@@ -70,29 +70,29 @@ impl Bench {
     }
 }
 
-async fn transactions_of_one_term_run_side_by_side(bench: &Bench) {
-    let fence = bench.raised("side by side", 7).await;
-    let (mut one, mut other) = (bench.client().await, bench.client().await);
+async fn transactions_of_one_term_run_side_by_side(database: &TestDatabase) {
+    let fence = database.raised("side by side", 7).await;
+    let (mut one, mut other) = (database.client().await, database.client().await);
     let first = one.transaction().await.unwrap();
     fence.check(&first).await.unwrap();
     let second = other.transaction().await.unwrap();
     fence.check(&second).await.unwrap();
-    // Nor does raising the fence of the same term again wait for them.
-    fence.raise(&mut bench.client().await, LONG).await.unwrap();
+    // Raising the fence of the same term again does not wait for them either.
+    fence.raise(&mut database.client().await, LONG).await.unwrap();
     second.commit().await.unwrap();
     first.commit().await.unwrap();
 }
 
-async fn an_open_older_transaction_blocks_raise(bench: &Bench) {
-    let older = bench.raised("blocked", 7).await;
-    let (mut one, mut other) = (bench.client().await, bench.client().await);
-    let mut raising = bench.client().await;
+async fn an_open_older_transaction_blocks_raise(database: &TestDatabase) {
+    let older = database.raised("blocked", 7).await;
+    let (mut one, mut other) = (database.client().await, database.client().await);
+    let mut raising = database.client().await;
     let open = one.transaction().await.unwrap();
     older.check(&open).await.unwrap();
     let session = open.query_one("SELECT pg_backend_pid()::bigint", &[]).await.unwrap();
     let session: i64 = session.get(0);
 
-    let newer = bench.table.fence(&term("blocked", 8));
+    let newer = database.table.fence(&term("blocked", 8));
     let error = newer.raise(&mut raising, SHORT).await.unwrap_err();
     let Error::Blocked(blocked) = error else { panic!("{error}") };
     assert!(blocked.waited >= SHORT, "{blocked:?}");
@@ -110,12 +110,12 @@ async fn an_open_older_transaction_blocks_raise(bench: &Bench) {
     newer.check(&current).await.unwrap();
 }
 
-async fn raise_returns_after_the_older_transaction(bench: &Bench) {
-    let older = bench.raised("drained", 7).await;
-    let (mut client, mut other) = (bench.client().await, bench.client().await);
+async fn raise_returns_after_the_older_transaction(database: &TestDatabase) {
+    let older = database.raised("drained", 7).await;
+    let (mut client, mut other) = (database.client().await, database.client().await);
     let open = client.transaction().await.unwrap();
     older.check(&open).await.unwrap();
-    let newer = bench.table.fence(&term("drained", 8));
+    let newer = database.table.fence(&term("drained", 8));
     let raising = tokio::spawn(async move { newer.raise(&mut other, LONG).await });
     sleep(Duration::from_millis(300)).await;
     assert!(!raising.is_finished());
@@ -123,16 +123,16 @@ async fn raise_returns_after_the_older_transaction(bench: &Bench) {
     raising.await.unwrap().unwrap();
 }
 
-async fn a_stream_of_older_transactions_does_not_delay_raise(bench: &Bench) {
-    let older = bench.raised("stream", 7).await;
+async fn a_stream_of_older_transactions_does_not_delay_raise(database: &TestDatabase) {
+    let older = database.raised("stream", 7).await;
     let raised = Arc::new(AtomicBool::new(false));
     let mut writers = Vec::new();
     for at in 0..4 {
-        let (older, mut client) = (older.clone(), bench.client().await);
+        let (older, mut client) = (older.clone(), database.client().await);
         let raised = Arc::clone(&raised);
         writers.push(tokio::spawn(async move {
             sleep(Duration::from_millis(12 * at)).await;
-            // Those that are refused try again at once.
+            // A writer that is refused tries again at once.
             while !raised.load(Ordering::Relaxed) {
                 let transaction = client.transaction().await.unwrap();
                 if older.check(&transaction).await.is_ok() {
@@ -145,18 +145,18 @@ async fn a_stream_of_older_transactions_does_not_delay_raise(bench: &Bench) {
         }));
     }
     sleep(Duration::from_millis(300)).await;
-    bench.raised("stream", 8).await;
+    database.raised("stream", 8).await;
     raised.store(true, Ordering::Relaxed);
     for writer in writers {
         writer.await.unwrap();
     }
 }
 
-async fn a_guard_lets_only_the_newest_term_write(bench: &Bench) {
-    let (client, namespace) = (bench.client().await, &bench.namespace);
+async fn a_guard_lets_only_the_newest_term_write(database: &TestDatabase) {
+    let (client, namespace) = (database.client().await, &database.namespace);
     client.batch_execute(&format!("INSERT INTO {namespace}_ledger VALUES (0)")).await.unwrap();
-    let older = bench.raised("guarded", 7).await;
-    let newer = bench.raised("guarded", 8).await;
+    let older = database.raised("guarded", 7).await;
+    let newer = database.raised("guarded", 8).await;
     for (fence, changed) in [(older, 0), (newer, 1)] {
         let guard = fence.guard(1);
         let update = format!("UPDATE {namespace}_ledger SET n = 1 WHERE {}", guard.sql());

@@ -1,4 +1,4 @@
-//! The fence under stress: writer processes that are paused, killed and slow, while the term
+//! The fence is tested under stress: writer processes are paused, killed and slow, while the term
 //! changes. Once `raise` has returned for a term, no transaction of an older one may commit.
 //!
 //! `LEASEHOLD_TEST_FENCE_TERMS` is the number of changes of term on each server, and the number of

@@ -1,4 +1,4 @@
-//! Changes the term again and again while writers are paused, killed and slow.
+//! The term changes many times while writers are paused, killed and slow.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,14 +13,15 @@ use crate::writer_process::{Endpoint, Reports, WriterProcess};
 
 const WRITERS: usize = 4;
 
-/// The changes of term, and the transactions of each, if the environment does not say otherwise.
+/// This is the number of changes of term, and of transactions in each term, unless the environment
+/// variable has another one.
 const TERMS: u64 = 10;
 
-/// After this time it is assumed that the paused writer is in the way of a raise.
+/// A raise that takes longer is assumed to be blocked by the paused writer.
 const BLOCKED: Duration = Duration::from_millis(500);
 
-/// What would otherwise wait forever fails after this time. A MongoDB that the test has not started
-/// ends the transaction of a killed process only after a minute.
+/// A call that would otherwise wait forever fails after this time. A MongoDB that the test has not
+/// started ends the transaction of a killed process only after a minute.
 const LONG: Duration = Duration::from_secs(180);
 
 /// Puts the fence on that server under stress.
@@ -49,8 +50,8 @@ pub(crate) fn on_server<D: Data>(image: &Image) {
     });
 }
 
-/// Puts the fence on PostgreSQL behind PgBouncer in transaction mode under stress: terms are raised
-/// and checked, and entries are counted, through the pooler.
+/// Puts the fence on PostgreSQL behind PgBouncer in transaction mode under stress. All statements
+/// go through the pooler.
 pub(crate) fn behind_pgbouncer() {
     if skipped(catalog::POSTGRES.name) {
         eprintln!("pgbouncer: skipped");
@@ -91,8 +92,8 @@ fn terms() -> u64 {
     given.map_or(TERMS, |given| given.parse().expect("LEASEHOLD_TEST_FENCE_TERMS is a number"))
 }
 
-/// Returns the writer that does not get to know a term.
-fn left_out(term: u64) -> usize {
+/// Returns the index of the writer that is not told about a term.
+fn uninformed_writer(term: u64) -> usize {
     usize::try_from(term).unwrap() % WRITERS
 }
 
@@ -101,7 +102,7 @@ struct Stress<D> {
     data: D,
     writers: Vec<WriterProcess>,
     reports: Arc<Mutex<Reports>>,
-    /// How often a paused or killed writer was in the way of a raise.
+    /// A paused or killed writer blocked a raise this many times.
     blocked: u64,
 }
 
@@ -115,22 +116,22 @@ impl<D: Data> Stress<D> {
     async fn run(mut self) {
         let changes = terms();
         let per_term = changes;
-        // The entries of each term, as they were when the next one had raised its fence.
-        let mut settled = BTreeMap::new();
+        // These are the entries of each term at the time when the next one had raised its fence.
+        let mut entries_at_raise = BTreeMap::new();
         for term in 1..=changes + 1 {
-            self.change_to(term, &mut settled).await;
+            self.change_to(term, &mut entries_at_raise).await;
             for (at, writer) in self.writers.iter_mut().enumerate() {
-                if at != left_out(term) {
+                if at != uninformed_writer(term) {
                     writer.set_term(term);
                 }
             }
             self.wait_for_commits(term, per_term).await;
         }
-        // No writer is left that could commit.
+        // This kills all writers, so that no transaction can commit.
         self.writers.clear();
 
         let mut stale = Vec::new();
-        for (term, before) in settled {
+        for (term, before) in entries_at_raise {
             let after = self.data.entries(term).await;
             if after != before {
                 stale.push((term, before, after));
@@ -156,11 +157,11 @@ impl<D: Data> Stress<D> {
         refused
     }
 
-    /// Raises the fence for a term while a writer of the term before is paused or killed, and records
-    /// the entries of that term once `raise` has returned.
-    async fn change_to(&mut self, term: u64, settled: &mut BTreeMap<u64, u64>) {
-        // This writer knows the term before, and will not get to know this one.
-        let at = left_out(term);
+    /// Raises the fence for a term while a writer of the previous term is paused or killed, and
+    /// records the entries of the previous term once `raise` has returned.
+    async fn change_to(&mut self, term: u64, entries_at_raise: &mut BTreeMap<u64, u64>) {
+        // This writer knows the previous term, and will not be told about this one.
+        let at = uninformed_writer(term);
         let paused = term > 1 && term.is_multiple_of(3);
         if paused {
             self.writers[at].signal("-STOP");
@@ -172,7 +173,7 @@ impl<D: Data> Stress<D> {
         let mut raised = self.raise(term, BLOCKED).await;
         if let Err(Error::Blocked(_)) = raised {
             self.blocked += 1;
-            // A paused writer may still commit, or never.
+            // The paused writer continues and may commit, or is killed.
             if paused && term.is_multiple_of(2) {
                 self.writers[at].signal("-CONT");
             } else if paused {
@@ -186,14 +187,14 @@ impl<D: Data> Stress<D> {
         }
         raised.unwrap();
         if term > 1 {
-            settled.insert(term - 1, self.data.entries(term - 1).await);
+            entries_at_raise.insert(term - 1, self.data.entries(term - 1).await);
         }
         if paused {
             self.writers[at].signal("-CONT");
         }
     }
 
-    /// Repeats the call where the datastore asks for it.
+    /// Raises the fence, and repeats this after a conflict.
     async fn raise(&mut self, term: u64, limit: Duration) -> leasehold_fence::Result<()> {
         let begun = Instant::now();
         loop {
@@ -204,7 +205,7 @@ impl<D: Data> Stress<D> {
         }
     }
 
-    /// Kills a writer and starts another one, which has that term.
+    /// Kills a writer and starts another one with that term.
     fn replace(&mut self, at: usize, term: u64) {
         let mut writer = WriterProcess::start(&self.endpoint, &self.reports);
         writer.set_term(term);

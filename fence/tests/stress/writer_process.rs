@@ -11,18 +11,19 @@ use leasehold_fence::Namespace;
 
 use crate::writer::{COMMITTED, FAILED, NAMESPACE, REFUSED, SERVER, URL};
 
-/// What the writers have reported.
+/// These are the sums of what the writers have reported.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
-    /// How many transactions of each term have committed.
+    /// This is the number of transactions of each term that have committed.
     pub(crate) committed: BTreeMap<u64, u64>,
     pub(crate) refused: u64,
-    /// The transactions that failed for another reason, such as a conflict, and one of the reasons.
+    /// This is the number of transactions that failed for another reason, such as a conflict.
     pub(crate) failed: u64,
+    /// The last of those transactions failed for this reason.
     pub(crate) last_failure: String,
 }
 
-/// The server that writers use.
+/// Writers use this server.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) server: &'static str,
@@ -32,7 +33,7 @@ pub(crate) struct Endpoint {
     pub(crate) namespace: Namespace,
 }
 
-/// A process that writes, which is killed when this value is dropped.
+/// A writer process is killed when this value is dropped.
 pub(crate) struct WriterProcess {
     child: Child,
     terms: ChildStdin,
@@ -61,7 +62,7 @@ impl WriterProcess {
         Self { child, terms }
     }
 
-    /// Tells the writer its term, which it reads once it is not stopped.
+    /// Sends the writer its term, which it reads as soon as it is not paused.
     pub(crate) fn set_term(&mut self, term: u64) {
         writeln!(self.terms, "{term}").unwrap();
     }
@@ -92,7 +93,7 @@ impl Reports {
                 self.failed += 1;
                 rest.clone_into(&mut self.last_failure);
             }
-            // A writer that panics says why.
+            // A writer that panics prints the reason.
             _ => eprintln!("{line}"),
         }
     }

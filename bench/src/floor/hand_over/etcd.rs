@@ -1,4 +1,4 @@
-//! A transaction puts the key, another one deletes it, and a watch tells of deletions.
+//! A transaction puts the key, another one deletes it, and a watch reports deletions.
 
 use anyhow::{Result, ensure};
 use async_trait::async_trait;

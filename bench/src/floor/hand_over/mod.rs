@@ -1,8 +1,8 @@
 //! The floor of a hand-over: a conditional write of the bare driver to acquire, one that notifies to
 //! release, and a listener.
 //!
-//! A waiter that is refused waits for a notification and writes again. Nothing is retried or
-//! renewed. Only servers that notify have it.
+//! A waiter that is refused waits for a notification and writes again. Failed calls are not
+//! retried, and nothing is renewed. Only servers that notify have this floor.
 
 mod etcd;
 mod postgres;
@@ -53,7 +53,7 @@ impl LockLibrary for HandOver {
 
     async fn acquire(&self, lock: &str) -> Result<Release> {
         loop {
-            // It begins before the lock is tried, so that no notification is missed in between.
+            // This wait begins before the attempt, so that no notification is missed in between.
             let notified = self.notified.notified();
             if self.server.set(lock).await? {
                 let (server, lock) = (self.server.clone(), lock.to_owned());
@@ -64,5 +64,6 @@ impl LockLibrary for HandOver {
     }
 }
 
-/// A notification wakes all, so the floor is that of a single waiter.
+/// The floor is measured with fewer waiters than this: a notification wakes all of them, so only a
+/// hand-over to a single one is a floor.
 pub(crate) const MAX_WAITERS: usize = 2;

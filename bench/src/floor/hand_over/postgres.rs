@@ -12,7 +12,7 @@ use crate::floor::driver::changed_one;
 use crate::floor::postgres::{SET, TABLE};
 
 const CHANNEL: &str = "leasehold_bench_floor";
-const ROW_IF_NONE: &str =
+const INSERT_IF_MISSING: &str =
     "INSERT INTO leasehold_bench_floor VALUES ($1, 'floor') ON CONFLICT DO NOTHING";
 const UNSET: &str = "UPDATE leasehold_bench_floor SET lease = NULL \
      WHERE name = $1 AND lease = 'floor' \
@@ -36,19 +36,19 @@ pub(super) async fn open(url: &str, notified: Notified) -> Result<Postgres> {
 #[async_trait]
 impl NotifyingServer for Postgres {
     async fn set(&self, lock: &str) -> Result<bool> {
-        let mut session = self.0.lock().await;
-        let done = sqlx::query(SET).bind(lock).execute(&mut *session).await?;
+        let mut connection = self.0.lock().await;
+        let done = sqlx::query(SET).bind(lock).execute(&mut *connection).await?;
         if done.rows_affected() == 1 {
             return Ok(true);
         }
-        // Only the first attempt of all finds no row.
-        let row = sqlx::query(ROW_IF_NONE).bind(lock).execute(&mut *session).await?;
-        Ok(row.rows_affected() == 1)
+        // The row is missing only at the first attempt.
+        let inserted = sqlx::query(INSERT_IF_MISSING).bind(lock).execute(&mut *connection).await?;
+        Ok(inserted.rows_affected() == 1)
     }
 
     async fn unset(&self, lock: &str) -> Result<()> {
-        let mut session = self.0.lock().await;
+        let mut connection = self.0.lock().await;
         let unset = sqlx::query(UNSET).bind(lock).bind(CHANNEL);
-        changed_one(unset.execute(&mut *session).await?.rows_affected())
+        changed_one(unset.execute(&mut *connection).await?.rows_affected())
     }
 }

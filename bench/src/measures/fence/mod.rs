@@ -1,4 +1,5 @@
-//! What a check of the fence costs, and whether it waits for another transaction of its term.
+//! This measures what a check of the fence costs, and whether it waits for another transaction of
+//! its term.
 
 mod session;
 
@@ -12,14 +13,15 @@ use crate::statistics::{medians, micros, of_slices, ratio};
 use crate::table::{Table, Unit};
 use crate::url::scheme;
 
-use session::{First, Session};
+use session::{FirstStatement, Session};
 
 const SLICE: Duration = Duration::from_millis(250);
 
-/// Transactions that begin with a statement, while another one of the term may be open.
+/// These transactions begin with the same statement, while another transaction of the term may be
+/// open.
 struct Transactions {
     name: &'static str,
-    first: First,
+    first: FirstStatement,
     beside_another: bool,
 }
 
@@ -30,21 +32,21 @@ impl Named for Transactions {
 }
 
 const STATEMENTS: [Transactions; 2] = [
-    Transactions { name: "SELECT 1", first: First::SelectOne, beside_another: false },
-    Transactions { name: "check", first: First::Check, beside_another: false },
+    Transactions { name: "SELECT 1", first: FirstStatement::SelectOne, beside_another: false },
+    Transactions { name: "check", first: FirstStatement::Check, beside_another: false },
 ];
 
 const CHECKS: [Transactions; 2] = [
-    Transactions { name: "nothing", first: First::Check, beside_another: false },
+    Transactions { name: "nothing", first: FirstStatement::Check, beside_another: false },
     Transactions {
         name: "a transaction that has checked",
-        first: First::Check,
+        first: FirstStatement::Check,
         beside_another: true,
     },
 ];
 
-/// Measures the check on an SQL database. There is no table for another datastore, where a check is
-/// a part of the application's own write.
+/// Measures the check on an SQL database. On another datastore a check is a part of the
+/// application's own write, so there is no table.
 pub(crate) async fn measure(url: &str, plan: Plan) -> Result<Vec<Table>> {
     let (Some(session), Some(other)) = (session::open(url).await?, session::open(url).await?)
     else {
@@ -87,7 +89,7 @@ struct Sessions {
 }
 
 impl Sessions {
-    /// Measures the contenders, and compares each with the first one.
+    /// Measures the contenders, compares each with the first one, and adds them to the table.
     async fn fill(
         &mut self,
         mut table: Table,
@@ -111,7 +113,7 @@ impl Sessions {
     /// Returns the times of the first statements of a slice's transactions.
     async fn slice(&mut self, contender: &Transactions) -> Result<Vec<f64>> {
         if contender.beside_another {
-            self.other.begin(First::Check).await?;
+            self.other.begin(FirstStatement::Check).await?;
         }
         for _ in 0..WARM_UP {
             self.transact(contender.first).await?;
@@ -126,7 +128,7 @@ impl Sessions {
         Ok(times)
     }
 
-    async fn transact(&mut self, first: First) -> Result<Duration> {
+    async fn transact(&mut self, first: FirstStatement) -> Result<Duration> {
         let took = self.session.begin(first).await?;
         self.session.commit().await?;
         Ok(took)

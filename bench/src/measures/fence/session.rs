@@ -1,4 +1,4 @@
-//! The sessions in which the fence is checked, for each SQL database.
+//! The fence is checked in a session of each SQL database.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,12 @@ use crate::url::scheme;
 
 const LOCK: &str = "bench-fence";
 
-/// All sessions are of the same term, so nothing delays a raise for long.
+/// All sessions have the same term, so a raise waits for no other transaction.
 const RAISE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A transaction begins with this statement.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum First {
+pub(super) enum FirstStatement {
     SelectOne,
     Check,
 }
@@ -28,13 +28,13 @@ pub(super) enum First {
 #[async_trait]
 pub(super) trait Session: Send {
     /// Begins a transaction with that statement, and returns how long the statement took.
-    async fn begin(&mut self, first: First) -> Result<Duration>;
+    async fn begin(&mut self, first: FirstStatement) -> Result<Duration>;
 
     /// Commits the transaction.
     async fn commit(&mut self) -> Result<()>;
 }
 
-/// Opens a session with a fence that is raised, or returns `None` if this is not an SQL database.
+/// Opens a session and raises its fence, or returns `None` if this is not an SQL database.
 pub(super) async fn open(url: &str) -> Result<Option<Box<dyn Session>>> {
     let session = match scheme(url) {
         "postgres" => {
@@ -78,17 +78,17 @@ macro_rules! session {
 
         #[async_trait]
         impl Session for OneConnection<$database> {
-            async fn begin(&mut self, first: First) -> Result<Duration> {
+            async fn begin(&mut self, first: FirstStatement) -> Result<Duration> {
                 let mut transaction = self.pool.begin_with($begin).await?;
-                let begin = Instant::now();
+                let began = Instant::now();
                 match first {
-                    First::SelectOne => {
+                    FirstStatement::SelectOne => {
                         let query = sqlx::query::<$database>("SELECT 1");
                         query.fetch_optional(&mut *transaction).await?;
                     }
-                    First::Check => self.fence.check(&mut transaction).await?,
+                    FirstStatement::Check => self.fence.check(&mut transaction).await?,
                 }
-                let took = begin.elapsed();
+                let took = began.elapsed();
                 self.open = Some(transaction);
                 Ok(took)
             }

@@ -7,7 +7,7 @@ use leasehold::RaiseFence;
 use crate::io::exit::Failure;
 use crate::settings::configuration::CliConfiguration;
 
-/// Opens the fence, if one is set. This connects to nothing: the first term does.
+/// Opens the fence, if one is set. This makes no connection; raising the fence connects.
 pub(super) async fn open(
     configuration: &CliConfiguration,
 ) -> Result<Option<Arc<dyn RaiseFence>>, Failure> {

@@ -26,7 +26,8 @@ pub(super) enum Event {
     Stopping {
         /// It ends for this reason.
         reason: StopReason,
-        /// The command may have been started in it, which the fence can prevent.
+        /// The job was started in this term, and the command perhaps too. Neither was if the fence
+        /// could not be raised.
         started: bool,
     },
     /// The command could not be started.

@@ -106,9 +106,11 @@ pub(crate) async fn run(
     Supervisor::new(name, election, events, forwarder, signals, options).run().await
 }
 
-/// Returns the variables that this process has used and the command must not inherit: the lock's
-/// name, for which a command that uses Leasehold itself must not wait, the fence, which a nested run
-/// must not raise for another lock, the address of the metrics, and their token.
+/// Returns the variables that this process has used and the command must not inherit.
+///
+/// These are the lock's name, for which a command that uses Leasehold itself must not wait; the
+/// fence, which a nested run must not raise for another lock; the address of the metrics, and their
+/// token.
 fn variables_to_remove(configuration: &CliConfiguration) -> Vec<String> {
     let from_variable = |key: &&str| match configuration.origin(key) {
         Some(Origin::Variable(name)) => Some(name.clone()),

@@ -1,4 +1,4 @@
-//! What the statements of each database have in common.
+//! These tests check what the statements of all databases have in common.
 
 use super::super::table::schema;
 use super::*;

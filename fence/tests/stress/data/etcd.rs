@@ -34,7 +34,7 @@ impl Data for Etcd {
         EtcdFence::new(&self.namespace, term).raise(&mut self.client).await
     }
 
-    /// Only the process can be slow: etcd decides a transaction at once.
+    /// A slow entry is slow in this process, because etcd decides a transaction at once.
     async fn write(&mut self, term: &Term, entry: &Entry) -> Result<()> {
         let fence = EtcdFence::new(&self.namespace, term);
         let key = format!("{}{}", self.prefix(term.token().get()), entry.sequence);

@@ -1,4 +1,4 @@
-//! A ledger on each datastore, to which processes write in transactions that check the fence.
+//! Processes write to a ledger on each datastore, in transactions that check the fence.
 
 mod etcd;
 mod mongodb;
@@ -16,10 +16,10 @@ pub(crate) use self::mongodb::MongoDb;
 pub(crate) use self::redis::Redis;
 pub(crate) use self::sql::{MySql, Postgres, Sqlite};
 
-/// A slow statement takes this long, or about as long.
+/// A slow statement takes about this long.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// The data of an application.
+/// This is the data of an application, with the fence that protects it.
 pub(crate) trait Data: Sized {
     /// Connects, and creates what is missing.
     async fn open(url: &str, namespace: &Namespace) -> Result<Self, String>;
@@ -41,7 +41,7 @@ pub(crate) trait Data: Sized {
     async fn remove(self, last: u64);
 }
 
-/// An entry of the ledger, and how it is written.
+/// This is an entry of the ledger, and how it is written.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// No other entry has this number.

@@ -18,7 +18,7 @@ for number = 1, 300000 do sum = sum + number end
 return redis.call('RPUSH', KEYS[1], ARGV[1])";
 
 pub(crate) struct Redis {
-    /// Each process has one call under way at a time, so that it can use `WATCH`.
+    /// Each process has one call in progress at a time, so that it can use `WATCH`.
     connection: MultiplexedConnection,
     namespace: Namespace,
 }
@@ -28,7 +28,7 @@ impl Redis {
         format!("{}:ledger:{term}", self.namespace)
     }
 
-    /// The transaction is a script.
+    /// Writes in a script.
     async fn write_in_script(&mut self, term: &Term, entry: &Entry) -> Result<()> {
         let fence = RedisFence::new(&self.namespace, term);
         let key = self.key(term.token().get());
@@ -40,7 +40,7 @@ impl Redis {
         written.map(drop).map_err(|cause| fence.error(cause))
     }
 
-    /// The transaction is a `MULTI` after a `WATCH`.
+    /// Writes in a `MULTI` after a `WATCH`.
     async fn write_watched(&mut self, term: &Term, entry: &Entry) -> Result<()> {
         let fence = RedisFence::new(&self.namespace, term);
         let key = self.key(term.token().get());

@@ -12,8 +12,8 @@ use tokio::time::sleep;
 
 use super::{Data, Entry, failed};
 
-/// Defines the ledger for a driver: how it begins the transaction of an entry, and its slow
-/// statement.
+/// Defines the ledger for a driver, by the function that begins the transaction of an entry and by
+/// its slow statement.
 macro_rules! ledger {
     ($name:ident, $driver:ty, $begin:ident, $slow:literal) => {
         pub(crate) struct $name {
@@ -89,7 +89,7 @@ ledger!(
      SELECT COUNT(*) FROM n"
 );
 
-/// The isolation levels take turns.
+/// Entries use the isolation levels in turn.
 async fn begin_on_postgres(
     connection: &mut PgConnection,
     sequence: i64,
@@ -102,12 +102,12 @@ async fn begin_on_postgres(
     connection.begin_with(begin).await
 }
 
-/// The isolation levels take turns.
+/// Entries use the isolation levels in turn.
 async fn begin_on_mysql(
     connection: &mut MySqlConnection,
     sequence: i64,
 ) -> sqlx::Result<Transaction<'_, sqlx::MySql>> {
-    // It is that of the next transaction alone.
+    // This sets the level of the next transaction only.
     let level = match sequence % 3 {
         0 => "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
         1 => "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",

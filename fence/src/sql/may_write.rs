@@ -1,15 +1,17 @@
-//! The rule of a fence: what the two numbers of a name mean for a term.
+//! This is the rule of a fence: whether a term may write, by the two numbers of its name.
 
 use leasehold_core::{ErrorKind, FencingToken};
 
 use crate::error::{Error, NotRaised, Result, Stale};
 use crate::term::Term;
 
-/// Decides whether a term may write, by the intent, which is the largest floor that is to be
-/// raised, and by the largest one that was raised.
-pub(crate) fn verdict(term: &Term, intent: Option<i64>, raised: Option<i64>) -> Result<()> {
-    not_stale(term, intent)?;
-    not_stale(term, raised)?;
+/// Fails unless a term may write.
+///
+/// The intent is the largest floor whose raise has begun, and `raised` the largest one that was
+/// raised.
+pub(crate) fn may_write(term: &Term, intent: Option<i64>, raised: Option<i64>) -> Result<()> {
+    refuse_stale(term, intent)?;
+    refuse_stale(term, raised)?;
     let floor = i64::from(term.floor());
     let Some(raised) = raised.filter(|raised| *raised >= floor) else {
         return Err(if intent.is_some_and(|intent| intent >= floor) {
@@ -34,7 +36,7 @@ fn being_raised(term: &Term, message: &str) -> Error {
 }
 
 /// Refuses a term below that floor.
-pub(crate) fn not_stale(term: &Term, floor: Option<i64>) -> Result<()> {
+pub(crate) fn refuse_stale(term: &Term, floor: Option<i64>) -> Result<()> {
     match floor {
         Some(floor) if floor > i64::from(term.token()) => {
             let newer = u64::try_from(floor).ok().and_then(|floor| FencingToken::new(floor).ok());
@@ -58,13 +60,13 @@ mod tests {
     #[test]
     fn only_a_term_that_raised_its_fence_last_may_write() {
         let alone = term(7, 7);
-        assert!(verdict(&alone, Some(7), Some(7)).is_ok());
-        assert!(verdict(&alone, None, Some(7)).is_ok(), "SQLite has no intent");
+        assert!(may_write(&alone, Some(7), Some(7)).is_ok());
+        assert!(may_write(&alone, None, Some(7)).is_ok(), "SQLite has no intent");
         for (intent, raised) in [(Some(8), Some(7)), (Some(8), Some(8)), (None, Some(8))] {
-            assert!(verdict(&alone, intent, raised).unwrap_err().is_stale());
+            assert!(may_write(&alone, intent, raised).unwrap_err().is_stale());
         }
         for (intent, raised) in [(None, None), (Some(6), None), (Some(6), Some(6))] {
-            let error = verdict(&alone, intent, raised).unwrap_err();
+            let error = may_write(&alone, intent, raised).unwrap_err();
             assert!(matches!(error, Error::NotRaised(_)), "{error}");
         }
     }
@@ -72,7 +74,7 @@ mod tests {
     #[test]
     fn a_check_while_its_own_fence_is_raised_may_be_repeated() {
         for raised in [None, Some(6)] {
-            let error = verdict(&term(7, 7), Some(7), raised).unwrap_err();
+            let error = may_write(&term(7, 7), Some(7), raised).unwrap_err();
             assert!(matches!(error, Error::Conflict(_)) && error.is_transient(), "{error}");
             assert!(error.to_string().contains("is being raised"), "{error}");
         }
@@ -82,11 +84,11 @@ mod tests {
     fn a_holder_of_several_may_write_from_its_floor_on() {
         let one_of_several = term(7, 3);
         for raised in 3..=7 {
-            assert!(verdict(&one_of_several, Some(raised), Some(raised)).is_ok(), "{raised}");
+            assert!(may_write(&one_of_several, Some(raised), Some(raised)).is_ok(), "{raised}");
         }
-        assert!(verdict(&one_of_several, Some(8), Some(8)).unwrap_err().is_stale());
+        assert!(may_write(&one_of_several, Some(8), Some(8)).unwrap_err().is_stale());
         // It waits while another holder raises a floor that does not exclude it.
-        let error = verdict(&one_of_several, Some(5), Some(4)).unwrap_err();
+        let error = may_write(&one_of_several, Some(5), Some(4)).unwrap_err();
         assert!(matches!(error, Error::Conflict(_)), "{error}");
     }
 }

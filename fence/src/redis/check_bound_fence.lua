@@ -1,5 +1,5 @@
--- The last key and the last three arguments are those of the fence. The last one repeats the key, so that
--- a call without the fence, with it twice, or with more behind it does not check another key.
+-- The last key and the last three arguments are those of the fence. The last argument repeats the key, so
+-- that this never checks another key if a call lacks the fence, has it twice, or has arguments after it.
 do
   local bound = ARGV[#ARGV] == 'leasehold_fence ' .. tostring(KEYS[#KEYS])
   local twice = ARGV[#ARGV - 3] == 'leasehold_fence ' .. tostring(KEYS[#KEYS - 1])
