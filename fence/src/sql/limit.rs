@@ -72,9 +72,10 @@ fn mysql(rows: &impl Display, tables: &impl Display) -> String {
 /// Returns the commands that limit the next wait, to run first in the transaction.
 ///
 /// On PostgreSQL this limits the statement: a `lock_timeout` begins again with each transaction for
-/// which the statement waits. PostgreSQL 17 can also limit the transaction. The server ends the session of a raise that is paused before its
-/// commit, which would block every later one. The commit waits for the disk, and for a synchronous
-/// standby if there is one, whatever the session's setting.
+/// which the statement waits, and a limit on the whole transaction (PostgreSQL 17) is lifted. The
+/// server ends the session of a raise that is paused before its commit, which would block every later
+/// one. The commit waits for the disk, and for a synchronous standby if there is one, whatever the
+/// session's setting.
 pub(crate) fn first_in_transaction(database: Database, left: Duration) -> Option<String> {
     match database {
         Database::Postgres => {
