@@ -50,7 +50,7 @@ impl RaiseFence for FakeFence {
         limit: Duration,
     ) -> Result<RaiseOutcome, JobError> {
         assert_eq!(name.as_str(), "a");
-        assert!(limit <= LIMIT, "{limit:?}");
+        assert!(!limit.is_zero() && limit <= LIMIT, "{limit:?}");
         let next = {
             let mut state = self.0.lock().unwrap();
             state.calls.push(token.get());
