@@ -27,8 +27,8 @@ pub struct Statements {
     /// The statements are written for this database.
     pub database: Database,
     /// These set the intent of a term, in a transaction of their own: the floor to which it raises
-    /// the fence. The last one returns the intent, which may be a larger one of another term. On
-    /// SQLite there are none.
+    /// the fence. The last one returns the intent, which may be a larger one of another term. SQLite
+    /// needs no intent, so this is empty there.
     pub set_intent: Vec<Statement>,
     /// These raise the fence to the intent, in a transaction of their own. The last one returns the
     /// largest floor that was raised.
