@@ -124,6 +124,25 @@ async fn hanging_renewals_do_not_block_others() {
     }
 }
 
+/// The renewals of locks that were released must not pile up at a store that hangs.
+#[tokio::test(start_paused = true)]
+async fn a_hanging_renewal_ends_with_its_guard() {
+    let faulty = store();
+    let client = client(&faulty, Settings::new());
+    let mut guards = Vec::new();
+    for name in ["a", "b"] {
+        guards.push(client.lock(name).unwrap().try_acquire().await.unwrap().unwrap());
+    }
+    faulty.state.all_hang.store(true, SeqCst);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(faulty.state.renewing.load(SeqCst), 1, "one call renews both");
+    for left in [1, 0] {
+        drop(guards.pop());
+        tokio::time::sleep(millis(1)).await;
+        assert_eq!(faulty.state.renewing.load(SeqCst), left);
+    }
+}
+
 /// An election's status used to show no error until its term had ended.
 #[tokio::test(start_paused = true)]
 async fn status_reports_unanswered_heartbeats() {

@@ -1,4 +1,5 @@
-//! An uncontended lock costs two calls to the store, and no task, renewal or watch.
+//! An uncontended lock costs two calls to the store, and no task, renewal or watch. One that is held
+//! for longer is renewed and watched, still without a task of its own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/counting_store.rs"]
@@ -7,6 +8,7 @@ mod counting_store;
 use std::time::Duration;
 
 use counting_store::{CountingStore, LATENCY};
+use leasehold_core::Guard;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
@@ -61,6 +63,25 @@ async fn a_held_lock_is_renewed_when_it_is_due_and_watched_from_then_on() {
     sleep(3 * SECOND).await;
     assert_eq!(store.calls(), [("acquire", 1), ("renew", 2), ("watch", 1)]);
     assert!(guard.is_held());
+}
+
+/// Each held lock once had a task, which was woken for each renewal.
+#[tokio::test(start_paused = true)]
+async fn held_locks_are_renewed_without_a_task_for_each() {
+    let store = CountingStore::new();
+    let client = store.client();
+    let mut guards = Vec::new();
+    for number in 0..100 {
+        let lock = client.lock(format!("job-{number}")).unwrap();
+        guards.push(lock.acquire(MINUTE).await.unwrap());
+    }
+    sleep(MINUTE).await;
+    assert!(guards.iter().all(Guard::is_held));
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    assert_eq!(tasks, 2, "one task renews all locks, and one watches the store");
+    drop(guards);
+    sleep(MINUTE).await;
+    assert_eq!((store.count("release"), store.open_watches()), (100, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -13,11 +14,12 @@ use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
-use super::lease_tick::LeaseTick;
-use super::renewal_batch::{retry_at, send_and_reply};
+use super::renewal_batch::RenewalBatch;
 use super::renewal_pace::RenewalPace;
-use super::renewal_queue::{OnSent, QueuedRenewal, RenewalKey, RenewalQueue};
+use super::renewal_queue::{QueuedRenewal, RenewalCaller, RenewalKey, RenewalQueue, TaskRenewal};
+use super::renewed_lease::isolated;
 use super::{BackgroundRuntime, BoundedStore, TimedReply};
 use crate::lease::RenewalWindow;
 use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome};
@@ -29,32 +31,15 @@ use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome};
 /// together: ten thousand leases need only as many calls per interval as they fill batches. A
 /// [pace](RenewalPace) says how many batches are in progress at once. The task runs from the first
 /// renewal until the client is dropped, in the client's [background](BackgroundRuntime).
+///
+/// The lease of a term is renewed by the task of its election, which waits for each reply. A guard
+/// has no task: the heartbeat's task tells its lease of replies, ticks and hints.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     store: BoundedStore,
     background: Arc<BackgroundRuntime>,
     /// There is one queue per runtime, because a runtime that nobody drives sends nothing.
     queues: Mutex<HashMap<runtime::Id, Arc<RenewalQueue>>>,
-}
-
-/// This handle refers to a renewal that was requested.
-#[derive(Clone, Debug)]
-pub(crate) struct RenewalHandle {
-    queue: Arc<RenewalQueue>,
-    key: RenewalKey,
-}
-
-impl RenewalHandle {
-    /// Calls `act` when the renewal is about to be sent, or now if it was sent already. A cancelled
-    /// renewal drops `act`.
-    pub(crate) fn on_sent(&self, act: OnSent) {
-        self.queue.on_sent(self.key, act);
-    }
-
-    /// Cancels the renewal if it was not sent yet.
-    pub(crate) fn cancel(&self) {
-        self.queue.cancel(self.key);
-    }
 }
 
 /// A pending renewal was requested and has no reply yet; awaiting it returns the reply.
@@ -64,7 +49,8 @@ impl RenewalHandle {
 pub(crate) struct PendingRenewal {
     /// The renewal was to be sent at this moment, before it was put off.
     planned: Moment,
-    handle: RenewalHandle,
+    queue: Arc<RenewalQueue>,
+    key: RenewalKey,
     sent: Arc<OnceLock<Moment>>,
     reply: oneshot::Receiver<TimedReply<RenewOutcome>>,
 }
@@ -90,16 +76,11 @@ impl PendingRenewal {
         self.planned = planned;
         self
     }
-
-    /// Returns the renewal's handle.
-    pub(crate) fn handle(&self) -> RenewalHandle {
-        self.handle.clone()
-    }
 }
 
 impl Drop for PendingRenewal {
     fn drop(&mut self) {
-        self.handle.cancel();
+        self.queue.cancel(self.key);
     }
 }
 
@@ -110,13 +91,13 @@ impl Future for PendingRenewal {
         // The sender is dropped unused only if the runtime shuts down or the batch panics.
         Pin::new(&mut self.reply).poll(context).map(|reply| {
             reply.unwrap_or_else(|_| TimedReply {
-                sent: self.handle.key.due(),
+                sent: self.key.due(),
                 outcome: Err(Error::new(
                     ErrorKind::OutcomeUnknown,
                     "the heartbeat task ended before the reply",
                 )
                 .during("renew")
-                .on_store(self.handle.queue.store())),
+                .on_store(self.queue.store())),
             })
         })
     }
@@ -127,8 +108,8 @@ impl Heartbeat {
         Self { store, background, queues: Mutex::default() }
     }
 
-    /// Queues the renewal of one lease for the next batch that has room for it. The lease must be
-    /// renewed by `renew_by`, or its holder has to stop.
+    /// Queues the renewal of one lease for the next batch that has room for it, for a task that
+    /// waits for the reply. The lease must be renewed by `renew_by`, or its holder has to stop.
     pub(crate) fn renew(
         &self,
         options: RenewOptions,
@@ -137,28 +118,15 @@ impl Heartbeat {
     ) -> PendingRenewal {
         let (reply_to, reply) = oneshot::channel();
         let sent = Arc::new(OnceLock::new());
-        let renewal = QueuedRenewal {
-            options,
-            window,
-            renew_by,
-            sent: sent.clone(),
-            reply_to,
-            on_sent: None,
-        };
+        let task = Box::new(TaskRenewal { options, sent: sent.clone(), reply_to });
         let queue = self.queue();
-        let handle = RenewalHandle { key: queue.add(renewal), queue };
-        PendingRenewal { planned: window.latest, handle, sent, reply }
-    }
-
-    /// Waits until that moment, or forever without one, by the timer that all leases share. A task
-    /// of the client's background calls this.
-    pub(crate) fn tick(&self, at: Option<Moment>) -> LeaseTick {
-        LeaseTick::new(self.queue(), self.store.clock().clone(), at)
+        let key = queue.add(QueuedRenewal { window, renew_by, caller: RenewalCaller::Task(task) });
+        PendingRenewal { planned: window.latest, queue, key, sent, reply }
     }
 
     /// Returns the queue of the present runtime, and starts the task that sends its renewals if
     /// there is none.
-    fn queue(&self) -> Arc<RenewalQueue> {
+    pub(crate) fn queue(&self) -> Arc<RenewalQueue> {
         let runtime = self.background.runtime();
         let mut queues = self.queues.lock();
         // The queue is closed if the task's runtime was shut down.
@@ -191,31 +159,54 @@ impl Drop for QueueOwner {
 /// These are the batches in progress; each returns its number when its call has ended.
 type BatchesInFlight = FuturesUnordered<BoxFuture<'static, u64>>;
 
-/// Sends renewals until the client is dropped.
+/// After a panic of the store or of the clock, the heartbeat pauses for this long.
+const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// Sends renewals and drives the held leases until the client is dropped, also after a panic: the
+/// leases depend on this task.
 async fn run(store: BoundedStore, owner: QueueOwner) {
-    let queue = &owner.0;
+    while AssertUnwindSafe(drive(&store, &owner.0)).catch_unwind().await.is_err() {
+        sleep(PAUSE_AFTER_PANIC).await;
+    }
+}
+
+async fn drive(store: &BoundedStore, queue: &RenewalQueue) {
     let clock = store.clock().clone();
     let mut pace = RenewalPace::new(store.inner().capabilities().renew_batch);
     let mut in_flight = BatchesInFlight::new();
     while !queue.is_closed() {
-        if queue.wake_ticks(clock.now()) {
-            // What these tasks request now joins the renewals of others that are due.
+        if tell_leases(queue, clock.now()) {
+            // A watch whose hints never end must not keep other tasks from running.
             yield_now().await;
         }
-        let next_send = send_due(&store, queue, &mut pace, &in_flight);
+        let next_send = send_due(store, queue, &mut pace, &in_flight);
         let wakes_at = queue.plan_wake(next_send);
         tokio::select! {
             biased;
             () = queue.changed() => {}
             Some(number) = in_flight.next() => {
                 pace.record_end(number);
-                // The tasks of its leases handle the replies before the next batch is sent.
+                // The tasks of terms handle the replies before the next batch is sent.
                 yield_now().await;
             }
             () = async { clock.sleep_until(wakes_at.unwrap_or_default()).await },
                 if wakes_at.is_some() => {}
         }
     }
+}
+
+/// Tells the held leases of their ticks and hints, and returns whether there were hints. What they
+/// request now joins the renewals of others that are due.
+fn tell_leases(queue: &RenewalQueue, now: Moment) -> bool {
+    let events = queue.take_events(now);
+    for (tick, lease) in events.ticked {
+        let _ = isolated(|| lease.ticked(tick));
+    }
+    let hinted = !events.hinted.is_empty();
+    for lease in events.hinted {
+        let _ = isolated(|| lease.follow_hint());
+    }
+    hinted
 }
 
 /// Sends the batches that may be sent now. Returns when the next one may be sent, if renewals wait
@@ -238,16 +229,14 @@ fn send_due(
                 return Some(next_send);
             }
         }
-        let batch = queue.take_batch(pace.max_batch(), now);
-        if batch.is_empty() {
+        let taken = queue.take_batch(pace.max_batch(), now);
+        let Some(batch) = RenewalBatch::new(taken, now) else {
             // They were cancelled.
             continue;
-        }
-        let retry_at = retry_at(&batch, now);
-        let number = pace.record_send(batch.len(), now, retry_at);
-        // A panic, such as one of a metrics recorder, costs only the replies of its batch: the
-        // renewals in the queue are still sent.
-        let sending = AssertUnwindSafe(send_and_reply(store.clone(), batch, retry_at));
+        };
+        let number = pace.record_send(batch.len(), now, batch.retry_at());
+        // A panic costs only the replies of its batch: the renewals in the queue are still sent.
+        let sending = AssertUnwindSafe(batch.send(store.clone()));
         in_flight.push(sending.catch_unwind().map(move |_| number).boxed());
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
+use super::renewed_lease::RenewedLease;
 use super::subscribers::{Change, Subscribers, Wakeup, WatchPosition};
 use super::{BackgroundRuntime, BoundedStore, SeededRandom};
 use crate::{LockName, Moment};
@@ -94,6 +95,45 @@ impl HintDispatcher {
         subscription
     }
 
+    /// Subscribes a held lease before its first renewal is sent, and returns the number of the
+    /// subscription. This must be called within a runtime.
+    pub(crate) fn subscribe_lease(
+        self: &Arc<Self>,
+        name: LockName,
+        lease: Arc<dyn RenewedLease>,
+    ) -> u64 {
+        let mut state = self.state();
+        state.unused_since = None;
+        let number = state.subscribers.add_lease(name, lease);
+        drop(state);
+        self.ensure_watched(Duration::ZERO);
+        number
+    }
+
+    /// Ends the subscription of a held lease.
+    pub(crate) fn unsubscribe_lease(&self, name: LockName, number: u64) {
+        let mut state = self.state();
+        let removed = state.subscribers.remove_lease(name, number);
+        self.end_watch_if_unused(state);
+        drop(removed);
+    }
+
+    /// Watches the store again if the watch has ended with its runtime, or panicked. This must be
+    /// called within a runtime.
+    pub(crate) fn restart_watch_if_ended(self: &Arc<Self>) {
+        self.ensure_watched(Self::RECONNECT_BACKOFF.1);
+    }
+
+    /// Lets the watch end after some time if it has no subscribers.
+    fn end_watch_if_unused(&self, mut state: MutexGuard<'_, State>) {
+        if state.subscribers.is_empty() {
+            state.unused_since = Some(self.store.clock().now());
+            if state.closed || !state.checks_later {
+                self.unused.notify_one();
+            }
+        }
+    }
+
     /// Ends the watch as soon as it has no subscribers, because the client was dropped.
     pub(crate) fn close(&self) {
         self.state().closed = true;
@@ -120,8 +160,7 @@ impl Subscription {
         poll_fn(|context| self.poll_changed(context)).await
     }
 
-    /// Does the same as [`changed`](Self::changed) for the task that polls this.
-    pub(crate) fn poll_changed(&self, context: &Context<'_>) -> Poll<Change> {
+    fn poll_changed(&self, context: &Context<'_>) -> Poll<Change> {
         ready!(self.wakeup.poll_woken(context));
         // The watch may have ended with its runtime, or panicked.
         if !self.dispatcher.ensure_watched(HintDispatcher::RECONNECT_BACKOFF.1) {
@@ -138,12 +177,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let mut state = self.dispatcher.state();
         state.subscribers.remove(&self.name, &self.wakeup);
-        if state.subscribers.is_empty() {
-            state.unused_since = Some(self.dispatcher.store.clock().now());
-            if state.closed || !state.checks_later {
-                self.dispatcher.unused.notify_one();
-            }
-        }
+        self.dispatcher.end_watch_if_unused(state);
     }
 }
 

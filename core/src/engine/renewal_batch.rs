@@ -1,94 +1,171 @@
 //! A batch of renewals is one call to the store, whose replies are delivered to the leases.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use super::renewal_queue::QueuedRenewal;
+use super::renewal_queue::{QueuedRenewal, RenewalCaller, TakenRenewal, TaskRenewal};
+use super::renewed_lease::{RenewedLease, isolated};
+use super::sent_batch::SentBatch;
 use super::{BoundedStore, TimedReply};
-use crate::lease::RenewalWindow;
 use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
 
-/// Returns when a batch that is sent now is late, because the first of its renewals is repeated. A
-/// batch that is sent late, after a pause of the machine or because others were ahead, still has
-/// the usual time.
-pub(super) fn retry_at(batch: &[QueuedRenewal], now: Moment) -> Moment {
-    let retry_after = |window: RenewalWindow| window.retry_at.saturating_since(window.latest);
-    let retry_at = |it: &QueuedRenewal| it.window.latest.max(now) + retry_after(it.window);
-    batch.iter().map(retry_at).min().unwrap_or(now)
+/// A renewal batch is sent to the store in one call.
+pub(super) struct RenewalBatch {
+    leases: Vec<RenewOptions>,
+    /// These get the replies, in the order of the leases.
+    callers: Vec<Caller>,
+    sent: Arc<SentBatch>,
+    /// The batch is late from this moment on, because the first of its renewals is repeated.
+    retry_at: Moment,
+    /// Replies are useful until this moment.
+    until: Moment,
 }
 
-/// Sends one batch and delivers its replies. On error, every renewal in it gets that error.
-pub(super) async fn send_and_reply(
-    store: BoundedStore,
-    batch: Vec<QueuedRenewal>,
-    retry_at: Moment,
-) {
-    // Each renewal waits for as long as a reply is useful, and the call lasts as long as any of
-    // them waits: a retry is sent in parallel and does not end the call. A batch that is sent late
-    // has less time.
-    let until = batch.iter().map(|renewal| renewal.window.useful_until).max().unwrap_or_default();
-    let (leases, mut callers): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|renewal| (renewal.options, renewal.reply_to)).unzip();
-    let Some(TimedReply { sent, outcome }) =
-        send_batch(&store, &leases, &mut callers, retry_at, until).await
-    else {
-        return;
-    };
-    store.metrics().record_renewals(leases.len(), &outcome);
-    match outcome {
-        Ok(outcomes) => {
-            for ((caller, outcome), lease) in callers.into_iter().zip(outcomes).zip(&leases) {
-                let outcome = unknown_as_error(outcome, lease, store.label());
-                if let Err(error) = &outcome {
-                    store.outages().record_failure(error, store.clock().now());
-                }
-                drop(caller.send(TimedReply { sent, outcome }));
+/// The caller of a renewal that was sent gets its reply.
+enum Caller {
+    Lease(Arc<dyn RenewedLease>, u64),
+    Task(oneshot::Sender<TimedReply<RenewOutcome>>),
+}
+
+/// The outcomes of a batch that was sent at this moment, in the order of its leases.
+type Outcomes = (Moment, Vec<Result<RenewOutcome>>);
+
+impl Caller {
+    fn reply(self, reply: TimedReply<RenewOutcome>) {
+        match self {
+            Self::Lease(lease, number) => {
+                // A lease that panics is repeated at its next tick.
+                let _ = isolated(|| lease.replied(number, reply));
             }
-        }
-        Err(error) => {
-            for caller in callers {
-                drop(caller.send(TimedReply { sent, outcome: Err(error.clone()) }));
-            }
+            Self::Task(reply_to) => drop(reply_to.send(reply)),
         }
     }
 }
 
-/// Calls the store until it replies, or until no caller waits for the reply: calls that hang must
-/// not pile up. No reply by `retry_at` counts as a failure of the store, though a later reply is
-/// used.
-async fn send_batch(
-    store: &BoundedStore,
-    leases: &[RenewOptions],
-    callers: &mut [oneshot::Sender<TimedReply<RenewOutcome>>],
-    retry_at: Moment,
-    until: Moment,
-) -> Option<TimedReply<Vec<RenewOutcome>>> {
-    let sent = store.clock().now();
-    let all_callers_gone = async {
-        for caller in callers {
-            caller.closed().await;
-        }
-    };
-    let mut all_callers_gone = pin!(all_callers_gone);
-    let mut call = pin!(store.renew(leases, until.saturating_since(sent)));
-    let mut late = None;
-    loop {
-        tokio::select! {
-            biased;
-            reply = &mut call => return Some(reply),
-            () = &mut all_callers_gone => {
-                // Without a reply in time the call has failed, unless its leases were released.
-                if let Some(error) = late {
-                    store.metrics().record_renewals(leases.len(), &Err(error));
+impl RenewalBatch {
+    /// Creates a batch of the renewals that were taken from the queue to be sent now, without those
+    /// that must not be sent any longer. Returns `None` if there are no others.
+    pub(super) fn new(taken: Vec<TakenRenewal>, now: Moment) -> Option<Self> {
+        let sent = SentBatch::new(now);
+        let (mut leases, mut callers) =
+            (Vec::with_capacity(taken.len()), Vec::with_capacity(taken.len()));
+        let (mut retry_at, mut until) = (None, Moment::ORIGIN);
+        for (number, renewal) in taken {
+            let QueuedRenewal { window, caller, .. } = *renewal;
+            let (options, caller) = match caller {
+                RenewalCaller::Lease { lease, .. } => {
+                    let send = || lease.clone().send(number, &sent).then(|| lease.options());
+                    let Some(options) = isolated(send).flatten() else { continue };
+                    (options, Caller::Lease(lease, number))
                 }
-                return None;
+                RenewalCaller::Task(task) => {
+                    let TaskRenewal { options, reply_to, .. } = *task;
+                    (options, Caller::Task(reply_to))
+                }
+            };
+            leases.push(options);
+            callers.push(caller);
+            // A batch that is sent late, after a pause of the machine or because others were ahead,
+            // still has the usual time.
+            let usual_time = window.retry_at.saturating_since(window.latest);
+            let repeated_at = window.latest.max(now) + usual_time;
+            retry_at = Some(retry_at.map_or(repeated_at, |at: Moment| at.min(repeated_at)));
+            until = until.max(window.useful_until);
+        }
+        Some(Self { leases, callers, sent, retry_at: retry_at?, until })
+    }
+
+    /// Returns how many leases the batch renews.
+    pub(super) fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Returns when the batch is late, because the first of its renewals is repeated.
+    pub(super) fn retry_at(&self) -> Moment {
+        self.retry_at
+    }
+
+    /// Sends the batch and delivers its replies. On error, every renewal in it gets that error.
+    pub(super) async fn send(mut self, store: BoundedStore) {
+        // A panic, such as one of a metrics recorder, costs only the replies of this batch.
+        let outcomes = AssertUnwindSafe(self.outcomes(&store)).catch_unwind().await;
+        let (sent, outcomes) = match outcomes {
+            Ok(Some(outcomes)) => outcomes,
+            Ok(None) => return,
+            Err(_) => {
+                let error = Error::new(ErrorKind::OutcomeUnknown, "the heartbeat panicked")
+                    .during("renew")
+                    .on_store(store.label());
+                (self.sent.sent_at(), vec![Err(error); self.leases.len()])
             }
-            () = store.clock().sleep_until(retry_at), if late.is_none() => {
-                let error = no_reply(store.label(), retry_at.saturating_since(sent));
-                store.outages().record_failure(&error, store.clock().now());
-                late = Some(error);
+        };
+        for (caller, outcome) in self.callers.into_iter().zip(outcomes) {
+            caller.reply(TimedReply { sent, outcome });
+        }
+    }
+
+    /// Calls the store and records its reply. Returns the outcome of each lease, or `None` if no
+    /// caller waits for the reply any longer.
+    async fn outcomes(&mut self, store: &BoundedStore) -> Option<Outcomes> {
+        let TimedReply { sent, outcome } = self.call(store).await?;
+        store.metrics().record_renewals(self.leases.len(), &outcome);
+        let outcomes = match outcome {
+            Ok(outcomes) => {
+                let of_lease = |(outcome, lease)| {
+                    let outcome = unknown_as_error(outcome, lease, store.label());
+                    if let Err(error) = &outcome {
+                        store.outages().record_failure(error, store.clock().now());
+                    }
+                    outcome
+                };
+                outcomes.into_iter().zip(&self.leases).map(of_lease).collect()
+            }
+            Err(error) => vec![Err(error); self.leases.len()],
+        };
+        Some((sent, outcomes))
+    }
+
+    /// Calls the store until it replies, or until no caller waits for the reply: calls that hang
+    /// must not pile up. No reply by `retry_at` counts as a failure of the store, though a later
+    /// reply is used.
+    async fn call(&mut self, store: &BoundedStore) -> Option<TimedReply<Vec<RenewOutcome>>> {
+        let Self { leases, callers, sent: batch, retry_at, until } = self;
+        let sent = store.clock().now();
+        let all_callers_gone = async {
+            for caller in callers {
+                if let Caller::Task(reply_to) = caller {
+                    reply_to.closed().await;
+                }
+            }
+            batch.unawaited().await;
+        };
+        let mut all_callers_gone = pin!(all_callers_gone);
+        // Each renewal waits for as long as a reply is useful, and the call lasts as long as any of
+        // them waits: a retry is sent in parallel and does not end the call. A batch that is sent
+        // late has less time.
+        let mut call = pin!(store.renew(leases, until.saturating_since(sent)));
+        let mut late = None;
+        loop {
+            tokio::select! {
+                biased;
+                reply = &mut call => return Some(reply),
+                () = &mut all_callers_gone => {
+                    // Without a reply in time the call has failed, unless its leases were released.
+                    if let Some(error) = late {
+                        store.metrics().record_renewals(leases.len(), &Err(error));
+                    }
+                    return None;
+                }
+                () = store.clock().sleep_until(*retry_at), if late.is_none() => {
+                    let error = no_reply(store.label(), retry_at.saturating_since(sent));
+                    store.outages().record_failure(&error, store.clock().now());
+                    late = Some(error);
+                }
             }
         }
     }
@@ -115,3 +192,6 @@ fn unknown_as_error(
         outcome => Ok(outcome),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,17 @@
 //! Renewals wait in a queue until they are sent: until they are due, and then until the batches in
 //! progress leave room for them.
 
+mod held_leases;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::task::Waker;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use super::TimedReply;
+use super::renewed_lease::{RenewedLease, TickKey};
 use crate::lease::RenewalWindow;
 use crate::{Moment, RenewOptions, RenewOutcome};
 
@@ -18,10 +20,13 @@ use crate::{Moment, RenewOptions, RenewOutcome};
 /// Adding a renewal wakes the task that sends them only if it is due before that task wakes by
 /// itself. So a lock that is held for a short time costs no switch to the task's thread.
 ///
-/// That task also wakes the tasks of leases whose renewal has had no reply for too long. So all
-/// leases share one timer.
+/// That task also drives the held leases: it tells them of replies, of hints, and when a renewal has
+/// had no reply for too long. So they share one task and one timer.
+///
+/// Nothing is called, and no lease is dropped, while the queue is locked: a lease may be locked when
+/// it locks the queue, and the last one of a client drops the engine.
 #[derive(Default)]
-pub(super) struct RenewalQueue {
+pub(crate) struct RenewalQueue {
     /// This is the store's label for errors.
     store: Arc<str>,
     state: Mutex<State>,
@@ -36,9 +41,12 @@ struct State {
     waiting: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
     /// These are sent as soon as there is room. The lease of the first must be renewed first.
     ready: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
-    /// These tasks are woken at these moments.
-    ticks: BTreeMap<(Moment, u64), Waker>,
-    /// This numbers renewals and ticks.
+    /// These leases have a tick at these moments. The tick of a lease whose renewal is not due yet
+    /// is mostly later than that: it is added when the renewal is ready.
+    ticks: BTreeMap<TickKey, Arc<dyn RenewedLease>>,
+    /// There was a hint for these leases.
+    hinted: Vec<Arc<dyn RenewedLease>>,
+    /// This numbers renewals.
     numbered: u64,
     /// The task that sends the renewals wakes at this moment by itself.
     wakes_at: Option<Moment>,
@@ -48,7 +56,7 @@ struct State {
 
 /// The key of a renewal says where it is in the queue, and has a number that tells it from others.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RenewalKey {
+pub(crate) struct RenewalKey {
     due: Moment,
     renew_by: Moment,
     number: u64,
@@ -59,22 +67,43 @@ impl RenewalKey {
     pub(super) fn due(&self) -> Moment {
         self.due
     }
-}
 
-/// This is called when the renewal is about to be sent.
-pub(crate) type OnSent = Box<dyn FnOnce() + Send>;
+    /// Returns the number of the renewal.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+}
 
 /// A queued renewal is sent with the next batch that its window allows.
 pub(super) struct QueuedRenewal {
-    pub(super) options: RenewOptions,
     pub(super) window: RenewalWindow,
     /// The lease must be renewed by this moment, or its holder has to stop.
     pub(super) renew_by: Moment,
+    pub(super) caller: RenewalCaller,
+}
+
+/// The caller of a renewal gets its reply.
+pub(super) enum RenewalCaller {
+    /// The heartbeat drives this lease.
+    Lease {
+        lease: Arc<dyn RenewedLease>,
+        /// The lease needs its next tick at this moment, if it needs one.
+        next_tick: Option<Moment>,
+    },
+    /// A task waits for the reply. Most renewals are those of leases, which have less data.
+    Task(Box<TaskRenewal>),
+}
+
+/// This is the renewal of a task.
+pub(super) struct TaskRenewal {
+    pub(super) options: RenewOptions,
     /// The renewal was sent at this moment.
     pub(super) sent: Arc<OnceLock<Moment>>,
     pub(super) reply_to: oneshot::Sender<TimedReply<RenewOutcome>>,
-    pub(super) on_sent: Option<OnSent>,
 }
+
+/// A renewal was taken from the queue, with its number.
+pub(super) type TakenRenewal = (u64, Box<QueuedRenewal>);
 
 impl QueuedRenewal {
     /// Returns the moment by which the renewal is sent even if the store is busy: half the time
@@ -96,15 +125,14 @@ impl RenewalQueue {
         &self.store
     }
 
-    /// Adds a renewal. A closed queue drops it, so that its caller gets an error.
+    /// Adds the renewal of a task. A closed queue drops it, so that its caller gets an error.
     pub(super) fn add(&self, renewal: QueuedRenewal) -> RenewalKey {
         let mut state = self.state();
-        let number = state.next_number();
-        let key = RenewalKey { due: renewal.window.latest, renew_by: renewal.renew_by, number };
+        let key = state.next_key(&renewal);
         if state.closed {
             return key;
         }
-        state.waiting.insert((key.due, number), Box::new(renewal));
+        state.waiting.insert((key.due, key.number), Box::new(renewal));
         self.wake_by(key.due, state);
         key
     }
@@ -116,51 +144,8 @@ impl RenewalQueue {
         drop(cancelled);
     }
 
-    /// Calls `act` when the renewal is about to be sent, or now if it was sent already.
-    pub(super) fn on_sent(&self, key: RenewalKey, act: OnSent) {
-        let mut state = self.state();
-        let Some(renewal) = state.queued(key) else {
-            drop(state);
-            return act();
-        };
-        renewal.on_sent = Some(act);
-    }
-
-    /// Wakes a task at that moment, under the number of its earlier call for the same moment, if
-    /// there was one. Returns the number. A closed queue wakes nobody.
-    pub(super) fn set_tick(&self, at: Moment, number: Option<u64>, waker: &Waker) -> u64 {
-        let mut state = self.state();
-        let number = number.unwrap_or_else(|| state.next_number());
-        if !state.closed {
-            let before = state.ticks.insert((at, number), waker.clone());
-            self.wake_by(at, state);
-            // Dropping a waker may run any code.
-            drop(before);
-        }
-        number
-    }
-
-    /// Does not wake the task that has this number for that moment.
-    pub(super) fn remove_tick(&self, at: Moment, number: u64) {
-        let removed = self.state().ticks.remove(&(at, number));
-        drop(removed);
-    }
-
-    /// Wakes the tasks whose moment has come, and returns whether there are any.
-    pub(super) fn wake_ticks(&self, now: Moment) -> bool {
-        let mut woken = Vec::new();
-        let mut state = self.state();
-        while let Some(tick) = state.ticks.first_entry().filter(|tick| tick.key().0 <= now) {
-            woken.push(tick.remove());
-        }
-        drop(state);
-        let any = !woken.is_empty();
-        woken.into_iter().for_each(Waker::wake);
-        any
-    }
-
-    /// Returns the moment at which the caller wakes: when the first renewal is due, when a task is
-    /// to be woken, or at `next_send`.
+    /// Returns the moment at which the caller wakes: when the first renewal is due, when a lease has
+    /// a tick, or at `next_send`.
     pub(super) fn plan_wake(&self, next_send: Option<Moment>) -> Option<Moment> {
         let mut state = self.state();
         let due = state.waiting.keys().next().map(|(due, _)| *due);
@@ -179,10 +164,15 @@ impl RenewalQueue {
     /// ready.
     pub(super) fn collect_due(&self, now: Moment) -> usize {
         let mut state = self.state();
-        let State { waiting, ready, .. } = &mut *state;
+        let State { waiting, ready, ticks, .. } = &mut *state;
         if waiting.keys().next().is_some_and(|(due, _)| *due <= now) {
             let open = waiting.extract_if(.., |_, renewal| renewal.window.earliest <= now);
-            ready.extend(open.map(|((_, number), renewal)| ((renewal.renew_by, number), renewal)));
+            for ((_, number), renewal) in open {
+                if let RenewalCaller::Lease { lease, next_tick: Some(at) } = &renewal.caller {
+                    ticks.insert((*at, number), lease.clone());
+                }
+                ready.insert((renewal.renew_by, number), renewal);
+            }
         }
         ready.len()
     }
@@ -195,21 +185,19 @@ impl RenewalQueue {
 
     /// Takes the ready renewals whose leases must be renewed first, at most `max_batch`, to send
     /// them now.
-    pub(super) fn take_batch(&self, max_batch: usize, now: Moment) -> Vec<QueuedRenewal> {
-        let mut on_sent = Vec::new();
+    pub(super) fn take_batch(&self, max_batch: usize, now: Moment) -> Vec<TakenRenewal> {
         let mut state = self.state();
         // Each batch gets a buffer of the size that it needs.
         let size = state.ready.len().min(max_batch);
         let mut batch = Vec::with_capacity(size);
         while batch.len() < size {
-            let Some((_, mut renewal)) = state.ready.pop_first() else { break };
-            // From here on the renewal cannot be cancelled.
-            let _ = renewal.sent.set(now);
-            on_sent.extend(renewal.on_sent.take());
-            batch.push(*renewal);
+            let Some(((_, number), renewal)) = state.ready.pop_first() else { break };
+            // From here on the renewal of a task cannot be cancelled.
+            if let RenewalCaller::Task(task) = &renewal.caller {
+                let _ = task.sent.set(now);
+            }
+            batch.push((number, renewal));
         }
-        drop(state);
-        on_sent.into_iter().for_each(|act: OnSent| act());
         batch
     }
 
@@ -219,10 +207,10 @@ impl RenewalQueue {
         state.closed = true;
         let (waiting, ready) =
             (std::mem::take(&mut state.waiting), std::mem::take(&mut state.ready));
-        let ticks = std::mem::take(&mut state.ticks);
+        let (ticks, hinted) = (std::mem::take(&mut state.ticks), std::mem::take(&mut state.hinted));
         drop(state);
         // Dropping them may cancel others, which takes the lock.
-        drop((waiting, ready, ticks));
+        drop((waiting, ready, ticks, hinted));
         self.changed.notify_one();
     }
 
@@ -245,22 +233,16 @@ impl RenewalQueue {
 }
 
 impl State {
-    fn next_number(&mut self) -> u64 {
+    /// Returns the key of a new renewal.
+    fn next_key(&mut self, renewal: &QueuedRenewal) -> RenewalKey {
         self.numbered += 1;
-        self.numbered
+        let (due, renew_by) = (renewal.window.latest, renewal.renew_by);
+        RenewalKey { due, renew_by, number: self.numbered }
     }
 
     fn remove(&mut self, key: RenewalKey) -> Option<Box<QueuedRenewal>> {
         let waiting = self.waiting.remove(&(key.due, key.number));
         waiting.or_else(|| self.ready.remove(&(key.renew_by, key.number)))
-    }
-
-    fn queued(&mut self, key: RenewalKey) -> Option<&mut Box<QueuedRenewal>> {
-        let ready = (key.renew_by, key.number);
-        if self.ready.contains_key(&ready) {
-            return self.ready.get_mut(&ready);
-        }
-        self.waiting.get_mut(&(key.due, key.number))
     }
 }
 

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
+use super::renewed_lease::RenewedLease;
 use crate::{Hint, LockName};
 
 /// The subscribers of a client, and what they may have missed.
@@ -13,6 +14,10 @@ use crate::{Hint, LockName};
 pub(super) struct Subscribers {
     /// The map is ordered so that a replayed history wakes subscribers in the same order.
     by_name: BTreeMap<LockName, Vec<Subscriber>>,
+    /// These are the held leases by name, each under the number of its subscription.
+    leases: BTreeMap<(LockName, u64), SubscribedLease>,
+    /// This counts the subscriptions of leases.
+    numbered: u64,
     /// The watch is open: changes from now on cause hints.
     open: bool,
     /// This counts the hints, and the times that the watch was opened.
@@ -22,6 +27,15 @@ pub(super) struct Subscribers {
 #[derive(Debug)]
 struct Subscriber {
     wakeup: Arc<Wakeup>,
+    /// The watch was open during some part of the subscription.
+    watched: bool,
+}
+
+/// A held lease needs no wakeup: the heartbeat tells it of hints. That the watch was opened for the
+/// first time, or cannot be opened, does not concern it.
+#[derive(Debug)]
+struct SubscribedLease {
+    lease: Arc<dyn RenewedLease>,
     /// The watch was open during some part of the subscription.
     watched: bool,
 }
@@ -117,16 +131,41 @@ impl Subscribers {
         }
     }
 
+    /// Adds a held lease, and returns the number of its subscription.
+    pub(super) fn add_lease(&mut self, name: LockName, lease: Arc<dyn RenewedLease>) -> u64 {
+        self.numbered += 1;
+        let subscribed = SubscribedLease { lease, watched: self.open };
+        self.leases.insert((name, self.numbered), subscribed);
+        self.numbered
+    }
+
+    /// Removes the held lease that subscribed under that number, and returns it.
+    pub(super) fn remove_lease(
+        &mut self,
+        name: LockName,
+        number: u64,
+    ) -> Option<Arc<dyn RenewedLease>> {
+        self.leases.remove(&(name, number)).map(|subscribed| subscribed.lease)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+        self.by_name.is_empty() && self.leases.is_empty()
     }
 
     pub(super) fn dispatch(&mut self, hint: &Hint) {
         self.changes += 1;
         let wake = |subscriber: &Subscriber| subscriber.wakeup.wake(Change::Hint);
+        let tell = |subscribed: &SubscribedLease| subscribed.lease.clone().hinted();
         match hint {
-            Hint::Name(name) => self.by_name.get(name).into_iter().flatten().for_each(wake),
-            Hint::Anything => self.by_name.values().flatten().for_each(wake),
+            Hint::Name(name) => {
+                self.by_name.get(name).into_iter().flatten().for_each(wake);
+                let of_name = (name.clone(), 0)..=(name.clone(), u64::MAX);
+                self.leases.range(of_name).for_each(|(_, subscribed)| tell(subscribed));
+            }
+            Hint::Anything => {
+                self.by_name.values().flatten().for_each(wake);
+                self.leases.values().for_each(tell);
+            }
         }
     }
 
@@ -141,6 +180,11 @@ impl Subscribers {
             let after_a_gap = std::mem::replace(&mut subscriber.watched, true);
             let change = if after_a_gap { Change::Hint } else { Change::WatchChanged };
             subscriber.wakeup.wake(change);
+        }
+        for subscribed in self.leases.values_mut() {
+            if std::mem::replace(&mut subscribed.watched, true) {
+                subscribed.lease.clone().hinted();
+            }
         }
     }
 
@@ -158,82 +202,4 @@ impl Subscribers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(name: &str) -> LockName {
-        LockName::new(name).unwrap()
-    }
-
-    /// Returns the change that woke the subscriber, if there was any.
-    fn change(wakeup: &Wakeup) -> Option<Change> {
-        let woken = wakeup.poll_woken(&Context::from_waker(Waker::noop()));
-        woken.is_ready().then(|| wakeup.take_change())
-    }
-
-    #[test]
-    fn opening_a_watch_is_a_hint_only_to_those_that_an_earlier_watch_served() {
-        let mut subscribers = Subscribers::default();
-        let first = subscribers.add(name("job"), None);
-        assert_eq!(change(&first), None);
-        subscribers.watch_opened();
-        assert_eq!(change(&first), Some(Change::WatchChanged));
-        let during = subscribers.add(name("job"), subscribers.position());
-        assert_eq!(change(&during), None);
-        subscribers.watch_ended();
-        let in_the_gap = subscribers.add(name("job"), subscribers.position());
-        subscribers.watch_opened();
-        assert_eq!(change(&first), Some(Change::Hint), "a hint may have been missed in the gap");
-        assert_eq!(change(&during), Some(Change::Hint));
-        assert_eq!(change(&in_the_gap), Some(Change::WatchChanged));
-    }
-
-    #[test]
-    fn only_those_that_relied_on_hints_are_woken_when_no_watch_can_be_opened() {
-        let mut subscribers = Subscribers::default();
-        subscribers.watch_opened();
-        let served = subscribers.add(name("job"), subscribers.position());
-        subscribers.watch_ended();
-        let polls = subscribers.add(name("job"), subscribers.position());
-        subscribers.watch_failed();
-        assert_eq!((change(&served), change(&polls)), (Some(Change::WatchChanged), None));
-    }
-
-    #[test]
-    fn hints_wake_the_subscribers_of_their_name() {
-        let mut subscribers = Subscribers::default();
-        subscribers.watch_opened();
-        let [job, other] = ["job", "other"].map(|of| {
-            let position = subscribers.position();
-            subscribers.add(name(of), position)
-        });
-        subscribers.dispatch(&Hint::Name(name("job")));
-        assert_eq!((change(&job), change(&other)), (Some(Change::Hint), None));
-        subscribers.dispatch(&Hint::Anything);
-        subscribers.dispatch(&Hint::Anything);
-        assert_eq!((change(&job), change(&other)), (Some(Change::Hint), Some(Change::Hint)));
-        assert_eq!(change(&job), None, "several hints wake a subscriber once");
-    }
-
-    #[test]
-    fn a_hint_between_the_question_and_the_subscription_is_not_missed() {
-        let mut subscribers = Subscribers::default();
-        subscribers.watch_opened();
-        let asked = subscribers.position();
-        let without = subscribers.add(name("job"), asked);
-        assert_eq!(change(&without), None);
-        subscribers.dispatch(&Hint::Name(name("job")));
-        let with = subscribers.add(name("job"), asked);
-        assert_eq!(change(&with), Some(Change::Hint));
-
-        let asked = subscribers.position();
-        subscribers.watch_ended();
-        let ended = subscribers.add(name("job"), asked);
-        assert_eq!(change(&ended), Some(Change::Hint), "the reply came while the watch was open");
-        subscribers.watch_opened();
-        let reopened = subscribers.add(name("job"), asked);
-        assert_eq!(change(&reopened), Some(Change::Hint), "the watch had a gap");
-        let unwatched = subscribers.add(name("job"), None);
-        assert_eq!(change(&unwatched), Some(Change::Hint), "the watch opened after the question");
-    }
-}
+mod tests;

@@ -52,7 +52,7 @@ impl AcquireAttempt {
         &self.name
     }
 
-    pub(crate) fn timing(&self) -> &Timing {
+    pub(crate) fn timing(&self) -> &Arc<Timing> {
         &self.timing
     }
 

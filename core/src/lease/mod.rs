@@ -6,6 +6,7 @@
 
 mod attempt;
 mod hint_spread;
+mod in_flight;
 mod loss_reason;
 pub mod machine;
 mod renewal_plan;
@@ -16,6 +17,7 @@ mod trust_deadline;
 
 pub(crate) use attempt::{AcquireAttempt, AcquireCall};
 pub(crate) use hint_spread::{HintRaces, HintSpread};
+pub(crate) use in_flight::{RequestedRenewal, last_renewal, make_room};
 pub use loss_reason::LossReason;
 pub use machine::Machine;
 pub(crate) use renewal_plan::{AfterFailure, RenewalPlan};

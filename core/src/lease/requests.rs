@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::machine::{AcquireReply, AttemptKind, Event, NextTick, Request};
-use super::{AcquireAttempt, AcquireCall, InFlightRenewals};
+use super::{AcquireAttempt, AcquireCall, InFlightRenewals, last_renewal};
 use crate::engine::{Change, Engine, TimedReply};
 use crate::{
     AcquireOutcome, LeaseId, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
@@ -145,8 +145,7 @@ impl LeaseRequests {
             (attempt, reply) = finish(&mut self.acquiring) => {
                 self.attempt = Some(attempt);
                 if let Ok(AcquireOutcome::Granted(grant)) = &reply.outcome {
-                    self.renew_by =
-                        InFlightRenewals::last_renewal(reply.sent, grant.left, self.reserved);
+                    self.renew_by = last_renewal(reply.sent, grant.left, self.reserved);
                 }
                 let watched = self.engine.hint_dispatcher.position().is_some();
                 Reply::Acquire { reply, watched }
@@ -178,10 +177,10 @@ impl LeaseRequests {
         self.renewals.as_ref().is_some_and(InFlightRenewals::is_in_flight)
     }
 
-    /// Takes the attempt that was granted, and the renewals of its lease, of which the first was
-    /// requested. The owner of the attempt releases the lease.
-    pub(crate) fn take_lease(&mut self) -> Option<(AcquireAttempt, InFlightRenewals)> {
-        Some((self.attempt.take()?, self.renewals.take()?))
+    /// Takes the attempt that was granted, and the moment by which its lease must be renewed for
+    /// the first time. The owner of the attempt renews and releases the lease.
+    pub(crate) fn take_lease(&mut self) -> Option<(AcquireAttempt, Moment)> {
+        Some((self.attempt.take()?, self.renew_by))
     }
 
     /// Stops waiting for replies and releases a lease that may have been granted, in the

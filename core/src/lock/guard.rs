@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::renewal::{GuardTask, Renewal};
+use super::held_lease::HeldLease;
 use super::waiter::{Granted, Waiter};
 use crate::lease::{AcquireAttempt, LossReason, TrustDeadline};
 use crate::{FencingToken, LockName, Result};
@@ -30,21 +30,19 @@ use crate::{FencingToken, LockName, Result};
 pub struct Guard {
     attempt: AcquireAttempt,
     token: FencingToken,
-    trust: Arc<TrustDeadline>,
-    renewal: Renewal,
+    lease: Arc<HeldLease>,
 }
 
 impl Guard {
     /// Starts to renew the lease that was granted to a waiter.
     pub(super) fn new(waiter: Waiter, granted: Granted) -> Self {
         let Waiter { engine, name, machine, .. } = waiter;
-        let Granted { mut attempt, renewals, token, deadline } = granted;
+        let Granted { mut attempt, token, deadline, first_renewal } = granted;
         let trust = Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone()));
-        attempt.set_holder(engine.local_queues.hold(name.clone(), trust.clone()));
+        attempt.set_holder(engine.local_queues.hold(name, trust.clone()));
         engine.store.metrics().lock_acquired();
-        let task = GuardTask::new(engine, name, trust.clone(), machine, renewals);
-        let renewal = Renewal::begin(task);
-        Self { attempt, token, trust, renewal }
+        let lease = HeldLease::begin(engine, &attempt, trust, machine, first_renewal);
+        Self { attempt, token, lease }
     }
 
     /// Returns the lock's name.
@@ -62,13 +60,13 @@ impl Guard {
     /// Returns whether the lease may be trusted at the moment of this call.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.trust.is_held()
+        self.lease.trust().is_held()
     }
 
     /// Returns how long the lease may be trusted if no further heartbeat succeeds.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.trust.remaining()
+        self.lease.trust().remaining()
     }
 
     /// Waits until the lease is lost, and returns the reason. It does not return while the lease is
@@ -83,7 +81,7 @@ impl Guard {
     /// # Panics
     /// This panics outside of a tokio runtime with time enabled.
     pub async fn lost(&self) -> LossReason {
-        self.trust.lost().await
+        self.lease.trust().lost().await
     }
 
     /// Releases the lock, so that another holder can acquire it at once. It waits for the store no
@@ -116,7 +114,7 @@ impl Guard {
     pub async fn release_within(mut self, limit: Duration) -> Result<()> {
         // The client's waiters ask for the lock when the release has ended, or when the lease is no
         // longer trusted. So the trust is left to expire.
-        self.renewal.end();
+        self.lease.end();
         self.attempt.release(limit).await?;
         Ok(())
     }
@@ -125,7 +123,7 @@ impl Guard {
 impl Drop for Guard {
     /// The attempt is dropped with the guard and releases a lease that may still be held.
     fn drop(&mut self) {
-        self.renewal.end();
+        self.lease.end();
     }
 }
 
@@ -143,17 +141,18 @@ impl fmt::Debug for Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::{InFlightRenewals, Machine};
+    use crate::lease::Machine;
+    use crate::lock::held_state::LeaseRenewal;
 
     /// A client may hold very many locks. The values that one of them needs once took 1,064 bytes,
-    /// and its task's future several hundred more.
+    /// and its task several hundred more.
     #[test]
     fn a_held_lock_takes_little_memory() {
         let sizes = [
-            ("guard", size_of::<Guard>(), 192),
-            ("guard's task", size_of::<GuardTask>(), 416),
-            ("machine", size_of::<Machine>(), 160),
-            ("renewals", size_of::<InFlightRenewals>(), 128),
+            ("guard", size_of::<Guard>(), 136),
+            ("held lease", size_of::<HeldLease>(), 304),
+            ("machine", size_of::<Machine>(), 144),
+            ("requested renewal", size_of::<LeaseRenewal>(), 40),
             ("trust deadline", size_of::<TrustDeadline>(), 104),
         ];
         for (what, size, limit) in sizes {

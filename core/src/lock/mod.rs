@@ -1,7 +1,8 @@
 //! With a lock, one instance at a time runs a section of code.
 
 mod guard;
-mod renewal;
+mod held_lease;
+mod held_state;
 mod waiter;
 
 use std::future::pending;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::{Change, Engine};
 use crate::lease::machine::{Action, Event, Machine, Request};
-use crate::lease::{AcquireAttempt, HintSpread, InFlightRenewals, LeaseRequests, TickTimer};
+use crate::lease::{AcquireAttempt, HintSpread, LeaseRequests, RenewalWindow, TickTimer};
 use crate::{FencingToken, LockName, Moment, Timing};
 
 /// A waiter is one call that waits for a lock.
@@ -23,9 +23,17 @@ pub(super) struct Waiter {
 /// This grant ends a wait.
 pub(super) struct Granted {
     pub(super) attempt: AcquireAttempt,
-    pub(super) renewals: InFlightRenewals,
     pub(super) token: FencingToken,
+    /// The lease may be trusted until this moment.
     pub(super) deadline: Moment,
+    pub(super) first_renewal: FirstRenewal,
+}
+
+/// The machine wants the lease of a grant to be renewed in this way; its guard requests that.
+pub(super) struct FirstRenewal {
+    pub(super) window: RenewalWindow,
+    /// The lease must be renewed by this moment, or its holder has to stop.
+    pub(super) renew_by: Moment,
 }
 
 impl Waiter {
@@ -59,9 +67,10 @@ impl Waiter {
     /// Passes the event to the machine, performs the returned actions, and returns the grant if
     /// there is one.
     pub(super) fn handle(&mut self, event: Event) -> Option<Granted> {
-        let mut granted = None;
+        let (mut granted, mut first_window) = (None, None);
         for action in self.machine.handle(event, self.engine.now()) {
             match action {
+                Action::Send(Request::Renew(window)) => first_window = Some(window),
                 Action::Send(request) => {
                     if matches!(request, Request::Acquire(_)) {
                         self.hint_spread.request_sent();
@@ -73,8 +82,9 @@ impl Waiter {
                 Action::ExtendTrust(_) | Action::Lost { .. } => {}
             }
         }
-        let (token, deadline) = granted?;
-        let (attempt, renewals) = self.requests.take_lease()?;
-        Some(Granted { attempt, renewals, token, deadline })
+        let ((token, deadline), window) = granted.zip(first_window)?;
+        let (attempt, renew_by) = self.requests.take_lease()?;
+        let first_renewal = FirstRenewal { window, renew_by };
+        Some(Granted { attempt, token, deadline, first_renewal })
     }
 }

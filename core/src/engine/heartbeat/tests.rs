@@ -1,7 +1,7 @@
 //! These tests cover when the batches of many renewals are sent, on paused time.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -129,4 +129,42 @@ async fn the_limit_of_a_call_follows_from_the_time_left() {
     let (store, replied) = renew_all(5, 10, 100, 5).await;
     assert_eq!(store.calls.load(Ordering::SeqCst), 5);
     assert!(replied.iter().all(|reply| *reply == at(12_250)), "{:?}", replied.first());
+}
+
+/// This clock panics once.
+#[derive(Debug)]
+struct PanickingClock {
+    clock: TokioClock,
+    panics: AtomicBool,
+}
+
+impl Clock for PanickingClock {
+    fn now(&self) -> Moment {
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "the clock panics");
+        self.clock.now()
+    }
+
+    fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()> {
+        self.clock.sleep_until(moment)
+    }
+}
+
+/// Held leases depend on the task, and no call would start another one.
+#[tokio::test(start_paused = true)]
+async fn the_heartbeat_continues_after_a_panic_of_the_clock() {
+    let clock = TokioClock::new();
+    let store = Arc::new(MemoryStore::with_clock(Arc::new(clock)));
+    let clock = Arc::new(PanickingClock { clock, panics: AtomicBool::new(true) });
+    let background = Arc::new(BackgroundRuntime::new(false));
+    let heartbeat = Heartbeat::new(BoundedStore::new(store, clock), background);
+    let window = RenewalWindow {
+        earliest: at(1_500),
+        latest: at(3_000),
+        retry_at: at(4_500),
+        useful_until: at(12_250),
+    };
+    let lease =
+        RenewOptions::new(LockName::new("a").unwrap(), LeaseId::new(), Duration::from_secs(15));
+    let reply = heartbeat.renew(lease, window, at(9_250)).await;
+    assert!(matches!(reply.outcome, Ok(RenewOutcome::Lost)), "{reply:?}");
 }

@@ -1,10 +1,8 @@
 //! These tests cover which renewals are sent when, without a store.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::task::noop_waker;
 
 use super::*;
 use crate::{LeaseId, LockName};
@@ -29,8 +27,9 @@ fn renewal(from: u64, due: u64) -> (QueuedRenewal, ReplyReceiver) {
         retry_at: at(due + 10),
         useful_until: at(due + 30),
     };
-    let (sent, on_sent, renew_by) = (Arc::default(), None, at(due + 30));
-    (QueuedRenewal { options, window, renew_by, sent, reply_to, on_sent }, reply)
+    let task = Box::new(TaskRenewal { options, sent: Arc::default(), reply_to });
+    let (caller, renew_by) = (RenewalCaller::Task(task), at(due + 30));
+    (QueuedRenewal { window, renew_by, caller }, reply)
 }
 
 /// Adds that many renewals, which are due at the origin. Returns the receivers of their replies.
@@ -44,7 +43,7 @@ fn add_due(queue: &RenewalQueue, count: usize) -> Vec<ReplyReceiver> {
 }
 
 /// Takes batches until nothing is ready.
-fn take_all(queue: &RenewalQueue, now: Moment, max_batch: usize) -> Vec<Vec<QueuedRenewal>> {
+fn take_all(queue: &RenewalQueue, now: Moment, max_batch: usize) -> Vec<Vec<TakenRenewal>> {
     let mut batches = Vec::new();
     while queue.collect_due(now) > 0 {
         batches.push(queue.take_batch(max_batch, now));
@@ -68,7 +67,11 @@ fn renewals_whose_window_is_open_join_the_batch_that_is_due() {
     assert_eq!(queue.plan_wake(Some(at(110))), Some(at(110)));
     let batch = queue.take_batch(500, at(100));
     assert_eq!(batch.len(), 2);
-    assert!(batch.iter().all(|renewal| renewal.sent.get() == Some(&at(100))));
+    let sent_at = |(_, renewal): &TakenRenewal| match &renewal.caller {
+        RenewalCaller::Task(task) => task.sent.get().copied(),
+        RenewalCaller::Lease { .. } => None,
+    };
+    assert!(batch.iter().all(|taken| sent_at(taken) == Some(at(100))));
 }
 
 #[test]
@@ -85,7 +88,7 @@ fn the_lease_that_must_be_renewed_first_is_sent_first() {
     // Half the time between when each is due and when its lease must be renewed.
     assert_eq!(queue.ready_batches(3), [125, 205].map(at));
     let batches = take_all(&queue, at(100), 3);
-    let order: Vec<_> = batches.iter().flatten().map(|renewal| renewal.renew_by).collect();
+    let order: Vec<_> = batches.iter().flatten().map(|(_, renewal)| renewal.renew_by).collect();
     assert_eq!(order, [150, 290, 300, 310].map(at));
 }
 
@@ -134,25 +137,6 @@ fn adding_wakes_the_task_only_for_a_renewal_that_is_due_before_it_wakes() {
 }
 
 #[test]
-fn the_callback_of_a_renewal_is_called_once_when_it_is_sent() {
-    let queue = RenewalQueue::default();
-    let calls = Arc::new(AtomicBool::new(false));
-    let callback = || {
-        let calls = calls.clone();
-        Box::new(move || assert!(!calls.swap(true, Ordering::SeqCst))) as OnSent
-    };
-    let (sent, _keep) = renewal(0, 100);
-    let key = queue.add(sent);
-    queue.on_sent(key, callback());
-    queue.collect_due(at(100));
-    assert!(!calls.load(Ordering::SeqCst), "it is ready, and waits for room");
-    queue.take_batch(10, at(100));
-    assert!(calls.swap(false, Ordering::SeqCst));
-    queue.on_sent(key, callback());
-    assert!(calls.load(Ordering::SeqCst), "it was sent before");
-}
-
-#[test]
 fn a_closed_queue_drops_its_renewals() {
     let queue = RenewalQueue::default();
     let (ready, mut ready_reply) = renewal(0, 50);
@@ -168,23 +152,9 @@ fn a_closed_queue_drops_its_renewals() {
     }
 }
 
-/// Each lease once had a timer of its own.
+/// A client may hold very many leases, and each has a renewal in the queue.
 #[test]
-fn the_task_wakes_once_for_the_ticks_of_all_leases() {
-    let queue = RenewalQueue::default();
-    let is_woken = || queue.changed().now_or_never().is_some();
-    let later = queue.set_tick(at(200), None, &noop_waker());
-    assert!(is_woken());
-    assert_eq!(queue.plan_wake(None), Some(at(200)));
-    assert_eq!(queue.set_tick(at(200), Some(later), &noop_waker()), later);
-    let last = queue.set_tick(at(300), None, &noop_waker());
-    assert!(!is_woken(), "the task wakes at 200 by itself");
-    queue.set_tick(at(100), None, &noop_waker());
-    assert!(is_woken());
-    queue.wake_ticks(at(100));
-    assert_eq!(queue.plan_wake(None), Some(at(200)));
-    queue.remove_tick(at(200), later);
-    assert_eq!(queue.plan_wake(None), Some(at(300)));
-    queue.remove_tick(at(300), last);
-    assert_eq!(queue.plan_wake(None), None);
+fn a_queued_renewal_takes_little_memory() {
+    let size = size_of::<QueuedRenewal>();
+    assert!(size <= 80, "a queued renewal takes {size} bytes, and 80 are enough");
 }

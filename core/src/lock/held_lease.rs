@@ -1,0 +1,250 @@
+//! The lease of a guard is renewed by the client's heartbeat until it is lost or its guard ends.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tracing::warn;
+
+use super::held_state::{HeldState, LeaseRenewal};
+use super::waiter::FirstRenewal;
+use crate::engine::{Engine, RenewalQueue, RenewedLease, SentBatch, TickKey, TimedReply};
+use crate::lease::machine::{Action, Event, Machine, RenewReply, Request};
+use crate::lease::{
+    AcquireAttempt, LossReason, RenewalWindow, TrustDeadline, last_renewal, make_room,
+};
+use crate::{LeaseId, LockName, RenewOptions, RenewOutcome, Timing};
+
+/// A held lease is shared by its guard and the heartbeat, which drives its machine.
+///
+/// Until the first heartbeat is sent, nothing can happen to the lease except that time passes. So
+/// the lease subscribes to hints when its first renewal is sent: a lock that is released before that
+/// costs no watch.
+///
+/// A client may hold very many leases, so each is small, and has no task.
+pub(super) struct HeldLease {
+    engine: Arc<Engine>,
+    queue: Arc<RenewalQueue>,
+    name: LockName,
+    lease: LeaseId,
+    timing: Arc<Timing>,
+    trust: Arc<TrustDeadline>,
+    /// The heartbeat was told of a hint, which it has not passed on yet.
+    hinted: AtomicBool,
+    /// This is `None` once the lease is no longer renewed. It is locked before the queue, never
+    /// after it, and not while other code is called.
+    held: Mutex<Option<HeldState>>,
+}
+
+impl HeldLease {
+    /// Lets the heartbeat renew the lease of an attempt that was granted. This must be called within
+    /// a runtime.
+    pub(super) fn begin(
+        engine: Arc<Engine>,
+        attempt: &AcquireAttempt,
+        trust: Arc<TrustDeadline>,
+        machine: Machine,
+        first: FirstRenewal,
+    ) -> Arc<Self> {
+        let FirstRenewal { window, renew_by } = first;
+        let lease = Arc::new(Self {
+            queue: engine.heartbeat.queue(),
+            engine,
+            name: attempt.name().clone(),
+            lease: attempt.lease(),
+            timing: attempt.timing().clone(),
+            trust,
+            hinted: AtomicBool::new(false),
+            held: Mutex::new(None),
+        });
+        // The renewal may be sent at once, which waits for this lock.
+        let mut state = lease.held.lock();
+        lease.request(state.insert(HeldState::new(machine, renew_by)), window);
+        drop(state);
+        lease
+    }
+
+    /// Returns the lease's trust deadline.
+    pub(super) fn trust(&self) -> &Arc<TrustDeadline> {
+        &self.trust
+    }
+
+    /// Ends the renewal: no further heartbeat is sent from now on.
+    pub(super) fn end(&self) {
+        // The lock is not held any longer when the rest is called.
+        let held = self.held.lock().take();
+        if let Some(held) = held {
+            self.forget(held);
+            self.engine.store.metrics().lock_ended();
+        }
+    }
+
+    /// Removes what the heartbeat and the dispatcher have of a lease that has ended.
+    fn forget(&self, held: HeldState) {
+        self.queue.remove(held.queued(), held.tick);
+        if let Some(number) = held.subscription {
+            self.engine.hint_dispatcher.unsubscribe_lease(self.name.clone(), number);
+        }
+    }
+
+    /// Passes an event to the machine, and performs the returned actions. `event` returns `None` if
+    /// nothing has happened.
+    fn handle(self: &Arc<Self>, event: impl FnOnce(&mut HeldState) -> Option<Event>) {
+        let mut state = self.held.lock();
+        let Some(held) = state.as_mut() else { return };
+        let Some(event) = event(held) else { return };
+        let now = self.engine.now();
+        let confirmed =
+            matches!(&event, Event::RenewReplied { reply: RenewReply::Extended { .. }, .. });
+        let (mut deadline, mut lost) = (None, None);
+        for action in held.machine.handle(event, now) {
+            match action {
+                Action::Send(Request::Renew(window)) => self.request(held, window),
+                Action::ExtendTrust(until) => deadline = Some(until),
+                Action::Lost { reason, .. } => lost = Some(reason),
+                // The machine got its grant before, and the guard's attempt releases the lease.
+                Action::Granted { .. }
+                | Action::Send(Request::Acquire(_) | Request::Release(_)) => {}
+            }
+        }
+        self.update_tick(held);
+        drop(state);
+        // Those that wait for the trust are woken, and a metric is recorded, without the lock.
+        let left = self.trust.deadline().saturating_since(now);
+        let expired = match deadline {
+            Some(deadline) => !self.trust.extend(deadline),
+            None => left.is_zero(),
+        };
+        if expired {
+            lost.get_or_insert(LossReason::Expired);
+        }
+        if let Some(reason) = lost {
+            self.lose(reason);
+        }
+        if confirmed {
+            self.engine.store.metrics().record_trust_left(left);
+        }
+    }
+
+    /// Requests another renewal, and plans the machine's next tick with it.
+    fn request(self: &Arc<Self>, held: &mut HeldState, window: RenewalWindow) {
+        let (planned, renew_by) = (window.latest, held.renew_by);
+        let (next_tick, before) = (held.next_tick(), (held.queued(), held.tick));
+        let window = make_room(&mut held.in_flight, window, &self.timing, renew_by);
+        let key = self.queue.request(self.clone(), window, renew_by, next_tick, before);
+        held.in_flight.push(LeaseRenewal { planned, key, sent: None });
+        held.latest = key.number();
+        held.tick = next_tick.map(|at| (at, held.latest));
+    }
+
+    /// Plans the machine's next tick, unless a request did.
+    fn update_tick(self: &Arc<Self>, held: &mut HeldState) {
+        let before = held.tick;
+        held.tick = held.next_tick().map(|at| (at, held.latest));
+        match held.tick {
+            tick if tick == before => {}
+            Some(tick) => self.queue.set_tick(self.clone(), tick, before),
+            None => self.queue.remove(None, before),
+        }
+    }
+
+    /// Ends the renewal of a lease that is lost, and the trust in it.
+    fn lose(&self, reason: LossReason) {
+        // A guard that was released in the meantime has not lost its lease.
+        let held = self.held.lock().take();
+        let Some(held) = held else { return };
+        // The rest may panic, and the lease must not be trusted then.
+        match &reason {
+            LossReason::Disabled { .. } => self.trust.stop_renewing(reason.clone()),
+            LossReason::Expired | LossReason::Gone => {
+                self.trust.expire_now(Some(reason.clone()));
+            }
+        }
+        self.forget(held);
+        let metrics = self.engine.store.metrics();
+        metrics.lock_ended();
+        metrics.lock_lost(&reason);
+        let (lock, store) = (self.name.as_str(), self.engine.store.inner().label());
+        warn!(lock, store, loss = %reason, "lost a held lock");
+    }
+
+    /// Subscribes to hints, before the first heartbeat is sent: its answer tells of every change
+    /// until then, and the hints of those that follow.
+    fn subscribe(self: &Arc<Self>) {
+        let dispatcher = &self.engine.hint_dispatcher;
+        let number = dispatcher.subscribe_lease(self.name.clone(), self.clone());
+        if let Some(held) = self.held.lock().as_mut() {
+            held.subscription = Some(number);
+            return;
+        }
+        // The guard was released in the meantime.
+        dispatcher.unsubscribe_lease(self.name.clone(), number);
+    }
+}
+
+impl RenewedLease for HeldLease {
+    fn options(&self) -> RenewOptions {
+        RenewOptions::new(self.name.clone(), self.lease, self.timing.ttl)
+    }
+
+    fn send(self: Arc<Self>, number: u64, batch: &Arc<SentBatch>) -> bool {
+        let mut state = self.held.lock();
+        let Some(held) = state.as_mut() else { return false };
+        let Some(renewal) = held.renewal(number) else { return false };
+        renewal.sent = Some(batch.await_reply());
+        let is_first = held.subscription.is_none();
+        drop(state);
+        if is_first {
+            self.subscribe();
+        }
+        true
+    }
+
+    fn replied(self: Arc<Self>, number: u64, reply: TimedReply<RenewOutcome>) {
+        let TimedReply { sent, outcome } = reply;
+        self.handle(|held| {
+            held.take_renewal(number)?;
+            if let Ok(RenewOutcome::Extended { left }) = &outcome {
+                held.renew_by = held.renew_by.max(last_renewal(sent, *left, self.timing.margin));
+            }
+            let in_flight = held.is_in_flight();
+            Some(Event::RenewReplied { sent, reply: (&outcome).into(), in_flight })
+        });
+    }
+
+    fn ticked(self: Arc<Self>, tick: TickKey) {
+        self.handle(|held| {
+            // An earlier tick that was replaced may still come.
+            held.tick.take_if(|planned| *planned == tick)?;
+            Some(Event::Tick)
+        });
+    }
+
+    fn hinted(self: Arc<Self>) {
+        if !self.hinted.swap(true, Ordering::SeqCst) {
+            let queue = self.queue.clone();
+            queue.add_hint(self);
+        }
+    }
+
+    fn follow_hint(self: Arc<Self>) {
+        self.hinted.store(false, Ordering::SeqCst);
+        if self.held.lock().is_some() {
+            // The end of the watch is the reason for some hints.
+            self.engine.hint_dispatcher.restart_watch_if_ended();
+        }
+        self.handle(|_| Some(Event::Hint));
+    }
+}
+
+impl fmt::Debug for HeldLease {
+    /// The engine is left out: its dispatcher has this lease.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldLease")
+            .field("name", &self.name)
+            .field("lease", &self.lease)
+            .field("trust", &self.trust.remaining())
+            .finish_non_exhaustive()
+    }
+}
