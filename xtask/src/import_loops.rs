@@ -51,9 +51,10 @@ const CRATES: [&str; 11] = [
 
 /// The modules of `core` that use no clock, no I/O and no randomness. [`IMPURE`] lists the modules
 /// that they must not import.
-const PURE: [&str; 6] = [
+const PURE: [&str; 7] = [
     "lease::machine",
     "lease::hint_spread",
+    "lease::in_flight",
     "lease::schedule",
     "lease::renewal_plan",
     "lease::loss_reason",

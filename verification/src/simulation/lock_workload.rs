@@ -105,7 +105,7 @@ async fn record_trust(it: &Instance, name: NameId, guard: &Guard) {
             it.note(Event::TrustExtended(it.id, name, guard.token().get(), until));
         }
         it.link.heartbeat_answered().await;
-        // The answer passes from the heartbeat to the guard's task at the same virtual time.
+        // The heartbeat passes the answer to the guard's lease at the same virtual time.
         for _ in 0..3 {
             tokio::task::yield_now().await;
         }
