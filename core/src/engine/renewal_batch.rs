@@ -39,7 +39,7 @@ impl Caller {
     fn reply(self, reply: TimedReply<RenewOutcome>) {
         match self {
             Self::Lease(lease, number) => {
-                // A lease that panics is repeated at its next tick.
+                // A lease that panics sends another renewal at its next tick.
                 let _ = isolated(|| lease.replied(number, reply));
             }
             Self::Task(reply_to) => drop(reply_to.send(reply)),
@@ -114,7 +114,7 @@ impl RenewalBatch {
     async fn outcomes(&mut self, store: &BoundedStore) -> Option<Outcomes> {
         let TimedReply { sent, outcome } = self.call(store).await?;
         store.metrics().record_renewals(self.leases.len(), &outcome);
-        let outcomes = match outcome {
+        let outcomes: Vec<_> = match outcome {
             Ok(outcomes) => {
                 let of_lease = |(outcome, lease)| {
                     let outcome = unknown_as_error(outcome, lease, store.label());
