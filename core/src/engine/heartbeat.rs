@@ -176,7 +176,8 @@ async fn drive(store: &BoundedStore, queue: &RenewalQueue) {
     let mut in_flight = BatchesInFlight::new();
     while !queue.is_closed() {
         if tell_leases(queue, clock.now()) {
-            // A watch whose hints never end must not keep other tasks from running.
+            // The tasks of terms had ticks at the same moment, and what they request joins this
+            // batch. And a watch whose hints never end must not keep other tasks from running.
             yield_now().await;
         }
         let next_send = send_due(store, queue, &mut pace, &in_flight);
@@ -195,18 +196,18 @@ async fn drive(store: &BoundedStore, queue: &RenewalQueue) {
     }
 }
 
-/// Tells the held leases of their ticks and hints, and returns whether there were hints. What they
+/// Tells the held leases of their ticks and hints, and returns whether there were any. What they
 /// request now joins the renewals of others that are due.
 fn tell_leases(queue: &RenewalQueue, now: Moment) -> bool {
     let events = queue.take_events(now);
+    let any = !events.ticked.is_empty() || !events.hinted.is_empty();
     for (tick, lease) in events.ticked {
         let _ = isolated(|| lease.ticked(tick));
     }
-    let hinted = !events.hinted.is_empty();
     for lease in events.hinted {
         let _ = isolated(|| lease.follow_hint());
     }
-    hinted
+    any
 }
 
 /// Sends the batches that may be sent now. Returns when the next one may be sent, if renewals wait
