@@ -2,9 +2,10 @@
 //! acquire and release need.
 //!
 //! A run sets and unsets a lease conditionally, and nothing can be faster with as many durable
-//! writes. The floor with a ttl and a token (`lease/`) also does what a lock with both needs. An SQL
-//! floor has as many connections as a store opens for its calls by default, so that many tasks have
-//! the same conditions; a single task uses one.
+//! writes. The floor with a ttl and a token (`lease/`) also does what a lock with both needs.
+//!
+//! An SQL floor has as many connections as a store opens for its calls by default, so that many
+//! tasks have the same conditions; a single task uses one.
 
 mod connections;
 mod driver;
@@ -59,8 +60,8 @@ impl Contender for SetAndUnset {
 /// The floor has this name in the report.
 pub(crate) const FLOOR: &str = "floor";
 
-/// Opens the floor of that server for those names. Returns the ping, the floor, the floor with a ttl
-/// and a token and, if the driver has pools, the floor on a pool.
+/// Opens the floor of that server for those names. Returns the ping, the floor, the floor with a
+/// ttl and a token and, if the driver has pools, the floor on a pool.
 pub(crate) async fn open(url: &str, locks: &[String]) -> Result<Vec<Arc<dyn Contender>>> {
     let floor: Arc<dyn Floor> = match scheme(url) {
         "sqlite" => Arc::new(sqlite::open(url, locks).await?),

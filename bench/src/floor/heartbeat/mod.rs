@@ -1,9 +1,9 @@
 //! The floor of a heartbeat: the bare driver extends many leases, in batches of as many as a
 //! heartbeat of Leasehold sends.
 //!
-//! A batch is one conditional statement, in the shortest form that the server has for it. It extends
-//! leases that have not expired by the server's clock, and is durable as other writes are. All
-//! leases have the same id, and the answer is only their number.
+//! A batch is one conditional statement, in the shortest form that the server has for it. It
+//! extends leases that have not expired by the server's clock, and is durable as other writes are.
+//! All leases have the same id, and the answer is only their number.
 
 mod driver;
 mod mysql;
@@ -65,5 +65,36 @@ async fn send_batches(
         let extended = connection.extend(names).await?;
         ensure!(extended == names.len() as u64, "{extended} of {} leases exist", names.len());
         sent += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+
+    use super::*;
+
+    struct Recorded(Arc<Mutex<Vec<String>>>);
+
+    #[async_trait]
+    impl Extender for Recorded {
+        async fn extend(&mut self, names: &[String]) -> Result<u64> {
+            self.0.lock().unwrap().extend_from_slice(names);
+            tokio::task::yield_now().await;
+            Ok(names.len() as u64)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_extends_each_lease_once() {
+        let extended = Arc::new(Mutex::new(Vec::new()));
+        let connection = || -> Box<dyn Extender> { Box::new(Recorded(extended.clone())) };
+        let names: Vec<String> = (0..2 * BATCH + 1).map(|lease| lease.to_string()).collect();
+        let connections = vec![connection(), connection()];
+        let mut heartbeat = BareHeartbeat { connections, names: names.clone() };
+        assert_eq!(heartbeat.beat().await.unwrap(), 3);
+        assert_eq!(*extended.lock().unwrap(), names);
     }
 }

@@ -1,5 +1,5 @@
-//! Two updates. `LAST_INSERT_ID` with an argument puts the token into the answer to the first, since
-//! MySQL has no `RETURNING`.
+//! Two updates. `LAST_INSERT_ID` with an argument puts the token into the answer to the first,
+//! since MySQL has no `RETURNING`.
 //!
 //! The clock is that of the statement's start. If the statement then waits for the row, the lease
 //! ends earlier, which is safe.
