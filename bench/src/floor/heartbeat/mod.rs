@@ -63,7 +63,11 @@ async fn send_batches(
     loop {
         let Some(names) = batches.borrow_mut().next() else { return Ok(sent) };
         let extended = connection.extend(names).await?;
-        ensure!(extended == names.len() as u64, "{extended} of {} leases exist", names.len());
+        ensure!(
+            extended == names.len() as u64,
+            "{extended} of {} leases were extended",
+            names.len()
+        );
         sent += 1;
     }
 }
@@ -91,7 +95,7 @@ mod tests {
     async fn a_heartbeat_extends_each_lease_once() {
         let extended = Arc::new(Mutex::new(Vec::new()));
         let connection = || -> Box<dyn Extender> { Box::new(Recorded(extended.clone())) };
-        let names: Vec<String> = (0..2 * BATCH + 1).map(|lease| lease.to_string()).collect();
+        let names: Vec<String> = (0..=2 * BATCH).map(|lease| lease.to_string()).collect();
         let connections = vec![connection(), connection()];
         let mut heartbeat = BareHeartbeat { connections, names: names.clone() };
         assert_eq!(heartbeat.beat().await.unwrap(), 3);
