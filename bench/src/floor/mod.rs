@@ -1,18 +1,23 @@
 //! The floor: the bare driver on warm connections, with as many round trips and durable writes as
 //! acquire and release need.
 //!
-//! Nothing can be faster with the same guarantees. A run sets and unsets a lease conditionally. An
-//! SQL floor has as many connections as a store opens for its calls by default, so that many tasks
-//! have the same conditions; a single task uses one.
+//! A run sets and unsets a lease conditionally, and nothing can be faster with as many durable
+//! writes. The floor with a ttl and a token (`lease/`) also does what a lock with both needs.
+//!
+//! An SQL floor has as many connections as a store opens for its calls by default, so that many
+//! tasks have the same conditions; a single task uses one.
 
 mod connections;
 mod driver;
 mod etcd;
 pub(crate) mod hand_over;
+pub(crate) mod heartbeat;
+mod lease;
 mod mongodb;
 mod mysql;
 mod pool;
 mod postgres;
+mod record;
 mod redis;
 mod sqlite;
 
@@ -55,8 +60,8 @@ impl Contender for SetAndUnset {
 /// The floor has this name in the report.
 pub(crate) const FLOOR: &str = "floor";
 
-/// Opens the floor of that server for those names. Returns the ping, the floor and, if the driver
-/// has pools, the floor on a pool.
+/// Opens the floor of that server for those names. Returns the ping, the floor, the floor with a
+/// ttl and a token and, if the driver has pools, the floor on a pool.
 pub(crate) async fn open(url: &str, locks: &[String]) -> Result<Vec<Arc<dyn Contender>>> {
     let floor: Arc<dyn Floor> = match scheme(url) {
         "sqlite" => Arc::new(sqlite::open(url, locks).await?),
@@ -68,7 +73,8 @@ pub(crate) async fn open(url: &str, locks: &[String]) -> Result<Vec<Arc<dyn Cont
     };
     let set_and_unset: Arc<dyn Contender> = Arc::new(SetAndUnset(floor.clone()));
     let ping: Arc<dyn Contender> = Arc::new(Ping(floor));
-    let mut contenders = vec![ping, set_and_unset];
+    let with_lease: Arc<dyn Contender> = Arc::new(lease::open(url, locks).await?);
+    let mut contenders = vec![ping, set_and_unset, with_lease];
     if let Some(on_pool) = pool::open(url).await? {
         contenders.push(Arc::new(on_pool));
     }

@@ -1,17 +1,23 @@
-//! The heartbeat of one process that holds few or many leases.
+//! The heartbeat of one process that holds few or many leases, beside the bare driver.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::floor;
 use crate::leasehold_client::LEASEHOLD;
+use crate::monotonic;
 use crate::server_counts::{self, Reader};
 use crate::statistics::{median, millis};
 use crate::table::{Table, Unit};
 use crate::worker::{Held, Job, Task, Worker};
 
 const LEASES: [usize; 5] = [1, 100, 1_000, 10_000, 100_000];
+
+/// The bare driver extends this many leases, if the server has such a floor.
+const BARE_DRIVER: [(usize, &str); 2] =
+    [(10_000, "10,000, bare driver"), (100_000, "100,000, bare driver")];
 
 /// What could not be acquired within this time is left out.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -22,6 +28,9 @@ const SETTLE: Duration = Duration::from_secs(6);
 
 /// These are five intervals of the default settings.
 const LENGTH: Duration = Duration::from_secs(15);
+
+/// The bare driver makes as many heartbeats in that time.
+const BEATS: u32 = 5;
 
 const COLUMNS: [(&str, Unit); 9] = [
     ("a beat, median", Unit::Millis),
@@ -53,6 +62,13 @@ pub(crate) async fn measure(url: &str) -> Result<Table> {
                 eprintln!("    {leases} leases failed: {error:#}");
                 break;
             }
+        }
+    }
+    for (leases, row) in BARE_DRIVER {
+        match bare_driver(url, &reader, leases).await {
+            Ok(Some(done)) => add_bare_driver(&mut table, row, &done),
+            Ok(None) => {}
+            Err(error) => eprintln!("    {row} failed: {error:#}"),
         }
     }
     Ok(table)
@@ -104,4 +120,58 @@ fn add(table: &mut Table, leases: usize, done: &Measured) {
         Some(held.lost as f64),
     ];
     table.add(&leases.to_string(), values, times);
+}
+
+/// What the bare driver's heartbeats took.
+struct BareBeats {
+    times: Vec<f64>,
+    /// The bare driver sent this many statements.
+    sent: usize,
+    /// The server counted this many calls.
+    calls: Option<f64>,
+    /// This is the share of one core, in percent.
+    processor: f64,
+}
+
+/// Returns `None` if the server has no such floor.
+async fn bare_driver(url: &str, reader: &Reader, leases: usize) -> Result<Option<BareBeats>> {
+    let Some(mut floor) = floor::heartbeat::open(url, leases).await? else { return Ok(None) };
+    eprintln!("    {leases} leases, bare driver");
+    // The first heartbeat, which prepares the statement, is not counted.
+    floor.beat().await?;
+    let mut intervals = interval(LENGTH / BEATS);
+    intervals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let before = server_counts::read(reader).await;
+    let (start, used) = (Instant::now(), monotonic::processor_time());
+    let (mut times, mut sent) = (Vec::new(), 0);
+    for _ in 0..BEATS {
+        intervals.tick().await;
+        let begin = Instant::now();
+        sent += floor.beat().await?;
+        times.push(millis(begin.elapsed()));
+    }
+    let used = monotonic::processor_time().saturating_sub(used);
+    // The interval after the last heartbeat is counted too.
+    let length = start.elapsed().max(LENGTH);
+    let counts = server_counts::between(before, server_counts::read(reader).await);
+    Ok(Some(BareBeats {
+        times,
+        sent,
+        calls: counts.map(|counts| counts.calls),
+        processor: used.as_secs_f64() / length.as_secs_f64() * 100.0,
+    }))
+}
+
+fn add_bare_driver(table: &mut Table, row: &str, done: &BareBeats) {
+    let beats = f64::from(BEATS);
+    let measured = [
+        median(&done.times),
+        done.times.iter().copied().reduce(f64::max),
+        Some(done.sent as f64 / beats),
+        done.calls.map(|calls| calls / beats),
+        Some(done.processor),
+    ];
+    // The other columns are about leases that are trusted and may be lost.
+    let values = measured.into_iter().chain([None; COLUMNS.len() - 5]).collect();
+    table.add(row, values, done.times.clone());
 }

@@ -1,6 +1,7 @@
 //! This measures what a check of the fence costs, and whether it waits for another transaction of
 //! its term.
 
+mod locked_row;
 mod session;
 
 use std::time::{Duration, Instant};
@@ -31,19 +32,43 @@ impl Named for Transactions {
     }
 }
 
-const STATEMENTS: [Transactions; 2] = [
-    Transactions { name: "SELECT 1", first: FirstStatement::SelectOne, beside_another: false },
-    Transactions { name: "check", first: FirstStatement::Check, beside_another: false },
-];
+/// A group of contenders is measured in one table.
+struct Group {
+    title: &'static str,
+    first_column: &'static str,
+    contenders: &'static [Transactions],
+    /// Each of these columns compares the medians with that of the contender at this index.
+    compared_to: &'static [(&'static str, usize)],
+}
 
-const CHECKS: [Transactions; 2] = [
-    Transactions { name: "nothing", first: FirstStatement::Check, beside_another: false },
-    Transactions {
-        name: "a transaction that has checked",
-        first: FirstStatement::Check,
-        beside_another: true,
-    },
-];
+const STATEMENTS: Group = Group {
+    title: "Check of the fence",
+    first_column: "first statement of a transaction",
+    contenders: &[
+        Transactions { name: "SELECT 1", first: FirstStatement::SelectOne, beside_another: false },
+        Transactions {
+            name: "one locked row",
+            first: FirstStatement::LockedRow,
+            beside_another: false,
+        },
+        Transactions { name: "check", first: FirstStatement::Check, beside_another: false },
+    ],
+    compared_to: &[("median to that of SELECT 1", 0), ("median to that of one locked row", 1)],
+};
+
+const CHECKS: Group = Group {
+    title: "Check beside an open transaction of the term",
+    first_column: "beside",
+    contenders: &[
+        Transactions { name: "nothing", first: FirstStatement::Check, beside_another: false },
+        Transactions {
+            name: "a transaction that has checked",
+            first: FirstStatement::Check,
+            beside_another: true,
+        },
+    ],
+    compared_to: &[("median to that beside nothing", 0)],
+};
 
 /// Measures the check on an SQL database. On another datastore a check is a part of the
 /// application's own write, so there is no table.
@@ -53,33 +78,27 @@ pub(crate) async fn measure(url: &str, plan: Plan) -> Result<Vec<Table>> {
         return Ok(Vec::new());
     };
     let mut sessions = Sessions { session, other };
-    let statements = Table::new(
-        "Check of the fence",
-        "first statement of a transaction",
-        &columns("median to that of SELECT 1"),
-    );
-    let mut tables = vec![sessions.fill(statements, &STATEMENTS, plan).await?];
+    let mut tables = vec![sessions.measure(&STATEMENTS, plan).await?];
     // SQLite has one writer at a time, whatever its term is.
     if scheme(url) != "sqlite" {
-        let checks = Table::new(
-            "Check beside an open transaction of the term",
-            "beside",
-            &columns("median to that beside nothing"),
-        );
-        tables.push(sessions.fill(checks, &CHECKS, plan).await?);
+        tables.push(sessions.measure(&CHECKS, plan).await?);
     }
     Ok(tables)
 }
 
-fn columns(compared: &str) -> [(&str, Unit); 6] {
-    [
-        ("median", Unit::Micros),
-        ("lower quartile", Unit::Micros),
-        ("upper quartile", Unit::Micros),
-        ("p99", Unit::Micros),
-        ("slowest", Unit::Micros),
-        (compared, Unit::Ratio),
-    ]
+impl Group {
+    /// Returns the table without rows.
+    fn table(&self) -> Table {
+        let mut columns = vec![
+            ("median", Unit::Micros),
+            ("lower quartile", Unit::Micros),
+            ("upper quartile", Unit::Micros),
+            ("p99", Unit::Micros),
+            ("slowest", Unit::Micros),
+        ];
+        columns.extend(self.compared_to.iter().map(|(column, _)| (*column, Unit::Ratio)));
+        Table::new(self.title, self.first_column, &columns)
+    }
 }
 
 /// One session is measured, and the other one holds a transaction open.
@@ -89,22 +108,19 @@ struct Sessions {
 }
 
 impl Sessions {
-    /// Measures the contenders, compares each with the first one, and adds them to the table.
-    async fn fill(
-        &mut self,
-        mut table: Table,
-        contenders: &[Transactions],
-        plan: Plan,
-    ) -> Result<Table> {
-        let series = interleave(contenders, plan, async |contender| {
+    /// Measures the contenders and compares them.
+    async fn measure(&mut self, group: &Group, plan: Plan) -> Result<Table> {
+        let series = interleave(group.contenders, plan, async |contender| {
             Ok((self.slice(contender).await?, SLICE))
         })
         .await?;
-        let first = series.first().and_then(|series| of_slices(&series.times)[0]);
-        for (contender, series) in contenders.iter().zip(&series) {
-            let [median, lower, upper, p99] = of_slices(&series.times);
+        let all: Vec<_> = series.iter().map(|series| of_slices(&series.times)).collect();
+        let mut table = group.table();
+        for ((contender, series), figures) in group.contenders.iter().zip(&series).zip(&all) {
             let slowest = series.times.iter().flatten().copied().reduce(f64::max);
-            let values = vec![median, lower, upper, p99, slowest, ratio(median, first)];
+            let mut values = figures.to_vec();
+            values.push(slowest);
+            values.extend(group.compared_to.iter().map(|(_, to)| ratio(figures[0], all[*to][0])));
             table.add(contender.name, values, medians(&series.times));
         }
         Ok(table)

@@ -9,6 +9,7 @@ use leasehold_fence::{FencingToken, LockName, Namespace, Schema, Term};
 use sqlx::pool::PoolOptions;
 use sqlx::{Database, MySql, Pool, Postgres, Sqlite, Transaction};
 
+use super::locked_row::{MYSQL, POSTGRES, SQLITE};
 use crate::leasehold_client::{NAMESPACE, sqlite_options};
 use crate::url::scheme;
 
@@ -21,6 +22,7 @@ const RAISE_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FirstStatement {
     SelectOne,
+    LockedRow,
     Check,
 }
 
@@ -61,9 +63,10 @@ struct OneConnection<DB: Database> {
     open: Option<Transaction<'static, DB>>,
 }
 
-/// Implements the session of a database, whose transactions begin with that command.
+/// Implements the session of a database, whose transactions begin with that command. The locked row
+/// has these statements, and its name is bound in that form.
 macro_rules! session {
-    ($database:ty, $begin:literal) => {
+    ($database:ty, $begin:literal, $row:expr, $name:expr) => {
         impl OneConnection<$database> {
             async fn open(pool: Pool<$database>) -> Result<Box<dyn Session>> {
                 let namespace = Namespace::new(NAMESPACE)?;
@@ -72,6 +75,8 @@ macro_rules! session {
                 let term = Term::new(&LockName::new(LOCK)?, FencingToken::new(1)?);
                 let fence = table.fence(&term);
                 fence.raise(&pool, RAISE_LIMIT).await?;
+                sqlx::query::<$database>($row.create).execute(&pool).await?;
+                sqlx::query::<$database>($row.insert).bind($name).execute(&pool).await?;
                 Ok(Box::new(Self { pool, fence, open: None }))
             }
         }
@@ -85,6 +90,11 @@ macro_rules! session {
                     FirstStatement::SelectOne => {
                         let query = sqlx::query::<$database>("SELECT 1");
                         query.fetch_optional(&mut *transaction).await?;
+                    }
+                    FirstStatement::LockedRow => {
+                        let query = sqlx::query::<$database>($row.read).bind($name);
+                        let row = query.fetch_optional(&mut *transaction).await?;
+                        row.context("the locked row is missing")?;
                     }
                     FirstStatement::Check => self.fence.check(&mut transaction).await?,
                 }
@@ -101,6 +111,6 @@ macro_rules! session {
     };
 }
 
-session!(Postgres, "BEGIN");
-session!(MySql, "BEGIN");
-session!(Sqlite, "BEGIN IMMEDIATE");
+session!(Postgres, "BEGIN", POSTGRES, LOCK);
+session!(MySql, "BEGIN", MYSQL, LOCK.as_bytes());
+session!(Sqlite, "BEGIN IMMEDIATE", SQLITE, LOCK);
