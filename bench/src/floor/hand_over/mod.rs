@@ -24,8 +24,8 @@ use super::FLOOR;
 use crate::contender::{LockLibrary, Release};
 use crate::url::scheme;
 
-/// The floor is measured with at most this many waiters. More of them would only write without
-/// success, while Leasehold has one waiter per process and name that asks.
+/// The floor is measured with at most this many waiters. In Leasehold one waiter per process asks, so
+/// rows with more waiters in ten processes can be compared with that of ten.
 pub(crate) const MAX_WAITERS: usize = 10;
 
 struct HandOver {
@@ -74,7 +74,8 @@ impl LockLibrary for HandOver {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
