@@ -14,17 +14,22 @@ pub(super) struct MongoDb {
 }
 
 pub(super) async fn open(url: &str, locks: &[String]) -> Result<MongoDb> {
-    let client = Client::with_uri_str(url).await?;
-    let database = client.default_database().context("the URL names no database")?;
-    let majority = WriteConcern::builder().w(Acknowledgment::Majority).build();
-    let options = CollectionOptions::builder().write_concern(majority).build();
-    let collection: Collection<Document> =
-        database.collection_with_options("leasehold_bench_floor", options);
+    let (database, collection) = collection(url).await?;
     for lock in locks {
         let free = doc! { "$set": { "lease": false } };
         collection.update_one(doc! { "_id": lock.as_str() }, free).upsert(true).await?;
     }
     Ok(MongoDb { database, locks: collection })
+}
+
+/// Returns the database of that URL, and a collection whose writes wait for a majority.
+pub(super) async fn collection(url: &str) -> Result<(Database, Collection<Document>)> {
+    let client = Client::with_uri_str(url).await?;
+    let database = client.default_database().context("the URL names no database")?;
+    let majority = WriteConcern::builder().w(Acknowledgment::Majority).build();
+    let options = CollectionOptions::builder().write_concern(majority).build();
+    let collection = database.collection_with_options("leasehold_bench_floor", options);
+    Ok((database, collection))
 }
 
 #[async_trait]

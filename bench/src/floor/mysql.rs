@@ -8,11 +8,11 @@ use sqlx::mysql::MySqlConnection;
 use super::connections::Connections;
 use super::driver::{Floor, MAX_CONNECTIONS, changed_one};
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS leasehold_bench_floor \
+pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS leasehold_bench_floor \
      (name VARBINARY(255) PRIMARY KEY, lease VARBINARY(36)) ENGINE = InnoDB";
 const ROW: &str = "INSERT INTO leasehold_bench_floor VALUES (?, NULL) \
      ON DUPLICATE KEY UPDATE lease = NULL";
-const SET: &str =
+pub(super) const SET: &str =
     "UPDATE leasehold_bench_floor SET lease = 'floor' WHERE name = ? AND lease IS NULL";
 const UNSET: &str =
     "UPDATE leasehold_bench_floor SET lease = NULL WHERE name = ? AND lease = 'floor'";

@@ -9,12 +9,12 @@ use super::connections::Connections;
 use super::driver::{Floor, changed_one};
 use crate::leasehold_client::sqlite_options;
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS leasehold_bench_floor \
+pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS leasehold_bench_floor \
      (name TEXT PRIMARY KEY, lease TEXT) WITHOUT ROWID";
 const ROW: &str = "INSERT OR REPLACE INTO leasehold_bench_floor VALUES (?1, NULL)";
 const SET: &str =
     "UPDATE leasehold_bench_floor SET lease = 'floor' WHERE name = ?1 AND lease IS NULL";
-const UNSET: &str =
+pub(super) const UNSET: &str =
     "UPDATE leasehold_bench_floor SET lease = NULL WHERE name = ?1 AND lease = 'floor'";
 pub(super) const SET_AND_UNSET: [&str; 2] = [SET, UNSET];
 

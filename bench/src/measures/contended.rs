@@ -58,15 +58,17 @@ pub(crate) struct Contended {
 /// The setting that runs next has this number.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Runs the workers. They want a lock that no earlier setting has used: a worker that ended while it
-/// asked may have been granted the lock, which is then free only after its ttl.
+/// Runs the workers. They want a lock that no earlier setting and no earlier run has used: a worker
+/// that ended while it asked may have been granted the lock, which is then free only after its ttl,
+/// or never if it is the floor's.
 pub(crate) async fn run(
     url: &str,
     library: &str,
     reader: &Reader,
     setting: Setting,
 ) -> Result<Contended> {
-    let lock = format!("bench-contended-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let lock = format!("bench-contended-{}-{number}", std::process::id());
     let mut workers = Vec::new();
     for waiters in shares(setting.participants, setting.processes) {
         let Setting { hold, rest, .. } = setting;

@@ -36,7 +36,7 @@ pub(crate) async fn measure(url: &str, libraries: &[NamedLibrary], plan: Plan) -
     let floor = NamedLibrary { name: FLOOR.to_owned(), max_waiters: MAX_WAITERS };
     let contenders: Vec<_> = libraries.iter().chain(exists(url).then_some(&floor)).collect();
     for (waiters, processes) in SETTINGS {
-        let fits = |library: &&&NamedLibrary| waiters < library.max_waiters;
+        let fits = |library: &&&NamedLibrary| waiters <= library.max_waiters;
         let mut measured: Vec<_> = contenders.iter().filter(fits).collect();
         fastrand::shuffle(&mut measured);
         let setting = setting(waiters, processes, plan);

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use futures_util::future::try_join_all;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::time::sleep;
 
 use crate::leasehold_client::LEASEHOLD;
 use crate::server_counts::{self, Counts, Reader};
 use crate::statistics::millis;
 use crate::table::{Table, Unit};
-use crate::worker::{Job, Report, Task, Worker};
+use crate::url::scheme;
+use crate::worker::{Job, Task, Worker};
 
 /// This is the default.
 const TTL: Duration = Duration::from_secs(15);
@@ -17,35 +20,67 @@ const TTL: Duration = Duration::from_secs(15);
 const SETTLE: Duration = Duration::from_secs(10);
 const LENGTH: Duration = Duration::from_secs(45);
 
-const COLUMNS: [(&str, Unit); 5] = [
+/// This many processes are measured on SQLite, where no server limits the number of connections.
+const PROCESSES: usize = 1_000;
+
+/// At most this many processes start at a time, so that the leader does not lose its lease.
+const AT_A_TIME: usize = 20;
+
+const COLUMNS: [(&str, Unit); 6] = [
     ("calls to the store per minute", Unit::Count),
     ("calls at the server per minute", Unit::Count),
     ("processor per minute", Unit::Millis),
-    ("connections of the process", Unit::Count),
+    ("processor", Unit::Percent),
+    ("connections of the client", Unit::Count),
     ("connections at the server", Unit::Count),
 ];
+
+/// What the processes of a row used together.
+#[derive(Debug, Default)]
+struct Used {
+    calls: u64,
+    processor_time: Duration,
+    connections: usize,
+}
+
+/// These are the numbers of a row's processes and of the candidates in each of them.
+#[derive(Clone, Copy, Debug)]
+struct Campaign {
+    processes: usize,
+    candidates: usize,
+}
 
 pub(crate) async fn measure(url: &str) -> Result<Table> {
     let reader = server_counts::open(url).await;
     let mut table = Table::new("Idle processes", "process", &COLUMNS);
     let before = server_counts::read(&reader).await;
-    let leader = leader(url).await?;
-    let (report, of_leader) = observe(leader, &reader).await?;
-    add(&mut table, "a leader", &report, of_leader, before);
-    for candidates in [1, 1_000] {
+    let (used, of_leader) = observe(vec![leader(url).await?], &reader).await?;
+    add(&mut table, "a leader", &used, of_leader, before);
+    let mut campaigns = vec![
+        ("a candidate", Campaign { processes: 1, candidates: 1 }),
+        ("1,000 candidates", Campaign { processes: 1, candidates: 1_000 }),
+    ];
+    if scheme(url) == "sqlite" {
+        let campaign = Campaign { processes: PROCESSES, candidates: 1 };
+        campaigns.push(("1,000 processes with a candidate each", campaign));
+    }
+    for (row, campaign) in campaigns {
+        eprintln!("    {row}");
         // The last leader did not release its lease.
         sleep(TTL).await;
-        let leader = self::leader(url).await?;
+        let leader = leader(url).await?;
         let before = server_counts::read(&reader).await;
-        let mut worker = start(url, candidates).await?;
-        worker.order("go").await?;
-        let (report, both) = observe(worker, &reader).await?;
-        let own = both.zip(of_leader).map(|(both, leader)| {
-            let calls = (both.calls - leader.calls).max(0.0);
-            Counts { calls, ..both }
-        });
-        let row = if candidates == 1 { "a candidate" } else { "1,000 candidates" };
-        add(&mut table, row, &report, own, before);
+        match observe_campaign(url, campaign, &reader).await {
+            Ok((used, both)) => {
+                let own = both.zip(of_leader).map(|(both, leader)| {
+                    let calls = (both.calls - leader.calls).max(0.0);
+                    Counts { calls, ..both }
+                });
+                add(&mut table, row, &used, own, before);
+            }
+            // The other rows are still of interest.
+            Err(error) => eprintln!("    {row} failed: {error:#}"),
+        }
         leader.kill().await?;
     }
     // What is measured next begins with a free name.
@@ -53,49 +88,78 @@ pub(crate) async fn measure(url: &str) -> Result<Table> {
     Ok(table)
 }
 
+/// Starts a process whose candidates campaign.
 async fn start(url: &str, candidates: usize) -> Result<Worker> {
     let task = Task::Campaign { candidates, ttl: TTL };
     let job = Job { url: url.to_owned(), library: LEASEHOLD.to_owned(), task };
     let mut worker = Worker::start(&job).await?;
     worker.ready().await?;
+    worker.order("go").await?;
     Ok(worker)
 }
 
 /// Starts a candidate and waits until it leads.
 async fn leader(url: &str) -> Result<Worker> {
     let mut worker = start(url, 1).await?;
-    worker.order("go").await?;
     worker.started().await?;
     Ok(worker)
 }
 
-/// Waits until the worker is idle, counts for a time and ends it.
-async fn observe(mut worker: Worker, reader: &Reader) -> Result<(Report, Option<Counts>)> {
-    sleep(SETTLE).await;
-    let before = server_counts::read(reader).await;
-    worker.order("count").await?;
-    sleep(LENGTH).await;
-    let counts = server_counts::between(before, server_counts::read(reader).await);
-    worker.order("stop").await?;
-    Ok((worker.report().await?, counts))
+/// Starts the processes and observes them.
+async fn observe_campaign(
+    url: &str,
+    campaign: Campaign,
+    reader: &Reader,
+) -> Result<(Used, Option<Counts>)> {
+    raise_file_limit();
+    let mut workers = Vec::new();
+    while workers.len() < campaign.processes {
+        let group = AT_A_TIME.min(campaign.processes - workers.len());
+        workers.extend(try_join_all((0..group).map(|_| start(url, campaign.candidates))).await?);
+    }
+    observe(workers, reader).await
 }
 
-fn add(
-    table: &mut Table,
-    row: &str,
-    report: &Report,
-    counts: Option<Counts>,
-    before: Option<Counts>,
-) {
+/// Allows as many open files as the system permits, because this process has pipes to each worker.
+fn raise_file_limit() {
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    // If this fails, the start of a worker may fail, which is reported.
+    let _ = setrlimit(Resource::Nofile, files);
+}
+
+/// Waits until the workers are idle, counts for a time and ends them.
+async fn observe(mut workers: Vec<Worker>, reader: &Reader) -> Result<(Used, Option<Counts>)> {
+    sleep(SETTLE).await;
+    let before = server_counts::read(reader).await;
+    for worker in &mut workers {
+        worker.order("count").await?;
+    }
+    sleep(LENGTH).await;
+    let counts = server_counts::between(before, server_counts::read(reader).await);
+    for worker in &mut workers {
+        worker.order("stop").await?;
+    }
+    let mut used = Used::default();
+    for worker in workers {
+        let report = worker.report().await?;
+        used.calls += report.calls.iter().flatten().map(|(_, count)| count).sum::<u64>();
+        used.processor_time += report.processor_time;
+        used.connections += report.connections;
+    }
+    Ok((used, counts))
+}
+
+fn add(table: &mut Table, row: &str, used: &Used, counts: Option<Counts>, before: Option<Counts>) {
     let minutes = LENGTH.as_secs_f64() / 60.0;
-    let calls = report.calls.as_ref().map(|calls| calls.values().sum::<u64>() as f64);
     let open = counts.and_then(|counts| counts.open);
     let open_before = before.and_then(|before| before.open);
     let values = vec![
-        calls.map(|calls| calls / minutes),
+        Some(used.calls as f64 / minutes),
         counts.map(|counts| counts.calls / minutes),
-        Some(millis(report.processor_time) / minutes),
-        Some(report.connections as f64),
+        Some(millis(used.processor_time) / minutes),
+        Some(used.processor_time.as_secs_f64() / LENGTH.as_secs_f64() * 100.0),
+        Some(used.connections as f64),
         open.zip(open_before).map(|(open, before)| open - before),
     ];
     table.add(row, values, Vec::new());

@@ -1,4 +1,4 @@
-//! What the floor of a hand-over does on each server.
+//! What the floor of a hand-over does on each server that notifies.
 
 use std::sync::Arc;
 
