@@ -1,13 +1,17 @@
 //! Pools are tested with a fence on SQLite.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use leasehold_core::{FencingToken, LockName};
+use leasehold_core::{FencingToken, LockName, Namespace};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection, SqliteConnection};
 use tokio::time::sleep;
 
-use super::*;
+use super::SqliteFenceTable;
+use crate::schema::Schema;
+use crate::term::Term;
 
 const LONG: Duration = Duration::from_secs(60);
 
