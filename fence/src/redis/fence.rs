@@ -29,7 +29,8 @@ impl RedisFence {
     /// use the same tag.
     ///
     /// # Errors
-    /// This fails with [`ErrorKind::Invalid`](leasehold_core::ErrorKind::Invalid) if the tag is empty or contains `}`.
+    /// This fails with [`ErrorKind::Invalid`](leasehold_core::ErrorKind::Invalid) if the tag is empty or
+    /// contains `}`.
     pub fn with_hash_tag(self, tag: &str) -> Result<Self> {
         if tag.is_empty() || tag.contains('}') {
             return Err(CoreError::invalid(format!("{tag:?} is not a valid hash tag"))
