@@ -42,6 +42,9 @@ where
 
     /// Finds the fence's tables, or creates those that are missing, on this connection.
     ///
+    /// sqlx does not detect a transaction that was begun with a raw `BEGIN`: on MySQL, creating a
+    /// table would commit it, and elsewhere rolling it back would remove the table.
+    ///
     /// # Errors
     /// This fails as [`open`](Self::open) does, and if the connection is in a transaction.
     ///
