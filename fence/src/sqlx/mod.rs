@@ -42,6 +42,7 @@ mod session;
 mod table;
 
 pub use self::fence::Fence;
+#[cfg(feature = "url")]
 pub(crate) use self::session::SqlxSession;
 pub use self::table::FenceTable;
 
