@@ -156,7 +156,7 @@ macro_rules! backend {
             ///
             /// It waits for the transactions of older terms that have passed a check, up to the
             /// limit. The connection must not be in a transaction, also not in one that was begun
-            /// with a raw `BEGIN`, which would be committed.
+            /// with a raw `BEGIN`: that would be committed, and on SQLite the raise fails.
             ///
             /// The limit does not bound the wait for a server that is gone, nor on PostgreSQL the wait
             /// for a synchronous standby: set a timeout on the connection (`tcp_user_timeout`), and

@@ -75,7 +75,7 @@ pub(crate) fn before_transaction(database: Database, left: Duration) -> Option<S
     }
 }
 
-/// The first limit is that of waits for rows, the second that of waits for tables.
+/// Sets the limit of waits for rows, that of waits for tables, and how transactions begin and end.
 fn mysql(rows: i64, tables: i64, autocommit: i64, completion_type: i64) -> String {
     format!(
         "SET @@SESSION.innodb_lock_wait_timeout = {rows}, @@SESSION.lock_wait_timeout = {tables}, \

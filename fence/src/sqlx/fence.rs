@@ -66,7 +66,7 @@ where
     /// Raises the fence on this connection, which must not be in a transaction.
     ///
     /// sqlx does not detect a transaction that was begun with a raw `BEGIN`, or on MySQL without
-    /// `autocommit` by any statement: raising the fence would commit it.
+    /// `autocommit` by any statement: raising the fence would commit it, and on SQLite fails.
     ///
     /// # Errors
     /// This fails as [`raise`](Self::raise) does, and if the connection is in a transaction. After a
