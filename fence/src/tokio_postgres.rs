@@ -60,6 +60,9 @@ pub struct Fence {
 impl FenceTable {
     /// Finds the fence's tables, or creates those that are missing if `schema` allows it.
     ///
+    /// The client must not be in a transaction that was begun with a raw `BEGIN`: rolling it back
+    /// would remove tables that this has created.
+    ///
     /// # Errors
     /// This fails with a [`Datastore`](crate::Error::Datastore) error if a table is missing and may
     /// not be created, or is not as this crate creates it.
@@ -126,7 +129,8 @@ impl Fence {
     /// Fails if this term may not write: call it if a statement with a [guard](Self::guard) changed
     /// no row.
     ///
-    /// If it succeeds, the statement's other conditions were false.
+    /// If it succeeds, the statement's other conditions were false. Call it outside of a transaction,
+    /// whose snapshot may be older than the statement.
     ///
     /// # Errors
     /// This fails as [`check`](Self::check) does.

@@ -9,6 +9,10 @@
 //! diesel does not return the codes of errors, so this module finds out what an error means from
 //! its text, which the server must write in English.
 //!
+//! In a test transaction (`begin_test_transaction`) the application's transactions are savepoints.
+//! There a fence that was raised before can be checked, except on PostgreSQL, which refuses a check in
+//! a savepoint; the table cannot be opened, nor the fence raised.
+//!
 #![cfg_attr(feature = "diesel-sqlite", doc = "```")]
 #![cfg_attr(not(feature = "diesel-sqlite"), doc = "```ignore")]
 //! use std::time::Duration;
@@ -151,7 +155,8 @@ macro_rules! backend {
             /// of an older term can commit.
             ///
             /// It waits for the transactions of older terms that have passed a check, up to the
-            /// limit. The connection must not be in a transaction.
+            /// limit. The connection must not be in a transaction, also not in one that was begun
+            /// with a raw `BEGIN`: that would be committed, and on SQLite the raise fails.
             ///
             /// The limit does not bound the wait for a server that is gone, nor on PostgreSQL the wait
             /// for a synchronous standby: set a timeout on the connection (`tcp_user_timeout`), and
@@ -161,6 +166,8 @@ macro_rules! backend {
             /// This fails with [`Stale`](crate::Error::Stale) if a newer term has raised its fence,
             /// and with [`Blocked`](crate::Error::Blocked) after the limit. It fails with a
             /// [`Datastore`](crate::Error::Datastore) error if the connection is in a transaction.
+            /// After any other error of that kind close the connection: its server may no longer
+            /// accept writes, or on MySQL the connection's own settings may not have been restored.
             pub fn raise<C>(&self, connection: &mut C, limit: Duration) -> Result<()>
             where
                 C: LoadConnection<Backend = $backend>,
@@ -192,7 +199,8 @@ macro_rules! backend {
             /// Fails if this term may not write: call it if a statement with a
             /// [guard](Self::guard) changed no row.
             ///
-            /// If it succeeds, the statement's other conditions were false.
+            /// If it succeeds, the statement's other conditions were false. Call it outside of a
+            /// transaction, whose snapshot may be older than the statement.
             ///
             /// # Errors
             /// This fails as `check` does, but needs no transaction.

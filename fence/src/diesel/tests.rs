@@ -115,6 +115,17 @@ mod sqlite {
     }
 
     #[test]
+    fn a_fence_that_was_raised_before_can_be_checked_in_a_test_transaction() {
+        let mut connection = SqliteConnection::establish(":memory:").unwrap();
+        let fence = fence(&mut connection, 7);
+        fence.raise(&mut connection, LIMIT).unwrap();
+        connection.begin_test_transaction().unwrap();
+        assert!(check(&mut connection, &fence).is_none());
+        let error = fence.raise(&mut connection, LIMIT).unwrap_err();
+        assert!(error.to_string().contains("transactions of its own"), "{error}");
+    }
+
+    #[test]
     fn raise_waits_for_a_writer_up_to_its_limit_and_restores_the_busy_timeout() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");

@@ -26,7 +26,7 @@ pub(super) fn describe(cause: Cause, name: &LockName) -> Error {
     let (is_conflict, kind, message, fix) = match &*cause.kind {
         // The driver has sent nothing, unless it gave up after an error of the server.
         CauseKind::Transaction { .. } if StdError::source(&cause).is_none() => {
-            let message = "the session's transaction is not in a state that allows this call";
+            let message = "the driver refused this call for the session or the deployment";
             (false, ErrorKind::Unsupported, message, "see its cause")
         }
         _ => meaning(code_of(&cause), |label| cause.contains_label(label)),
@@ -87,13 +87,32 @@ fn meaning(
     (is_conflict, kind, message, fix)
 }
 
-/// Returns whether a session could not start a transaction because it is in one. The driver shows
-/// this only in the error's text.
+/// Returns whether a session could not start a transaction because it is in one.
 pub(super) fn is_transaction_in_progress(cause: &Cause) -> bool {
-    matches!(
-        &*cause.kind,
-        CauseKind::Transaction { message, .. } if message.contains("already in progress")
-    )
+    is_refused_by_driver(cause, "already in progress")
+}
+
+/// Returns whether a session could not start a transaction because its writes would not be
+/// acknowledged, which the driver looks at last.
+pub(super) fn is_acknowledgment_missing(cause: &Cause) -> bool {
+    is_refused_by_driver(cause, "unacknowledged write concern")
+}
+
+/// The driver says only by its error's text why it does not start a transaction.
+fn is_refused_by_driver(cause: &Cause, part: &str) -> bool {
+    matches!(&*cause.kind, CauseKind::Transaction { message, .. } if message.contains(part))
+}
+
+/// Returns the error with which a callback of the driver's `and_run` or `and_run2` ends after a
+/// check has failed.
+///
+/// It is the driver's own error, by whose label the driver repeats the transaction after a conflict.
+/// If the fence's error has no such cause, as [`Error::Stale`], the driver does not repeat the
+/// transaction, and `get_custom::<leasehold_fence::Error>()` of the returned error is that error.
+#[must_use]
+pub fn callback_error(error: Error) -> Cause {
+    let cause = error.source().and_then(|source| source.downcast_ref::<Cause>()).cloned();
+    cause.unwrap_or_else(|| Cause::custom(error))
 }
 
 /// Returns the server's code of an error.
@@ -107,7 +126,20 @@ pub(super) fn code_of(cause: &Cause) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
+    use leasehold_core::FencingToken;
+
     use super::*;
+    use crate::Stale;
+
+    #[test]
+    fn a_callback_ends_with_the_drivers_own_error_or_else_the_fences() {
+        let name = LockName::new("ledger").unwrap();
+        let own = Error::Conflict(CoreError::invalid("x").with_source(Cause::custom(7_i32)));
+        assert_eq!(callback_error(own).get_custom::<i32>(), Some(&7));
+        let stale = Error::Stale(Stale::new(&name, FencingToken::new(7).unwrap(), None));
+        let returned = callback_error(stale);
+        assert!(returned.get_custom::<Error>().is_some_and(Error::is_stale), "{returned}");
+    }
 
     #[test]
     fn an_error_that_may_follow_a_write_has_an_unknown_outcome() {

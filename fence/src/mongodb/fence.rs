@@ -8,7 +8,9 @@ use ::mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use ::mongodb::{ClientSession, Collection, Database};
 use leasehold_core::{Error as CoreError, ErrorKind, FencingToken, Namespace};
 
-use super::error::{code, code_of, describe, is_transaction_in_progress};
+use super::error::{
+    code, code_of, describe, is_acknowledgment_missing, is_transaction_in_progress,
+};
 use crate::{Blocked, Error, NotRaised, Result, Stale, Term};
 
 /// The server takes a limit of 0 as no limit, so this is the shortest one.
@@ -129,7 +131,11 @@ impl MongoFence {
     /// This fails with [`Error::Stale`] if a newer term has raised its fence, with
     /// [`Error::NotRaised`] if this one has not, and with [`Error::Conflict`] if another transaction
     /// has checked and is still open, or this term's fence is being raised. It fails with
-    /// [`ErrorKind::Invalid`] if the session has no transaction.
+    /// [`ErrorKind::Invalid`] if the session has no transaction; a commit whose outcome is unknown can
+    /// still be repeated after that.
+    ///
+    /// In a callback of the driver's `and_run` or `and_run2`, return
+    /// [`callback_error`](crate::mongodb::callback_error) of the error.
     ///
     /// # Cancel safety
     /// If the future is dropped, abort the transaction.
@@ -170,21 +176,23 @@ impl MongoFence {
 
     /// Refuses a session that has no transaction, without a call to the server. The driver shows
     /// only whether the session can start one.
+    ///
+    /// The driver refuses a transaction whose writes would not be acknowledged, so none is started:
+    /// the application could not repeat a commit whose outcome is unknown any longer.
     async fn require_transaction(&self, session: &mut ClientSession) -> Result<()> {
-        match session.start_transaction().await {
-            // The driver sends nothing before the first statement, so the server does not know of
-            // it.
-            Ok(()) => {
-                session.abort_transaction().await.map_err(|cause| self.error(cause))?;
-                let message = "the fence was checked outside a transaction, which protects nothing";
-                Err(CoreError::invalid(message)
-                    .with_fix("start one first, and make the check its first statement")
-                    .for_lock(self.term.name())
-                    .into())
-            }
-            Err(cause) if is_transaction_in_progress(&cause) => Ok(()),
-            Err(cause) => Err(self.error(cause)),
+        let unacknowledged = WriteConcern::builder().w(Acknowledgment::Nodes(0)).build();
+        match session.start_transaction().write_concern(unacknowledged).await {
+            Err(cause) if is_transaction_in_progress(&cause) => return Ok(()),
+            Err(cause) if is_acknowledgment_missing(&cause) => {}
+            Err(cause) => return Err(self.error(cause)),
+            // Another version of the driver may start one; the server does not know of it.
+            Ok(()) => session.abort_transaction().await.map_err(|cause| self.error(cause))?,
         }
+        let message = "the fence was checked outside a transaction, which protects nothing";
+        Err(CoreError::invalid(message)
+            .with_fix("start one first, and make the check its first statement")
+            .for_lock(self.term.name())
+            .into())
     }
 
     fn by_name(&self) -> Document {

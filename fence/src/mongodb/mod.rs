@@ -26,6 +26,25 @@
 //! # Ok(()) }
 //! ```
 //!
+//! In the driver's convenient transactions, [`callback_error`] lets the driver repeat a transaction
+//! that has conflicted with another one:
+//!
+//! ```
+//! # use leasehold_fence::mongodb::{MongoFence, callback_error};
+//! # use mongodb::bson::{Document, doc};
+//! # use mongodb::{ClientSession, Collection, error::Result};
+//! # async fn example(
+//! #     fence: &MongoFence, ledger: &Collection<Document>, session: &mut ClientSession,
+//! # ) -> Result<()> {
+//! let transaction = session.start_transaction().and_run2(async |session| {
+//!     fence.check(session).await.map_err(callback_error)?;
+//!     let change = doc! { "$inc": { "balance": 1 } };
+//!     ledger.update_one(doc! { "_id": 1 }, change).session(session).await.map(drop)
+//! });
+//! transaction.await
+//! # }
+//! ```
+//!
 //! A write to a single document needs no transaction: see [`MongoFence::filter`].
 
 mod document;
@@ -33,4 +52,5 @@ mod error;
 mod fence;
 
 pub use self::document::FIELD;
+pub use self::error::callback_error;
 pub use self::fence::MongoFence;

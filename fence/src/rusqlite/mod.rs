@@ -118,7 +118,8 @@ impl Fence {
     /// Fails if this term may not write: call it if a statement with a [guard](Self::guard) changed
     /// no row.
     ///
-    /// If it succeeds, the statement's other conditions were false.
+    /// If it succeeds, the statement's other conditions were false. Call it outside of a transaction,
+    /// whose snapshot may be older than the statement.
     ///
     /// # Errors
     /// This fails as [`check`](Self::check) does.

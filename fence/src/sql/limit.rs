@@ -1,6 +1,6 @@
-//! These commands limit how long a database lets a statement wait.
+//! These commands limit how long a database lets a statement wait, and set how a session begins and
+//! ends its transactions.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use super::statement::{Database, Statement};
@@ -24,23 +24,36 @@ const SHORTEST_ATTEMPT: Duration = Duration::from_millis(5);
 /// session.
 const SHORTEST_IDLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Returns the queries for the session's own limits, where they must be restored later.
-pub(crate) fn of_session(database: Database) -> Vec<Statement> {
+/// Without this setting, a read outside of a transaction would begin one, which would stay open after
+/// the raise and could block the next one.
+const AUTOCOMMIT: i64 = 1;
+
+/// With another `completion_type`, a commit begins another transaction or ends the session.
+const NO_CHAIN: i64 = 0;
+
+/// Returns the queries for the session's own settings, where they must be restored later.
+pub(crate) fn settings_of_session(database: Database) -> Vec<Statement> {
     let queries: &[&str] = match database {
         Database::Postgres => &[],
         Database::MySql => &[
             "SELECT CAST(@@SESSION.innodb_lock_wait_timeout AS SIGNED) AS seconds",
             "SELECT CAST(@@SESSION.lock_wait_timeout AS SIGNED) AS seconds",
+            "SELECT CAST(@@SESSION.autocommit AS SIGNED) AS enabled",
+            // The server shows a name, and also accepts its number, which begins with 0.
+            "SELECT CAST(FIELD(@@SESSION.completion_type, 'NO_CHAIN', 'CHAIN', 'RELEASE') - 1 \
+                 AS SIGNED) AS number",
         ],
         Database::Sqlite => &["PRAGMA busy_timeout"],
     };
     queries.iter().map(|query| Statement::query(database, *query, &[])).collect()
 }
 
-/// Returns the command that restores the session's own limits, which those queries returned.
+/// Returns the command that restores the session's own settings, which those queries returned.
 pub(crate) fn restore(database: Database, saved: &[i64]) -> Option<String> {
     match (database, saved) {
-        (Database::MySql, [rows, tables]) => Some(mysql(rows, tables)),
+        (Database::MySql, &[rows, tables, autocommit, completion_type]) => {
+            Some(mysql(rows, tables, autocommit, completion_type))
+        }
         (Database::Sqlite, [wait]) => Some(format!("PRAGMA busy_timeout = {wait}")),
         _ => None,
     }
@@ -52,8 +65,8 @@ pub(crate) fn before_transaction(database: Database, left: Duration) -> Option<S
         Database::Postgres => None,
         Database::MySql => {
             // MySQL counts whole seconds, so the last wait may exceed what is left.
-            let seconds = left.as_secs().clamp(1, 1_000_000);
-            Some(mysql(&seconds, &seconds))
+            let seconds = left.as_secs().clamp(1, 1_000_000).cast_signed();
+            Some(mysql(seconds, seconds, AUTOCOMMIT, NO_CHAIN))
         }
         Database::Sqlite => {
             let wait = left.min(SQLITE_WAIT).as_millis().max(1);
@@ -62,10 +75,11 @@ pub(crate) fn before_transaction(database: Database, left: Duration) -> Option<S
     }
 }
 
-/// The first limit is that of waits for rows, the second that of waits for tables.
-fn mysql(rows: &impl Display, tables: &impl Display) -> String {
+/// Sets the limit of waits for rows, that of waits for tables, and how transactions begin and end.
+fn mysql(rows: i64, tables: i64, autocommit: i64, completion_type: i64) -> String {
     format!(
-        "SET @@SESSION.innodb_lock_wait_timeout = {rows}, @@SESSION.lock_wait_timeout = {tables}"
+        "SET @@SESSION.innodb_lock_wait_timeout = {rows}, @@SESSION.lock_wait_timeout = {tables}, \
+         @@SESSION.autocommit = {autocommit}, @@SESSION.completion_type = {completion_type}"
     )
 }
 
@@ -124,7 +138,8 @@ mod tests {
         let nothing = Duration::ZERO;
         let first = first_in_transaction(Database::Postgres, nothing).unwrap();
         assert!(first.contains("statement_timeout = 1;"), "{first}");
-        assert!(before_transaction(Database::MySql, nothing).unwrap().ends_with("= 1"));
+        let mysql = before_transaction(Database::MySql, nothing).unwrap();
+        assert_eq!(mysql.matches("lock_wait_timeout = 1,").count(), 2, "{mysql}");
         for limit in [before_transaction, before_commit] {
             assert!(limit(Database::Sqlite, nothing).unwrap().ends_with("= 1"));
         }
@@ -140,9 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_changes_the_session_can_be_restored() {
+    fn a_setting_that_changes_the_session_can_be_restored() {
         for database in [Database::Postgres, Database::MySql, Database::Sqlite] {
-            let own = of_session(database);
+            let own = settings_of_session(database);
             let saved = vec![50; own.len()];
             let limit = before_transaction(database, Duration::from_secs(3));
             assert_eq!(limit.is_some(), !own.is_empty());

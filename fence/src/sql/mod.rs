@@ -20,7 +20,8 @@
 //!
 //! * on PostgreSQL `SET LOCAL statement_timeout`, because a `lock_timeout` begins again with each
 //!   transaction for which a statement waits;
-//! * on MySQL and MariaDB `innodb_lock_wait_timeout` and `lock_wait_timeout`;
+//! * on MySQL and MariaDB `innodb_lock_wait_timeout` and `lock_wait_timeout`; a session without
+//!   `autocommit` must end the transaction that each read begins;
 //! * on SQLite `busy_timeout`: a few milliseconds until the statement has returned, and then all
 //!   the time that is left until the commit has.
 //!

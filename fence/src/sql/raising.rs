@@ -23,6 +23,7 @@ pub(crate) async fn raise<S: Session>(
     limit: Duration,
 ) -> Result<()> {
     let began = Instant::now();
+    session.settle().await.map_err(|failure| failure.error)?;
     if session.in_transaction() {
         let message = "the fence must be raised in transactions of its own, and one is open";
         return Err(leasehold_core::Error::invalid(message)
@@ -31,16 +32,18 @@ pub(crate) async fn raise<S: Session>(
             .into());
     }
     let mut saved = Vec::new();
-    for query in limit::of_session(S::DATABASE) {
+    for query in limit::settings_of_session(S::DATABASE) {
         saved.extend(session.number(&query, Values::NONE).await.map_err(|failure| failure.error)?);
     }
     let mut raising = Raising { session: &mut *session, statements, term, began, limit };
     let raised = raising.run().await;
-    if let Some(restore) = limit::restore(S::DATABASE, &saved) {
-        // A connection on which this fails will fail for its next user too.
-        _ = session.run_script(&restore).await;
+    match limit::restore(S::DATABASE, &saved) {
+        Some(restore) => match session.run_script(&restore).await {
+            Ok(()) => raised,
+            Err(failure) => Err(not_restored(raised, failure, term.name())),
+        },
+        None => raised,
     }
-    raised
 }
 
 /// A step of a raise is repeated until it succeeds.
@@ -177,3 +180,23 @@ fn raise_error(failure: Failure, name: &LockName) -> Error {
     let error = error.during("fence raise").for_lock(name);
     if failure.class == Class::Conflict { Error::Conflict(error) } else { Error::Datastore(error) }
 }
+
+/// Returns the error of a raise after which the session still has the raise's own settings, so that
+/// the caller closes the connection.
+fn not_restored(raised: Result<()>, failure: Failure, name: &LockName) -> Error {
+    let outcome = match raised {
+        Ok(()) => "the fence was raised".to_owned(),
+        Err(error @ Error::Datastore(_)) => return error,
+        Err(error) => error.to_string(),
+    };
+    let message = format!("{outcome}; then the connection's own settings could not be restored");
+    leasehold_core::Error::new(ErrorKind::Unavailable, message)
+        .with_fix("close the connection, and raise the fence again on another one")
+        .with_source(failure.error)
+        .during("fence raise")
+        .for_lock(name)
+        .into()
+}
+
+#[cfg(test)]
+mod tests;

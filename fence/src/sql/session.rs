@@ -1,5 +1,6 @@
 //! A driver implements a session for its connection; everything else is the same for all drivers.
 
+use std::future::ready;
 use std::time::Duration;
 
 use super::failure::Failure;
@@ -12,6 +13,12 @@ use super::values::Values;
 pub(crate) trait Session {
     /// The session is connected to this database.
     const DATABASE: Database;
+
+    /// Waits until the driver has rolled back a transaction that was dropped, where the driver counts
+    /// it as open until then.
+    fn settle(&mut self) -> impl Future<Output = Result<(), Failure>> + Send {
+        ready(Ok(()))
+    }
 
     /// Returns whether the connection is within a transaction, as far as the driver knows.
     fn in_transaction(&mut self) -> bool;

@@ -46,6 +46,15 @@ macro_rules! session {
         impl Session for $connection {
             const DATABASE: Database = $database;
 
+            async fn settle(&mut self) -> Result<(), Failure> {
+                // The worker thread of SQLite rolls a dropped transaction back before it responds.
+                // The other drivers do so before their next statement, and count it as ended.
+                if Self::DATABASE == Database::Sqlite {
+                    Connection::ping(&mut *self).await.map_err($failure)?;
+                }
+                Ok(())
+            }
+
             fn in_transaction(&mut self) -> bool {
                 Connection::is_in_transaction(&*self)
             }

@@ -1,12 +1,17 @@
 //! Pools are tested with a fence on SQLite.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use leasehold_core::{FencingToken, LockName};
+use leasehold_core::{FencingToken, LockName, Namespace};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{Connection, SqliteConnection};
 use tokio::time::sleep;
 
-use super::*;
+use super::SqliteFenceTable;
+use crate::schema::Schema;
+use crate::term::Term;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -69,4 +74,16 @@ async fn raise_waits_for_a_connection_of_the_pool_up_to_its_limit() {
     assert!(error.is_transient() && !error.is_blocked(), "{error}");
     drop(only);
     fence.raise(&pool, LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_does_not_count_as_open() {
+    let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    for number in 0..20 {
+        let namespace = Namespace::new(format!("n{number}")).unwrap();
+        drop(connection.begin().await.unwrap());
+        let table = SqliteFenceTable::open_on(&mut connection, &namespace, Schema::Create).await;
+        drop(connection.begin().await.unwrap());
+        table.unwrap().fence(&term(7)).raise_on(&mut connection, LONG).await.unwrap();
+    }
 }

@@ -2,8 +2,9 @@
 
 /// Defines the cases for a driver and a server: how it is started, the function that begins a
 /// transaction at SERIALIZABLE, the query for the number of a session, whether the server tells
-/// which sessions block a raise, the statements that lock and unlock a table, and the query that
-/// counts the waits for locks on it.
+/// which sessions block a raise, the statements that lock and unlock a table, the query that counts
+/// the waits for locks on it, and the statement that makes a connection read-only, if its session is
+/// the connection's own.
 macro_rules! cases {
     (
         $driver:ty,
@@ -13,7 +14,8 @@ macro_rules! cases {
         $tells:literal,
         $lock:literal,
         $unlock:literal,
-        $waits:expr
+        $waits:expr,
+        $read_only:expr
     ) => {
         use std::sync::Arc;
         use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +25,7 @@ macro_rules! cases {
         use leasehold_fence::sqlx::{Fence, FenceTable};
         use leasehold_test_servers::until_ready;
         use sqlx::AssertSqlSafe;
+        use sqlx::pool::PoolOptions;
         use tokio::time::{sleep, timeout};
 
         type Pool = sqlx::Pool<$driver>;
@@ -60,6 +63,9 @@ macro_rules! cases {
                 .await
                 .unwrap();
             timeout(LONG, a_locked_table_blocks_raise_up_to_its_limit(&pool, &table, &namespace))
+                .await
+                .unwrap();
+            timeout(LONG, a_pool_closes_a_connection_that_is_read_only(&url, &table))
                 .await
                 .unwrap();
 
@@ -256,6 +262,19 @@ macro_rules! cases {
                 sqlx::raw_sql($unlock).execute(&mut *locking).await.unwrap();
                 fence.raise(pool, LONG).await.unwrap();
             }
+        }
+
+        /// A server that was demoted accepts no writes, and its address may name another one now.
+        async fn a_pool_closes_a_connection_that_is_read_only(url: &str, table: &Table) {
+            let read_only: Option<&'static str> = $read_only;
+            let Some(read_only) = read_only else { return };
+            let options = PoolOptions::<$driver>::new().max_connections(1);
+            let pool = options.connect(url).await.unwrap();
+            sqlx::raw_sql(read_only).execute(&pool).await.unwrap();
+            let fence = table.fence(&term("read-only", 7));
+            let error = fence.raise(&pool, LONG).await.unwrap_err();
+            assert!(error.to_string().contains("accepts no writes"), "{error}");
+            fence.raise(&pool, LONG).await.unwrap();
         }
     };
 }

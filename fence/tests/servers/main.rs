@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod cases;
+mod mysql_settings;
 mod rights;
 mod with_diesel;
 mod with_tokio_postgres;
@@ -79,7 +80,8 @@ mod postgres {
         true,
         "BEGIN; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
         "ROLLBACK",
-        WAITS_ON_POSTGRES
+        WAITS_ON_POSTGRES,
+        Some("SET default_transaction_read_only = on")
     );
 }
 
@@ -94,7 +96,8 @@ mod behind_pgbouncer {
         true,
         "BEGIN; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
         "ROLLBACK",
-        WAITS_ON_POSTGRES
+        WAITS_ON_POSTGRES,
+        None
     );
 }
 
@@ -111,7 +114,8 @@ mod mysql {
         "UNLOCK TABLES",
         "SELECT COUNT(*) FROM performance_schema.data_lock_waits AS w \
          JOIN performance_schema.data_locks AS l \
-             ON l.engine_lock_id = w.requesting_engine_lock_id WHERE l.object_name = '{}'"
+             ON l.engine_lock_id = w.requesting_engine_lock_id WHERE l.object_name = '{}'",
+        Some("SET SESSION TRANSACTION READ ONLY")
     );
 }
 
@@ -129,6 +133,7 @@ mod mariadb {
         "UNLOCK TABLES",
         "SELECT COUNT(*) FROM information_schema.innodb_lock_waits AS w \
          JOIN information_schema.innodb_locks AS l ON l.lock_id = w.requested_lock_id \
-         WHERE l.lock_table LIKE '%{}%'"
+         WHERE l.lock_table LIKE '%{}%'",
+        Some("SET SESSION TRANSACTION READ ONLY")
     );
 }

@@ -104,13 +104,15 @@ struct Stress<D> {
     reports: Arc<Mutex<Reports>>,
     /// A paused or killed writer blocked a raise this many times.
     blocked: u64,
+    /// The slowest raise that no such writer blocked took this long.
+    slowest: Duration,
 }
 
 impl<D: Data> Stress<D> {
     fn new(endpoint: Endpoint, data: D) -> Self {
         let reports = Arc::default();
         let writers = (0..WRITERS).map(|_| WriterProcess::start(&endpoint, &reports)).collect();
-        Self { endpoint, data, writers, reports, blocked: 0 }
+        Self { endpoint, data, writers, reports, blocked: 0, slowest: Duration::ZERO }
     }
 
     async fn run(mut self) {
@@ -150,9 +152,9 @@ impl<D: Data> Stress<D> {
         let (refused, failed) = (reports.refused, reports.failed);
         println!(
             "{}: {changes} changes of term, {committed} transactions committed, {refused} refused, \
-             {failed} failed, {} raises waited for a paused or killed writer; terms with stale \
-             commits: {stale}",
-            self.endpoint.server, self.blocked
+             {failed} failed, {} raises waited for a paused or killed writer, the slowest other one \
+             took {:?}; terms with stale commits: {stale}",
+            self.endpoint.server, self.blocked, self.slowest
         );
         refused
     }
@@ -170,7 +172,11 @@ impl<D: Data> Stress<D> {
         if killed {
             self.replace(at, term - 1);
         }
+        let begun = Instant::now();
         let mut raised = self.raise(term, BLOCKED).await;
+        if raised.is_ok() {
+            self.slowest = self.slowest.max(begun.elapsed());
+        }
         if let Err(Error::Blocked(_)) = raised {
             self.blocked += 1;
             // The paused writer continues and may commit, or is killed.

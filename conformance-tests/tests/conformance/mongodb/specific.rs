@@ -29,6 +29,7 @@ specific_cases! {
         a_raise_waits_for_an_older_transaction,
         a_raise_that_waits_refuses_older_checks,
         a_check_outside_a_transaction_is_refused,
+        the_driver_repeats_a_transaction_whose_check_conflicts,
         a_single_document_refuses_an_older_term,
         foreign_fence_documents_are_not_overwritten;
     instances:

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use leasehold_conformance::{CaseResult, Failure};
 use leasehold_core::{ErrorKind, FencingToken, LockName, Result};
-use leasehold_fence::mongodb::MongoFence;
+use leasehold_fence::mongodb::{MongoFence, callback_error};
 use leasehold_fence::{Error, Term};
 use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
+use mongodb::error::ErrorKind as CauseKind;
 
 use super::support::new_namespace;
 use crate::mongodb::backend::MongoDb;
@@ -107,11 +108,62 @@ pub(super) async fn a_check_outside_a_transaction_is_refused(this: Arc<MongoDb>)
     ledger.insert_one(doc! { "_id": 2 }).session(&mut session).await?;
     session.commit_transaction().await?;
     assert_check_is_invalid(&fence, &mut session).await;
+    // The commit can still be repeated, as after an unknown outcome; a server may refuse that.
+    if let Err(error) = session.commit_transaction().await {
+        assert!(!matches!(*error.kind, CauseKind::Transaction { .. }), "{error}");
+    }
     session.start_transaction().await?;
     fence.check(&mut session).await?;
     session.abort_transaction().await?;
     assert_check_is_invalid(&fence, &mut session).await;
     assert_eq!(ledger.count_documents(doc! {}).await?, 2);
+    ledger.drop().await?;
+    Ok(())
+}
+
+/// The label of the check's error makes the driver repeat the transaction.
+pub(super) async fn the_driver_repeats_a_transaction_whose_check_conflicts(
+    this: Arc<MongoDb>,
+) -> CaseResult {
+    let (endpoint, namespace) = (this.endpoint().await?, new_namespace()?);
+    let database = endpoint.database();
+    let ledger = database.collection::<Document>(&format!("{namespace}_ledger"));
+    ledger.insert_one(doc! { "_id": 1 }).await?;
+    let fence = MongoFence::new(database, &namespace, &term(7)?);
+    fence.raise(Duration::from_secs(60)).await?;
+    let mut open = database.client().start_session().await?;
+    open.start_transaction().await?;
+    match fence.check(&mut open).await {
+        Err(Error::Datastore(error)) => {
+            return Err(Failure::ignored(format!("this server has no transactions: {error}")));
+        }
+        checked => checked?,
+    }
+    let mut session = database.client().start_session().await?;
+    let context = (fence.clone(), ledger.clone(), open, 0_u32);
+    let transaction =
+        session.start_transaction().and_run(context, |session, (fence, ledger, open, attempts)| {
+            Box::pin(async move {
+                *attempts += 1;
+                // The other transaction ends before the second attempt.
+                if *attempts == 2 {
+                    open.commit_transaction().await?;
+                }
+                fence.check(session).await.map_err(callback_error)?;
+                let inserted = ledger.insert_one(doc! { "_id": 2 }).session(session).await;
+                inserted.map(|_| *attempts)
+            })
+        });
+    assert_eq!(transaction.await?, 2);
+    assert_eq!(ledger.count_documents(doc! {}).await?, 2);
+
+    // It does not repeat a transaction of a term that is over.
+    MongoFence::new(database, &namespace, &term(8)?).raise(Duration::from_secs(60)).await?;
+    let late = session.start_transaction().and_run(fence, |session, fence| {
+        Box::pin(async move { fence.check(session).await.map_err(callback_error) })
+    });
+    let error = late.await.expect_err("the term is over");
+    assert!(error.get_custom::<Error>().is_some_and(Error::is_stale), "{error}");
     ledger.drop().await?;
     Ok(())
 }

@@ -1,57 +1,12 @@
-//! The fence for data in Redis or Valkey.
-//!
-//! The server runs one script or `MULTI` at a time, so raising the fence never waits. A check is
-//! the first statement of the application's own script, or of a transaction with `WATCH`:
-//!
-//! ```
-//! use leasehold_fence::redis::RedisFence;
-//! use leasehold_fence::{Namespace, Result, Term};
-//! use redis::aio::ConnectionLike;
-//!
-//! async fn add(connection: &mut impl ConnectionLike, term: &Term, amount: i64) -> Result<i64> {
-//!     let fence = RedisFence::new(&Namespace::default(), term);
-//!     fence.raise(connection).await?; // once a term
-//!     let script = RedisFence::script("return redis.call('INCRBY', KEYS[1], ARGV[1])");
-//!     let mut call = script.key("ledger");
-//!     fence.bind(call.arg(amount));
-//!     call.invoke_async(connection).await.map_err(|cause| fence.error(cause))
-//! }
-//! ```
-//!
-//! In a cluster the keys of a script must be in the same hash slot as [`RedisFence::key`]; see
-//! [`RedisFence::with_hash_tag`].
-//!
-//! # What a failover can lose
-//!
-//! Replication is asynchronous: the failure of a primary can lose the latest raise, and until the
-//! next one an older term can write again. `WAIT` after [`RedisFence::raise`] makes this less likely.
-//!
-//! If a fence's key is deleted, an older term can write again too. The key never expires, but a
-//! `maxmemory-policy` whose name begins with `allkeys` may evict it: use `noeviction` or a policy
-//! whose name begins with `volatile`.
+//! A fence is raised and checked in Redis or Valkey.
 
 use ::redis::aio::ConnectionLike;
-use ::redis::{
-    ErrorKind as CauseKind, FromRedisValue, RedisError, Script, ScriptInvocation, ServerErrorKind,
-    cmd,
-};
-use leasehold_core::{Error as CoreError, ErrorKind, FencingToken, Namespace};
+use ::redis::{FromRedisValue, RedisError, Script, ScriptInvocation, cmd};
+use leasehold_core::{Error as CoreError, FencingToken, Namespace};
 
+use super::error::{describe, foreign};
+use super::script::{CHECK, CHECK_BOUND_FENCE, RAISE};
 use crate::{Error, NotRaised, Result, Stale, Term};
-
-/// This Lua code defines `leasehold_check(key, token, floor)`, for scripts that are not created with
-/// [`RedisFence::script`], such as those of a Redis function.
-///
-/// It returns `nil` if the term may write. Otherwise it returns an error, which the script must
-/// return before it writes, and which [`RedisFence::error`] translates.
-pub const CHECK: &str = include_str!("redis/check.lua");
-
-/// This Lua code checks the fence that a call was given, before the code of the application.
-const CHECK_BOUND_FENCE: &str = include_str!("redis/check_bound_fence.lua");
-
-const RAISE: &str = "local refused = leasehold_check(KEYS[1], ARGV[1], ARGV[2], true)
-return refused or redis.status_reply('OK')
-";
 
 /// A fence belongs to one term, and protects data in Redis or Valkey.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +29,8 @@ impl RedisFence {
     /// use the same tag.
     ///
     /// # Errors
-    /// This fails with [`ErrorKind::Invalid`] if the tag is empty or contains `}`.
+    /// This fails with [`ErrorKind::Invalid`](leasehold_core::ErrorKind::Invalid) if the tag is empty or
+    /// contains `}`.
     pub fn with_hash_tag(self, tag: &str) -> Result<Self> {
         if tag.is_empty() || tag.contains('}') {
             return Err(CoreError::invalid(format!("{tag:?} is not a valid hash tag"))
@@ -104,8 +60,8 @@ impl RedisFence {
     ///
     /// # Errors
     /// This fails with [`Error::Stale`] if a newer term has raised its fence. After an error of the
-    /// kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) the fence is raised or not; raise it
-    /// again.
+    /// kind [`OutcomeUnknown`](leasehold_core::ErrorKind::OutcomeUnknown) the fence is raised or not;
+    /// raise it again.
     ///
     /// # Cancel safety
     /// If the future is dropped, the fence is raised or not; raise it again.
@@ -176,7 +132,7 @@ impl RedisFence {
             command.arg(key);
         }
         command.query_async(connection).await.map_err(|cause| match cause.code() {
-            Some("WRONGTYPE") => self.foreign(),
+            Some("WRONGTYPE") => foreign(&self.term, &self.key),
             _ => self.error(cause),
         })
     }
@@ -189,7 +145,7 @@ impl RedisFence {
                 .ok()
                 .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
                 .and_then(|text| text.parse::<u64>().ok())
-                .ok_or_else(|| self.foreign())?,
+                .ok_or_else(|| foreign(&self.term, &self.key))?,
         };
         let (name, token) = (self.term.name(), self.term.token());
         if raised > token.get() {
@@ -201,93 +157,19 @@ impl RedisFence {
         Ok(())
     }
 
-    fn foreign(&self) -> Error {
-        CoreError::new(ErrorKind::Corrupt, format!("the key {:?} does not hold a fence", self.key))
-            .with_fix("use another namespace, or delete it")
-            .for_lock(self.term.name())
-            .into()
-    }
-
     /// Translates the error of a script that checks the fence.
     ///
-    /// If it has the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), the script may have run, as a
-    /// whole or up to an error in its own code, which does not undo its writes: read the data
-    /// before you run it again.
+    /// If it has the kind [`OutcomeUnknown`](leasehold_core::ErrorKind::OutcomeUnknown), the script may
+    /// have run, as a whole or up to an error in its own code, which does not undo its writes: read
+    /// the data before you run it again.
     #[must_use]
     pub fn error(&self, cause: RedisError) -> Error {
-        let (name, token) = (self.term.name(), self.term.token());
-        match cause.code() {
-            Some("LEASEHOLDSTALE") => {
-                let newer = cause.detail().and_then(|detail| detail.trim().parse().ok());
-                let newer = newer.and_then(|number| FencingToken::new(number).ok());
-                return Error::Stale(Stale::new(name, token, newer));
-            }
-            Some("LEASEHOLDNOTRAISED") => return Error::NotRaised(NotRaised::new(name, token)),
-            Some("LEASEHOLDFOREIGN") => return self.foreign(),
-            Some("LEASEHOLDUNBOUND") => {
-                let message = "the last key and arguments of the script's call are not the fence's";
-                return CoreError::invalid(message)
-                    .with_fix("call RedisFence::bind once, after all other keys and arguments")
-                    .for_lock(name)
-                    .into();
-            }
-            _ => {}
-        }
-        let (kind, message, fix) = match cause.kind() {
-            CauseKind::Server(ServerErrorKind::NoPerm) => (
-                ErrorKind::Denied,
-                "the user lacks a permission",
-                "allow it the commands and the keys of the call, with ACL SETUSER",
-            ),
-            CauseKind::AuthenticationFailed => {
-                (ErrorKind::Denied, "the server did not accept the user and password", "check both")
-            }
-            CauseKind::Server(_) | CauseKind::Extension if is_before_any_write(&cause) => {
-                (ErrorKind::Unavailable, "the server returned an error", "see its cause")
-            }
-            CauseKind::Server(_) | CauseKind::Extension => (
-                ErrorKind::OutcomeUnknown,
-                "the server returned an error, maybe after some writes",
-                "see its cause, and read the data before you repeat the call",
-            ),
-            _ => (
-                ErrorKind::OutcomeUnknown,
-                "the connection to the server failed",
-                "read the data before you repeat the call",
-            ),
-        };
-        CoreError::new(kind, message).with_fix(fix).with_source(cause).for_lock(name).into()
+        describe(cause, &self.term, &self.key)
     }
-}
-
-/// Returns whether that error means that the script or transaction was refused before its first
-/// write.
-///
-/// Any other error may come from a later command of the application's script, or from its own code.
-fn is_before_any_write(cause: &RedisError) -> bool {
-    const CODES: [&str; 15] = [
-        "ASK",
-        "BUSY",
-        "CLUSTERDOWN",
-        "CROSSSLOT",
-        "EXECABORT",
-        "LOADING",
-        "MASTERDOWN",
-        "MISCONF",
-        "MOVED",
-        "NOAUTH",
-        "NOREPLICAS",
-        "NOSCRIPT",
-        "OOM",
-        "READONLY",
-        "TRYAGAIN",
-    ];
-    cause.code().is_some_and(|code| CODES.contains(&code))
 }
 
 #[cfg(test)]
 mod tests {
-    use ::redis::parse_redis_value;
     use leasehold_core::LockName;
 
     use super::*;
@@ -320,23 +202,6 @@ mod tests {
         assert!(matches!(fence(7, 7).check(None), Err(Error::NotRaised(_))));
         for foreign in [&b""[..], b"+7", b"7.0", b"x", b"99999999999999999999", b"\xff"] {
             assert!(matches!(fence(7, 7).check(Some(foreign)), Err(Error::Datastore(_))));
-        }
-    }
-
-    #[test]
-    fn an_error_of_the_applications_own_code_may_come_after_a_write() {
-        for (reply, kind) in [
-            ("-ERR user_script:9: attempt to index a nil value", ErrorKind::OutcomeUnknown),
-            ("-WRONGTYPE Operation against a key", ErrorKind::OutcomeUnknown),
-            ("-READONLY You can't write", ErrorKind::Unavailable),
-            ("-OOM command not allowed", ErrorKind::Unavailable),
-            ("-NOPERM this user has no permissions", ErrorKind::Denied),
-            ("-LEASEHOLDUNBOUND the fence must be bound once", ErrorKind::Invalid),
-        ] {
-            let reply = parse_redis_value(format!("{reply}\r\n").as_bytes()).unwrap();
-            let error = fence(7, 7).error(reply.extract_error().unwrap_err());
-            let Error::Datastore(error) = error else { panic!("{error}") };
-            assert_eq!(error.kind(), kind, "{error}");
         }
     }
 }
