@@ -34,7 +34,10 @@ pub(super) async fn open(url: &str, notified: Notified) -> Result<Sqlite> {
     sqlx::query(TABLE).execute(&mut connection).await?;
     let path = format!("{}-hand-over", rest(url));
     let watched = File::create(&path)?;
-    #[expect(deprecated, reason = "`register` is unsafe, and a descriptor that is owned stays open")]
+    #[expect(
+        deprecated,
+        reason = "`register` is unsafe, and a descriptor that is owned stays open"
+    )]
     let watch = AsyncFd::new(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?)?;
     inotify::add_watch(&watch, path.as_str(), WatchFlags::ATTRIB)?;
     tokio::spawn(async move {
