@@ -232,7 +232,7 @@ impl Client {
     }
 
     /// Reads the instances that campaign in elections on this store. An instance that died stays
-    /// listed until its record expires, a ttl after its last heartbeat.
+    /// listed until its record expires, two ttls after its last announcement.
     ///
     /// # Errors
     /// This fails with the store's error.

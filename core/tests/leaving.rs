@@ -109,10 +109,10 @@ async fn shutdown_is_bounded_when_the_store_hangs() {
         client.election("a").unwrap().spawn(waiting_job())
     });
     leader.watch().wait_for(Status::is_leading).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(14)).await;
     faulty.state.all_hang.store(true, SeqCst);
-    // An announcement and an attempt are in progress by then.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    // After one ttl, which is 15 s, announcements and an attempt are in progress.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     for election in [leader, candidate] {
         let from = tokio::time::Instant::now();
         election.shutdown().await;

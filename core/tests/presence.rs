@@ -1,4 +1,5 @@
-//! Instances announce themselves twice per ttl, and no election depends on it.
+//! Instances announce themselves once per ttl, each time for two ttls, and no election depends on
+//! it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/faulty_store.rs"]
@@ -10,8 +11,12 @@ use std::time::Duration;
 
 use faulty_store::FaultyStore;
 use leasehold_core::{
-    Client, Clock, Job, LockStore, MemoryStore, Presence, Status, TokioClock, job_fn,
+    Client, Clock, Job, LockStore, MAX_TTL, MemoryStore, Presence, Settings, Status, TokioClock,
+    job_fn,
 };
+
+/// This is the default.
+const TTL: Duration = Duration::from_secs(15);
 
 fn client(store: impl LockStore, clock: &Arc<dyn Clock>) -> Client {
     Client::builder(Arc::new(store)).clock(clock.clone()).build().unwrap()
@@ -63,18 +68,52 @@ async fn presence_lists_the_current_campaigns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crashed_instance_is_listed_for_one_ttl() {
+async fn an_instance_announces_itself_once_per_ttl() {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    let store = FaultyStore::new(clock.clone());
+    store.state.announces.store(true, SeqCst);
+    let leader = client(store.clone(), &clock);
+    let election = leader.election("a").unwrap().spawn(job());
+    settle().await;
+    assert_eq!(store.state.announcements.load(SeqCst), 1);
+    tokio::time::sleep(TTL * 4 + Duration::from_secs(1)).await;
+    assert_eq!(store.state.announcements.load(SeqCst), 5);
+    election.shutdown().await;
+}
+
+/// The store keeps no record for longer than the longest ttl, so this instance announces itself
+/// twice per ttl.
+#[tokio::test(start_paused = true)]
+async fn an_instance_with_the_longest_ttl_stays_listed() {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let store = MemoryStore::with_clock(clock.clone());
     let observer = client(store.clone(), &clock);
-    let crashed = client(store.clone(), &clock);
-    let holder = crashed.holder().clone();
-    let presence = Presence::new(holder, Vec::new());
-    store.announce(&presence, Duration::from_secs(15)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(14_999)).await;
+    let settings = Settings::new().ttl(MAX_TTL);
+    let leader = Client::builder(Arc::new(store)).clock(clock).settings(settings).build().unwrap();
+    let election = leader.election("a").unwrap().spawn(job());
+    for _ in 0..8 {
+        settle().await;
+        assert!(names_of(&observer, &leader).await.is_some());
+        tokio::time::sleep(MAX_TTL / 3).await;
+    }
+    election.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crashed_instance_is_listed_for_two_ttls_after_its_last_announcement() {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    let store = FaultyStore::new(clock.clone());
+    store.state.announces.store(true, SeqCst);
+    let (crashed, observer) = (client(store.clone(), &clock), client(store.inner.clone(), &clock));
+    let election = crashed.election("a").unwrap().spawn(job());
+    settle().await;
+    // From now on the store gets nothing from this instance.
+    store.state.all_hang.store(true, SeqCst);
+    tokio::time::sleep(TTL * 2 - Duration::from_millis(100)).await;
     assert!(names_of(&observer, &crashed).await.is_some());
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(names_of(&observer, &crashed).await, None);
+    drop(election);
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,12 +150,18 @@ async fn one_announcement_without_a_reply_does_not_unlist_an_instance() {
     store.state.announces.store(true, SeqCst);
     let (leader, observer) = (client(store.clone(), &clock), client(store.inner.clone(), &clock));
     let election = leader.election("a").unwrap().spawn(job());
-    // The ttl is 15 s, so the second announcement is sent after 7.5 s.
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    // The second announcement is sent after one ttl.
+    tokio::time::sleep(TTL - Duration::from_millis(500)).await;
     store.state.all_hang.store(true, SeqCst);
     tokio::time::sleep(Duration::from_secs(1)).await;
     store.state.all_hang.store(false, SeqCst);
-    for _ in 0..20 {
+    assert_eq!(store.state.announcements.load(SeqCst), 2);
+    // The next regular announcement, two ttls after the first one, would be too late.
+    while observer.instances().await.unwrap()[0].left < TTL {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(store.state.announcements.load(SeqCst), 3);
+    for _ in 0..60 {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(names_of(&observer, &leader).await.is_some());
     }

@@ -128,6 +128,7 @@ impl Dialect for MySql {
     }
 
     async fn select(&self, statement: &Statement, values: &Values<'_>) -> Result<Vec<MySqlRow>> {
+        self.notifications.on_read();
         self.connections.read_rows(Purpose::Read, || bind(statement, values)).await
     }
 

@@ -11,9 +11,18 @@ use super::listener_state::{Inner, ListenedHolder};
 use super::user_lock::{UserLockConnection, UserLockNames, WaitResult};
 
 /// A waiter waits for a user-level lock for 0 seconds at first, which tells whether a session keeps
-/// it, and then for this many before it checks whether it still has to wait.
+/// it, and then for this many. Proxies often cut a connection on which nothing was sent for 50 or
+/// 60 seconds.
 const TRY_SECONDS: u32 = 0;
-const WAIT_SECONDS: u32 = 5;
+const WAIT_SECONDS: u32 = 45;
+
+/// After this many long waits in a row that were cut off, waits are short: the server or a proxy
+/// may limit how long a statement takes, or how long a connection is silent.
+const MAX_CUT_OFF: u32 = 2;
+const SHORT_WAIT_SECONDS: u32 = 5;
+
+/// A wait that ends by itself sooner than this was not cut off for its length.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
 
 /// A connection that waits for no holder is kept for this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,13 +77,18 @@ async fn listen_for(
     let ListenedHolder { inner, holder } = listened;
     let name = inner.names.name_of(*holder);
     let (mut pause, longest) = INSTANT_REPLY_BACKOFF;
-    let mut seconds = TRY_SECONDS;
+    let (mut seconds, mut cut_off) = (TRY_SECONDS, 0);
     while inner.is_awaited(*holder) {
         let asked = Instant::now();
         let answer = tokio::select! {
             answer = listen(&inner.names, connection, &name, seconds) => answer,
             // The next connection follows the address.
             Ok(()) = close_all.changed() => Err(sqlx::Error::Protocol(READ_ONLY.into())),
+            // The server notices within about a second that the connection of a wait is closed.
+            () = inner.until_unneeded(*holder) => {
+                *connection = None;
+                return;
+            }
         };
         let waited = asked.elapsed() >= INSTANT_REPLY;
         let waits = match answer {
@@ -86,7 +100,18 @@ async fn listen_for(
             // A release since the refusal was announced before this task waits.
             inner.notify(None);
         }
-        seconds = if waits { WAIT_SECONDS } else { TRY_SECONDS };
+        match answer {
+            Ok(WaitResult::TimedOut) if seconds == WAIT_SECONDS => cut_off = 0,
+            Ok(WaitResult::NotHeld) | Err(_) if asked.elapsed() >= SHORT_WAIT => cut_off += 1,
+            _ => {}
+        }
+        seconds = if !waits {
+            TRY_SECONDS
+        } else if cut_off < MAX_CUT_OFF {
+            WAIT_SECONDS
+        } else {
+            SHORT_WAIT_SECONDS
+        };
         let most = match answer {
             Ok(result) => {
                 match result {
@@ -125,7 +150,7 @@ async fn listen(
 ) -> sqlx::Result<WaitResult> {
     let connection = match connection {
         Some(connection) => connection,
-        empty => empty.insert(UserLockConnection::open(names).await?),
+        empty => empty.insert(UserLockConnection::open_to_wait(names).await?),
     };
     connection.wait(name, seconds).await
 }

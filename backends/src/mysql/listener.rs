@@ -2,22 +2,18 @@
 //! user-level locks of the holders that keep the store from a lock.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 use super::listen_task;
-use super::listener_state::{Awaited, Inner, ListenerState};
+use super::listener_state::{Awaited, Inner};
 use super::user_lock::UserLockNames;
 use crate::{Held, LockName};
 
 /// A store listens for at most this many holders at once, and polls for the releases of others.
 const MAX_CONNECTIONS: usize = 3;
-
-/// A name counts as disabled for this long after an attempt found it so.
-const DISABLED: Duration = Duration::from_secs(120);
 
 /// A watch may lag by this many notifications; one that lags further reads what was signalled.
 const BUFFER: usize = 64;
@@ -113,15 +109,13 @@ impl ListenerSubscription {
 
     /// Returns whether a change is waited for that no user-level lock will announce.
     pub(super) fn must_poll(&self) -> bool {
-        let now = Instant::now();
-        let mut state = self.inner.state();
-        state.awaited.retain(|_, awaited| awaited.until > now);
-        let is_recent = |asked: &Instant| now.duration_since(*asked) < DISABLED;
-        state.disabled.retain(|_, asked| is_recent(asked));
-        state.found_disabled.retain(|_, asked| is_recent(asked));
-        let ListenerState { awaited, disabled, listened, .. } = &*state;
-        let told = |holder| listened.get(holder).copied().unwrap_or(false);
-        !disabled.is_empty() || awaited.values().any(|awaited| !told(&awaited.holder))
+        self.inner.state().must_poll(Instant::now())
+    }
+
+    /// Returns when a read is due whose predecessor began at that moment; `None` while user-level
+    /// locks announce every change that this store waits for.
+    pub(super) fn read_due(&self, last_read: Instant) -> Option<Instant> {
+        self.inner.state().read_due(last_read, Instant::now())
     }
 }
 

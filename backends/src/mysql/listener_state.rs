@@ -2,15 +2,28 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::user_lock::UserLockNames;
-use crate::{Held, LockName};
+use crate::{Held, LockName, MAX_TTL};
+
+/// A name counts as disabled for this long after an attempt found it so.
+const DISABLED: Duration = Duration::from_secs(120);
+
+/// A command has reached the server this long after it was sent.
+const ARRIVAL: Duration = Duration::from_millis(500);
+
+/// A waiter that asks again when the lease should have ended has its answer this long after that.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// While a task waits for a user-level lock, it checks at this interval whether it still has to.
+const NEED_CHECK: Duration = Duration::from_secs(5);
 
 /// This is the state of a listener.
 pub(super) struct Inner {
@@ -35,16 +48,17 @@ pub(super) struct ListenerState {
     /// since. Several clients share a store: one that asked before the name was enabled knows nothing
     /// of the grant that refused another.
     pub(super) found_disabled: HashMap<LockName, Instant>,
-    /// A task listens for these holders; the value says whether it waits for their user-level lock.
-    pub(super) listened: HashMap<Uuid, bool>,
+    /// A task listens for these holders; the value says when it sent the command that waits for
+    /// their user-level lock, and is `None` if it does not wait.
+    pub(super) listened: HashMap<Uuid, Option<Instant>>,
     pub(super) tasks: Vec<AbortHandle>,
 }
 
 /// This is the latest grant that refused this store a name.
 pub(super) struct Awaited {
     pub(super) holder: Uuid,
-    /// The lease ends at this moment unless it is renewed. A waiter that still waits then asks
-    /// again.
+    /// The lease has ended at this moment unless it was renewed, and a waiter that still waits has
+    /// asked again.
     pub(super) until: Instant,
     token: u64,
     /// A notification was taken for the release of this lease.
@@ -59,7 +73,7 @@ impl Awaited {
         let token = held.token.get();
         let was_wrong = last
             .is_some_and(|last| last.token == token && (last.taken_for_released || last.was_wrong));
-        let (holder, until) = (held.holder.instance, Instant::now() + held.left);
+        let (holder, until) = (held.holder.instance, Instant::now() + held.left + ANSWER);
         Self { holder, until, token, taken_for_released: false, was_wrong }
     }
 }
@@ -83,6 +97,46 @@ impl ListenerState {
     pub(super) fn is_refused_by(&self, name: &LockName, token: i64) -> bool {
         !self.found_disabled.contains_key(name)
             && self.awaited.get(name).is_some_and(|awaited| awaited.token.cast_signed() == token)
+    }
+
+    /// Returns whether a change is waited for that no user-level lock will announce.
+    pub(super) fn must_poll(&mut self, now: Instant) -> bool {
+        self.forget_outdated(now);
+        let is_recent = |asked: &Instant| now.duration_since(*asked) < DISABLED;
+        self.disabled.values().any(is_recent)
+            || self.awaited.values().any(|awaited| self.waits_since(awaited.holder).is_none())
+    }
+
+    /// Returns when a watch must read again what was signalled, if its last read began at that
+    /// moment; `None` means that user-level locks will announce every release that is waited for,
+    /// and that nothing else is waited for.
+    ///
+    /// A release between two commands that wait for the lock is missed. It has been committed when
+    /// the second command reaches the server, so a read after that finds it.
+    pub(super) fn read_due(&mut self, last_read: Instant, now: Instant) -> Option<Instant> {
+        self.forget_outdated(now);
+        let knows_disabled = !self.disabled.is_empty() || !self.found_disabled.is_empty();
+        if self.awaited.is_empty() || knows_disabled {
+            return Some(last_read);
+        }
+        let mut due = last_read;
+        for awaited in self.awaited.values() {
+            let Some(since) = self.waits_since(awaited.holder) else { return Some(last_read) };
+            due = due.max(since + ARRIVAL);
+        }
+        (due > last_read).then_some(due)
+    }
+
+    /// Returns since when a task waits for the user-level lock of that holder.
+    fn waits_since(&self, holder: Uuid) -> Option<Instant> {
+        self.listened.get(&holder).copied().flatten()
+    }
+
+    fn forget_outdated(&mut self, now: Instant) {
+        self.awaited.retain(|_, awaited| awaited.until > now);
+        // A waiter that still waits has asked again by then.
+        self.disabled.retain(|_, asked| now.duration_since(*asked) < MAX_TTL);
+        self.found_disabled.retain(|_, asked| now.duration_since(*asked) < DISABLED);
     }
 
     /// Forgets all names that are waited for.
@@ -124,13 +178,23 @@ impl Inner {
         state.awaited.values().any(|awaited| awaited.holder == holder)
     }
 
+    /// Returns soon after this store no longer waits for a name of this holder.
+    pub(super) async fn until_unneeded(&self, holder: Uuid) {
+        loop {
+            sleep(NEED_CHECK).await;
+            if !self.is_awaited(holder) {
+                return;
+            }
+        }
+    }
+
     /// Returns the next holder to listen for.
     pub(super) fn next_holder(&self) -> Option<ListenedHolder<'_>> {
         let now = Instant::now();
         let mut state = self.state();
         state.awaited.retain(|_, awaited| awaited.until > now);
         let holder = state.next_unlistened()?;
-        state.listened.insert(holder, false);
+        state.listened.insert(holder, None);
         if state.next_unlistened().is_some() {
             self.wake.notify_one();
         }
@@ -145,13 +209,14 @@ pub(super) struct ListenedHolder<'a> {
 }
 
 impl ListenedHolder<'_> {
-    /// Notes whether the task waits for this holder's user-level lock, and returns whether it
-    /// begins to.
+    /// Notes whether the task now sends a command that waits for this holder's user-level lock, and
+    /// returns whether it did not wait before.
     pub(super) fn set_waiting(&self, waits: bool) -> bool {
         let mut state = self.inner.state();
         let listened = state.listened.get_mut(&self.holder);
-        let before = listened.map(|listened| mem::replace(listened, waits));
-        waits && before == Some(false)
+        let since = waits.then(Instant::now);
+        let before = listened.map(|listened| mem::replace(listened, since));
+        waits && before == Some(None)
     }
 }
 
@@ -162,56 +227,4 @@ impl Drop for ListenedHolder<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::{FencingToken, Holder};
-
-    fn held(holder: &Holder, token: u64) -> Held {
-        let token = FencingToken::new(token).unwrap();
-        Held::new(holder.clone(), token, Duration::from_secs(60))
-    }
-
-    fn refuse(state: &mut ListenerState, name: &LockName, held: &Held) {
-        let awaited = Awaited::new(held, state.awaited.get(name));
-        state.awaited.insert(name.clone(), awaited);
-    }
-
-    #[test]
-    fn the_only_name_of_a_holder_is_taken_for_released_until_that_was_wrong() {
-        let [job, other] = ["job", "other"].map(|name| LockName::new(name).unwrap());
-        let (holder, another) = (Holder::current(), Holder::current());
-        let mut state = ListenerState::default();
-        refuse(&mut state, &job, &held(&holder, 1_000));
-        refuse(&mut state, &other, &held(&another, 1_000));
-        assert_eq!(state.take_for_released(holder.instance), Some(job.clone()));
-        // The same grant still refuses the name, so another lease of the holder was released.
-        for _ in 0..2 {
-            refuse(&mut state, &job, &held(&holder, 1_000));
-            assert_eq!(state.take_for_released(holder.instance), None);
-        }
-        refuse(&mut state, &job, &held(&holder, 2_000));
-        assert_eq!(state.take_for_released(holder.instance), Some(job.clone()));
-        refuse(&mut state, &job, &held(&holder, 3_000));
-        refuse(&mut state, &other, &held(&holder, 3_000));
-        assert_eq!(state.take_for_released(holder.instance), None, "it may be either of them");
-    }
-
-    #[test]
-    fn a_signal_is_outdated_only_while_the_grant_that_refused_the_name_stands() {
-        let [job, other] = ["job", "other"].map(|name| LockName::new(name).unwrap());
-        let mut state = ListenerState::default();
-        refuse(&mut state, &job, &held(&Holder::current(), 2_000));
-        assert!(state.is_refused_by(&job, 2_000));
-        assert!(!state.is_refused_by(&job, 0), "it was released");
-        assert!(!state.is_refused_by(&job, 1_000), "the read is of an earlier state");
-        assert!(!state.is_refused_by(&other, 2_000));
-        // Another client of the store may know only that the name was disabled.
-        state.found_disabled.insert(job.clone(), Instant::now());
-        assert!(!state.is_refused_by(&job, 2_000));
-        state.clear();
-        refuse(&mut state, &job, &held(&Holder::current(), 2_000));
-        assert!(state.is_refused_by(&job, 2_000));
-    }
-}
+mod tests;

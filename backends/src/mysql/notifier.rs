@@ -65,6 +65,11 @@ impl Notifier {
         self.0.state().holders.contains_key(&holder)
     }
 
+    /// Returns whether this store holds leases, or did a short time ago.
+    pub(super) fn holds_leases(&self) -> bool {
+        !self.0.state().holders.is_empty()
+    }
+
     /// Keeps the holder's user-level lock from now on; the connection is opened in the background.
     pub(super) fn granted(&self, holder: Uuid, lease: LeaseId, left: Duration) {
         let now = Instant::now();

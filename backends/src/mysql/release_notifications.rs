@@ -9,6 +9,8 @@
 //! locks are refused or known to one node only, where a connection fails or there are too many, and
 //! for changes without a notification (disable, enable, a lease released over another store).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use sqlx::mysql::MySqlPool;
 use tokio::sync::watch;
 
@@ -24,6 +26,8 @@ use crate::{
 pub(super) struct ReleaseNotifications {
     notifier: Notifier,
     pub(super) listener: Listener,
+    /// Records were read, perhaps by an observer, which waits for hints without an attempt.
+    read_records: AtomicBool,
 }
 
 impl ReleaseNotifications {
@@ -34,7 +38,19 @@ impl ReleaseNotifications {
         close_all: watch::Receiver<()>,
     ) -> Self {
         let names = UserLockNames::new(pool, database, table, close_all);
-        Self { notifier: Notifier::new(names.clone()), listener: Listener::new(names) }
+        let (notifier, listener) = (Notifier::new(names.clone()), Listener::new(names));
+        Self { notifier, listener, read_records: AtomicBool::new(false) }
+    }
+
+    /// Notes that records were read.
+    pub(super) fn on_read(&self) {
+        self.read_records.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether this store may wait for hints of changes other than the release of a name
+    /// that it was refused: a disable of a name that it holds, or any change of a name that it reads.
+    pub(super) fn follows_all_changes(&self) -> bool {
+        self.read_records.load(Ordering::Relaxed) || self.notifier.holds_leases()
     }
 
     /// Notes the answer to an acquire.
@@ -71,5 +87,32 @@ impl ReleaseNotifications {
         if is_released {
             self.listener.released_here(name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{FencingToken, Holder};
+
+    #[tokio::test]
+    async fn a_store_that_holds_leases_or_reads_records_follows_all_changes() {
+        let options = super::super::url::from_url("mysql://app@db/app").unwrap();
+        let pool = crate::sql::pool::application_pool::<sqlx::MySql>(&options, None);
+        let new = || {
+            let close_all = watch::Sender::new(()).subscribe();
+            ReleaseNotifications::new(&pool, "app", "leasehold_locks", close_all)
+        };
+        let (waits, reads, holds) = (new(), new(), new());
+        reads.on_read();
+        let name = LockName::new("job").unwrap();
+        let ttl = Duration::from_secs(60);
+        let options = AcquireOptions::new(LeaseId::new(), Holder::current(), ttl);
+        let grant = Grant::new(FencingToken::new(1_u64).unwrap(), ttl);
+        holds.on_acquire(&name, &options, &AcquireOutcome::Granted(grant));
+        let follow = [&waits, &reads, &holds].map(ReleaseNotifications::follows_all_changes);
+        assert_eq!(follow, [false, true, true]);
     }
 }

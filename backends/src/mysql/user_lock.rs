@@ -14,6 +14,9 @@ use super::error_codes;
 use super::session::connect;
 use crate::common::timeout::CALL_LIMIT;
 
+/// The server then does not log waits for user-level locks as slow statements.
+const LOG_NO_WAITS: &str = "SET SESSION long_query_time = 3600";
+
 /// A holder waits this many seconds until the waiters have passed its user-level lock on.
 const HAND_BACK_SECONDS: u32 = 2;
 
@@ -77,6 +80,16 @@ impl UserLockConnection {
         limited(connect(&options.disable_statement_logging())).await.map(Self)
     }
 
+    /// Opens a connection that waits for user-level locks.
+    pub(super) async fn open_to_wait(names: &UserLockNames) -> sqlx::Result<Self> {
+        let mut opened = Self::open(names).await?;
+        match opened.run(LOG_NO_WAITS.to_owned()).await {
+            // A server that refuses this only logs the waits.
+            Err(error) if error.as_database_error().is_none() => Err(error),
+            _ => Ok(opened),
+        }
+    }
+
     /// Acquires a user-level lock to keep, and returns whether it was granted.
     pub(super) async fn acquire(&mut self, name: &str) -> sqlx::Result<bool> {
         Ok(self.query_number(format!("SELECT GET_LOCK('{name}', {HAND_BACK_SECONDS})")).await?
@@ -112,7 +125,8 @@ impl UserLockConnection {
             "SELECT IF(IS_USED_LOCK('{name}') IS NULL, NULL, GET_LOCK('{name}', {seconds})), \
                  RELEASE_LOCK('{name}')"
         );
-        Ok(match self.query_number(sql).await? {
+        let limit = CALL_LIMIT + Duration::from_secs(u64::from(seconds));
+        Ok(match self.query_number_within(limit, sql).await? {
             None => WaitResult::NotHeld,
             Some(0) => WaitResult::TimedOut,
             Some(_) => WaitResult::Granted,
@@ -125,7 +139,16 @@ impl UserLockConnection {
     }
 
     async fn query_number(&mut self, sql: String) -> sqlx::Result<Option<i64>> {
-        limited(self.0.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql)))).await?.try_get(0)
+        self.query_number_within(CALL_LIMIT, sql).await
+    }
+
+    async fn query_number_within(
+        &mut self,
+        limit: Duration,
+        sql: String,
+    ) -> sqlx::Result<Option<i64>> {
+        let row = within(limit, self.0.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql)))).await?;
+        row.try_get(0)
     }
 
     async fn run(&mut self, sql: String) -> sqlx::Result<()> {
@@ -134,7 +157,14 @@ impl UserLockConnection {
 }
 
 async fn limited<T>(call: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    timeout(CALL_LIMIT, call).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    within(CALL_LIMIT, call).await
+}
+
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    timeout(limit, call).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! A watch produces hints when a user-level lock announces the release of a name, and by reading
-//! what was signalled since the last read: when a user-level lock announces a release of one of
-//! several names, when it begins to wait for one, when no session keeps one, every two seconds, and
-//! twice a second while a change is waited for that no user-level lock will announce. If answers
-//! are slow, it reads less often.
+//! what was signalled since the last read.
+//!
+//! It reads every two seconds, and twice a second while a change is waited for that no user-level
+//! lock will announce. While the store only waits for names whose holders announce their releases,
+//! it reads once for each command that waits for a user-level lock, since a release may have come
+//! just before that command. It also reads when a user-level lock announces a release of one of
+//! several names, and when no session keeps one. If answers are slow, it reads less often.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,12 +13,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::calls::MySql;
+use super::listener::ListenerSubscription;
 use crate::shell::Hints;
 use crate::sql::purpose::Purpose;
 use crate::sql::row::get;
 use crate::{Hint, LockName, Result};
 
-/// In ordinary operation a hint takes at most this long.
+/// In ordinary operation a hint that is waited for takes at most this long.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Reads have this pause while a change is waited for that no user-level lock will announce.
@@ -68,12 +72,26 @@ impl MySql {
         }
         Ok(found)
     }
+
+    /// Returns when a read is due whose predecessor began at that moment, or `None` if none is.
+    fn read_due(&self, listener: &ListenerSubscription, last_read: Instant) -> Option<Instant> {
+        if self.notifications.follows_all_changes() {
+            return Some(last_read);
+        }
+        listener.read_due(last_read)
+    }
+}
+
+/// Keeps clients out of step with each other, also when a server starts again.
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(0.75 + fastrand::f64() / 4.0)
 }
 
 /// Reports what is signalled until the table can no longer be read.
 pub(super) async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
     let mut listener = store.notifications.listener.subscribe();
     let now = store.read_signals(i64::MAX).await?;
+    let mut begun = Instant::now();
     let mut seen = store.read_signals(now.clock).await?;
     hints.listening();
     let mut pause = FAST_INTERVAL;
@@ -81,23 +99,33 @@ pub(super) async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
     let mut ignore_until = Instant::now();
     loop {
         let usual = if listener.must_poll() { FAST_INTERVAL } else { INTERVAL };
-        // Out of step with other clients, also when a server starts again.
-        let pause_now = pause.max(usual).mul_f64(0.75 + fastrand::f64() / 4.0);
-        let mut read_at = Instant::now() + pause_now;
+        let mut read_at = Instant::now() + jittered(pause.max(usual));
+        let mut is_notified = false;
         loop {
             tokio::select! {
-                () = sleep_until(read_at) => break,
-                released = listener.notified() => match released {
-                    Some(name) => {
-                        hints.send(Hint::Name(name));
-                        // The next holder may not announce its release.
-                        read_at = read_at.min(Instant::now() + FAST_INTERVAL);
+                () = sleep_until(read_at) => {
+                    let (due, now) = (store.read_due(&listener, begun), Instant::now());
+                    if is_notified || due.is_some_and(|due| due <= now) {
+                        break;
                     }
-                    None => read_at = read_at.min(ignore_until),
-                },
+                    // What is waited for may change in between.
+                    read_at = due.unwrap_or_else(|| now + jittered(INTERVAL));
+                }
+                released = listener.notified() => {
+                    is_notified = true;
+                    let soon = match released {
+                        Some(name) => {
+                            hints.send(Hint::Name(name));
+                            // The next holder may not announce its release.
+                            Instant::now() + FAST_INTERVAL
+                        }
+                        None => ignore_until,
+                    };
+                    read_at = read_at.min(soon);
+                }
             }
         }
-        let begun = Instant::now();
+        begun = Instant::now();
         let read = store.read_signals(seen.clock).await?;
         let rest = (begun.elapsed() * MAX_LOAD_FACTOR).max(MIN_REST);
         ignore_until = Instant::now() + rest.min(FAST_INTERVAL);

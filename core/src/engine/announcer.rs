@@ -1,5 +1,5 @@
-//! The announcer keeps a record of this instance in the store while it campaigns, and renews it
-//! twice per ttl.
+//! The announcer keeps a record of this instance in the store while it campaigns. The record lasts
+//! for two ttls and is renewed once per ttl.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tracing::debug;
 
 use super::{BackgroundRuntime, BoundedStore};
-use crate::{ErrorKind, Holder, LockName, Moment, Presence, Timing};
+use crate::{ErrorKind, Holder, LockName, MAX_TTL, Moment, Presence, Timing};
 
 /// Announces the names that the elections of a client campaign for.
 ///
@@ -22,7 +22,8 @@ pub(crate) struct PresenceAnnouncer {
     store: BoundedStore,
     background: Arc<BackgroundRuntime>,
     holder: Holder,
-    ttl: Duration,
+    /// The record expires this long after an announcement.
+    lifetime: Duration,
     /// The record is renewed at this interval.
     interval: Duration,
     retry_interval: Duration,
@@ -57,12 +58,14 @@ impl PresenceAnnouncer {
         holder: Holder,
         timing: &Timing,
     ) -> Self {
+        // A store keeps no record for longer than the longest ttl.
+        let lifetime = timing.ttl.saturating_mul(2).min(MAX_TTL);
         Self {
             store,
             background,
             holder,
-            ttl: timing.ttl,
-            interval: timing.ttl / 2,
+            lifetime,
+            interval: lifetime / 2,
             // A call that failed, or had no reply, is repeated before the record expires.
             retry_interval: timing.heartbeat_interval.min(timing.ttl / 5),
             limit: timing.leave_timeout().min(timing.ttl / 4),
@@ -83,8 +86,10 @@ impl PresenceAnnouncer {
             // The state is unlocked here: without a runtime, the task is dropped at once.
             let task = AnnounceTask { announcer: self.clone(), stopped: false };
             self.background.runtime().spawn(announce(task));
+        } else {
+            // A new task announces all campaigns by itself.
+            self.changed.notify_one();
         }
-        self.changed.notify_one();
         Candidacy { announcer: self.clone(), name }
     }
 
@@ -179,13 +184,14 @@ impl Drop for AnnounceTask {
 
 async fn announce(mut task: AnnounceTask) {
     let announcer = task.announcer.clone();
-    let PresenceAnnouncer { store, ttl, interval, retry_interval, limit, withdraw_limit, .. } =
-        &*announcer;
+    let PresenceAnnouncer {
+        store, lifetime, interval, retry_interval, limit, withdraw_limit, ..
+    } = &*announcer;
     loop {
         let sent = store.clock().now();
         let presence = announcer.presence();
         let outcome = match &presence {
-            Some(presence) => store.announce(presence, *ttl, *limit).await,
+            Some(presence) => store.announce(presence, *lifetime, *limit).await,
             None => store.withdraw(announcer.holder.instance, *withdraw_limit).await,
         };
         let mut next = sent + *interval;

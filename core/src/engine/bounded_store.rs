@@ -116,10 +116,10 @@ impl BoundedStore {
     pub(crate) async fn announce(
         &self,
         presence: &Presence,
-        ttl: Duration,
+        lifetime: Duration,
         limit: Duration,
     ) -> Result<()> {
-        let call = self.inner.announce(presence, ttl);
+        let call = self.inner.announce(presence, lifetime);
         self.with_limit("announce", None, limit, ErrorKind::OutcomeUnknown, call).await.outcome
     }
 

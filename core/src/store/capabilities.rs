@@ -102,6 +102,7 @@ pub enum Reach {
 pub enum Wake {
     /// The store notifies the watch at once.
     Push,
-    /// The watch polls at this interval.
+    /// The watch polls at this interval, or less often while it would find nothing that is waited
+    /// for.
     Poll(Duration),
 }

@@ -228,9 +228,10 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// * A store that keeps no record of an unused name returns no names.
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>>;
 
-    /// Announces an instance for `ttl` from now; this replaces its earlier announcement.
+    /// Announces an instance. Its record lasts for `ttl` from now, and replaces its earlier one.
     ///
-    /// Announcements decide nothing, so watchers get no hint.
+    /// * Announcements decide nothing, so watchers get no hint.
+    /// * A client announces itself once per ttl of its leases, each time for two of these ttls.
     ///
     /// # Errors
     /// This always fails with [`Unsupported`](crate::ErrorKind::Unsupported) on a store without

@@ -29,6 +29,7 @@ pub(crate) struct FaultState {
     pub(crate) latency_ms: AtomicU64,
     /// The store supports instance records while this is true.
     pub(crate) announces: AtomicBool,
+    pub(crate) announcements: AtomicU64,
     /// The number of renewals in progress, and the highest number so far.
     pub(crate) renewing: AtomicU64,
     pub(crate) max_renewing: AtomicU64,
@@ -110,6 +111,9 @@ impl Interceptor for FaultyStore {
             }
             Announce(..) | Instances if !self.state.announces.load(SeqCst) => {
                 return Err(Error::new(ErrorKind::Unsupported, "no instance records"));
+            }
+            Announce(..) => {
+                self.state.announcements.fetch_add(1, SeqCst);
             }
             Watch => return self.watch_with_fault().await.map(Reply::Watch),
             _ => {}

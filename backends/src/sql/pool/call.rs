@@ -33,12 +33,6 @@ const MAX_HEARTBEAT_CONNECTIONS: usize = 6;
 const MAX_ABANDONED: usize = 3;
 const MAX_ABANDONED_HEARTBEATS: usize = 4;
 
-/// An idle connection for calls is kept this long.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The connection for heartbeats is kept this long when there are no leases to renew.
-const HEARTBEAT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// A call is repeated only within this time; after a longer wait it fails.
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -76,10 +70,11 @@ impl<DB: Server> Connections<DB> {
     fn new(pool: Pool<DB>, session: DB::Session, own: bool) -> Self {
         let session = Arc::new(session);
         let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
-        let own_connections =
-            |most, keep| OwnConnections::new(pool.clone(), Arc::clone(&session), most, keep);
-        let calls = own.then(|| own_connections(most, IDLE_TIMEOUT));
-        let heartbeats = own_connections(MAX_HEARTBEAT_CONNECTIONS, HEARTBEAT_IDLE_TIMEOUT);
+        let own_connections = |most, instead: Option<&OwnConnections<DB>>| {
+            OwnConnections::new(pool.clone(), Arc::clone(&session), most, instead)
+        };
+        let heartbeats = own_connections(MAX_HEARTBEAT_CONNECTIONS, None);
+        let calls = own.then(|| own_connections(most, Some(&heartbeats)));
         Self {
             permits: ConnectionPermits::new(pool, calls, heartbeats),
             abandoned_calls: AbandonedCalls::new(MAX_ABANDONED),

@@ -49,8 +49,8 @@ pub(super) struct Inner<DB: Server> {
     session: Arc<DB::Session>,
     pub(super) permits: Arc<Semaphore>,
     most: usize,
-    /// The connection that was used last is kept this long when it is idle.
-    pub(super) keep: Duration,
+    /// While a connection of this group is idle, calls use that.
+    instead: Option<Arc<Self>>,
     state: Mutex<PoolState<DB>>,
 }
 
@@ -86,7 +86,7 @@ impl<DB: Server> Inner<DB> {
         pool: Pool<DB>,
         session: Arc<DB::Session>,
         most: usize,
-        keep: Duration,
+        instead: Option<Arc<Self>>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(most));
         let (idle, checked_out) = (Vec::new(), HashMap::new());
@@ -97,11 +97,21 @@ impl<DB: Server> Inner<DB> {
             last: 0,
             test_if_unused_since: None,
         });
-        Self { pool, session, permits, most, keep, state }
+        Self { pool, session, permits, most, instead, state }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, PoolState<DB>> {
         self.state.lock()
+    }
+
+    /// Returns whether this runtime has an idle connection.
+    pub(super) fn has_idle(&self, runtime: runtime::Id) -> bool {
+        self.state().idle.iter().any(|idle| idle.live.runtime == runtime)
+    }
+
+    /// Returns whether calls of this runtime use an idle connection of another group.
+    pub(super) fn is_idle_instead(&self, runtime: runtime::Id) -> bool {
+        self.instead.as_ref().is_some_and(|other| other.has_idle(runtime))
     }
 
     pub(super) fn close_idle(&self) {

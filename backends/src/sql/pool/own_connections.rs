@@ -34,13 +34,16 @@ pub(crate) struct OwnConnection<DB: Server> {
 }
 
 impl<DB: Server> OwnConnections<DB> {
+    /// Creates a group of connections. While a connection of the group `instead` is idle, calls use
+    /// that, and all idle ones of this group are spare.
     pub(crate) fn new(
         pool: Pool<DB>,
         session: Arc<DB::Session>,
         most: usize,
-        keep: Duration,
+        instead: Option<&Self>,
     ) -> Self {
-        Self(Arc::new(Inner::new(pool, session, most, keep)))
+        let instead = instead.map(|other| Arc::clone(&other.0));
+        Self(Arc::new(Inner::new(pool, session, most, instead)))
     }
 
     /// Waits until a connection may be used.
@@ -89,8 +92,7 @@ impl<DB: Server> OwnConnections<DB> {
 
     /// Returns whether this runtime has an idle connection.
     pub(crate) fn has_idle(&self) -> bool {
-        let runtime = Handle::current().id();
-        self.0.state().idle.iter().any(|idle| idle.live.runtime == runtime)
+        self.0.has_idle(Handle::current().id())
     }
 
     /// Closes all idle connections.

@@ -11,7 +11,12 @@ use super::idle_connections::{IdleConnection, Inner, OpenConnection};
 use super::server::Server;
 use crate::{Clock, SystemClock};
 
-/// An idle connection beside the one that was used last is kept this long.
+/// The connection that was used last is kept this long when it is idle. A candidate makes its calls
+/// about once per ttl, and must not connect for each of them.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A spare connection is kept this long: one beside another that was used later or is in use, or
+/// one whose calls use an idle connection for heartbeats instead.
 const SPARE_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An orderly close may take this long.
@@ -47,14 +52,17 @@ impl<DB: Server> Inner<DB> {
     fn unused(&self) -> (Vec<OpenConnection<DB>>, Option<Duration>) {
         let now = SystemClock.now();
         let mut state = self.state();
-        let mut later = state.idle.len();
+        let mut later = state.idle.len() + state.checked_out.len();
         let mut next = None;
         let unused = state.idle.extract_if(.., |idle| {
             later -= 1;
-            let keep = if later == 0 { self.keep } else { self.keep.min(SPARE_IDLE_TIMEOUT) };
+            let is_spare = later > 0 || self.is_idle_instead(idle.live.runtime);
+            let keep = if is_spare { SPARE_IDLE_TIMEOUT } else { IDLE_TIMEOUT };
             let left = keep.saturating_sub(now.saturating_since(idle.since));
             if !left.is_zero() {
-                next = Some(next.map_or(left, |next: Duration| next.min(left)));
+                // It may be spare by then.
+                let check = left.min(SPARE_IDLE_TIMEOUT);
+                next = Some(next.map_or(check, |next: Duration| next.min(check)));
             }
             left.is_zero()
         });

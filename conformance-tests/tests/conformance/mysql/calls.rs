@@ -25,6 +25,9 @@ use crate::abandoned::{self, Outage};
 /// This is the limit for every step that has no other time limit.
 const LIMIT: Duration = Duration::from_secs(40);
 
+/// This is the default.
+const TTL: Duration = Duration::from_secs(15);
+
 /// This is more than the sessions of a store, abandoned calls included, and much less than the
 /// number of calls.
 const FEW: usize = 16;
@@ -375,5 +378,22 @@ pub(super) async fn connections_are_bounded_and_closed_when_idle(
         }
         backend.clean(&namespace).await?;
     }
+    Ok(())
+}
+
+/// A candidate makes its calls about once per ttl, and does not connect for each of them.
+pub(super) async fn a_connection_outlives_a_pause_of_one_ttl(backend: Arc<MySql>) -> CaseResult {
+    let (namespace, url) = backend.with_user().await?;
+    let store = MySqlStore::connect(&url, &options(&namespace, Schema::Require)).await?;
+    let client = Client::new(Arc::new(store));
+    let session = async || -> CaseResult<Option<i64>> {
+        client.get(&name("job")).await?;
+        let sessions = backend.sessions(&namespace).await?;
+        Ok(sessions.first().map(|(session, _)| *session))
+    };
+    let before = session().await?;
+    sleep(TTL).await;
+    assert_eq!(session().await?, before, "the call used another session");
+    backend.clean(&namespace).await?;
     Ok(())
 }

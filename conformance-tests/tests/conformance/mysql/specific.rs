@@ -44,7 +44,8 @@ specific_cases! {
         a_grant_whose_reply_is_lost_keeps_its_token,
         heartbeats_do_not_wait_behind_the_applications_statements,
         sessions_that_end_while_idle_fail_no_call,
-        connections_are_bounded_and_closed_when_idle;
+        connections_are_bounded_and_closed_when_idle,
+        a_connection_outlives_a_pause_of_one_ttl;
     switch_over:
         the_first_call_after_a_switchover_follows_the_address;
     damage:

@@ -1,9 +1,9 @@
 //! These cases cover user-level locks, which wake a waiter at once, and which do no harm if they
 //! do not wake it.
 //!
-//! While a user-level lock will announce a release, a watch reads by itself only every two seconds.
-//! If its clock is stopped, it does not read by itself, so that only the user-level lock can wake
-//! it, however long that takes on a busy machine.
+//! While a user-level lock will announce a release, a watch reads rarely by itself. If its clock is
+//! stopped, it does not do so at all, so that only the user-level lock can wake it, however long
+//! that takes on a busy machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::support::{LONG, fresh, name};
 use super::waiter::{LIMIT, Pair, Release, SETTLED, Watching};
 use super::{MySql, options};
+
+/// Connections that are no longer needed are closed within this time, which is shorter than one
+/// wait for a user-level lock.
+const CLOSE_LIMIT: Duration = Duration::from_secs(35);
 
 pub(super) async fn a_release_wakes_a_waiter_before_it_polls(backend: Arc<MySql>) -> CaseResult {
     let pair = Pair::open(&backend).await?;
@@ -62,10 +66,10 @@ pub(super) async fn a_waiter_on_a_user_level_lock_polls_rarely(backend: Arc<MySq
     let watching = Watching::begin(&pair.waiter, &job).await?;
     // The first wait for the user-level lock is short.
     sleep(SETTLED * 3).await;
-    let rate = backend.commands_a_second(&pair.namespace, Duration::from_secs(6)).await?;
-    // In six seconds the waiter reads up to four times, and waits twice for the user-level lock. The
-    // holder's maintenance adds some commands.
-    assert!(rate < 2.5, "{rate} commands a second");
+    let rate = backend.commands_a_second(&pair.namespace, Duration::from_secs(12)).await?;
+    // The waiter sends nothing while the command waits for the user-level lock. The holder's
+    // maintenance adds a command or two, and the first reads may be late.
+    assert!(rate < 0.5, "{rate} commands a second");
     pair.holder.release_held(&taken).await?;
     watching.since(Instant::now()).await?;
     backend.clean(&pair.namespace).await?;
@@ -153,7 +157,7 @@ pub(super) async fn connections_for_user_level_locks_are_few_and_are_closed(
         sleep(SETTLED / 4).await;
         let sessions = backend.sessions(&pair.namespace).await?;
         most = most.max(sessions.iter().filter(|(_, doing)| doing.contains("GET_LOCK")).count());
-        all = sessions.len();
+        all = all.max(sessions.len());
     }
     assert!((1..=3).contains(&most), "{most} connections wait for user-level locks");
     drop(following);
@@ -167,7 +171,7 @@ pub(super) async fn connections_for_user_level_locks_are_few_and_are_closed(
                 }
                 Ok(())
             };
-            timeout(LIMIT, few_enough).await.unwrap_or_else(|_| Err(Failure::new(what)))
+            timeout(CLOSE_LIMIT, few_enough).await.unwrap_or_else(|_| Err(Failure::new(what)))
         }
     };
     // The connections of the pools stay open.
