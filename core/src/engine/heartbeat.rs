@@ -13,7 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::oneshot;
-use tokio::task::yield_now;
+use tokio::task::{consume_budget, yield_now};
 use tokio::time::sleep;
 
 use super::renewal_batch::RenewalBatch;
@@ -175,7 +175,11 @@ async fn drive(store: &BoundedStore, queue: &RenewalQueue) {
     let mut pace = RenewalPace::new(store.inner().capabilities().renew_batch);
     let mut in_flight = BatchesInFlight::new();
     while !queue.is_closed() {
-        if tell_leases(queue, clock.now()) {
+        let now = clock.now();
+        // After a pause of the machine a renewal and its tick may both be overdue. The tick comes
+        // first, as it would have: a lease that has ended in the pause is not renewed.
+        queue.collect_due(now);
+        if tell_leases(queue, now).await {
             // The tasks of terms had ticks at the same moment, and what they request joins this
             // batch. And a watch whose hints never end must not keep other tasks from running.
             yield_now().await;
@@ -184,12 +188,14 @@ async fn drive(store: &BoundedStore, queue: &RenewalQueue) {
         let wakes_at = queue.plan_wake(next_send);
         tokio::select! {
             biased;
-            () = queue.changed() => {}
+            // This polls the batches, also those that were not sent yet. It is first because a watch
+            // whose hints never end changes the queue all the time.
             Some(number) = in_flight.next() => {
                 pace.record_end(number);
                 // The tasks of terms handle the replies before the next batch is sent.
                 yield_now().await;
             }
+            () = queue.changed() => {}
             () = async { clock.sleep_until(wakes_at.unwrap_or_default()).await },
                 if wakes_at.is_some() => {}
         }
@@ -198,14 +204,17 @@ async fn drive(store: &BoundedStore, queue: &RenewalQueue) {
 
 /// Tells the held leases of their ticks and hints, and returns whether there were any. What they
 /// request now joins the renewals of others that are due.
-fn tell_leases(queue: &RenewalQueue, now: Moment) -> bool {
+async fn tell_leases(queue: &RenewalQueue, now: Moment) -> bool {
     let events = queue.take_events(now);
     let any = !events.ticked.is_empty() || !events.hinted.is_empty();
     for (tick, lease) in events.ticked {
         let _ = isolated(|| lease.ticked(tick));
+        // A store that hangs, or a hint, may concern very many leases at once.
+        consume_budget().await;
     }
     for lease in events.hinted {
         let _ = isolated(|| lease.follow_hint());
+        consume_budget().await;
     }
     any
 }

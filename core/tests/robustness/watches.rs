@@ -50,6 +50,23 @@ async fn hints_do_not_consume_retries() {
     faulty.state.renew_fails.store(false, SeqCst);
     assert_eq!(election.status().terms, 1, "stepped down after 100 ms of a tolerance of 9.25 s");
 }
+/// Renewals were once put into batches that were never sent.
+#[tokio::test(start_paused = true)]
+async fn a_lock_is_renewed_while_hints_never_end() {
+    let clock = Arc::new(TokioClock::new());
+    let faulty = FaultyStore::new(clock.clone()).watching(WatchFault::Endless);
+    let c = client(&faulty, clock.clone(), Settings::new());
+    let guard = c.lock("a").unwrap().acquire(secs(1)).await.unwrap();
+    // Some task is always ready, so paused time does not pass by itself.
+    for _ in 0..600 {
+        tokio::time::advance(ms(100)).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(faulty.state.watches.load(SeqCst), 1);
+    assert!(guard.is_held());
+}
 #[tokio::test(start_paused = true)]
 async fn an_observer_does_not_spin_on_an_expired_lease() {
     let clock = Arc::new(TokioClock::new());

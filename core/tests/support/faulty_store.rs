@@ -51,6 +51,8 @@ pub(crate) enum WatchFault {
     Inner,
     Manual,
     Empty,
+    /// The watch always has another hint.
+    Endless,
     Hang,
     Refused,
     PanicOnce,
@@ -167,6 +169,7 @@ impl FaultyStore {
         match fault {
             WatchFault::Inner => self.inner.watch().await,
             WatchFault::Empty => Ok(Box::pin(stream::empty())),
+            WatchFault::Endless => Ok(Box::pin(stream::repeat(Hint::Anything))),
             WatchFault::Hang => std::future::pending().await,
             WatchFault::Refused => Err(Error::new(ErrorKind::Unavailable, "no watch is available")),
             WatchFault::PanicOnce if opened_before == 0 => panic!("watch"),

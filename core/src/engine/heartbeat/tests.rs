@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::engine::renewed_lease::testing::{TestLease, Told};
 use crate::intercept::{Interceptor, Reply, Request};
 use crate::{Clock, LeaseId, LockName, LockStore, MemoryStore, Result, TokioClock};
 
@@ -167,4 +168,25 @@ async fn the_heartbeat_continues_after_a_panic_of_the_clock() {
         RenewOptions::new(LockName::new("a").unwrap(), LeaseId::new(), Duration::from_secs(15));
     let reply = heartbeat.renew(lease, window, at(9_250)).await;
     assert!(matches!(reply.outcome, Ok(RenewOutcome::Lost)), "{reply:?}");
+}
+
+/// Elections run on the same thread, and a hint may concern all leases of a client.
+#[tokio::test(start_paused = true)]
+async fn other_tasks_run_while_very_many_leases_are_told_of_a_hint() {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+    let background = Arc::new(BackgroundRuntime::new(false));
+    let heartbeat = Heartbeat::new(BoundedStore::new(store, clock), background);
+    let queue = heartbeat.queue();
+    let leases: Vec<_> = (0..2_000).map(|_| TestLease::new("a")).collect();
+    for lease in &leases {
+        queue.add_hint(lease.clone());
+    }
+    let last = leases.last().unwrap();
+    while leases[0].take_told().is_empty() {
+        yield_now().await;
+    }
+    assert!(last.take_told().is_empty(), "all of them were told before another task ran");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(last.take_told(), [Told::Hinted]);
 }
