@@ -208,7 +208,7 @@ async fn tell_leases(queue: &RenewalQueue, now: Moment) -> bool {
     let events = queue.take_events(now);
     let any = !events.ticked.is_empty() || !events.hinted.is_empty();
     for (tick, lease) in events.ticked {
-        let _ = isolated(|| lease.ticked(tick));
+        let _ = isolated(|| lease.ticked(tick, now));
         // A store that hangs, or a hint, may concern very many leases at once.
         consume_budget().await;
     }

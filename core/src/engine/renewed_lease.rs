@@ -28,8 +28,9 @@ pub(crate) trait RenewedLease: fmt::Debug + Send + Sync {
     /// Handles the reply to the renewal of that number.
     fn replied(self: Arc<Self>, number: u64, reply: TimedReply<RenewOutcome>);
 
-    /// Handles a tick, whose moment has come.
-    fn ticked(self: Arc<Self>, tick: TickKey);
+    /// Handles a tick, whose moment has come. The tick does not come again, so nothing that may
+    /// panic, such as the clock, comes before the next one is planned.
+    fn ticked(self: Arc<Self>, tick: TickKey, now: Moment);
 
     /// Notes a hint for the heartbeat's task, which calls [`follow_hint`](Self::follow_hint). The
     /// task of the watch calls this, and may have locked the subscribers: it must not lock the

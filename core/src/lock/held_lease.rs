@@ -14,7 +14,7 @@ use crate::lease::machine::{Action, Event, Machine, RenewReply, Request};
 use crate::lease::{
     AcquireAttempt, LossReason, RenewalWindow, TrustDeadline, last_renewal, make_room,
 };
-use crate::{LeaseId, LockName, RenewOptions, RenewOutcome, Timing};
+use crate::{LeaseId, LockName, Moment, RenewOptions, RenewOutcome, Timing};
 
 /// A held lease is shared by its guard and the heartbeat, which drives its machine.
 ///
@@ -70,7 +70,8 @@ impl HeldLease {
         &self.trust
     }
 
-    /// Ends the renewal: no further heartbeat is sent from now on.
+    /// Ends the renewal: no further heartbeat is requested from now on. One that is being sent may
+    /// reach the store after the release, and is answered that the lease is lost.
     pub(super) fn end(&self) {
         // The lock is not held any longer when the rest is called.
         let held = self.held.lock().take();
@@ -90,11 +91,10 @@ impl HeldLease {
 
     /// Passes an event to the machine, and performs the returned actions. `event` returns `None` if
     /// nothing has happened.
-    fn handle(self: &Arc<Self>, event: impl FnOnce(&mut HeldState) -> Option<Event>) {
+    fn handle(self: &Arc<Self>, now: Moment, event: impl FnOnce(&mut HeldState) -> Option<Event>) {
         let mut state = self.held.lock();
         let Some(held) = state.as_mut() else { return };
         let Some(event) = event(held) else { return };
-        let now = self.engine.now();
         let confirmed =
             matches!(&event, Event::RenewReplied { reply: RenewReply::Extended { .. }, .. });
         let (mut deadline, mut lost) = (None, None);
@@ -203,7 +203,7 @@ impl RenewedLease for HeldLease {
 
     fn replied(self: Arc<Self>, number: u64, reply: TimedReply<RenewOutcome>) {
         let TimedReply { sent, outcome } = reply;
-        self.handle(|held| {
+        self.handle(self.engine.now(), |held| {
             held.take_renewal(number)?;
             if let Ok(RenewOutcome::Extended { left }) = &outcome {
                 held.renew_by = held.renew_by.max(last_renewal(sent, *left, self.timing.margin));
@@ -213,8 +213,8 @@ impl RenewedLease for HeldLease {
         });
     }
 
-    fn ticked(self: Arc<Self>, tick: TickKey) {
-        self.handle(|held| {
+    fn ticked(self: Arc<Self>, tick: TickKey, now: Moment) {
+        self.handle(now, |held| {
             // An earlier tick that was replaced may still come.
             held.tick.take_if(|planned| *planned == tick)?;
             Some(Event::Tick)
@@ -234,7 +234,7 @@ impl RenewedLease for HeldLease {
             // The end of the watch is the reason for some hints.
             self.engine.hint_dispatcher.restart_watch_if_ended();
         }
-        self.handle(|_| Some(Event::Hint));
+        self.handle(self.engine.now(), |_| Some(Event::Hint));
     }
 }
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::{RenewedLease, TickKey};
 use crate::engine::TimedReply;
 use crate::engine::sent_batch::{AwaitedReply, SentBatch};
-use crate::{LeaseId, LockName, RenewOptions, RenewOutcome};
+use crate::{LeaseId, LockName, Moment, RenewOptions, RenewOutcome};
 
 /// The heartbeat told a lease this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl RenewedLease for TestLease {
         self.told.lock().push(Told::Replied(number, reply.outcome.ok()));
     }
 
-    fn ticked(self: Arc<Self>, tick: TickKey) {
+    fn ticked(self: Arc<Self>, tick: TickKey, _: Moment) {
         self.told.lock().push(Told::Ticked(tick));
     }
 
