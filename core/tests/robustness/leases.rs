@@ -292,3 +292,32 @@ async fn a_clock_that_panics_costs_no_lock() {
         assert!(guard.is_held(), "the lock was lost after a panic at call {call}");
     }
 }
+
+/// The heartbeat and the watch of a client have the leases of its guards, which have the client.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_of_a_client_and_its_locks_in_whatever_order_they_are_dropped() {
+    for (guard_first, hangs) in [(true, false), (false, false), (true, true), (false, true)] {
+        let clock = Arc::new(TokioClock::new());
+        let faulty = FaultyStore::new(clock.clone());
+        let state = Arc::downgrade(&faulty.state);
+        let c = client(&faulty, clock, Settings::new());
+        drop(faulty);
+        let guard = c.lock("a").unwrap().acquire(secs(1)).await.unwrap();
+        tokio::time::sleep(secs(4)).await;
+        let renews = || state.upgrade().map(|state| state.renews.load(SeqCst));
+        assert_eq!(renews(), Some(1));
+        state.upgrade().unwrap().all_hang.store(hangs, SeqCst);
+        tokio::time::sleep(secs(3)).await;
+        assert_eq!(renews(), Some(2), "a renewal is in progress if the store hangs");
+        if guard_first {
+            drop(guard);
+            drop(c);
+        } else {
+            drop(c);
+            drop(guard);
+        }
+        // A release that hangs is given up before that.
+        tokio::time::sleep(secs(30)).await;
+        assert_eq!(state.strong_count(), 0, "guard first: {guard_first}, hangs: {hangs}");
+    }
+}
