@@ -1,6 +1,7 @@
 //! The engine limits the damage that a misbehaving store or runtime causes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod clocks;
 mod elections;
 #[path = "../support/faulty_store.rs"]
 mod faulty_store;
