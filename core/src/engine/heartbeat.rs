@@ -32,8 +32,8 @@ use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome};
 /// [pace](RenewalPace) says how many batches are in progress at once. The task runs from the first
 /// renewal until the client is dropped, in the client's [background](BackgroundRuntime).
 ///
-/// The lease of a term is renewed by the task of its election, which waits for each reply. A guard
-/// has no task: the heartbeat's task tells its lease of replies, ticks and hints.
+/// The task of an election requests the renewals of its lease, and waits for each reply. A guard
+/// has no task: the heartbeat's task gives its lease the replies, ticks and hints.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     store: BoundedStore,
@@ -176,8 +176,9 @@ async fn drive(store: &BoundedStore, queue: &RenewalQueue) {
     let mut in_flight = BatchesInFlight::new();
     while !queue.is_closed() {
         if tell_leases(queue, clock.now()) {
-            // The tasks of terms had ticks at the same moment, and what they request joins this
-            // batch. And a watch whose hints never end must not keep other tasks from running.
+            // The tasks of elections may have a tick at the same moment: the renewals that they
+            // request join this batch. And hints that never end must not keep other tasks from
+            // running.
             yield_now().await;
         }
         let next_send = send_due(store, queue, &mut pace, &in_flight);
@@ -187,7 +188,7 @@ async fn drive(store: &BoundedStore, queue: &RenewalQueue) {
             () = queue.changed() => {}
             Some(number) = in_flight.next() => {
                 pace.record_end(number);
-                // The tasks of terms handle the replies before the next batch is sent.
+                // The tasks of elections handle the replies before the next batch is sent.
                 yield_now().await;
             }
             () = async { clock.sleep_until(wakes_at.unwrap_or_default()).await },
@@ -196,8 +197,8 @@ async fn drive(store: &BoundedStore, queue: &RenewalQueue) {
     }
 }
 
-/// Tells the held leases of their ticks and hints, and returns whether there were any. What they
-/// request now joins the renewals of others that are due.
+/// Tells the held leases of their ticks and hints, and returns whether there were any. The renewals
+/// that they request now join those of others that are due.
 fn tell_leases(queue: &RenewalQueue, now: Moment) -> bool {
     let events = queue.take_events(now);
     let any = !events.ticked.is_empty() || !events.hinted.is_empty();
