@@ -75,7 +75,8 @@ pub(crate) fn before_transaction(database: Database, left: Duration) -> Option<S
     }
 }
 
-/// Sets the limit of waits for rows, that of waits for tables, and how transactions begin and end.
+/// Returns the command that sets the limits of waits for rows and for tables, and how transactions
+/// begin and end.
 fn mysql(rows: i64, tables: i64, autocommit: i64, completion_type: i64) -> String {
     format!(
         "SET @@SESSION.innodb_lock_wait_timeout = {rows}, @@SESSION.lock_wait_timeout = {tables}, \

@@ -16,7 +16,8 @@ use super::{namespace, start, term};
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(1200);
 
-/// The last two let a commit begin another transaction, and end the session.
+/// With the second of these a commit begins another transaction, and with the third it ends the
+/// session.
 const SETTINGS: [&str; 3] =
     ["SET autocommit = 0", "SET completion_type = 'CHAIN'", "SET completion_type = 'RELEASE'"];
 
