@@ -14,7 +14,7 @@ use super::error_codes;
 use super::session::connect;
 use crate::common::timeout::CALL_LIMIT;
 
-/// With this setting the server does not log waits for user-level locks as slow statements.
+/// This setting keeps waits for user-level locks out of the server's log of slow statements.
 const DO_NOT_LOG_WAITS: &str = "SET SESSION long_query_time = 3600";
 
 /// A holder waits this many seconds until the waiters have passed its user-level lock on.
