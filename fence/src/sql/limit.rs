@@ -28,7 +28,7 @@ const SHORTEST_IDLE_LIMIT: Duration = Duration::from_secs(5);
 /// the raise and could block the next one.
 const AUTOCOMMIT: i64 = 1;
 
-/// With another `completion_type`, a commit begins another transaction or ends the session.
+/// Another `completion_type` lets a commit begin another transaction or end the session.
 const NO_CHAIN: i64 = 0;
 
 /// Returns the queries for the session's own settings, where they must be restored later.
