@@ -124,7 +124,7 @@ async fn hanging_renewals_do_not_block_others() {
     }
 }
 
-/// The renewals of locks that were released must not pile up at a store that hangs.
+/// The renewals of locks that were released must not accumulate at a store that hangs.
 #[tokio::test(start_paused = true)]
 async fn a_hanging_renewal_ends_with_its_guard() {
     let faulty = store();

@@ -57,9 +57,9 @@
 //!   `raise`: the check waits until `raise` has ended, and is refused then.
 //! * On MySQL and MariaDB at SERIALIZABLE a check locks the intent too. So after
 //!   [`Error::Blocked`] older terms may still pass a check, until `raise` is called again.
-//! * On MySQL and MariaDB a raise sets `autocommit` and `completion_type` for itself, as it does the
-//!   limits of waits, and restores them. If that fails, it returns an error, and the connection must be
-//!   closed; one of a pool of sqlx is.
+//! * On MySQL and MariaDB a raise changes `autocommit`, `completion_type` and the limits of waits
+//!   of its session, and restores them at the end. If it cannot restore them, it returns an error,
+//!   and the connection must be closed; the raise itself closes a connection of sqlx's pool.
 //! * At REPEATABLE READ and SERIALIZABLE the database ends some transactions that conflict
 //!   ([`Error::Conflict`], or an error of the application's own statements): run those again as a
 //!   whole, with their check. After a deadlock (error 1213) MySQL and MariaDB have rolled back the

@@ -16,13 +16,13 @@ use super::user_lock::{UserLockConnection, UserLockNames, WaitResult};
 const TRY_SECONDS: u32 = 0;
 const WAIT_SECONDS: u32 = 45;
 
-/// After this many long waits in a row that were cut off, waits are short: the server or a proxy
-/// may limit how long a statement takes, or how long a connection is silent.
+/// After this many waits in a row that were cut off, waits are short: the server or a proxy may
+/// limit how long a statement takes, or how long a connection is silent.
 const MAX_CUT_OFF: u32 = 2;
 const SHORT_WAIT_SECONDS: u32 = 5;
 
-/// A wait that ends by itself sooner than this was not cut off for its length.
-const SHORT_WAIT: Duration = Duration::from_secs(5);
+/// A wait that ended sooner than this has not reached such a limit.
+const MIN_CUT_OFF_WAIT: Duration = Duration::from_secs(5);
 
 /// A connection that waits for no holder is kept for this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,7 +85,7 @@ async fn listen_for(
             // The next connection follows the address.
             Ok(()) = close_all.changed() => Err(sqlx::Error::Protocol(READ_ONLY.into())),
             // The server notices within about a second that the connection of a wait is closed.
-            () = inner.until_unneeded(*holder) => {
+            () = inner.until_not_awaited(*holder) => {
                 *connection = None;
                 return;
             }
@@ -102,7 +102,7 @@ async fn listen_for(
         }
         match answer {
             Ok(WaitResult::TimedOut) if seconds == WAIT_SECONDS => cut_off = 0,
-            Ok(WaitResult::NotHeld) | Err(_) if asked.elapsed() >= SHORT_WAIT => cut_off += 1,
+            Ok(WaitResult::NotHeld) | Err(_) if asked.elapsed() >= MIN_CUT_OFF_WAIT => cut_off += 1,
             _ => {}
         }
         seconds = if !waits {
@@ -150,7 +150,7 @@ async fn listen(
 ) -> sqlx::Result<WaitResult> {
     let connection = match connection {
         Some(connection) => connection,
-        empty => empty.insert(UserLockConnection::open_to_wait(names).await?),
+        empty => empty.insert(UserLockConnection::open_for_waits(names).await?),
     };
     connection.wait(name, seconds).await
 }

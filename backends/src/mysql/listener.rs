@@ -112,8 +112,8 @@ impl ListenerSubscription {
         self.inner.state().must_poll(Instant::now())
     }
 
-    /// Returns when a read is due whose predecessor began at that moment; `None` while user-level
-    /// locks announce every change that this store waits for.
+    /// Returns when the next read is due, if the last one began at that moment; `None` while
+    /// user-level locks announce every change that this store waits for.
     pub(super) fn read_due(&self, last_read: Instant) -> Option<Instant> {
         self.inner.state().read_due(last_read, Instant::now())
     }

@@ -16,14 +16,14 @@ use crate::{Held, LockName, MAX_TTL};
 /// A name counts as disabled for this long after an attempt found it so.
 const DISABLED: Duration = Duration::from_secs(120);
 
-/// A command has reached the server this long after it was sent.
-const ARRIVAL: Duration = Duration::from_millis(500);
+/// A command is assumed to have reached the server this long after it was sent.
+const ARRIVAL_TIME: Duration = Duration::from_millis(500);
 
 /// A waiter that asks again when the lease should have ended has its answer this long after that.
-const ANSWER: Duration = Duration::from_secs(1);
+const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// While a task waits for a user-level lock, it checks at this interval whether it still has to.
-const NEED_CHECK: Duration = Duration::from_secs(5);
+const AWAITED_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// This is the state of a listener.
 pub(super) struct Inner {
@@ -73,7 +73,7 @@ impl Awaited {
         let token = held.token.get();
         let was_wrong = last
             .is_some_and(|last| last.token == token && (last.taken_for_released || last.was_wrong));
-        let (holder, until) = (held.holder.instance, Instant::now() + held.left + ANSWER);
+        let (holder, until) = (held.holder.instance, Instant::now() + held.left + ANSWER_TIME);
         Self { holder, until, token, taken_for_released: false, was_wrong }
     }
 }
@@ -108,11 +108,11 @@ impl ListenerState {
     }
 
     /// Returns when a watch must read again what was signalled, if its last read began at that
-    /// moment; `None` means that user-level locks will announce every release that is waited for,
-    /// and that nothing else is waited for.
+    /// moment; `None` means that this store waits only for releases, and that user-level locks will
+    /// announce all of them.
     ///
-    /// A release between two commands that wait for the lock is missed. It has been committed when
-    /// the second command reaches the server, so a read after that finds it.
+    /// A release between two commands that wait for the lock is not announced. It has been
+    /// committed when the second command reaches the server, so a read after that finds it.
     pub(super) fn read_due(&mut self, last_read: Instant, now: Instant) -> Option<Instant> {
         self.forget_outdated(now);
         let knows_disabled = !self.disabled.is_empty() || !self.found_disabled.is_empty();
@@ -122,7 +122,7 @@ impl ListenerState {
         let mut due = last_read;
         for awaited in self.awaited.values() {
             let Some(since) = self.waits_since(awaited.holder) else { return Some(last_read) };
-            due = due.max(since + ARRIVAL);
+            due = due.max(since + ARRIVAL_TIME);
         }
         (due > last_read).then_some(due)
     }
@@ -178,10 +178,10 @@ impl Inner {
         state.awaited.values().any(|awaited| awaited.holder == holder)
     }
 
-    /// Returns soon after this store no longer waits for a name of this holder.
-    pub(super) async fn until_unneeded(&self, holder: Uuid) {
+    /// Returns within a few seconds after this store no longer waits for a name of this holder.
+    pub(super) async fn until_not_awaited(&self, holder: Uuid) {
         loop {
-            sleep(NEED_CHECK).await;
+            sleep(AWAITED_CHECK_INTERVAL).await;
             if !self.is_awaited(holder) {
                 return;
             }

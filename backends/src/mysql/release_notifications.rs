@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct ReleaseNotifications {
     notifier: Notifier,
     pub(super) listener: Listener,
-    /// Records were read, perhaps by an observer, which waits for hints without an attempt.
+    /// Records were read, perhaps by an observer, which waits for hints without being refused.
     read_records: AtomicBool,
 }
 

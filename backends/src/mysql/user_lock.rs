@@ -14,8 +14,8 @@ use super::error_codes;
 use super::session::connect;
 use crate::common::timeout::CALL_LIMIT;
 
-/// The server then does not log waits for user-level locks as slow statements.
-const LOG_NO_WAITS: &str = "SET SESSION long_query_time = 3600";
+/// This setting keeps waits for user-level locks out of the server's log of slow statements.
+const DO_NOT_LOG_WAITS: &str = "SET SESSION long_query_time = 3600";
 
 /// A holder waits this many seconds until the waiters have passed its user-level lock on.
 const HAND_BACK_SECONDS: u32 = 2;
@@ -81,10 +81,10 @@ impl UserLockConnection {
     }
 
     /// Opens a connection that waits for user-level locks.
-    pub(super) async fn open_to_wait(names: &UserLockNames) -> sqlx::Result<Self> {
+    pub(super) async fn open_for_waits(names: &UserLockNames) -> sqlx::Result<Self> {
         let mut opened = Self::open(names).await?;
-        match opened.run(LOG_NO_WAITS.to_owned()).await {
-            // A server that refuses this only logs the waits.
+        match opened.run(DO_NOT_LOG_WAITS.to_owned()).await {
+            // A server that refuses the setting logs the waits, which does no harm.
             Err(error) if error.as_database_error().is_none() => Err(error),
             _ => Ok(opened),
         }

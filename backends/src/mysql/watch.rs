@@ -4,8 +4,8 @@
 //! It reads every two seconds, and twice a second while a change is waited for that no user-level
 //! lock will announce. While the store only waits for names whose holders announce their releases,
 //! it reads once for each command that waits for a user-level lock, since a release may have come
-//! just before that command. It also reads when a user-level lock announces a release of one of
-//! several names, and when no session keeps one. If answers are slow, it reads less often.
+//! just before that command. It also reads after a user-level lock has announced a release, and
+//! when no session keeps one. If answers are slow, it reads less often.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -73,7 +73,8 @@ impl MySql {
         Ok(found)
     }
 
-    /// Returns when a read is due whose predecessor began at that moment, or `None` if none is.
+    /// Returns when the next read is due, if the last one began at that moment; `None` while no
+    /// read is needed.
     fn read_due(&self, listener: &ListenerSubscription, last_read: Instant) -> Option<Instant> {
         if self.notifications.follows_all_changes() {
             return Some(last_read);
@@ -82,7 +83,8 @@ impl MySql {
     }
 }
 
-/// Keeps clients out of step with each other, also when a server starts again.
+/// Shortens an interval by a random part, so that clients do not read at the same moment, even
+/// after a restart of the server.
 fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.75 + fastrand::f64() / 4.0)
 }
@@ -108,7 +110,7 @@ pub(super) async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
                     if is_notified || due.is_some_and(|due| due <= now) {
                         break;
                     }
-                    // What is waited for may change in between.
+                    // In the meantime this store may begin to wait for something else.
                     read_at = due.unwrap_or_else(|| now + jittered(INTERVAL));
                 }
                 released = listener.notified() => {

@@ -1,8 +1,8 @@
 //! The floor: the bare driver on warm connections, with as many round trips and durable writes as
 //! acquire and release need.
 //!
-//! A run sets and unsets a lease conditionally, and nothing can be faster with as many durable
-//! writes. The floor with a ttl and a token (`lease/`) also does what a lock with both needs.
+//! A run sets and unsets a lease conditionally: nothing with as many durable writes can be faster.
+//! The floor with a ttl and a token (`lease/`) also does what a lock with both needs.
 //!
 //! An SQL floor has as many connections as a store opens for its calls by default, so that many
 //! tasks have the same conditions; a single task uses one.

@@ -58,9 +58,9 @@ pub(crate) struct Contended {
 /// The setting that runs next has this number.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Runs the workers. They want a lock that no earlier setting and no earlier run has used: a worker
-/// that ended while it asked may have been granted the lock, which is then free only after its ttl,
-/// or never if it is the floor's.
+/// Runs the workers. They acquire a lock that no earlier setting and no earlier run has used: a
+/// worker that ended during an attempt may have been granted the lock, which is then free only
+/// after its ttl, or never if it is the floor's.
 pub(crate) async fn run(
     url: &str,
     library: &str,

@@ -29,8 +29,8 @@ const SETTLE: Duration = Duration::from_secs(6);
 /// These are five intervals of the default settings.
 const LENGTH: Duration = Duration::from_secs(15);
 
-/// The bare driver makes as many heartbeats in that time.
-const BEATS: u32 = 5;
+/// The bare driver sends this many heartbeats in that time.
+const HEARTBEATS: u32 = 5;
 
 const COLUMNS: [(&str, Unit); 9] = [
     ("a beat, median", Unit::Millis),
@@ -122,8 +122,8 @@ fn add(table: &mut Table, leases: usize, done: &Measured) {
     table.add(&leases.to_string(), values, times);
 }
 
-/// What the bare driver's heartbeats took.
-struct BareBeats {
+/// The bare driver's heartbeats took this.
+struct BareHeartbeats {
     times: Vec<f64>,
     /// The bare driver sent this many statements.
     sent: usize,
@@ -134,27 +134,27 @@ struct BareBeats {
 }
 
 /// Returns `None` if the server has no such floor.
-async fn bare_driver(url: &str, reader: &Reader, leases: usize) -> Result<Option<BareBeats>> {
+async fn bare_driver(url: &str, reader: &Reader, leases: usize) -> Result<Option<BareHeartbeats>> {
     let Some(mut floor) = floor::heartbeat::open(url, leases).await? else { return Ok(None) };
     eprintln!("    {leases} leases, bare driver");
     // The first heartbeat, which prepares the statement, is not counted.
-    floor.beat().await?;
-    let mut intervals = interval(LENGTH / BEATS);
+    floor.send().await?;
+    let mut intervals = interval(LENGTH / HEARTBEATS);
     intervals.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let before = server_counts::read(reader).await;
     let (start, used) = (Instant::now(), monotonic::processor_time());
     let (mut times, mut sent) = (Vec::new(), 0);
-    for _ in 0..BEATS {
+    for _ in 0..HEARTBEATS {
         intervals.tick().await;
         let begin = Instant::now();
-        sent += floor.beat().await?;
+        sent += floor.send().await?;
         times.push(millis(begin.elapsed()));
     }
     let used = monotonic::processor_time().saturating_sub(used);
     // The interval after the last heartbeat is counted too.
     let length = start.elapsed().max(LENGTH);
     let counts = server_counts::between(before, server_counts::read(reader).await);
-    Ok(Some(BareBeats {
+    Ok(Some(BareHeartbeats {
         times,
         sent,
         calls: counts.map(|counts| counts.calls),
@@ -162,16 +162,16 @@ async fn bare_driver(url: &str, reader: &Reader, leases: usize) -> Result<Option
     }))
 }
 
-fn add_bare_driver(table: &mut Table, row: &str, done: &BareBeats) {
-    let beats = f64::from(BEATS);
+fn add_bare_driver(table: &mut Table, row: &str, done: &BareHeartbeats) {
+    let heartbeats = f64::from(HEARTBEATS);
     let measured = [
         median(&done.times),
         done.times.iter().copied().reduce(f64::max),
-        Some(done.sent as f64 / beats),
-        done.calls.map(|calls| calls / beats),
+        Some(done.sent as f64 / heartbeats),
+        done.calls.map(|calls| calls / heartbeats),
         Some(done.processor),
     ];
-    // The other columns are about leases that are trusted and may be lost.
+    // The other columns are about memory, and leases that are trusted and may be lost.
     let values = measured.into_iter().chain([None; COLUMNS.len() - 5]).collect();
     table.add(row, values, done.times.clone());
 }

@@ -23,8 +23,8 @@ const LENGTH: Duration = Duration::from_secs(45);
 /// This many processes are measured on SQLite, where no server limits the number of connections.
 const PROCESSES: usize = 1_000;
 
-/// At most this many processes start at a time, so that the leader does not lose its lease.
-const AT_A_TIME: usize = 20;
+/// At most this many processes start at the same time: with more, the leader could lose its lease.
+const MAX_STARTING: usize = 20;
 
 const COLUMNS: [(&str, Unit); 6] = [
     ("calls to the store per minute", Unit::Count),
@@ -35,9 +35,9 @@ const COLUMNS: [(&str, Unit); 6] = [
     ("connections at the server", Unit::Count),
 ];
 
-/// What the processes of a row used together.
+/// The processes of a row used this together.
 #[derive(Debug, Default)]
-struct Used {
+struct Usage {
     calls: u64,
     processor_time: Duration,
     connections: usize,
@@ -110,17 +110,18 @@ async fn observe_campaign(
     url: &str,
     campaign: Campaign,
     reader: &Reader,
-) -> Result<(Used, Option<Counts>)> {
+) -> Result<(Usage, Option<Counts>)> {
     raise_file_limit();
     let mut workers = Vec::new();
     while workers.len() < campaign.processes {
-        let group = AT_A_TIME.min(campaign.processes - workers.len());
+        let group = MAX_STARTING.min(campaign.processes - workers.len());
         workers.extend(try_join_all((0..group).map(|_| start(url, campaign.candidates))).await?);
     }
     observe(workers, reader).await
 }
 
-/// Allows as many open files as the system permits, because this process has pipes to each worker.
+/// Allows this process as many open files as the system permits, because it has pipes to each
+/// worker.
 fn raise_file_limit() {
     let mut files = getrlimit(Resource::Nofile);
     files.current = files.maximum;
@@ -129,7 +130,7 @@ fn raise_file_limit() {
 }
 
 /// Waits until the workers are idle, counts for a time and ends them.
-async fn observe(mut workers: Vec<Worker>, reader: &Reader) -> Result<(Used, Option<Counts>)> {
+async fn observe(mut workers: Vec<Worker>, reader: &Reader) -> Result<(Usage, Option<Counts>)> {
     sleep(SETTLE).await;
     let before = server_counts::read(reader).await;
     for worker in &mut workers {
@@ -140,7 +141,7 @@ async fn observe(mut workers: Vec<Worker>, reader: &Reader) -> Result<(Used, Opt
     for worker in &mut workers {
         worker.order("stop").await?;
     }
-    let mut used = Used::default();
+    let mut used = Usage::default();
     for worker in workers {
         let report = worker.report().await?;
         used.calls += report.calls.iter().flatten().map(|(_, count)| count).sum::<u64>();
@@ -150,7 +151,7 @@ async fn observe(mut workers: Vec<Worker>, reader: &Reader) -> Result<(Used, Opt
     Ok((used, counts))
 }
 
-fn add(table: &mut Table, row: &str, used: &Used, counts: Option<Counts>, before: Option<Counts>) {
+fn add(table: &mut Table, row: &str, used: &Usage, counts: Option<Counts>, before: Option<Counts>) {
     let minutes = LENGTH.as_secs_f64() / 60.0;
     let open = counts.and_then(|counts| counts.open);
     let open_before = before.and_then(|before| before.open);

@@ -32,8 +32,8 @@ use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome};
 /// [pace](RenewalPace) says how many batches are in progress at once. The task runs from the first
 /// renewal until the client is dropped, in the client's [background](BackgroundRuntime).
 ///
-/// The lease of a term is renewed by the task of its election, which waits for each reply. A guard
-/// has no task: the heartbeat's task tells its lease of replies, ticks and hints.
+/// The task of an election requests the renewals of its lease, and waits for each reply. A guard
+/// has no task: the heartbeat's task gives its lease the replies, ticks and hints.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     store: BoundedStore,
@@ -176,23 +176,24 @@ async fn drive(store: &BoundedStore, queue: &RenewalQueue) {
     let mut in_flight = BatchesInFlight::new();
     while !queue.is_closed() {
         let now = clock.now();
-        // After a pause of the machine a renewal and its tick may both be overdue. The tick comes
-        // first, as it would have: a lease that has ended in the pause is not renewed.
+        // After a pause of the machine, a renewal and its tick may both be overdue. The tick comes
+        // first, because a lease that expired during the pause must not be renewed.
         queue.collect_due(now);
         if tell_leases(queue, now).await {
-            // The tasks of terms had ticks at the same moment, and what they request joins this
-            // batch. And a watch whose hints never end must not keep other tasks from running.
+            // The tasks of elections may have a tick at the same moment: the renewals that they
+            // request join this batch. And hints that never end must not keep other tasks from
+            // running.
             yield_now().await;
         }
         let next_send = send_due(store, queue, &mut pace, &in_flight);
         let wakes_at = queue.plan_wake(next_send);
         tokio::select! {
             biased;
-            // This polls the batches, also those that were not sent yet. It is first because a watch
-            // whose hints never end changes the queue all the time.
+            // This also sends the batches. It is first because hints that never end would change the
+            // queue each time.
             Some(number) = in_flight.next() => {
                 pace.record_end(number);
-                // The tasks of terms handle the replies before the next batch is sent.
+                // The tasks of elections handle the replies before the next batch is sent.
                 yield_now().await;
             }
             () = queue.changed() => {}
@@ -202,8 +203,8 @@ async fn drive(store: &BoundedStore, queue: &RenewalQueue) {
     }
 }
 
-/// Tells the held leases of their ticks and hints, and returns whether there were any. What they
-/// request now joins the renewals of others that are due.
+/// Tells the held leases of their ticks and hints, and returns whether there were any. The renewals
+/// that they request now join those of others that are due.
 async fn tell_leases(queue: &RenewalQueue, now: Moment) -> bool {
     let events = queue.take_events(now);
     let any = !events.ticked.is_empty() || !events.hinted.is_empty();

@@ -32,7 +32,7 @@ enum Caller {
     Task(oneshot::Sender<TimedReply<RenewOutcome>>),
 }
 
-/// The outcomes of a batch that was sent at this moment, in the order of its leases.
+/// The batch was sent at this moment and has these outcomes, in the order of its leases.
 type Outcomes = (Moment, Vec<Result<RenewOutcome>>);
 
 impl Caller {
@@ -48,8 +48,8 @@ impl Caller {
 }
 
 impl RenewalBatch {
-    /// Creates a batch of the renewals that were taken from the queue to be sent now, without those
-    /// that must not be sent any longer. Returns `None` if there are no others.
+    /// Creates a batch of renewals that were taken from the queue to be sent now, without those
+    /// that must no longer be sent. Returns `None` if nothing is left to send.
     pub(super) fn new(taken: Vec<TakenRenewal>, now: Moment) -> Option<Self> {
         let sent = SentBatch::new(now);
         let (mut leases, mut callers) =
@@ -131,7 +131,7 @@ impl RenewalBatch {
     }
 
     /// Calls the store until it replies, or until no caller waits for the reply: calls that hang
-    /// must not pile up. No reply by `retry_at` counts as a failure of the store, though a later
+    /// must not accumulate. No reply by `retry_at` counts as a failure of the store, though a later
     /// reply is used.
     async fn call(&mut self, store: &BoundedStore) -> Option<TimedReply<Vec<RenewOutcome>>> {
         let Self { leases, callers, sent: batch, retry_at, until } = self;

@@ -23,8 +23,9 @@ use crate::{Moment, RenewOptions, RenewOutcome};
 /// That task also drives the held leases: it tells them of replies, of hints, and when a renewal has
 /// had no reply for too long. So they share one task and one timer.
 ///
-/// Nothing is called, and no lease is dropped, while the queue is locked: a lease may be locked when
-/// it locks the queue, and the last one of a client drops the engine.
+/// While the queue is locked, no lease is called, because a lease may lock the queue while it is
+/// locked itself. No lease is dropped either, because dropping the last one of a client drops the
+/// engine, which locks the queue to close it.
 #[derive(Default)]
 pub(crate) struct RenewalQueue {
     /// This is the store's label for errors.
@@ -41,10 +42,10 @@ struct State {
     waiting: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
     /// These are sent as soon as there is room. The lease of the first must be renewed first.
     ready: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
-    /// These leases have a tick at these moments. The tick of a lease whose renewal is not due yet
-    /// is mostly later than that: it is added when the renewal is ready.
+    /// These leases have a tick at these moments. A tick that is later than the next renewal of its
+    /// lease is added only when that renewal is ready: most renewals are answered before it.
     ticks: BTreeMap<TickKey, Arc<dyn RenewedLease>>,
-    /// There was a hint for these leases.
+    /// There was a hint for these leases, of which they were not told yet.
     hinted: Vec<Arc<dyn RenewedLease>>,
     /// This numbers renewals.
     numbered: u64,
@@ -90,11 +91,12 @@ pub(super) enum RenewalCaller {
         /// The lease needs its next tick at this moment, if it needs one.
         next_tick: Option<Moment>,
     },
-    /// A task waits for the reply. Most renewals are those of leases, which have less data.
+    /// A task waits for the reply. This is boxed because most renewals are of the other kind, which
+    /// is smaller.
     Task(Box<TaskRenewal>),
 }
 
-/// This is the renewal of a task.
+/// A task waits for the reply to this renewal.
 pub(super) struct TaskRenewal {
     pub(super) options: RenewOptions,
     /// The renewal was sent at this moment.

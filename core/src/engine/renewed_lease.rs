@@ -1,4 +1,4 @@
-//! The heartbeat tells a held lease what happens to it, so the lease needs no task of its own.
+//! The heartbeat calls a held lease for each reply, tick and hint, so the lease needs no task.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,21 +8,21 @@ use super::TimedReply;
 use super::sent_batch::SentBatch;
 use crate::{Moment, RenewOptions, RenewOutcome};
 
-/// The key of a tick has its moment, and the number of the renewal with which it was planned.
+/// The key of a tick is its moment, and the number of the renewal with which it was planned.
 pub(crate) type TickKey = (Moment, u64);
 
-/// A renewed lease is held, and the heartbeat keeps it.
+/// A renewed lease is held by a guard, and the heartbeat renews it.
 ///
 /// The heartbeat's task calls these methods one at a time, except [`hinted`](Self::hinted).
 ///
-/// The order of locks: a lease may lock the queue of renewals while it is locked itself. So the
-/// queue calls no lease, and drops none, while the queue is locked.
+/// A lease may lock the queue of renewals while the lease is locked itself. So no lease is called
+/// or dropped while the queue is locked.
 pub(crate) trait RenewedLease: fmt::Debug + Send + Sync {
     /// Returns what is sent to renew the lease.
     fn options(&self) -> RenewOptions;
 
     /// Notes that the renewal of that number is about to be sent with that batch. Returns `false`
-    /// if it must not be sent: the lease is no longer held, or has replaced the renewal.
+    /// if it must not be sent, because the lease is no longer held or has replaced the renewal.
     fn send(self: Arc<Self>, number: u64, batch: &Arc<SentBatch>) -> bool;
 
     /// Handles the reply to the renewal of that number.
@@ -32,9 +32,9 @@ pub(crate) trait RenewedLease: fmt::Debug + Send + Sync {
     /// panic, such as the clock, comes before the next one is planned.
     fn ticked(self: Arc<Self>, tick: TickKey, now: Moment);
 
-    /// Notes a hint for the heartbeat's task, which calls [`follow_hint`](Self::follow_hint). The
-    /// task of the watch calls this, and may have locked the subscribers: it must not lock the
-    /// lease.
+    /// Notes a hint for the heartbeat's task, which then calls [`follow_hint`](Self::follow_hint).
+    /// This must not lock the lease, because the task of the watch calls it while the subscribers
+    /// are locked.
     fn hinted(self: Arc<Self>);
 
     /// Handles a hint: the name may have changed.

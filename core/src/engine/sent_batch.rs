@@ -1,4 +1,4 @@
-//! A batch that was sent knows how many held leases still wait for its reply.
+//! A batch that was sent counts the held leases that still wait for its reply.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::Moment;
 
-/// A batch of renewals that was sent to the store, as its held leases see it.
+/// A sent batch is shared with the held leases that it renews, and counts those that wait for it.
 #[derive(Debug)]
 pub(crate) struct SentBatch {
     sent_at: Moment,
@@ -17,7 +17,7 @@ pub(crate) struct SentBatch {
     unawaited: Notify,
 }
 
-/// A lease has this value while it waits for the reply to its renewal.
+/// A lease keeps this value for as long as it waits for the reply to its renewal.
 #[derive(Debug)]
 pub(crate) struct AwaitedReply(Arc<SentBatch>);
 
@@ -76,7 +76,7 @@ mod tests {
         let first = batch.await_reply();
         assert_eq!(first.sent_at(), Moment::from_secs(1));
         drop(first);
-        // The lease that waited first has ended before the second one was told.
+        // The first lease may end before the others begin to wait.
         let [second, third] = [(); 2].map(|()| batch.await_reply());
         assert!(!is_unawaited());
         drop(second);

@@ -31,8 +31,8 @@ struct Subscriber {
     watched: bool,
 }
 
-/// A held lease needs no wakeup: the heartbeat tells it of hints. That the watch was opened for the
-/// first time, or cannot be opened, does not concern it.
+/// A held lease needs no wakeup: the heartbeat's task tells it of hints. It is not told that the
+/// watch was opened for the first time or cannot be opened, since it is renewed when that is due.
 #[derive(Debug)]
 struct SubscribedLease {
     lease: Arc<dyn RenewedLease>,

@@ -38,8 +38,8 @@ pub(crate) fn make_room<R: RequestedRenewal>(
     }
 }
 
-/// Returns the moment by which a lease must be renewed again of which that much time was left, by
-/// the reply to a request from that moment. `reserved` is for stopping its holder.
+/// Returns the moment by which a lease must be renewed again. The reply to a request that was sent
+/// at `sent` says that `left` is left of it, of which `reserved` is for stopping its holder.
 pub(crate) fn last_renewal(sent: Moment, left: Duration, reserved: Duration) -> Moment {
     (sent + left).saturating_sub(reserved)
 }
@@ -49,10 +49,10 @@ fn max_in_flight(timing: &Timing) -> usize {
     retries.saturating_add(1).max(3)
 }
 
-/// Returns the window of the next renewal after one that was planned for the first of two moments,
-/// and sent at the second. If it was sent later than planned, because others were ahead, it has the
-/// usual time for its reply, so the next one is later too. Otherwise a store that is busy with many
-/// renewals would get many of them twice.
+/// Returns the window of the next renewal after one that was planned for one moment and sent at
+/// another. If that was later, because others were ahead, that renewal still has the usual time for
+/// its reply, so the next one is later too. Otherwise a store that is busy with many renewals would
+/// get many of them twice.
 fn after_late_one(
     window: RenewalWindow,
     (planned, sent): (Moment, Moment),

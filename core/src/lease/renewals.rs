@@ -43,7 +43,7 @@ impl InFlightRenewals {
         Self { engine, lease, timing, reserved, renew_by, in_flight }
     }
 
-    /// Requests another renewal, in the place that [`make_room`] makes for it.
+    /// Requests another renewal, for which [`make_room`] makes room.
     pub(crate) fn request(&mut self, window: RenewalWindow) {
         let (planned, renew_by) = (window.latest, self.renew_by);
         let window = make_room(&mut self.in_flight, window, &self.timing, renew_by);

@@ -16,7 +16,7 @@ use crate::lease::{
 };
 use crate::{LeaseId, LockName, Moment, RenewOptions, RenewOutcome, Timing};
 
-/// A held lease is shared by its guard and the heartbeat, which drives its machine.
+/// A held lease is shared by its guard and the heartbeat, whose task drives the lease's machine.
 ///
 /// Until the first heartbeat is sent, nothing can happen to the lease except that time passes. So
 /// the lease subscribes to hints when its first renewal is sent: a lock that is released before that
@@ -32,8 +32,9 @@ pub(super) struct HeldLease {
     trust: Arc<TrustDeadline>,
     /// The heartbeat was told of a hint, which it has not passed on yet.
     hinted: AtomicBool,
-    /// This is `None` once the lease is no longer renewed. It is locked before the queue, never
-    /// after it, and not while other code is called.
+    /// This is `None` once the lease is no longer renewed. The queue may be locked while this is
+    /// locked, but not the other way round. This is not locked while the dispatcher, the metrics or
+    /// the trust deadline are called.
     held: Mutex<Option<HeldState>>,
 }
 
@@ -58,7 +59,7 @@ impl HeldLease {
             hinted: AtomicBool::new(false),
             held: Mutex::new(None),
         });
-        // The renewal may be sent at once, which waits for this lock.
+        // The heartbeat may send the renewal at once, and then waits for this lock.
         let mut state = lease.held.lock();
         lease.request(state.insert(HeldState::new(machine, renew_by)), window);
         drop(state);
@@ -73,7 +74,7 @@ impl HeldLease {
     /// Ends the renewal: no further heartbeat is requested from now on. One that is being sent may
     /// reach the store after the release, and is answered that the lease is lost.
     pub(super) fn end(&self) {
-        // The lock is not held any longer when the rest is called.
+        // The lock is released before the queue, the dispatcher and the metrics are called.
         let held = self.held.lock().take();
         if let Some(held) = held {
             self.forget(held);
@@ -81,7 +82,7 @@ impl HeldLease {
         }
     }
 
-    /// Removes what the heartbeat and the dispatcher have of a lease that has ended.
+    /// Removes a lease that has ended from the queue and from the dispatcher.
     fn forget(&self, held: HeldState) {
         self.queue.remove(held.queued(), held.tick);
         if let Some(number) = held.subscription {
@@ -110,7 +111,8 @@ impl HeldLease {
         }
         self.update_tick(held);
         drop(state);
-        // Those that wait for the trust are woken, and a metric is recorded, without the lock.
+        // Waking the waiters of the trust deadline, and recording a metric, may call any code, so
+        // the lock is released before.
         let left = self.trust.deadline().saturating_since(now);
         let expired = match deadline {
             Some(deadline) => !self.trust.extend(deadline),
@@ -138,7 +140,7 @@ impl HeldLease {
         held.tick = next_tick.map(|at| (at, held.latest));
     }
 
-    /// Plans the machine's next tick, unless a request did.
+    /// Plans the machine's next tick, unless a request has planned it.
     fn update_tick(self: &Arc<Self>, held: &mut HeldState) {
         let before = held.tick;
         held.tick = held.next_tick().map(|at| (at, held.latest));
@@ -154,7 +156,7 @@ impl HeldLease {
         // A guard that was released in the meantime has not lost its lease.
         let held = self.held.lock().take();
         let Some(held) = held else { return };
-        // The rest may panic, and the lease must not be trusted then.
+        // What follows may panic, and then the lease must not be trusted any longer.
         match &reason {
             LossReason::Disabled { .. } => self.trust.stop_renewing(reason.clone()),
             LossReason::Expired | LossReason::Gone => {
@@ -169,8 +171,8 @@ impl HeldLease {
         warn!(lock, store, loss = %reason, "lost a held lock");
     }
 
-    /// Subscribes to hints, before the first heartbeat is sent: its answer tells of every change
-    /// until then, and the hints of those that follow.
+    /// Subscribes to hints before the first heartbeat is sent, whose reply tells of every change
+    /// before the subscription.
     fn subscribe(self: &Arc<Self>) {
         let dispatcher = &self.engine.hint_dispatcher;
         let number = dispatcher.subscribe_lease(self.name.clone(), self.clone());
@@ -231,7 +233,7 @@ impl RenewedLease for HeldLease {
     fn follow_hint(self: Arc<Self>) {
         self.hinted.store(false, Ordering::SeqCst);
         if self.held.lock().is_some() {
-            // The end of the watch is the reason for some hints.
+            // A watch that ends with its runtime, or panics, causes a hint.
             self.engine.hint_dispatcher.restart_watch_if_ended();
         }
         self.handle(self.engine.now(), |_| Some(Event::Hint));
@@ -239,7 +241,7 @@ impl RenewedLease for HeldLease {
 }
 
 impl fmt::Debug for HeldLease {
-    /// The engine is left out: its dispatcher has this lease.
+    /// The engine is left out, because its dispatcher would print this lease again.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HeldLease")
             .field("name", &self.name)

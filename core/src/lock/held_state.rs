@@ -1,4 +1,4 @@
-//! What a held lease knows while it is renewed: its machine, and the renewals without a reply.
+//! The state of a held lease while it is renewed: its machine, and the renewals without a reply.
 
 use crate::Moment;
 use crate::engine::{AwaitedReply, RenewalKey, TickKey};
@@ -32,7 +32,7 @@ impl HeldState {
     /// Creates the state of a lease that must be renewed by `renew_by`, and of which no renewal was
     /// requested yet.
     pub(super) fn new(machine: Machine, renew_by: Moment) -> Self {
-        // There is mostly one renewal.
+        // Mostly one renewal at a time has no reply.
         let in_flight = Vec::with_capacity(1);
         Self { machine, renew_by, in_flight, latest: 0, tick: None, subscription: None }
     }

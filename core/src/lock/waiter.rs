@@ -29,7 +29,7 @@ pub(super) struct Granted {
     pub(super) first_renewal: FirstRenewal,
 }
 
-/// The machine wants the lease of a grant to be renewed in this way; its guard requests that.
+/// The machine has asked for this renewal of a lease that was just granted; the guard requests it.
 pub(super) struct FirstRenewal {
     pub(super) window: RenewalWindow,
     /// The lease must be renewed by this moment, or its holder has to stop.

@@ -102,7 +102,7 @@ pub enum Reach {
 pub enum Wake {
     /// The store notifies the watch at once.
     Push,
-    /// The watch polls at this interval, or less often while it would find nothing that is waited
-    /// for.
+    /// The watch polls at this interval, or less often while it could find no change that a client
+    /// waits for.
     Poll(Duration),
 }

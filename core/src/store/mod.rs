@@ -228,10 +228,11 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// * A store that keeps no record of an unused name returns no names.
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>>;
 
-    /// Announces an instance. Its record lasts for `ttl` from now, and replaces its earlier one.
+    /// Announces an instance: its record lasts for `ttl` from now, and replaces its earlier one.
     ///
     /// * Announcements decide nothing, so watchers get no hint.
-    /// * A client announces itself once per ttl of its leases, each time for two of these ttls.
+    /// * A client announces itself once per ttl of its leases, for two of these ttls each time, but
+    ///   at most for [`MAX_TTL`](crate::MAX_TTL).
     ///
     /// # Errors
     /// This always fails with [`Unsupported`](crate::ErrorKind::Unsupported) on a store without

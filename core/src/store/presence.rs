@@ -8,7 +8,7 @@ use crate::{Holder, LockName};
 
 /// A presence is the announcement of an instance: its identity, and the names it campaigns for.
 ///
-/// It is for display only: no decision depends on it. It is renewed once per ttl and kept for two,
+/// It is for display only: no decision depends on it. It is renewed once per ttl and lasts for two,
 /// so an instance that died stays listed for between one and two ttls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -81,7 +81,7 @@ impl Interceptor for PanickingLabel {
     }
 }
 
-/// The second lock waits for its first heartbeat when that of the first lock panics.
+/// The second lock waits for its first heartbeat while that of the first lock panics.
 #[tokio::test(start_paused = true)]
 async fn a_heartbeat_that_panics_costs_no_other_lock() {
     let (store, c) = PanickingLabel::new(true);

@@ -29,6 +29,7 @@ pub(crate) struct FaultState {
     pub(crate) latency_ms: AtomicU64,
     /// The store supports instance records while this is true.
     pub(crate) announces: AtomicBool,
+    /// The number of announcements so far.
     pub(crate) announcements: AtomicU64,
     /// The number of renewals in progress, and the highest number so far.
     pub(crate) renewing: AtomicU64,

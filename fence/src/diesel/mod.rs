@@ -10,8 +10,8 @@
 //! its text, which the server must write in English.
 //!
 //! In a test transaction (`begin_test_transaction`) the application's transactions are savepoints.
-//! There a fence that was raised before can be checked, except on PostgreSQL, which refuses a check in
-//! a savepoint; the table cannot be opened, nor the fence raised.
+//! A fence that was raised before can be checked in them, except on PostgreSQL, where a check in a
+//! savepoint is refused. In a test transaction the table cannot be opened, and no fence raised.
 //!
 #![cfg_attr(feature = "diesel-sqlite", doc = "```")]
 #![cfg_attr(not(feature = "diesel-sqlite"), doc = "```ignore")]
@@ -155,8 +155,8 @@ macro_rules! backend {
             /// of an older term can commit.
             ///
             /// It waits for the transactions of older terms that have passed a check, up to the
-            /// limit. The connection must not be in a transaction, also not in one that was begun
-            /// with a raw `BEGIN`: that would be committed, and on SQLite the raise fails.
+            /// limit. The connection must not be in a transaction, not even in one that was begun
+            /// with a raw `BEGIN`: raising would commit it, and on SQLite fails.
             ///
             /// The limit does not bound the wait for a server that is gone, nor on PostgreSQL the wait
             /// for a synchronous standby: set a timeout on the connection (`tcp_user_timeout`), and

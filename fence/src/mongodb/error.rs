@@ -93,12 +93,13 @@ pub(super) fn is_transaction_in_progress(cause: &Cause) -> bool {
 }
 
 /// Returns whether a session could not start a transaction because its writes would not be
-/// acknowledged, which the driver looks at last.
+/// acknowledged, which the driver checks last.
 pub(super) fn is_acknowledgment_missing(cause: &Cause) -> bool {
     is_refused_by_driver(cause, "unacknowledged write concern")
 }
 
-/// The driver says only by its error's text why it does not start a transaction.
+/// Returns whether the driver refused to start a transaction for this reason, which only the
+/// error's text tells.
 fn is_refused_by_driver(cause: &Cause, part: &str) -> bool {
     matches!(&*cause.kind, CauseKind::Transaction { message, .. } if message.contains(part))
 }
@@ -106,9 +107,10 @@ fn is_refused_by_driver(cause: &Cause, part: &str) -> bool {
 /// Returns the error with which a callback of the driver's `and_run` or `and_run2` ends after a
 /// check has failed.
 ///
-/// It is the driver's own error, by whose label the driver repeats the transaction after a conflict.
-/// If the fence's error has no such cause, as [`Error::Stale`], the driver does not repeat the
-/// transaction, and `get_custom::<leasehold_fence::Error>()` of the returned error is that error.
+/// If the check failed with an error of the driver, this returns that error: by its label the
+/// driver repeats the transaction after a conflict. Any other error, such as [`Error::Stale`], is
+/// wrapped: the driver does not repeat the transaction, and
+/// `get_custom::<leasehold_fence::Error>()` of the returned error is the fence's error.
 #[must_use]
 pub fn callback_error(error: Error) -> Cause {
     let cause = error.source().and_then(|source| source.downcast_ref::<Cause>()).cloned();

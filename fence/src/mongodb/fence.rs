@@ -177,8 +177,9 @@ impl MongoFence {
     /// Refuses a session that has no transaction, without a call to the server. The driver shows
     /// only whether the session can start one.
     ///
-    /// The driver refuses a transaction whose writes would not be acknowledged, so none is started:
-    /// the application could not repeat a commit whose outcome is unknown any longer.
+    /// The driver refuses a transaction whose writes would not be acknowledged, so no transaction
+    /// is started. Otherwise the application could no longer repeat a commit whose outcome is
+    /// unknown.
     async fn require_transaction(&self, session: &mut ClientSession) -> Result<()> {
         let unacknowledged = WriteConcern::builder().w(Acknowledgment::Nodes(0)).build();
         match session.start_transaction().write_concern(unacknowledged).await {

@@ -28,7 +28,7 @@ const SHORTEST_IDLE_LIMIT: Duration = Duration::from_secs(5);
 /// the raise and could block the next one.
 const AUTOCOMMIT: i64 = 1;
 
-/// With another `completion_type`, a commit begins another transaction or ends the session.
+/// Another `completion_type` lets a commit begin another transaction or end the session.
 const NO_CHAIN: i64 = 0;
 
 /// Returns the queries for the session's own settings, where they must be restored later.
@@ -75,7 +75,8 @@ pub(crate) fn before_transaction(database: Database, left: Duration) -> Option<S
     }
 }
 
-/// Sets the limit of waits for rows, that of waits for tables, and how transactions begin and end.
+/// Returns the command that sets the limits of waits for rows and for tables, and how transactions
+/// begin and end.
 fn mysql(rows: i64, tables: i64, autocommit: i64, completion_type: i64) -> String {
     format!(
         "SET @@SESSION.innodb_lock_wait_timeout = {rows}, @@SESSION.lock_wait_timeout = {tables}, \

@@ -22,7 +22,7 @@ pub(crate) async fn open<S: Session>(
     namespace: &Namespace,
     schema: Schema,
 ) -> Result<Statements> {
-    session.settle().await.map_err(|failure| failure.error)?;
+    session.finish_rollback().await.map_err(|failure| failure.error)?;
     if session.in_transaction() {
         // On MySQL, creating a table would commit the transaction.
         let message = "the fence's tables must be opened outside of a transaction, and one is open";

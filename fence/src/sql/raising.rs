@@ -23,7 +23,7 @@ pub(crate) async fn raise<S: Session>(
     limit: Duration,
 ) -> Result<()> {
     let began = Instant::now();
-    session.settle().await.map_err(|failure| failure.error)?;
+    session.finish_rollback().await.map_err(|failure| failure.error)?;
     if session.in_transaction() {
         let message = "the fence must be raised in transactions of its own, and one is open";
         return Err(leasehold_core::Error::invalid(message)

@@ -14,9 +14,9 @@ pub(crate) trait Session {
     /// The session is connected to this database.
     const DATABASE: Database;
 
-    /// Waits until the driver has rolled back a transaction that was dropped, where the driver counts
-    /// it as open until then.
-    fn settle(&mut self) -> impl Future<Output = Result<(), Failure>> + Send {
+    /// Waits until a transaction that was dropped has been rolled back, if the driver counts it as
+    /// open until then.
+    fn finish_rollback(&mut self) -> impl Future<Output = Result<(), Failure>> + Send {
         ready(Ok(()))
     }
 

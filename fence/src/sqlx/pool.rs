@@ -7,8 +7,8 @@ use super::session::SqlxSession;
 use crate::error::{Error, Result};
 use crate::sql;
 
-/// This connection of a pool is closed when it is dropped, unless it is to be kept: a call that was
-/// dropped may have left it in the middle of a raise.
+/// This connection of a pool is closed when it is dropped, unless it is kept: a raise whose future
+/// was dropped may have left it in an unknown state.
 pub(super) struct CheckedOut<DB: Database> {
     connection: PoolConnection<DB>,
     is_kept: bool,
@@ -24,7 +24,7 @@ impl<DB: Database> CheckedOut<DB> {
         &mut self.connection
     }
 
-    /// Returns the connection to the pool.
+    /// Lets the pool use the connection again.
     pub(super) fn keep(mut self) {
         self.is_kept = true;
     }
@@ -40,8 +40,9 @@ impl<DB: Database> Drop for CheckedOut<DB> {
 
 /// Returns whether the pool may use the connection of a raise again.
 ///
-/// A server that accepts no writes any longer must not keep its connection in the pool, nor a session
-/// that kept the settings of the raise. A database in memory ends with its connection.
+/// The pool must not keep a connection whose server no longer accepts writes, or whose session
+/// still has the settings of the raise. On SQLite it is kept, because a database in memory ends
+/// with its connection.
 pub(super) fn can_be_reused(database: sql::Database, raised: &Result<()>) -> bool {
     database == sql::Database::Sqlite || !matches!(raised, Err(Error::Datastore(_)))
 }

@@ -46,7 +46,7 @@ macro_rules! session {
         impl Session for $connection {
             const DATABASE: Database = $database;
 
-            async fn settle(&mut self) -> Result<(), Failure> {
+            async fn finish_rollback(&mut self) -> Result<(), Failure> {
                 // The worker thread of SQLite rolls a dropped transaction back before it responds.
                 // The other drivers do so before their next statement, and count it as ended.
                 if Self::DATABASE == Database::Sqlite {

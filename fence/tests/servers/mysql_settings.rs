@@ -16,7 +16,8 @@ use super::{namespace, start, term};
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(1200);
 
-/// The last two let a commit begin another transaction, and end the session.
+/// The second of these lets a commit begin another transaction, and the third lets it end the
+/// session.
 const SETTINGS: [&str; 3] =
     ["SET autocommit = 0", "SET completion_type = 'CHAIN'", "SET completion_type = 'RELEASE'"];
 

@@ -104,7 +104,7 @@ struct Stress<D> {
     reports: Arc<Mutex<Reports>>,
     /// A paused or killed writer blocked a raise this many times.
     blocked: u64,
-    /// The slowest raise that no such writer blocked took this long.
+    /// The slowest raise that was not blocked by such a writer took this long.
     slowest: Duration,
 }
 

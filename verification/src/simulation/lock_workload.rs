@@ -105,7 +105,7 @@ async fn record_trust(it: &Instance, name: NameId, guard: &Guard) {
             it.note(Event::TrustExtended(it.id, name, guard.token().get(), until));
         }
         it.link.heartbeat_answered().await;
-        // The heartbeat passes the answer to the guard's lease at the same virtual time.
+        // The heartbeat gives the answer to the guard's lease at the same virtual time.
         for _ in 0..3 {
             tokio::task::yield_now().await;
         }

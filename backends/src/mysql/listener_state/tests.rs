@@ -1,3 +1,5 @@
+//! These tests cover which name a notification is taken for, and when a watch reads.
+
 use super::*;
 use crate::{FencingToken, Holder};
 
@@ -50,7 +52,7 @@ fn a_signal_is_outdated_only_while_the_grant_that_refused_the_name_stands() {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Returns a state that waits for a name, and whose holder will announce the release since then.
+/// Returns a state that waits for a name, and since that moment for its holder's user-level lock.
 fn waiting(since: Instant) -> ListenerState {
     let (holder, mut state) = (Holder::current(), ListenerState::default());
     refuse(&mut state, &LockName::new("job").unwrap(), &held(&holder, 1_000));
@@ -63,14 +65,14 @@ fn each_command_that_waits_causes_one_read_after_it_arrived() {
     let begun = Instant::now();
     let mut state = waiting(begun);
     let due = state.read_due(begun, begun).unwrap();
-    assert_eq!(due, begun + ARRIVAL);
+    assert_eq!(due, begun + ARRIVAL_TIME);
     assert_eq!(state.read_due(due, due), None);
     assert_eq!(state.read_due(due, begun + 40 * SECOND), None, "nothing has changed");
     // The next command may have missed a release.
     let next = begun + 45 * SECOND;
     state.listened.values_mut().for_each(|since| *since = Some(next));
-    assert_eq!(state.read_due(due, next), Some(next + ARRIVAL));
-    assert_eq!(state.read_due(next + ARRIVAL, next + ARRIVAL), None);
+    assert_eq!(state.read_due(due, next), Some(next + ARRIVAL_TIME));
+    assert_eq!(state.read_due(next + ARRIVAL_TIME, next + ARRIVAL_TIME), None);
 }
 
 #[test]

@@ -70,8 +70,8 @@ impl<DB: Server> Connections<DB> {
     fn new(pool: Pool<DB>, session: DB::Session, own: bool) -> Self {
         let session = Arc::new(session);
         let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
-        let own_connections = |most, instead: Option<&OwnConnections<DB>>| {
-            OwnConnections::new(pool.clone(), Arc::clone(&session), most, instead)
+        let own_connections = |most, preferred: Option<&OwnConnections<DB>>| {
+            OwnConnections::new(pool.clone(), Arc::clone(&session), most, preferred)
         };
         let heartbeats = own_connections(MAX_HEARTBEAT_CONNECTIONS, None);
         let calls = own.then(|| own_connections(most, Some(&heartbeats)));

@@ -49,8 +49,8 @@ pub(super) struct Inner<DB: Server> {
     session: Arc<DB::Session>,
     pub(super) permits: Arc<Semaphore>,
     most: usize,
-    /// While a connection of this group is idle, calls use that.
-    instead: Option<Arc<Self>>,
+    /// Calls use an idle connection of this group first.
+    preferred: Option<Arc<Self>>,
     state: Mutex<PoolState<DB>>,
 }
 
@@ -86,7 +86,7 @@ impl<DB: Server> Inner<DB> {
         pool: Pool<DB>,
         session: Arc<DB::Session>,
         most: usize,
-        instead: Option<Arc<Self>>,
+        preferred: Option<Arc<Self>>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(most));
         let (idle, checked_out) = (Vec::new(), HashMap::new());
@@ -97,7 +97,7 @@ impl<DB: Server> Inner<DB> {
             last: 0,
             test_if_unused_since: None,
         });
-        Self { pool, session, permits, most, instead, state }
+        Self { pool, session, permits, most, preferred, state }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, PoolState<DB>> {
@@ -109,9 +109,9 @@ impl<DB: Server> Inner<DB> {
         self.state().idle.iter().any(|idle| idle.live.runtime == runtime)
     }
 
-    /// Returns whether calls of this runtime use an idle connection of another group.
-    pub(super) fn is_idle_instead(&self, runtime: runtime::Id) -> bool {
-        self.instead.as_ref().is_some_and(|other| other.has_idle(runtime))
+    /// Returns whether calls of this runtime use an idle connection of the preferred group.
+    pub(super) fn has_preferred_idle(&self, runtime: runtime::Id) -> bool {
+        self.preferred.as_ref().is_some_and(|other| other.has_idle(runtime))
     }
 
     pub(super) fn close_idle(&self) {

@@ -34,16 +34,16 @@ pub(crate) struct OwnConnection<DB: Server> {
 }
 
 impl<DB: Server> OwnConnections<DB> {
-    /// Creates a group of connections. While a connection of the group `instead` is idle, calls use
-    /// that, and all idle ones of this group are spare.
+    /// Creates a group of connections. While a connection of the group `preferred` is idle, calls
+    /// use it, and all idle ones of this group are spare.
     pub(crate) fn new(
         pool: Pool<DB>,
         session: Arc<DB::Session>,
         most: usize,
-        instead: Option<&Self>,
+        preferred: Option<&Self>,
     ) -> Self {
-        let instead = instead.map(|other| Arc::clone(&other.0));
-        Self(Arc::new(Inner::new(pool, session, most, instead)))
+        let preferred = preferred.map(|other| Arc::clone(&other.0));
+        Self(Arc::new(Inner::new(pool, session, most, preferred)))
     }
 
     /// Waits until a connection may be used.

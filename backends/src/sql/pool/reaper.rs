@@ -11,12 +11,12 @@ use super::idle_connections::{IdleConnection, Inner, OpenConnection};
 use super::server::Server;
 use crate::{Clock, SystemClock};
 
-/// The connection that was used last is kept this long when it is idle. A candidate makes its calls
-/// about once per ttl, and must not connect for each of them.
+/// The connection that was used last is closed when it has been idle for this long. A candidate
+/// makes its calls about once per ttl, and must not connect for each of them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A spare connection is kept this long: one beside another that was used later or is in use, or
-/// one whose calls use an idle connection for heartbeats instead.
+/// A spare connection is closed when it has been idle for this long. A connection is spare if
+/// another one was used later or is in use, or if its calls use an idle connection for heartbeats.
 const SPARE_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An orderly close may take this long.
@@ -56,11 +56,11 @@ impl<DB: Server> Inner<DB> {
         let mut next = None;
         let unused = state.idle.extract_if(.., |idle| {
             later -= 1;
-            let is_spare = later > 0 || self.is_idle_instead(idle.live.runtime);
+            let is_spare = later > 0 || self.has_preferred_idle(idle.live.runtime);
             let keep = if is_spare { SPARE_IDLE_TIMEOUT } else { IDLE_TIMEOUT };
             let left = keep.saturating_sub(now.saturating_since(idle.since));
             if !left.is_zero() {
-                // It may be spare by then.
+                // The connection may become spare in the meantime.
                 let check = left.min(SPARE_IDLE_TIMEOUT);
                 next = Some(next.map_or(check, |next: Duration| next.min(check)));
             }

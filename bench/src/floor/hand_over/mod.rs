@@ -24,8 +24,8 @@ use super::FLOOR;
 use crate::contender::{LockLibrary, Release};
 use crate::url::scheme;
 
-/// The floor is measured with at most this many waiters. In Leasehold one waiter per process asks, so
-/// rows with more waiters in ten processes can be compared with that of ten.
+/// The floor is measured with at most this many waiters. In Leasehold one waiter per process asks,
+/// so rows with more waiters in ten processes can be compared with the row of ten waiters.
 pub(crate) const MAX_WAITERS: usize = 10;
 
 struct HandOver {
@@ -45,7 +45,7 @@ pub(crate) async fn open(url: &str) -> Result<Arc<dyn LockLibrary>> {
         #[cfg(target_os = "linux")]
         "sqlite" => Arc::new(sqlite::open(url, notified.clone()).await?),
         "postgres" => Arc::new(postgres::open(url, notified.clone()).await?),
-        // The server keeps its waiters itself.
+        // The server itself wakes one waiter at a time.
         "mysql" => return Ok(Arc::new(mysql::open(url).await?)),
         "redis" => Arc::new(redis::open(url, notified.clone()).await?),
         "mongodb" => Arc::new(mongodb::open(url, notified.clone()).await?),
@@ -74,8 +74,7 @@ impl LockLibrary for HandOver {
     }
 }
 
-#[cfg(target_os = "linux")]
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::time::Duration;
 
@@ -86,7 +85,7 @@ mod tests {
     const HANG: Duration = Duration::from_secs(60);
 
     #[tokio::test]
-    async fn sqlites_floor_hands_over_again_and_again() {
+    async fn the_floor_on_sqlite_hands_over_several_times() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("locks.db").display());
         let floors = [open(&url).await.unwrap(), open(&url).await.unwrap()];

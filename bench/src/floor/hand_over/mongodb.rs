@@ -17,7 +17,7 @@ pub(super) struct MongoDb(Collection<Document>);
 
 pub(super) async fn open(url: &str, notified: Notified) -> Result<MongoDb> {
     let (_, locks) = collection(url).await?;
-    // A server may report an update as a whole new document.
+    // A server may report an update with the whole document.
     let released = doc! { "$match": { "$or": [
         { "updateDescription.updatedFields.lease": false },
         { "fullDocument.lease": false },

@@ -2,8 +2,8 @@
 //! message.
 //!
 //! Each waiter waits on a connection of its own. The server grants the user-level lock to one of
-//! them, which keeps it while it holds the lock, so the next waiters wait for that one. The write
-//! follows in a round trip of its own, as an acquire has one after a notification.
+//! them, which keeps it while it holds the lock. The write follows in a round trip of its own, as
+//! an acquire has one after a notification.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +19,7 @@ use crate::floor::mysql::{SET, TABLE};
 
 const INSERT: &str = "INSERT INTO leasehold_bench_floor VALUES (?, 'floor')";
 
-/// No measurement waits for so many seconds.
+/// This many seconds are longer than any measurement waits.
 const WAIT: &str = "SELECT GET_LOCK(?, 600)";
 
 pub(super) struct MySql {

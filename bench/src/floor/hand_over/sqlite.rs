@@ -1,5 +1,5 @@
-//! An upsert acquires, an update releases, and inotify listens for the times of a file beside the
-//! database, which are set after the release.
+//! An upsert acquires, and an update releases, after which the times of a file beside the database
+//! are set. Waiters learn of that by inotify.
 
 use std::fs::File;
 

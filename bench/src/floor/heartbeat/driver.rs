@@ -3,15 +3,14 @@
 use anyhow::Result;
 use async_trait::async_trait;
 
-/// This many batches are in progress at once, each on a connection of its own, as Leasehold has
-/// them.
+/// This many batches are in progress at once, as in Leasehold, each on a connection of its own.
 pub(super) const CONNECTIONS: usize = 2;
 
 /// All leases have this id.
 pub(super) const LEASE: &str = "01930000-0000-7000-8000-000000000000";
 
-/// Leases end this long after they were made or extended. An hour is longer than it takes to make
-/// all of them.
+/// Leases expire this long after they were created or extended. An hour is longer than it takes to
+/// create all of them.
 pub(super) const TTL_MICROS: i64 = 60 * 60 * 1_000_000;
 
 /// This is one connection.

@@ -1,9 +1,9 @@
-//! The floor of a heartbeat: the bare driver extends many leases, in batches of as many as a
-//! heartbeat of Leasehold sends.
+//! The floor of a heartbeat: the bare driver extends many leases, in batches as large as those of
+//! Leasehold.
 //!
 //! A batch is one conditional statement, in the shortest form that the server has for it. It
-//! extends leases that have not expired by the server's clock, and is durable as other writes are.
-//! All leases have the same id, and the answer is only their number.
+//! extends leases that have not expired by the server's clock, and is as durable as other writes.
+//! All leases have the same id, and the answer is only the number of extended leases.
 
 mod driver;
 mod mysql;
@@ -24,14 +24,14 @@ use crate::url::scheme;
 /// This is the default of Leasehold's stores.
 const BATCH: usize = 500;
 
-/// The floor of a heartbeat on one server.
+/// The bare driver's heartbeat extends leases on one server.
 pub(crate) struct BareHeartbeat {
     connections: Extenders,
     names: Vec<String>,
 }
 
-/// Makes that many leases in a table or keys of their own. Returns `None` for a server without this
-/// floor.
+/// Creates that many leases in a table or keys of their own. Returns `None` for a server without
+/// this floor.
 pub(crate) async fn open(url: &str, leases: usize) -> Result<Option<BareHeartbeat>> {
     let names: Vec<String> = (0..leases).map(|lease| format!("bench-lease-{lease}")).collect();
     let connections = match scheme(url) {
@@ -47,7 +47,7 @@ pub(crate) async fn open(url: &str, leases: usize) -> Result<Option<BareHeartbea
 impl BareHeartbeat {
     /// Extends all leases, and returns the number of statements. Each connection sends the next
     /// batch when it has the answer to its last one.
-    pub(crate) async fn beat(&mut self) -> Result<usize> {
+    pub(crate) async fn send(&mut self) -> Result<usize> {
         let batches = RefCell::new(self.names.chunks(BATCH));
         let connections = self.connections.iter_mut();
         let sent = try_join_all(connections.map(|it| send_batches(it.as_mut(), &batches))).await?;
@@ -80,10 +80,11 @@ mod tests {
 
     use super::*;
 
-    struct Recorded(Arc<Mutex<Vec<String>>>);
+    /// This connection records the names of the leases that it extends.
+    struct RecordingExtender(Arc<Mutex<Vec<String>>>);
 
     #[async_trait]
-    impl Extender for Recorded {
+    impl Extender for RecordingExtender {
         async fn extend(&mut self, names: &[String]) -> Result<u64> {
             self.0.lock().unwrap().extend_from_slice(names);
             tokio::task::yield_now().await;
@@ -94,11 +95,11 @@ mod tests {
     #[tokio::test]
     async fn a_heartbeat_extends_each_lease_once() {
         let extended = Arc::new(Mutex::new(Vec::new()));
-        let connection = || -> Box<dyn Extender> { Box::new(Recorded(extended.clone())) };
+        let connection = || -> Box<dyn Extender> { Box::new(RecordingExtender(extended.clone())) };
         let names: Vec<String> = (0..=2 * BATCH).map(|lease| lease.to_string()).collect();
         let connections = vec![connection(), connection()];
         let mut heartbeat = BareHeartbeat { connections, names: names.clone() };
-        assert_eq!(heartbeat.beat().await.unwrap(), 3);
+        assert_eq!(heartbeat.send().await.unwrap(), 3);
         assert_eq!(*extended.lock().unwrap(), names);
     }
 }

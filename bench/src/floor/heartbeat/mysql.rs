@@ -20,7 +20,7 @@ const FILL: &str = "INSERT INTO leasehold_bench_floor_heartbeat \
 /// The table is new, so the optimizer may not know yet how many rows it has.
 const ANALYZE: &str = "ANALYZE TABLE leasehold_bench_floor_heartbeat";
 
-/// One statement makes at most this many leases, so that its text is not too long for the server.
+/// One statement creates at most this many leases, so that it is not too long for the server.
 const FILL_BATCH: usize = 1_000;
 
 struct MySql(MySqlConnection);
@@ -42,8 +42,8 @@ pub(super) async fn open(url: &str, names: &[String]) -> Result<Extenders> {
     Ok(connections)
 }
 
-/// Returns the statement for that many names. It names the index, since a scan of the table would
-/// lock the rows of the other batch.
+/// Returns the statement for that many names. It forces the primary key, since a scan of the table
+/// would lock the rows of the other batch.
 fn extend_text(names: usize) -> String {
     format!(
         "UPDATE leasehold_bench_floor_heartbeat FORCE INDEX (PRIMARY) SET expires_at = \

@@ -28,7 +28,8 @@ const EXTEND: &str = "local time = redis.call('TIME') \
      end \
      return extended";
 
-/// One script makes at most this many leases, because a server does nothing else in the meantime.
+/// One script creates at most this many leases, because the server does nothing else in the
+/// meantime.
 const FILL_BATCH: usize = 1_000;
 
 struct Redis {

@@ -1,9 +1,9 @@
 //! A transaction puts the key, attached to an etcd lease that is kept alive in the same round trip,
 //! and another transaction deletes the key. The token is the revision of the first.
 //!
-//! Each lock has an etcd lease of its own, so that it expires by itself, and this lease exists
-//! before: to grant one is another write for each member. Its ttl begins with the keep-alive, which
-//! writes nothing.
+//! Each lock has an etcd lease of its own, so that it expires by itself. This lease was granted
+//! before, since granting one is another write on each member. Its ttl begins with the keep-alive,
+//! which writes nothing.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use crate::floor::etcd::TTL_SECONDS;
 use crate::floor::record::HOLDER;
 use crate::url::rest;
 
-/// An etcd lease with the stream that keeps it alive.
+/// This is an etcd lease, with the stream that keeps it alive.
 struct EtcdLease {
     keeper: LeaseKeeper,
     replies: LeaseKeepAliveStream,

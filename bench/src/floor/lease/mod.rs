@@ -1,11 +1,11 @@
-//! The floor with a ttl and a token: the bare driver on warm connections does what every lock needs
-//! that expires by the server's clock and has a durable fencing token.
+//! The floor with a ttl and a token: the bare driver on warm connections does what a lock needs in
+//! order to expire by the server's clock and to have a durable fencing token.
 //!
 //! An acquire is one conditional write. It reads the server's clock, and unless a lease is in force
 //! it writes the lease id, the holder, a larger token and the expiry, and returns the token. A
-//! release is one conditional write by the lease id. Each server has the shortest statements for
-//! that. There is no reason for a refusal, no way to disable a lock and no notification, and a
-//! failed call is not repeated.
+//! release is one conditional write by the lease id. For each server these are the shortest
+//! statements. There is no reason for a refusal, no way to disable a lock and no notification, and
+//! a failed call is not repeated.
 
 mod etcd;
 mod mongodb;

@@ -1,7 +1,7 @@
 //! Two `findAndModify`, each of which waits for a majority. The first has a pipeline, which reads
 //! the server's clock.
 //!
-//! The condition of a grant is a part of the pipeline, so that the filter names the `_id` alone. A
+//! The condition of a grant is a part of the pipeline, so that the filter has only the `_id`. A
 //! lease that is not set has the expiry 0.
 
 use anyhow::{Context, Result, ensure};

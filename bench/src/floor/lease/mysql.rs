@@ -1,7 +1,7 @@
-//! Two updates. `LAST_INSERT_ID` with an argument puts the token into the answer to the first,
+//! Two updates. `LAST_INSERT_ID` with an argument puts the token into the answer to the first one,
 //! since MySQL has no `RETURNING`.
 //!
-//! The clock is that of the statement's start. If the statement then waits for the row, the lease
+//! The clock is read at the statement's start. If the statement then waits for the row, the lease
 //! ends earlier, which is safe.
 
 use anyhow::Result;

@@ -1,7 +1,7 @@
 //! Two updates, the first of which returns the token. The second is committed asynchronously, as a
 //! release is.
 //!
-//! The clock is that of the transaction's start. If the statement then waits for the row, the lease
+//! The clock is read at the transaction's start. If the statement then waits for the row, the lease
 //! ends earlier, which is safe.
 
 use anyhow::{Context, Result};

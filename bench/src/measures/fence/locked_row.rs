@@ -1,7 +1,7 @@
-//! A check of the fence needs at least this: one row, read by its primary key under the lock with
-//! which a check reads the row of the fence.
+//! A check of the fence takes at least as long as this: one row is read by its primary key, with
+//! the lock with which a check reads the row of the fence.
 
-/// One database has these statements, each of which but the first takes the row's name.
+/// One database has these statements. All but the first have the row's name as their parameter.
 pub(super) struct LockedRow {
     pub(super) create: &'static str,
     pub(super) insert: &'static str,

@@ -1,4 +1,4 @@
-//! These tests cover which renewals a batch sends, and who gets its replies.
+//! These tests cover which renewals a batch sends, and which leases get its replies.
 
 use std::future::pending;
 use std::sync::atomic::Ordering;
@@ -71,7 +71,7 @@ async fn a_lease_that_panics_costs_no_other_its_reply() {
     assert_eq!(leases[2].take_told(), lost(2));
 }
 
-/// Otherwise the calls of leases that were released pile up at a store that hangs.
+/// Otherwise the calls of leases that were released would accumulate at a store that hangs.
 #[tokio::test(start_paused = true)]
 async fn a_call_ends_when_no_lease_waits_for_it() {
     let leases = ["a", "b"].map(TestLease::new);

@@ -1,4 +1,4 @@
-//! The queue has for each held lease its next renewal, its next tick, and whether there was a hint.
+//! For each held lease, the queue has its next renewal and its next tick, and keeps its hints.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::Moment;
 use crate::engine::renewed_lease::{RenewedLease, TickKey};
 use crate::lease::RenewalWindow;
 
-/// These are the events of leases that have come.
+/// These events of held leases have happened, and the leases are told of them next.
 #[derive(Default)]
 pub(in crate::engine) struct LeaseEvents {
     pub(in crate::engine) ticked: Vec<(TickKey, Arc<dyn RenewedLease>)>,
@@ -15,8 +15,8 @@ pub(in crate::engine) struct LeaseEvents {
 }
 
 impl RenewalQueue {
-    /// Adds the renewal of a lease and its next tick, in place of those. A closed queue drops it,
-    /// and nobody drives the lease any longer.
+    /// Adds the renewal of a lease and its next tick, in place of those that are given as `before`.
+    /// A closed queue drops them: no task calls the lease any longer.
     pub(crate) fn request(
         &self,
         lease: Arc<dyn RenewedLease>,
@@ -45,7 +45,7 @@ impl RenewalQueue {
         key
     }
 
-    /// Adds a tick of a lease in place of that one.
+    /// Adds a tick of a lease in place of the one that is given as `before`.
     pub(crate) fn set_tick(
         &self,
         lease: Arc<dyn RenewedLease>,
@@ -72,7 +72,7 @@ impl RenewalQueue {
         drop((renewal, tick));
     }
 
-    /// Notes a hint for a lease, and wakes the task that drives it.
+    /// Notes a hint for a lease, and wakes the task that tells the lease of it.
     pub(crate) fn add_hint(&self, lease: Arc<dyn RenewedLease>) {
         let mut state = self.state();
         if state.closed {
@@ -84,7 +84,7 @@ impl RenewalQueue {
         self.changed.notify_one();
     }
 
-    /// Takes the events of leases that have come.
+    /// Takes the ticks whose moment has come, and the hints.
     pub(in crate::engine) fn take_events(&self, now: Moment) -> LeaseEvents {
         let mut events = LeaseEvents::default();
         let mut state = self.state();

@@ -1,4 +1,4 @@
-//! This lease notes what the heartbeat tells it, for tests.
+//! This lease is for tests: it records the calls of the heartbeat.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use crate::engine::TimedReply;
 use crate::engine::sent_batch::{AwaitedReply, SentBatch};
 use crate::{LeaseId, LockName, Moment, RenewOptions, RenewOutcome};
 
-/// The heartbeat told a lease this.
+/// The heartbeat made this call to a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Told {
     Sent(u64),
@@ -40,7 +40,7 @@ impl TestLease {
         Arc::new(Self { options, ended, panics, awaited, told })
     }
 
-    /// Returns what the lease was told since the last call.
+    /// Takes the calls of the heartbeat that were recorded so far.
     pub(in crate::engine) fn take_told(&self) -> Vec<Told> {
         std::mem::take(&mut self.told.lock())
     }

@@ -1,4 +1,4 @@
-//! These tests cover who is told of which change.
+//! These tests cover which subscribers and held leases are told of which change.
 
 use super::*;
 use crate::engine::renewed_lease::testing::{TestLease, Told};
@@ -57,7 +57,8 @@ fn hints_wake_the_subscribers_of_their_name() {
     assert_eq!(change(&job), None, "several hints wake a subscriber once");
 }
 
-/// The first heartbeat after the subscription tells a held lease of every change before it.
+/// The first opening of a watch is not a hint: the heartbeat that is sent after the subscription
+/// tells of every change before that.
 #[test]
 fn held_leases_are_told_of_hints_and_gaps() {
     let mut subscribers = Subscribers::default();

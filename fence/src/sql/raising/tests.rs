@@ -1,4 +1,4 @@
-//! A raise is tested with a session that fails at the end.
+//! A raise is tested with a session whose settings cannot be restored.
 
 use std::future::ready;
 
@@ -6,7 +6,7 @@ use leasehold_core::{FencingToken, Namespace};
 
 use super::*;
 
-/// The numbers of this session's settings, and the raised token, are all this one.
+/// Every setting of this session has this number, and so has the raised token.
 const NUMBER: i64 = 50;
 
 /// The settings of this session can be changed, but not restored.

@@ -11,8 +11,8 @@ fn at(millis: u64) -> Moment {
     Moment::from_origin(Duration::from_millis(millis))
 }
 
-/// Requests a renewal that may be sent at once and is due at that moment, with a tick at the other,
-/// in place of the one before. Returns the keys of both.
+/// Requests a renewal that may be sent at once and is due at `due`, with a tick at `tick`, in place
+/// of those before. Returns the keys of both.
 fn request(
     queue: &RenewalQueue,
     due: u64,
@@ -106,7 +106,7 @@ fn a_hint_wakes_the_task() {
     assert!(queue.take_events(at(0)).hinted.is_empty());
 }
 
-/// A lease has the engine, which has the queue.
+/// Otherwise they would keep the engine alive: a lease owns the engine, which owns the queue.
 #[test]
 fn a_closed_queue_has_no_leases() {
     let queue = RenewalQueue::default();
