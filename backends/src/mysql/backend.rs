@@ -104,6 +104,7 @@ impl Dialect for MySql {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(StoreClock::Server, Reach::Network, Wake::Poll(watch::INTERVAL))
+            .with_renew_batch(encode::RENEW_BATCH)
     }
 
     fn pool(&self) -> &MySqlPool {

@@ -11,6 +11,7 @@ use super::row::{lease, renewal};
 use super::watch;
 use crate::shell::{Decision, Found, Hints, Page};
 use crate::sql::dialect::Dialect;
+use crate::sql::encode;
 use crate::sql::prune::{self, PruneCandidate};
 use crate::sql::purpose::Purpose;
 use crate::sql::released_names::ReleasedNames;
@@ -51,6 +52,7 @@ impl Dialect for Postgres {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(StoreClock::Server, Reach::Network, Wake::Push)
+            .with_renew_batch(encode::RENEW_BATCH)
     }
 
     fn pool(&self) -> &PgPool {

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::renewal_batch::RenewalBatch;
 use super::renewal_pace::RenewalPace;
 use super::renewal_queue::{QueuedRenewal, RenewalCaller, RenewalKey, RenewalQueue, TaskRenewal};
-use super::renewed_lease::isolated;
+use super::renewed_lease::catch_panic;
 use super::{BackgroundRuntime, BoundedStore, TimedReply};
 use crate::lease::RenewalWindow;
 use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome};
@@ -209,12 +209,12 @@ async fn tell_leases(queue: &RenewalQueue, now: Moment) -> bool {
     let events = queue.take_events(now);
     let any = !events.ticked.is_empty() || !events.hinted.is_empty();
     for (tick, lease) in events.ticked {
-        let _ = isolated(|| lease.ticked(tick, now));
+        let _ = catch_panic(|| lease.ticked(tick, now));
         // A store that hangs, or a hint, may concern very many leases at once.
         consume_budget().await;
     }
     for lease in events.hinted {
-        let _ = isolated(|| lease.follow_hint());
+        let _ = catch_panic(|| lease.follow_hint());
         consume_budget().await;
     }
     any

@@ -39,7 +39,7 @@ struct State {
     /// A name is here while it has a waiter or a holder.
     queues: BTreeMap<LockName, LocalQueue>,
     /// This numbers waiters and holders.
-    numbered: u64,
+    last_number: u64,
 }
 
 /// Most locks are held without waiters, so this is small.
@@ -144,8 +144,8 @@ impl LocalQueues {
 
 impl State {
     fn next_number(&mut self) -> u64 {
-        self.numbered += 1;
-        self.numbered
+        self.last_number += 1;
+        self.last_number
     }
 
     fn remove_if_unused(&mut self, name: &LockName) {

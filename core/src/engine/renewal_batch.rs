@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::renewal_queue::{QueuedRenewal, RenewalCaller, TakenRenewal, TaskRenewal};
-use super::renewed_lease::{RenewedLease, isolated};
+use super::renewed_lease::{RenewedLease, catch_panic};
 use super::sent_batch::SentBatch;
 use super::{BoundedStore, TimedReply};
 use crate::{Error, ErrorKind, Moment, RenewOptions, RenewOutcome, Result};
@@ -40,7 +40,7 @@ impl Caller {
         match self {
             Self::Lease(lease, number) => {
                 // A lease that panics sends another renewal at its next tick.
-                let _ = isolated(|| lease.replied(number, reply));
+                let _ = catch_panic(|| lease.replied(number, reply));
             }
             Self::Task(reply_to) => drop(reply_to.send(reply)),
         }
@@ -60,7 +60,7 @@ impl RenewalBatch {
             let (options, caller) = match caller {
                 RenewalCaller::Lease { lease, .. } => {
                     let send = || lease.clone().send(number, &sent).then(|| lease.options());
-                    let Some(options) = isolated(send).flatten() else { continue };
+                    let Some(options) = catch_panic(send).flatten() else { continue };
                     (options, Caller::Lease(lease, number))
                 }
                 RenewalCaller::Task(task) => {

@@ -48,7 +48,7 @@ struct State {
     /// There was a hint for these leases, of which they were not told yet.
     hinted: Vec<Arc<dyn RenewedLease>>,
     /// This numbers renewals.
-    numbered: u64,
+    last_number: u64,
     /// The task that sends the renewals wakes at this moment by itself.
     wakes_at: Option<Moment>,
     /// No task sends the renewals any longer.
@@ -237,9 +237,9 @@ impl RenewalQueue {
 impl State {
     /// Returns the key of a new renewal.
     fn next_key(&mut self, renewal: &QueuedRenewal) -> RenewalKey {
-        self.numbered += 1;
+        self.last_number += 1;
         let (due, renew_by) = (renewal.window.latest, renewal.renew_by);
-        RenewalKey { due, renew_by, number: self.numbered }
+        RenewalKey { due, renew_by, number: self.last_number }
     }
 
     fn remove(&mut self, key: RenewalKey) -> Option<Box<QueuedRenewal>> {

@@ -43,7 +43,7 @@ pub(crate) trait RenewedLease: fmt::Debug + Send + Sync {
 
 /// Calls a lease, and returns `None` if it panicked. A panic, such as one of a metrics recorder,
 /// costs no other lease.
-pub(super) fn isolated<T>(call: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn catch_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(call)).ok()
 }
 

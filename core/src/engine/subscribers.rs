@@ -17,7 +17,7 @@ pub(super) struct Subscribers {
     /// These are the held leases by name, each under the number of its subscription.
     leases: BTreeMap<(LockName, u64), SubscribedLease>,
     /// This counts the subscriptions of leases.
-    numbered: u64,
+    last_number: u64,
     /// The watch is open: changes from now on cause hints.
     open: bool,
     /// This counts the hints, and the times that the watch was opened.
@@ -133,10 +133,10 @@ impl Subscribers {
 
     /// Adds a held lease, and returns the number of its subscription.
     pub(super) fn add_lease(&mut self, name: LockName, lease: Arc<dyn RenewedLease>) -> u64 {
-        self.numbered += 1;
+        self.last_number += 1;
         let subscribed = SubscribedLease { lease, watched: self.open };
-        self.leases.insert((name, self.numbered), subscribed);
-        self.numbered
+        self.leases.insert((name, self.last_number), subscribed);
+        self.last_number
     }
 
     /// Removes the held lease that subscribed under that number, and returns it.
