@@ -22,8 +22,10 @@ const IN_FLIGHT: usize = 64;
 /// The calls of one heartbeat follow each other sooner than this.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Looking at all trust deadlines takes some milliseconds, so it is not done more often.
-const LOOK: Duration = Duration::from_secs(1);
+/// Trust deadlines are looked at in this interval, at most so many at a time: to look at very many
+/// takes some milliseconds, which the processor time of a heartbeat would include.
+const LOOK: Duration = Duration::from_millis(500);
+const MAX_LOOKED_AT: usize = 10_000;
 
 pub(super) async fn run(
     url: &str,
@@ -79,10 +81,12 @@ async fn acquire(client: &Client, leases: usize, limit: Duration) -> Vec<Guard> 
 /// Waits for the order `stop`, and returns the shortest time to a trust deadline until then.
 async fn watch_until_stop(guards: &[Guard], orders: &mut Orders) -> Result<Duration> {
     let mut stop = pin!(orders.wait_for("stop"));
-    let mut least = Duration::MAX;
+    let turns = guards.len().div_ceil(MAX_LOOKED_AT).max(1);
+    let (mut least, mut turn) = (Duration::MAX, 0);
     loop {
-        let now = guards.iter().map(Guard::remaining).min();
-        least = least.min(now.unwrap_or_default());
+        let now = guards.iter().skip(turn).step_by(turns).map(Guard::remaining).min();
+        least = least.min(now.unwrap_or(Duration::MAX));
+        turn = (turn + 1) % turns;
         tokio::select! {
             biased;
             stopped = &mut stop => return stopped.map(|()| least),

@@ -3,7 +3,7 @@
 
 mod held_leases;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -42,6 +42,9 @@ struct State {
     waiting: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
     /// These are sent as soon as there is room. The lease of the first must be renewed first.
     ready: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
+    /// Each batch that is ready is sent by one of these moments, if they are known. When renewals
+    /// were cancelled, there are fewer batches, and none must be sent earlier than this says.
+    ready_batches: Option<VecDeque<Moment>>,
     /// These leases have a tick at these moments. A tick that is later than the next renewal of its
     /// lease is added only when that renewal is ready: most renewals are answered before it.
     ticks: BTreeMap<TickKey, Arc<dyn RenewedLease>>,
@@ -166,7 +169,7 @@ impl RenewalQueue {
     /// ready.
     pub(super) fn collect_due(&self, now: Moment) -> usize {
         let mut state = self.state();
-        let State { waiting, ready, ticks, .. } = &mut *state;
+        let State { waiting, ready, ready_batches, ticks, .. } = &mut *state;
         if waiting.keys().next().is_some_and(|(due, _)| *due <= now) {
             let open = waiting.extract_if(.., |_, renewal| renewal.window.earliest <= now);
             for ((_, number), renewal) in open {
@@ -174,15 +177,20 @@ impl RenewalQueue {
                     ticks.insert((*at, number), lease.clone());
                 }
                 ready.insert((renewal.renew_by, number), renewal);
+                *ready_batches = None;
             }
         }
         ready.len()
     }
 
     /// Returns for each batch that is ready the moment by which its first renewal is sent.
+    ///
+    /// They are kept, because to find them takes a step for each renewal that is ready.
     pub(super) fn ready_batches(&self, max_batch: usize) -> Vec<Moment> {
-        let state = self.state();
-        state.ready.values().step_by(max_batch).map(|renewal| renewal.send_by()).collect()
+        let mut state = self.state();
+        let State { ready, ready_batches, .. } = &mut *state;
+        let find = || ready.values().step_by(max_batch).map(|renewal| renewal.send_by()).collect();
+        ready_batches.get_or_insert_with(find).iter().copied().collect()
     }
 
     /// Takes the ready renewals whose leases must be renewed first, at most `max_batch`, to send
@@ -192,6 +200,9 @@ impl RenewalQueue {
         // Each batch gets a buffer of the size that it needs.
         let size = state.ready.len().min(max_batch);
         let mut batch = Vec::with_capacity(size);
+        if let Some(batches) = &mut state.ready_batches {
+            batches.pop_front();
+        }
         while batch.len() < size {
             let Some(((_, number), renewal)) = state.ready.pop_first() else { break };
             // From here on the renewal of a task cannot be cancelled.

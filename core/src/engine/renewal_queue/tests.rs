@@ -92,6 +92,29 @@ fn the_lease_that_must_be_renewed_first_is_sent_first() {
     assert_eq!(order, [150, 290, 300, 310].map(at));
 }
 
+/// The moments are kept from one call to the next.
+#[test]
+fn each_ready_batch_is_known_after_others_were_taken_or_came() {
+    let queue = RenewalQueue::default();
+    let mut keep = Vec::new();
+    let mut add = |due, renew_by| {
+        let (renewal, reply) = renewal(0, due);
+        keep.push(reply);
+        queue.add(QueuedRenewal { renew_by: at(renew_by), ..renewal })
+    };
+    let keys = [200, 300, 400, 500].map(|renew_by| add(100, renew_by));
+    queue.collect_due(at(100));
+    assert_eq!(queue.ready_batches(2), [150, 250].map(at));
+    queue.take_batch(2, at(100));
+    assert_eq!(queue.ready_batches(2), [at(250)]);
+    add(100, 220);
+    queue.collect_due(at(100));
+    assert_eq!(queue.ready_batches(2), [160, 300].map(at));
+    queue.cancel(keys[2]);
+    queue.take_batch(2, at(100));
+    assert_eq!(queue.collect_due(at(100)), 0);
+}
+
 #[test]
 fn batches_respect_the_stores_renew_batch() {
     let queue = RenewalQueue::default();
