@@ -49,7 +49,7 @@ pub(super) struct ListenerState {
     /// of the grant that refused another.
     pub(super) found_disabled: HashMap<LockName, Instant>,
     /// A task listens for these holders; the value says when it sent the command that waits for
-    /// their user-level lock, and is `None` if it does not wait.
+    /// their user-level lock, or `None` while it does not wait.
     pub(super) listened: HashMap<Uuid, Option<Instant>>,
     pub(super) tasks: Vec<AbortHandle>,
 }

@@ -6,7 +6,7 @@ use crate::{Error, Holder, RenewOptions, Result};
 /// A store on a server renews or releases at most this many leases with one statement. Its arguments
 /// then fit into one TLS record of 16 KiB, if the names have 24 bytes or less.
 ///
-/// sqlx 0.9.0 does not set `TCP_NODELAY` (transact-rs/sqlx#4335, which is mended but not released),
+/// sqlx 0.9.0 does not set `TCP_NODELAY` (transact-rs/sqlx#4335, which is fixed but not released),
 /// and writes each record by itself. So the second record of a request to a server on the same
 /// machine waited for the delayed acknowledgement of the first, which takes 40 ms on Linux.
 pub(crate) const RENEW_BATCH: usize = 200;
@@ -34,8 +34,7 @@ mod tests {
     use super::*;
     use crate::{LeaseId, LockName};
 
-    /// With 500 leases a heartbeat of 10,000 on a MySQL server of the same machine took 586 ms
-    /// instead of 160.
+    /// A batch of 500 leases took 60 ms on a MySQL server of the same machine, which worked for 15.
     #[test]
     fn a_full_batch_of_renewals_fits_into_one_tls_record() {
         let name = |number| LockName::new(format!("a-name-of-24-bytes-{number:05}")).unwrap();

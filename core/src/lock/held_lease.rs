@@ -32,7 +32,7 @@ pub(super) struct HeldLease {
     trust: Arc<TrustDeadline>,
     /// The heartbeat was told of a hint, which it has not passed on yet.
     hinted: AtomicBool,
-    /// This is `None` once the lease is no longer renewed. The queue may be locked while this is
+    /// This becomes `None` when the lease is no longer renewed. The queue may be locked while this is
     /// locked, but not the other way round. This is not locked while the dispatcher, the metrics or
     /// the trust deadline are called.
     held: Mutex<Option<HeldState>>,

@@ -20,7 +20,7 @@ impl Session for KeepsChangedSettings {
     }
 
     fn run_script(&mut self, script: &str) -> impl Future<Output = Result<(), Failure>> + Send {
-        let killed = std::io::Error::other("Query execution was interrupted");
+        let killed = std::io::Error::other("interrupted");
         let restores = script.contains(&format!("lock_wait_timeout = {NUMBER}"));
         ready(if restores {
             Err(Failure::new(Database::MySql, Some("1317"), killed))
