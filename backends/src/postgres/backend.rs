@@ -1,13 +1,13 @@
 //! These are the operations, each of which is one statement.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::SqlStr;
 use sqlx::postgres::{PgPool, PgRow};
 
 use super::calls::Postgres;
-use super::row::{lease, renewal};
+use super::row::{lease, set_outcomes};
 use super::watch;
 use crate::shell::{Decision, Found, Hints, Page};
 use crate::sql::dialect::Dialect;
@@ -120,20 +120,13 @@ impl Dialect for Postgres {
         let ttls: Vec<_> = leases.iter().map(|lease| ttl_micros(lease.ttl)).collect();
         let statement = || sqlx::query(self.sql.renew.clone()).bind(&names).bind(&ids).bind(&ttls);
         let rows = self.connections.write_rows(Purpose::Renew, statement).await?;
-        // A damaged row must not cost the others their leases.
-        let read = |row: &PgRow| match renewal(row, &self.sql.statements.table) {
-            Ok(renewal) => Some(renewal),
-            Err(error) => {
-                tracing::error!(%error, "cannot read a row of the renewal");
-                None
-            }
-        };
-        let mut found: HashMap<_, _> = rows.iter().filter_map(read).collect();
-        let outcome = |lease: &&RenewOptions| {
-            let outcome = found.remove(&(lease.name.clone(), lease.lease));
-            outcome.unwrap_or(Ok(RenewOutcome::Lost))
-        };
-        Ok(leases.iter().map(outcome).collect())
+        // A damaged row must not cost the others their leases: it is the outcome of its own.
+        let mut outcomes: Vec<_> = leases.iter().map(|_| Ok(RenewOutcome::Lost)).collect();
+        for row in &rows {
+            set_outcomes(row, &self.sql.statements.table, leases, &mut outcomes)
+                .map_err(|corrupt| self.corrupt_row(corrupt))?;
+        }
+        Ok(outcomes)
     }
 
     async fn end(&self, leases: &[&ReleaseOptions]) -> Result<Option<Vec<Result<ReleaseOutcome>>>> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 
 use crate::sql::CorruptRecord;
-use crate::sql::row::{Columns, get, left, name, not_null, parse_column};
-use crate::{LeaseId, LockName, RenewOutcome, Result};
+use crate::sql::row::{Columns, get, left, name, not_null, parse_column, ttl_micros};
+use crate::{LeaseId, LockName, RenewOptions, RenewOutcome, Result};
 
 impl Columns for PgRow {
     fn integer(&self, column: &'static str) -> Result<i64, CorruptRecord> {
@@ -36,23 +36,35 @@ pub(super) fn lease(row: &PgRow, table: &str) -> Result<(LockName, LeaseId)> {
     }
 }
 
-/// Returns whose lease a row of a renewal is, and what became of it.
-pub(super) fn renewal(
+/// Reads a row of a renewal, and sets the outcomes of its leases.
+pub(super) fn set_outcomes(
     row: &PgRow,
     table: &str,
-) -> Result<((LockName, LeaseId), Result<RenewOutcome>)> {
-    let (name, lease) = lease(row, table)?;
-    let outcome = || match parse_column("reason", get(row, "reason")?)? {
-        Some(reason) => {
-            let left = left(get(row, "expires_at")?, get(row, "clock")?)?;
-            Ok(RenewOutcome::disabled(reason, left.unwrap_or_default()))
-        }
-        None => {
-            let ttl: i64 = get(row, "ttl")?;
-            Ok(RenewOutcome::extended(Duration::from_micros(ttl.unsigned_abs())))
-        }
+    leases: &[&RenewOptions],
+    outcomes: &mut [Result<RenewOutcome>],
+) -> Result<(), CorruptRecord> {
+    let positions: Vec<i64> = get(row, "positions")?;
+    let reason: Option<String> = get(row, "reason")?;
+    let disabled = || {
+        let reason = not_null("reason", parse_column("reason", reason.clone())?)?;
+        let left = left(get(row, "expires_at")?, get(row, "clock")?)?;
+        Ok(RenewOutcome::disabled(reason, left.unwrap_or_default()))
     };
-    let outcome =
-        outcome().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name));
-    Ok(((name, lease), outcome))
+    for position in positions {
+        // Positions are counted from 1.
+        let at = usize::try_from(position).ok().and_then(|position| position.checked_sub(1));
+        let Some((lease, outcome)) =
+            at.and_then(|at| Some((leases.get(at)?, outcomes.get_mut(at)?)))
+        else {
+            continue;
+        };
+        *outcome = match reason {
+            Some(_) => disabled()
+                .map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&lease.name)),
+            None => Ok(RenewOutcome::extended(Duration::from_micros(
+                ttl_micros(lease.ttl).unsigned_abs(),
+            ))),
+        };
+    }
+    Ok(())
 }

@@ -54,8 +54,9 @@ pub(super) struct Sql {
     /// A grant and a disablement return `done` and the row, new or standing. An announcement
     /// returns whether it is new, and the others return a row if they did their work.
     pub(super) statements: Statements,
-    /// The names, leases and ttls are bound; this returns name, lease, ttl, `expires_at`, reason
-    /// and clock of those in force.
+    /// The names, leases and ttls are bound; this returns the positions of those in force, counted
+    /// from 1, with the reason and `expires_at` of those that are to end. A row has all leases of
+    /// the same outcome, so there is mostly one row.
     pub(super) renew: SqlStr,
     /// The names and leases are bound; this ends those in force, and returns their name and lease.
     pub(super) release_many: Statement,
@@ -80,17 +81,21 @@ impl Sql {
             // Rows are locked in the order of names, so that two batches cannot wait for each other.
             renew: statement(format!(
                 "WITH held AS ( \
-                     SELECT l.name, a.ttl, l.expires_at, \
+                     SELECT l.name, a.ttl, a.position, l.expires_at, \
                          coalesce(l.ending, l.disabled_reason) AS reason \
                      FROM {table} AS l, \
-                         unnest($1::text[], $2::uuid[], $3::bigint[]) AS a (name, lease, ttl) \
+                         unnest($1::text[], $2::uuid[], $3::bigint[]) \
+                             WITH ORDINALITY AS a (name, lease, ttl, position) \
                      WHERE l.name = a.name AND l.lease = a.lease \
-                     ORDER BY l.name FOR NO KEY UPDATE OF l) \
-                 UPDATE {table} AS l SET expires_at = CASE \
-                     WHEN h.reason IS NULL THEN {CLOCK} + h.ttl ELSE h.expires_at END \
-                 FROM held AS h WHERE l.name = h.name AND h.expires_at > {CLOCK} \
-                 RETURNING l.name, l.lease::text AS lease, h.ttl, l.expires_at, h.reason, \
-                     {CLOCK} AS clock"
+                     ORDER BY l.name FOR NO KEY UPDATE OF l), \
+                 renewed AS ( \
+                     UPDATE {table} AS l SET expires_at = CASE \
+                         WHEN h.reason IS NULL THEN {CLOCK} + h.ttl ELSE h.expires_at END \
+                     FROM held AS h WHERE l.name = h.name AND h.expires_at > {CLOCK} \
+                     RETURNING h.position, h.reason, \
+                         CASE WHEN h.reason IS NOT NULL THEN l.expires_at END AS expires_at) \
+                 SELECT array_agg(position) AS positions, reason, expires_at, {CLOCK} AS clock \
+                 FROM renewed GROUP BY reason, expires_at"
             )),
             release_many: notifying_asynchronously(&channel, &[], |notify| {
                 format!(
