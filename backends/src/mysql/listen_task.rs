@@ -47,7 +47,8 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let closed = inner.names.pool.close_event();
     tokio::select! {
         () = serve(&inner, &mut connection) => {}
-        () = closed => {}
+        // A server whose command waits does not notice an orderly close, but that the socket closes.
+        () = closed => return,
     }
     if let Some(connection) = connection {
         connection.close().await;

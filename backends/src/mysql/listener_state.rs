@@ -5,6 +5,7 @@ use std::mem;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
@@ -38,7 +39,8 @@ pub(super) struct Inner {
 
 #[derive(Default)]
 pub(super) struct ListenerState {
-    pub(super) watches: usize,
+    /// Each watch runs in its runtime.
+    pub(super) watches: Vec<Handle>,
     /// These names were refused.
     pub(super) awaited: HashMap<LockName, Awaited>,
     /// An attempt found these names disabled at these moments. No user-level lock announces that a
