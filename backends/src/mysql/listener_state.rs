@@ -24,7 +24,7 @@ const ARRIVAL_TIME: Duration = Duration::from_millis(500);
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// While a task waits for a user-level lock, it checks at this interval whether it still has to.
-const AWAITED_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const AWAITED_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// This is the state of a listener.
 pub(super) struct Inner {
