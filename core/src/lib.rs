@@ -48,6 +48,8 @@ pub use election::{
     Election, ElectionHandle, Job, JobError, Leadership, RaiseFence, RaiseOutcome, Role, Status,
     StopReason, job_fn, job_from_fns,
 };
+#[doc(hidden)]
+pub use engine::background_runtime;
 pub use error::{Error, ErrorKind, Result};
 pub use fencing_token::FencingToken;
 pub use holder::Holder;

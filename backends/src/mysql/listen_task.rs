@@ -21,6 +21,11 @@ const WAIT_SECONDS: u32 = 45;
 const MAX_CUT_OFF: u32 = 2;
 const SHORT_WAIT_SECONDS: u32 = 5;
 
+/// A grant mostly means that the lease is over, so the next wait is short: it ends before the task
+/// checks whether to close the connection. Servers count and log a connection that is closed during
+/// a wait.
+const WAIT_AFTER_GRANT_SECONDS: u32 = 3;
+
 /// A wait that ended sooner than this has not reached such a limit.
 const MIN_CUT_OFF_WAIT: Duration = Duration::from_secs(5);
 
@@ -47,7 +52,8 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let closed = inner.names.pool.close_event();
     tokio::select! {
         () = serve(&inner, &mut connection) => {}
-        () = closed => {}
+        // A server whose command waits does not notice an orderly close, but that the socket closes.
+        () = closed => return,
     }
     if let Some(connection) = connection {
         connection.close().await;
@@ -105,12 +111,9 @@ async fn listen_for(
             Ok(WaitResult::NotHeld) | Err(_) if asked.elapsed() >= MIN_CUT_OFF_WAIT => cut_off += 1,
             _ => {}
         }
-        seconds = if !waits {
-            TRY_SECONDS
-        } else if cut_off < MAX_CUT_OFF {
-            WAIT_SECONDS
-        } else {
-            SHORT_WAIT_SECONDS
+        seconds = match answer {
+            Ok(result) if waits => next_wait(result, cut_off),
+            _ => TRY_SECONDS,
         };
         let most = match answer {
             Ok(result) => {
@@ -153,4 +156,29 @@ async fn listen(
         empty => empty.insert(UserLockConnection::open_for_waits(names).await?),
     };
     connection.wait(name, seconds).await
+}
+
+/// Returns how many seconds the next command waits after that result of a wait.
+fn next_wait(result: WaitResult, cut_off: u32) -> u32 {
+    if result == WaitResult::Granted {
+        WAIT_AFTER_GRANT_SECONDS
+    } else if cut_off < MAX_CUT_OFF {
+        WAIT_SECONDS
+    } else {
+        SHORT_WAIT_SECONDS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::listener_state::AWAITED_CHECK_INTERVAL;
+    use super::*;
+
+    #[test]
+    fn the_wait_after_a_grant_ends_before_the_connection_would_be_closed() {
+        let seconds = next_wait(WaitResult::Granted, 0);
+        assert!(Duration::from_secs(seconds.into()) < AWAITED_CHECK_INTERVAL);
+        let waits = [0, 1, 2].map(|cut_off| next_wait(WaitResult::TimedOut, cut_off));
+        assert_eq!(waits, [WAIT_SECONDS, WAIT_SECONDS, SHORT_WAIT_SECONDS]);
+    }
 }

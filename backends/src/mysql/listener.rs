@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
@@ -28,19 +29,20 @@ impl Listener {
         Self(Arc::new(Inner { names, state, wake, notified }))
     }
 
-    /// Listens for as long as the returned value lives, which belongs to a watch.
+    /// Listens for as long as the returned value lives, which belongs to a watch. This must be called
+    /// within the runtime of the watch.
     pub(super) fn subscribe(&self) -> ListenerSubscription {
-        self.0.state().watches += 1;
-        ListenerSubscription { inner: Arc::clone(&self.0), notified: self.0.notified.subscribe() }
+        let (inner, runtime) = (Arc::clone(&self.0), Handle::current());
+        inner.state().watches.push(runtime.clone());
+        let notified = inner.notified.subscribe();
+        ListenerSubscription { inner, runtime, notified }
     }
 
     /// Notes that another has the name, and listens for its release.
     pub(super) fn await_holder(&self, name: &LockName, held: &Held) {
         let holder = held.holder.instance;
         let mut state = self.0.state();
-        if state.watches == 0 {
-            return;
-        }
+        let Some(runtime) = state.watches.first().cloned() else { return };
         state.disabled.remove(name);
         let awaited = Awaited::new(held, state.awaited.get(name));
         state.awaited.insert(name.clone(), awaited);
@@ -52,7 +54,8 @@ impl Listener {
         if state.tasks.len() > state.listened.len() {
             self.0.wake.notify_one();
         } else if state.tasks.len() < MAX_CONNECTIONS {
-            let task = tokio::spawn(listen_task::run(Arc::clone(&self.0)));
+            // The caller's runtime may be blocked, and the watch would wait for its notification.
+            let task = runtime.spawn(listen_task::run(Arc::clone(&self.0)));
             state.tasks.push(task.abort_handle());
         }
     }
@@ -68,7 +71,7 @@ impl Listener {
     pub(super) fn disabled(&self, name: &LockName) {
         let mut state = self.0.state();
         state.awaited.remove(name);
-        if state.watches > 0 {
+        if !state.watches.is_empty() {
             let now = Instant::now();
             state.disabled.insert(name.clone(), now);
             state.found_disabled.insert(name.clone(), now);
@@ -90,6 +93,7 @@ impl Drop for Listener {
 /// Keeps the listener running for one watch.
 pub(super) struct ListenerSubscription {
     inner: Arc<Inner>,
+    runtime: Handle,
     notified: broadcast::Receiver<Option<LockName>>,
 }
 
@@ -122,8 +126,11 @@ impl ListenerSubscription {
 impl Drop for ListenerSubscription {
     fn drop(&mut self) {
         let mut state = self.inner.state();
-        state.watches -= 1;
-        if state.watches == 0 {
+        let of_this = |runtime: &Handle| runtime.id() == self.runtime.id();
+        if let Some(at) = state.watches.iter().position(of_this) {
+            state.watches.remove(at);
+        }
+        if state.watches.is_empty() {
             state.clear();
         }
     }

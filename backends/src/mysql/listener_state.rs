@@ -5,6 +5,7 @@ use std::mem;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
@@ -23,7 +24,7 @@ const ARRIVAL_TIME: Duration = Duration::from_millis(500);
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// While a task waits for a user-level lock, it checks at this interval whether it still has to.
-const AWAITED_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const AWAITED_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// This is the state of a listener.
 pub(super) struct Inner {
@@ -38,7 +39,8 @@ pub(super) struct Inner {
 
 #[derive(Default)]
 pub(super) struct ListenerState {
-    pub(super) watches: usize,
+    /// Each watch runs in its runtime.
+    pub(super) watches: Vec<Handle>,
     /// These names were refused.
     pub(super) awaited: HashMap<LockName, Awaited>,
     /// An attempt found these names disabled at these moments. No user-level lock announces that a

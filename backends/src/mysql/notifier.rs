@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::user_lock::{UserLockConnection, UserLockNames};
-use crate::{LeaseId, RenewOutcome};
+use crate::{LeaseId, RenewOutcome, background_runtime};
 
 /// The user-level lock is kept for this long after the last lease, for the next one.
 const KEEP_AFTER_LAST_LEASE: Duration = Duration::from_secs(10);
@@ -81,7 +81,10 @@ impl Notifier {
         let new = state.holders.insert(holder, now).is_none();
         // The task may have ended with its runtime.
         if state.task.as_ref().is_none_or(AbortHandle::is_finished) {
-            state.task = Some(tokio::spawn(run(Arc::clone(&self.0))).abort_handle());
+            // The caller's runtime may be blocked when the lease is released, and waiters would not
+            // read in time: they see that the user-level lock is kept.
+            let task = background_runtime().spawn(run(Arc::clone(&self.0)));
+            state.task = Some(task.abort_handle());
         } else if new {
             self.0.wake.notify_one();
         }
@@ -106,9 +109,21 @@ impl Notifier {
     /// Forgets a lease that is over, and notifies the waiters if it was released.
     pub(super) fn remove(&self, lease: LeaseId, is_released: bool) {
         let mut state = self.0.state();
-        let Some((holder, _)) = state.leases.remove(&lease) else { return };
-        state.holders.insert(holder, Instant::now());
-        if is_released && state.to_notify.insert(holder) {
+        let NotifierState { leases, holders, to_notify, .. } = &mut *state;
+        let before = to_notify.len();
+        match leases.remove(&lease) {
+            Some((holder, _)) => {
+                holders.insert(holder, Instant::now());
+                if is_released {
+                    to_notify.insert(holder);
+                }
+            }
+            // It was granted by a call without a reply, and its waiters may wait for the user-level
+            // lock that its holder keeps for other leases.
+            None if is_released => to_notify.extend(holders.keys().copied()),
+            None => {}
+        }
+        if to_notify.len() > before {
             self.0.wake.notify_one();
         }
     }
@@ -290,3 +305,6 @@ impl NotifierTask<'_> {
         self.pause = (self.pause * 2).min(LOCK_BACKOFF.1);
     }
 }
+
+#[cfg(test)]
+mod tests;

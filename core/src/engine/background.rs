@@ -36,6 +36,16 @@ impl BackgroundRuntime {
     }
 }
 
+/// Returns the runtime in which clients run their own tasks, for those tasks of a store that the
+/// application's work must not block either.
+///
+/// # Panics
+/// This panics outside of a tokio runtime if the thread could not be started.
+#[must_use]
+pub fn background_runtime() -> Handle {
+    BackgroundRuntime::new(true).runtime()
+}
+
 fn on_dedicated_thread() -> Option<Handle> {
     static THREAD: OnceLock<Option<Handle>> = OnceLock::new();
     let started = THREAD.get_or_init(|| {

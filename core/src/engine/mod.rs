@@ -22,6 +22,7 @@ use std::time::Duration;
 
 pub(crate) use announcer::{Candidacy, PresenceAnnouncer};
 pub(crate) use background::BackgroundRuntime;
+pub use background::background_runtime;
 pub(crate) use bounded_store::{BoundedStore, TimedReply};
 pub(crate) use heartbeat::{Heartbeat, PendingRenewal};
 pub(crate) use hint_dispatcher::{HintDispatcher, Subscription};

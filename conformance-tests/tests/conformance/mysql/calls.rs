@@ -392,6 +392,7 @@ pub(super) async fn a_connection_outlives_a_pause_of_one_ttl(backend: Arc<MySql>
         Ok(sessions.first().map(|(session, _)| *session))
     };
     let before = session().await?;
+    assert!(before.is_some(), "the call left no session");
     sleep(TTL).await;
     assert_eq!(session().await?, before, "the call used another session");
     backend.clean(&namespace).await?;

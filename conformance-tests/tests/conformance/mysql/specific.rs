@@ -61,5 +61,7 @@ specific_cases! {
         a_waiter_on_a_user_level_lock_polls_rarely,
         a_user_level_lock_is_acquired_again_after_its_session_is_killed,
         all_waiters_of_one_holder_get_the_lock,
-        connections_for_user_level_locks_are_few_and_are_closed;
+        connections_for_user_level_locks_are_few_and_are_closed,
+        a_closed_pool_ends_the_wait_for_a_user_level_lock,
+        runtimes_that_nothing_drives_delay_no_notification;
 }

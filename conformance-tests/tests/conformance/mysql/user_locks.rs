@@ -6,18 +6,20 @@
 //! that takes on a busy machine.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use leasehold::mysql::MySqlStore;
 use leasehold::{Client as Locks, Schema};
 use leasehold_conformance::expect::held;
-use leasehold_conformance::{Backend, CaseResult, Failure, race, spawn};
+use leasehold_conformance::{Backend, CaseResult, Client, Failure, race, spawn};
 use leasehold_core::LeaseId;
+use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::support::{LONG, fresh, name};
-use super::waiter::{LIMIT, Pair, Release, SETTLED, Watching};
+use super::waiter::{LIMIT, Pair, Release, SETTLED, WAKE_LIMIT, Watching, hint_of};
 use super::{MySql, options};
 
 /// Connections that are no longer needed are closed within this time, which is shorter than one
@@ -179,5 +181,106 @@ pub(super) async fn connections_for_user_level_locks_are_few_and_are_closed(
     drop((holders, pair.holder, pair.waiter));
     until_at_most(0, "connections stay open although the stores were dropped").await?;
     backend.clean(&pair.namespace).await?;
+    Ok(())
+}
+
+/// A server does not notice an orderly close while its command waits.
+pub(super) async fn a_closed_pool_ends_the_wait_for_a_user_level_lock(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let namespace = fresh();
+    let holder = backend.connect(backend.url(), &namespace).await?;
+    let url = backend.user_of_table(&namespace).await?;
+    let store = MySqlStore::connect(&url, &options(&namespace, Schema::Require)).await?;
+    let pool = store.pool().clone();
+    let waiter = Client::new(Arc::new(store));
+    let job = name("job");
+    holder.acquire_free(&job, LONG).await?;
+    let watching = Watching::begin(&waiter, &job).await?;
+    let until_waiting = async {
+        loop {
+            let sessions = backend.sessions(&namespace).await?;
+            if sessions.iter().any(|(_, doing)| doing.contains("GET_LOCK")) {
+                return CaseResult::Ok(());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waits = timeout(LIMIT, until_waiting).await;
+    waits.map_err(|_| Failure::new("no session waits for the user-level lock"))??;
+    timeout(LIMIT, pool.close()).await.map_err(|_| Failure::new("closing hangs"))?;
+    let all_ended = async {
+        while !backend.sessions(&namespace).await?.is_empty() {
+            sleep(Duration::from_millis(50)).await;
+        }
+        CaseResult::Ok(())
+    };
+    let ended = timeout(CLOSE_LIMIT, all_ended).await;
+    ended.map_err(|_| Failure::new("a session still waits for the user-level lock"))??;
+    drop(watching);
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
+/// Nothing drives this runtime. It can be dropped within another one.
+struct UndrivenRuntime(Option<Runtime>);
+
+impl Drop for UndrivenRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs the call in a runtime that nothing drives after that.
+async fn in_undriven_runtime<T: Send + 'static>(
+    call: impl Future<Output = CaseResult<T>> + Send + 'static,
+) -> CaseResult<(T, UndrivenRuntime)> {
+    let elsewhere = thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let done = runtime.block_on(call)?;
+        CaseResult::Ok((done, UndrivenRuntime(Some(runtime))))
+    });
+    let ended = tokio::task::spawn_blocking(|| elsewhere.join()).await?;
+    ended.map_err(|_| Failure::new("the call panicked"))?
+}
+
+/// An application may block the runtime in which it acquires a lock. A waiter does not read by
+/// itself while the user-level lock is held.
+pub(super) async fn runtimes_that_nothing_drives_delay_no_notification(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    for holder_is_blocked in [true, false] {
+        let pair = Pair::open(&backend).await?;
+        let job = name("job");
+        let mut hints = pair.waiter.watch().await?;
+        let (holder, free) = (pair.holder.clone(), job.clone());
+        let acquire = async move {
+            let taken = holder.acquire_free(&free, LONG).await?;
+            sleep(SETTLED).await;
+            CaseResult::Ok(taken)
+        };
+        let (waiter, refused) = (pair.waiter.clone(), job.clone());
+        let ask = async move {
+            held(waiter.acquire(&refused, LeaseId::new(), LONG).await?);
+            sleep(SETTLED * 2).await;
+            CaseResult::Ok(())
+        };
+        let (taken, _undriven) = if holder_is_blocked {
+            let acquired = in_undriven_runtime(acquire).await?;
+            ask.await?;
+            acquired
+        } else {
+            let taken = acquire.await?;
+            (taken, in_undriven_runtime(ask).await?.1)
+        };
+        pair.holder.release_held(&taken).await?;
+        let woken = timeout(WAKE_LIMIT, hint_of(&mut hints, &job)).await;
+        let late =
+            || format!("no notification; the holder's runtime is blocked: {holder_is_blocked}");
+        woken.map_err(|_| Failure::new(late()))??;
+        backend.clean(&pair.namespace).await?;
+    }
     Ok(())
 }

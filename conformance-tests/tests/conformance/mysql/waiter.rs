@@ -22,7 +22,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(100);
 
 /// A waiter must be woken by a user-level lock within this time, in which its clock advances by
 /// less than the shortest pause between two reads.
-const WAKE_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const WAKE_LIMIT: Duration = Duration::from_secs(30);
 
 /// After this time the user-level locks are held, and the waiters wait for them.
 pub(super) const SETTLED: Duration = Duration::from_millis(600);
@@ -36,7 +36,7 @@ fn fresh_name() -> LockName {
 }
 
 /// Waits for a hint about that name.
-async fn hint_of(hints: &mut HintStream, job: &LockName) -> CaseResult {
+pub(super) async fn hint_of(hints: &mut HintStream, job: &LockName) -> CaseResult {
     while let Some(hint) = hints.next().await {
         if hint == Hint::Name(job.clone()) {
             return Ok(());
