@@ -150,7 +150,7 @@ mod tests {
     fn a_held_lock_takes_little_memory() {
         let sizes = [
             ("guard", size_of::<Guard>(), 136),
-            ("held lease", size_of::<HeldLease>(), 304),
+            ("held lease", size_of::<HeldLease>(), 296),
             ("machine", size_of::<Machine>(), 144),
             ("requested renewal", size_of::<LeaseRenewal>(), 40),
             ("trust deadline", size_of::<TrustDeadline>(), 104),

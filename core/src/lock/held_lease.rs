@@ -111,8 +111,8 @@ impl HeldLease {
         }
         self.update_tick(held);
         drop(state);
-        // Waking the waiters of the trust deadline, and recording a metric, may call any code, so
-        // the lock is released before.
+        // Reading the clock, waking those who wait for the loss, and recording a metric may call any
+        // code, so the lock is released before.
         let left = self.trust.deadline().saturating_since(now);
         let expired = match deadline {
             Some(deadline) => !self.trust.extend(deadline),
