@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_extension_wakes_nobody_who_waits_for_the_loss() {
+    async fn an_extension_does_not_wake_the_waiters_for_the_loss() {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
         let trust = TrustDeadline::new(Moment::from_secs(10), clock.clone());
         let wakes = Arc::new(CountedWakes::default());

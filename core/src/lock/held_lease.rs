@@ -111,7 +111,7 @@ impl HeldLease {
         }
         self.update_tick(held);
         drop(state);
-        // Reading the clock, waking those who wait for the loss, and recording a metric may call any
+        // Reading the clock, waking the waiters for the loss, and recording a metric may call any
         // code, so the lock is released before.
         let left = self.trust.deadline().saturating_since(now);
         let expired = match deadline {
