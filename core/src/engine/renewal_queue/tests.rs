@@ -7,6 +7,13 @@ use futures_util::FutureExt;
 use super::*;
 use crate::{LeaseId, LockName};
 
+impl RenewalQueue {
+    /// Returns how many groups the renewals form that are not due yet.
+    pub(crate) fn waiting_groups(&self) -> usize {
+        self.state().waiting.group_count()
+    }
+}
+
 fn at(millis: u64) -> Moment {
     Moment::from_origin(Duration::from_millis(millis))
 }

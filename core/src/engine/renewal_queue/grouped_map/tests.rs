@@ -4,6 +4,13 @@ use super::*;
 
 type Map = GroupedMap<char, u64>;
 
+impl<S, T> GroupedMap<S, T> {
+    /// Returns the number of groups.
+    pub(in crate::engine) fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+}
+
 fn at(secs: u64) -> Moment {
     Moment::from_secs(secs)
 }
@@ -27,12 +34,12 @@ fn entries_with_the_same_moment_and_shared_value_are_one_group() {
     for number in 1..=200 {
         assert_eq!(map.insert(at(1), number, 'a', number), None);
     }
-    assert_eq!((map.groups.len(), map.len()), (1, 200));
+    assert_eq!((map.group_count(), map.len()), (1, 200));
     map.insert(at(2), 201, 'a', 201);
     map.insert(at(2), 202, 'b', 202);
     // Number 203 belongs to another moment.
     map.insert(at(2), 204, 'b', 204);
-    assert_eq!((map.groups.len(), map.len()), (4, 203));
+    assert_eq!((map.group_count(), map.len()), (4, 203));
     assert_eq!(map.first_at(), Some(at(1)));
 }
 
@@ -77,7 +84,7 @@ fn a_group_without_entries_is_removed() {
     assert_eq!(map.remove(at(1), 3), None);
     assert_eq!(map.remove(at(3), 1), None);
     assert_eq!([1, 2].map(|number| map.remove(at(1), number)), [Some(1), Some(2)]);
-    assert_eq!((map.groups.len(), map.len(), map.first_at()), (1, 2, Some(at(2))));
+    assert_eq!((map.group_count(), map.len(), map.first_at()), (1, 2, Some(at(2))));
 }
 
 #[test]
@@ -89,7 +96,7 @@ fn an_entry_is_replaced_or_comes_back() {
     assert_eq!(map.insert(at(1), 2, 'a', 20), Some(2));
     assert_eq!(map.remove(at(1), 2), Some(20));
     assert_eq!(map.insert(at(1), 2, 'a', 200), None);
-    assert_eq!((map.groups.len(), map.len()), (1, 3));
+    assert_eq!((map.group_count(), map.len()), (1, 3));
     assert_eq!(take_all(&mut map, 10), [[(1, 'a', 1), (2, 'a', 200), (3, 'a', 3)]]);
 }
 
