@@ -137,13 +137,13 @@ impl Renewal<'_> {
 /// Reads the key of a lease, and the key with the reason why its holder must stop. Returns `None`
 /// if there is no lease.
 fn state(pair: Option<&[TxnOpResponse]>) -> Option<Result<LeaseState>> {
-    let (lease, ending) = (first_key(pair?.first()), first_key(pair?.get(1)));
+    let (lease, ending) = (first_kv(pair?.first()), first_kv(pair?.get(1)));
     let ending = ending.map(record::ending).transpose();
     let lease = record::lease(lease?);
     Some(lease.and_then(|lease| Ok(LeaseState { lease, ending: ending? })))
 }
 
-fn first_key(answer: Option<&TxnOpResponse>) -> Option<&KeyValue> {
+fn first_kv(answer: Option<&TxnOpResponse>) -> Option<&KeyValue> {
     match answer {
         Some(TxnOpResponse::Get(got)) => got.kvs().first(),
         _ => None,
