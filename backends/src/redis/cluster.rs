@@ -143,11 +143,15 @@ impl Cluster {
                 let mut answers = Vec::with_capacity(replies.len());
                 let mut followed = Vec::new();
                 for (at, (request, reply)) in requests.iter().zip(replies).enumerate() {
-                    answers.push(reply.map_err(|cause| {
-                        let follow = self.follow(node.clone(), request, cause);
-                        followed.push(async move { (at, follow.await) });
-                        no_answer(node)
-                    }));
+                    match reply {
+                        Ok(value) => answers.push(Ok(value)),
+                        Err(cause) => {
+                            answers.push(Err(no_answer(node)));
+                            followed.push(async move {
+                                (at, self.follow(node.clone(), request, cause).await)
+                            });
+                        }
+                    }
                 }
                 for (at, answer) in join_all(followed).await {
                     answers[at] = answer;
