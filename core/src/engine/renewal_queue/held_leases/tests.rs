@@ -36,7 +36,7 @@ fn take_ticks(queue: &RenewalQueue, now: u64) -> Vec<TickKey> {
     queue.take_events(at(now)).ticked.into_iter().map(|(tick, _)| tick).collect()
 }
 
-/// Most renewals are answered before the tick, so there is none until the renewal is ready.
+/// Most renewals are answered before the tick, so the tick is added only when the renewal is ready.
 #[test]
 fn a_tick_comes_while_the_renewal_is_ready_or_was_sent() {
     for sent in [false, true] {
