@@ -19,9 +19,7 @@ struct Input<'a> {
 enum Word<'a> {
     Record,
     Damaged,
-    Extended,
     Ending,
-    Lost,
     Other(&'a str),
 }
 
@@ -30,9 +28,7 @@ impl Word<'_> {
         match self {
             Self::Record => "record",
             Self::Damaged => "damaged",
-            Self::Extended => "extended",
             Self::Ending => "ending",
-            Self::Lost => "lost",
             Self::Other(word) => word,
         }
     }

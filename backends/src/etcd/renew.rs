@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use etcd_client::TxnOpResponse;
+use etcd_client::{KeyValue, TxnOpResponse};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
@@ -137,12 +137,15 @@ impl Renewal<'_> {
 /// Reads the key of a lease, and the key with the reason why its holder must stop. Returns `None`
 /// if there is no lease.
 fn state(pair: Option<&[TxnOpResponse]>) -> Option<Result<LeaseState>> {
-    let first = |answer: Option<&TxnOpResponse>| match answer {
-        Some(TxnOpResponse::Get(got)) => got.kvs().first().cloned(),
-        _ => None,
-    };
-    let (lease, ending) = (first(pair?.first()), first(pair?.get(1)));
-    let ending = ending.map(|kv| record::ending(&kv)).transpose();
-    let lease = record::lease(&lease?);
+    let (lease, ending) = (first_kv(pair?.first()), first_kv(pair?.get(1)));
+    let ending = ending.map(record::ending).transpose();
+    let lease = record::lease(lease?);
     Some(lease.and_then(|lease| Ok(LeaseState { lease, ending: ending? })))
+}
+
+fn first_kv(answer: Option<&TxnOpResponse>) -> Option<&KeyValue> {
+    match answer {
+        Some(TxnOpResponse::Get(got)) => got.kvs().first(),
+        _ => None,
+    }
 }

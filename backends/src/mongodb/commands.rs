@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use mongodb::Collection;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, RawArrayBuf, doc, rawdoc};
 use mongodb::options::ReturnDocument;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -171,9 +171,9 @@ impl Mongo {
     }
 
     /// Runs several updates in one command, each on its own: a failure does not stop the others.
-    pub(super) async fn update_many(&self, updates: Vec<Document>) -> Result<BatchReply> {
+    pub(super) async fn update_many(&self, updates: RawArrayBuf) -> Result<BatchReply> {
         let limit = i64::try_from(COMMAND_LIMIT.as_millis()).unwrap_or(i64::MAX);
-        let command = doc! {
+        let command = rawdoc! {
             "update": self.locks(),
             "updates": updates,
             "ordered": false,
@@ -181,7 +181,7 @@ impl Mongo {
             "maxTimeMS": limit,
         };
         let answer = self.run(Some(PermitKind::Holder), |at| async move {
-            at.database.run_command(command).await
+            at.database.run_raw_command(command).await
         });
         let answer = answer.await?.map_err(error_codes::writing)?;
         if let Ok(unmet) = answer.get_document("writeConcernError") {

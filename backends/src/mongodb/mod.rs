@@ -16,6 +16,7 @@ mod pipeline;
 mod prune;
 mod record;
 mod renew;
+mod renewal_updates;
 mod store;
 mod url;
 mod watch;

@@ -13,7 +13,7 @@ use super::record::VERSION;
 use crate::{DisableOptions, LeaseId, LockName};
 
 /// Returns the server's time at the start of the command, in milliseconds since 1970.
-fn now() -> Document {
+pub(super) fn now() -> Document {
     doc! { "$toLong": "$$NOW" }
 }
 
@@ -70,15 +70,13 @@ fn is_of_lease(lease: LeaseId) -> Document {
     doc! { "$eq": ["$lease", literal(&lease.to_string())] }
 }
 
-/// Returns whether the lease of that id is in force, its holder need not stop, and the fields have
-/// their types.
-fn is_renewable(lease: LeaseId) -> Document {
+/// Returns whether a lease is in force, its holder need not stop, and the fields have their types.
+pub(super) fn is_extendable() -> Document {
     doc! { "$and": [
         is_enabled(),
         is_ours(),
         { "$gt": ["$token", 0_i64] },
         is_held(),
-        is_of_lease(lease),
         is("holder", "string"),
         is("granted", "long"),
         is("ending", "missing"),
@@ -157,13 +155,8 @@ fn expiry(ttl: i64) -> Document {
 
 /// Extends the lease of that id, or leaves the document as it is.
 pub(super) fn renew(lease: LeaseId, ttl: i64, mark: &str) -> Vec<Document> {
-    change_if(is_renewable(lease), mark, doc! { "expires": expiry(ttl) })
-}
-
-/// Does the same as [`renew`] without a mark, for a batch whose reply has no documents.
-pub(super) fn renew_in_batch(lease: LeaseId, ttl: i64) -> Vec<Document> {
-    let expires = doc! { "$cond": [is_renewable(lease), expiry(ttl), "$expires"] };
-    vec![doc! { "$set": { "expires": expires } }]
+    let is_renewable = doc! { "$and": [is_extendable(), is_of_lease(lease)] };
+    change_if(is_renewable, mark, doc! { "expires": expiry(ttl) })
 }
 
 /// Ends the lease of that id if it is in force, or leaves the document as it is.

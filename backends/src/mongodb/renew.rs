@@ -3,21 +3,16 @@
 
 use std::collections::HashMap;
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::doc;
 
 use super::commands::{BatchReply, Effect, Mongo};
 use super::permits::PermitKind;
 use super::record::{duration, millis};
-use super::{pipeline, record};
+use super::{pipeline, record, renewal_updates};
 use crate::shell::renew_outcome;
 use crate::{
     Error, ErrorKind, LeaseRecord, LockName, LockRecord, RenewOptions, RenewOutcome, Result,
 };
-
-/// Returns the update of a batch that extends one lease.
-fn statement(RenewOptions { name, lease, ttl, .. }: &RenewOptions) -> Document {
-    doc! { "q": pipeline::named(name), "u": pipeline::renew_in_batch(*lease, millis(*ttl)) }
-}
 
 impl Mongo {
     pub(super) async fn renew_one(&self, renewal: &RenewOptions) -> Result<RenewOutcome> {
@@ -44,7 +39,7 @@ impl Mongo {
         &self,
         leases: &[&RenewOptions],
     ) -> Result<Vec<Result<RenewOutcome>>> {
-        let updates = leases.iter().copied().map(statement).collect();
+        let updates = renewal_updates::updates(leases)?;
         let BatchReply { changed, failed } = self.update_many(updates).await?;
         if changed == leases.len() {
             // No update changes more than one document, so each of them extended its lease.
@@ -89,22 +84,5 @@ impl Mongo {
             Some((record::name(document, self.locks()).ok()?, self.with_time(document)))
         });
         Ok(named.collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::LeaseId;
-
-    #[test]
-    fn a_batch_finds_each_document_by_its_id_alone() {
-        let name = LockName::new("job").unwrap();
-        let renewal = RenewOptions::new(name, LeaseId::new(), Duration::from_secs(3));
-        let statement = statement(&renewal);
-        assert_eq!(statement.get_document("q").unwrap(), &doc! { "_id": "job" });
-        assert_eq!(statement.get_array("u").unwrap().len(), 1);
     }
 }

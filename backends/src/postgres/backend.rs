@@ -116,7 +116,7 @@ impl Dialect for Postgres {
 
     async fn extend(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
         let names: Vec<_> = leases.iter().map(|lease| lease.name.as_str()).collect();
-        let ids: Vec<_> = leases.iter().map(|lease| lease.lease.to_string()).collect();
+        let ids: Vec<_> = leases.iter().map(|lease| lease.lease.as_uuid()).collect();
         let ttls: Vec<_> = leases.iter().map(|lease| ttl_micros(lease.ttl)).collect();
         let statement = || sqlx::query(self.sql.renew.clone()).bind(&names).bind(&ids).bind(&ttls);
         let rows = self.connections.write_rows(Purpose::Renew, statement).await?;
@@ -131,7 +131,7 @@ impl Dialect for Postgres {
 
     async fn end(&self, leases: &[&ReleaseOptions]) -> Result<Option<Vec<Result<ReleaseOutcome>>>> {
         let names: Vec<_> = leases.iter().map(|lease| lease.name.as_str()).collect();
-        let ids: Vec<_> = leases.iter().map(|lease| lease.lease.to_string()).collect();
+        let ids: Vec<_> = leases.iter().map(|lease| lease.lease.as_uuid()).collect();
         let bound = |sql: SqlStr| sqlx::query(sql).bind(&names).bind(&ids);
         let rows = self.write_bound(Purpose::Release, &self.sql.release_many, bound).await?;
         let ended = rows.iter().map(|row| lease(row, &self.sql.statements.table));

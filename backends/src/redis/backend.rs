@@ -12,6 +12,7 @@ use super::check::check;
 use super::instances::Instances;
 use super::record::{ScriptReply, unexpected_reply};
 use super::renew;
+use super::request::micros;
 use super::runtimes::{Connections, Runtimes};
 use super::scan::ScanCache;
 use super::script_runner::ScriptRunner;
@@ -99,7 +100,7 @@ impl Backend for Redis {
         let holder = serde_json::to_string(&options.holder).map_err(|error| {
             Error::invalid("the holder cannot be encoded as JSON").with_source(error)
         })?;
-        let (lease, ttl) = (options.lease.to_string(), micros(options.ttl));
+        let (lease, ttl) = (options.lease.to_string(), micros(options.ttl).to_string());
         let more = [lease.as_str(), &holder, &ttl];
         let (reply, missing) =
             self.runner.run_on_replicas(WriteKind::Grant, &scripts::ACQUIRE, name, &more).await?;
@@ -117,10 +118,7 @@ impl Backend for Redis {
     }
 
     async fn renew(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
-        let mut requests = Vec::with_capacity(leases.len());
-        for RenewOptions { name, lease, ttl, .. } in leases {
-            requests.push(self.runner.renewal(name, lease.to_string(), micros(*ttl)));
-        }
+        let requests = leases.iter().map(|lease| self.runner.renewal(lease)).collect();
         renew::renew(&self.connections(), leases, requests).await
     }
 
@@ -195,7 +193,8 @@ impl Backend for Redis {
         unused_for: Duration,
         dry_run: bool,
     ) -> Result<Found<LockName>> {
-        let (unused_for, act) = (micros(unused_for), if dry_run { "" } else { "remove" });
+        let unused_for = micros(unused_for).to_string();
+        let act = if dry_run { "" } else { "remove" };
         self.runner.scan_page("prune", page, &scripts::PRUNE, &[&unused_for, act], pruned).await
     }
 
@@ -268,8 +267,4 @@ fn pruned(name: &LockName, answer: Result<Value>) -> Result<Option<LockName>> {
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn micros(ttl: Duration) -> String {
-    ttl.as_nanos().div_ceil(1000).to_string()
 }

@@ -1,9 +1,10 @@
-//! The commands that carry requests. The calls of a script that takes several keys share a command.
+//! The commands that carry requests. Renewals share a command.
 
 use ::redis::{Cmd, RedisError, RedisResult, Value};
 
-use super::error_codes;
 use super::request::Request;
+use super::scripts::Script;
+use super::{error_codes, renewal_reply, scripts};
 
 /// One command has at most this many keys, because a server does nothing else while a script runs.
 const MAX_KEYS: usize = 100;
@@ -59,9 +60,10 @@ impl<'a> Call<'a> {
 
     /// Returns the command. A script is named by its hash, unless its source is sent.
     pub(super) fn command(&self) -> Cmd {
-        let script = match &self.requests[0] {
+        let script: &Script = match &self.requests[0] {
             Request::Command { command, .. } => return command.clone(),
             Request::Script(call) => call.script,
+            Request::Renewal(_) => &scripts::RENEW,
         };
         let mut command = if self.sends_source {
             let mut command = ::redis::cmd("EVAL");
@@ -76,8 +78,8 @@ impl<'a> Call<'a> {
         for request in self.requests {
             command.arg(request.key());
         }
-        for argument in self.requests.iter().flat_map(Request::arguments) {
-            command.arg(argument);
+        for request in self.requests {
+            request.add_arguments(&mut command);
         }
         command
     }
@@ -88,13 +90,11 @@ impl<'a> Call<'a> {
         reply: RedisResult<Value>,
     ) -> impl Iterator<Item = (usize, RedisResult<Value>)> + use<> {
         let count = self.requests.len();
-        let replies = match reply {
-            reply if !self.requests[0].takes_many_keys() => vec![reply],
-            Ok(Value::Array(replies)) if replies.len() == count => {
-                replies.into_iter().map(error_codes::extract).collect()
-            }
-            Ok(_) => vec![Err(error_codes::missing_replies()); count],
-            Err(cause) => vec![Err(cause); count],
+        let replies = match &self.requests[0] {
+            Request::Renewal(_) => reply
+                .and_then(|reply| renewal_reply::split(reply, count))
+                .unwrap_or_else(|cause| vec![Err(cause); count]),
+            Request::Script(_) | Request::Command { .. } => vec![reply],
         };
         (self.first..).zip(replies)
     }
@@ -102,14 +102,20 @@ impl<'a> Call<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
     use super::*;
-    use crate::redis::request::ScriptCall;
-    use crate::redis::scripts;
+    use crate::LeaseId;
+    use crate::redis::request::{Renewal, ScriptCall};
+
+    const LEASE: &str = "00000000-0000-0000-0000-0000000000ab";
 
     fn renewals(keys: &[&str]) -> Vec<Request> {
         let renewal = |key: &&str| {
-            let (key, arguments) = (key.as_bytes().to_vec(), vec![b"id".to_vec(), b"9".to_vec()]);
-            Request::Script(ScriptCall { script: &scripts::RENEW, key, arguments })
+            let (key, lease) = (key.as_bytes().to_vec(), LeaseId::from_uuid(Uuid::from_u128(0xab)));
+            Request::Renewal(Renewal { key, lease, ttl: Duration::from_micros(9) })
         };
         keys.iter().map(renewal).collect()
     }
@@ -142,7 +148,7 @@ mod tests {
         let command = Call::for_batch(&requests, false)[0].command();
         let mut expected = ::redis::cmd("EVALSHA");
         expected.arg(&scripts::RENEW.sha);
-        for argument in ["2", "a", "b", "id", "9", "id", "9"] {
+        for argument in ["2", "a", "b", LEASE, "9", LEASE, "9"] {
             expected.arg(argument);
         }
         assert_eq!(command.get_packed_command(), expected.get_packed_command());
@@ -152,19 +158,14 @@ mod tests {
     fn an_error_in_a_shared_reply_is_the_reply_to_its_own_request() {
         let requests = renewals(&["a", "b", "c"]);
         let call = Call::for_batch(&requests, false)[0];
-        let shared =
-            parsed("*3\r\n*1\r\n$4\r\nlost\r\n-WRONGTYPE a string\r\n*1\r\n$4\r\nlost\r\n");
-        let replies: Vec<_> = call.replies(shared).collect();
-        let lost = Value::Array(vec![Value::BulkString(b"lost".to_vec())]);
-        for (at, (index, reply)) in replies.iter().enumerate() {
-            assert_eq!(*index, at);
-            match reply {
-                Ok(reply) => assert_eq!((reply, at != 1), (&lost, true)),
-                Err(cause) => assert_eq!((cause.code(), at), (Some("WRONGTYPE"), 1)),
-            }
-        }
+        let replies: Vec<_> =
+            call.replies(parsed("*2\r\n$3\r\nlal\r\n-WRONGTYPE a string\r\n")).collect();
+        let [(0, Ok(Value::Nil)), (1, Err(cause)), (2, Ok(Value::Nil))] = &replies[..] else {
+            panic!("{replies:?}")
+        };
+        assert_eq!(cause.code(), Some("WRONGTYPE"));
         // A reply to another number of requests says nothing about any of them.
-        let fewer: Vec<_> = call.replies(parsed("*1\r\n$4\r\nlost\r\n")).collect();
+        let fewer: Vec<_> = call.replies(parsed("*1\r\n$1\r\nl\r\n")).collect();
         assert!(fewer.len() == 3 && fewer.iter().all(|(_, reply)| reply.is_err()));
     }
 

@@ -81,14 +81,15 @@ impl Cluster {
     ) -> Result<Vec<Result<Value>>> {
         let slots = self.slots().await?;
         let count = requests.len();
-        let mut by_node = BTreeMap::<Address, Vec<(u16, usize, Request)>>::new();
+        let mut by_node = BTreeMap::<&Address, Vec<(u16, usize, Request)>>::new();
         for (at, request) in requests.into_iter().enumerate() {
             let slot = slots::slot(request.key());
             if let Some(owner) = slots.owner(slot) {
-                by_node.entry(owner.clone()).or_default().push((slot, at, request));
+                by_node.entry(owner).or_default().push((slot, at, request));
             }
         }
         let batches = by_node.into_iter().map(|(owner, mut requests)| {
+            let owner = owner.clone();
             // Requests can share a command if they follow each other and their slot is the same.
             requests.sort_by_key(|(slot, ..)| *slot);
             let (indexes, requests): (Vec<_>, Vec<_>) =
@@ -139,13 +140,23 @@ impl Cluster {
         };
         match sent {
             Ok((replies, _)) => {
-                let answers = requests.iter().zip(replies).map(|(request, reply)| async move {
+                let mut answers = Vec::with_capacity(replies.len());
+                let mut followed = Vec::new();
+                for (at, (request, reply)) in requests.iter().zip(replies).enumerate() {
                     match reply {
-                        Ok(value) => Ok(value),
-                        Err(cause) => self.follow(node.clone(), request, cause).await,
+                        Ok(value) => answers.push(Ok(value)),
+                        Err(cause) => {
+                            answers.push(Err(no_answer(node)));
+                            followed.push(async move {
+                                (at, self.follow(node.clone(), request, cause).await)
+                            });
+                        }
                     }
-                });
-                join_all(answers).await
+                }
+                for (at, answer) in join_all(followed).await {
+                    answers[at] = answer;
+                }
+                answers
             }
             Err(failed) => {
                 self.plan_refresh();

@@ -1,9 +1,11 @@
 //! Gives the fuzzer access to the readers of this module.
 
+use std::time::Duration;
+
 use ::redis::Value;
 
 use super::record::ScriptReply;
-use super::renew;
+use super::renewal_reply;
 use crate::{LockName, LockRecord, RenewOutcome, Result};
 
 /// Reads a script's reply that has a record, and returns its word and the record.
@@ -13,7 +15,7 @@ pub fn record(name: &LockName, answer: Value) -> Result<(String, LockRecord)> {
     Ok((answer.word, record))
 }
 
-/// Reads the reply to a renewal.
+/// Reads the reply to one renewal of a command.
 pub fn renewed(name: &LockName, answer: Value) -> Result<RenewOutcome> {
-    renew::renewed(name, Ok(answer))
+    renewal_reply::outcome(name, Duration::ZERO, Ok(answer))
 }

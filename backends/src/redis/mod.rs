@@ -20,6 +20,7 @@ mod pipeline;
 mod primary;
 mod record;
 mod renew;
+mod renewal_reply;
 mod request;
 mod runtimes;
 mod scan;

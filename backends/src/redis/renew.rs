@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use ::redis::Value;
-
-use super::record::{ScriptReply, unexpected_reply};
+use super::renewal_reply;
 use super::request::Request;
 use super::runtimes::Connections;
 use super::wait_pool::{REPLICA_TIMEOUT, WaitReply};
-use crate::{Error, LockName, RenewOptions, RenewOutcome, Result};
+use crate::{Error, RenewOptions, RenewOutcome, Result};
 
 /// Sends a request for each lease, and returns an outcome for each.
 ///
@@ -30,10 +28,10 @@ pub(super) async fn renew(
             WaitReply { answers, missing: None }
         }
     };
-    let outcomes = leases
-        .iter()
-        .zip(answers)
-        .map(|(lease, answer)| replicated(renewed(&lease.name, answer), missing.as_ref()));
+    let outcomes = leases.iter().zip(answers).map(|(lease, answer)| {
+        let outcome = renewal_reply::outcome(&lease.name, lease.ttl, answer);
+        replicated(outcome, missing.as_ref())
+    });
     Ok(outcomes.collect())
 }
 
@@ -43,20 +41,6 @@ pub(super) async fn renew(
 fn shard_limit(latency: Duration, ttl: Duration) -> Duration {
     let least = (ttl / 40).clamp(Duration::from_millis(20), Duration::from_secs(1));
     least.max(latency.saturating_mul(4).min(ttl / 4))
-}
-
-/// Reads the reply to one renewal.
-pub(super) fn renewed(name: &LockName, answer: Result<Value>) -> Result<RenewOutcome> {
-    let reply = ScriptReply::for_lock(name, answer?)?;
-    match &*reply.word {
-        "extended" => Ok(RenewOutcome::extended(reply.duration(0)?)),
-        "lost" => Ok(RenewOutcome::Lost),
-        "ending" => {
-            let left = reply.duration(1)?;
-            Ok(RenewOutcome::disabled(reply.reason(name)?, left))
-        }
-        _ => Err(unexpected_reply()),
-    }
 }
 
 /// Makes the outcome of an extension unknown if too few replicas confirmed it.
@@ -79,28 +63,6 @@ fn replicated(outcome: Result<RenewOutcome>, missing: Option<&Error>) -> Result<
 mod tests {
     use super::*;
     use crate::ErrorKind;
-
-    fn bulk(bytes: &[u8]) -> Value {
-        Value::BulkString(bytes.to_vec())
-    }
-
-    #[test]
-    fn a_corrupt_reason_is_an_error_of_its_lease() {
-        let name = LockName::new("a").unwrap();
-        let ending = |reason: &[u8]| {
-            let parts = [b"ending", reason, b"5"].map(bulk);
-            renewed(&name, Ok(Value::Array(parts.to_vec())))
-        };
-        for damaged in [&b""[..], b"\xff", b"a\0b", &[b'x'; 1025]] {
-            assert_eq!(ending(damaged).unwrap_err().kind(), ErrorKind::Corrupt);
-        }
-        let unexpected = Value::Array(vec![bulk(b"what")]);
-        assert_eq!(renewed(&name, Ok(unexpected)).unwrap_err().kind(), ErrorKind::Corrupt);
-        let outcome = ending(b"upkeep").unwrap();
-        assert!(
-            matches!(outcome, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
-        );
-    }
 
     #[test]
     fn an_extension_that_too_few_replicas_confirmed_is_unknown() {

@@ -3,14 +3,14 @@
 use ::redis::Value;
 
 use super::record::ScriptReply;
-use super::request::{Request, ScriptCall};
+use super::request::{Renewal, Request, ScriptCall};
 use super::runtimes::Runtimes;
 use super::scan::ScanCache;
-use super::scripts::{self, Script};
+use super::scripts::Script;
 use super::servers;
 use super::wait_pool::WriteKind;
 use crate::shell::{Found, Page};
-use crate::{Error, LockName, Result};
+use crate::{Error, LockName, RenewOptions, Result};
 
 /// This many records are read or pruned in one round trip.
 const BATCH: usize = 500;
@@ -36,25 +36,17 @@ impl ScriptRunner {
     ) -> Request {
         let arguments =
             [self.channel.as_str(), name.as_str()].into_iter().chain(more.iter().copied());
-        self.script_call(script, name, arguments.map(Into::into).collect())
+        let arguments = arguments.map(Into::into).collect();
+        Request::Script(ScriptCall { script, key: self.key(name), arguments })
     }
 
-    /// Returns the request that renews a lease of that name.
-    pub(super) fn renewal(&self, name: &LockName, lease: String, ttl: String) -> Request {
-        self.script_call(&scripts::RENEW, name, vec![lease.into(), ttl.into()])
+    /// Returns the request that renews a lease.
+    pub(super) fn renewal(&self, RenewOptions { name, lease, ttl, .. }: &RenewOptions) -> Request {
+        Request::Renewal(Renewal { key: self.key(name), lease: *lease, ttl: *ttl })
     }
 
-    fn script_call(
-        &self,
-        script: &'static Script,
-        name: &LockName,
-        arguments: Vec<Vec<u8>>,
-    ) -> Request {
-        Request::Script(ScriptCall {
-            script,
-            key: format!("{}{name}", self.keys).into(),
-            arguments,
-        })
+    fn key(&self, name: &LockName) -> Vec<u8> {
+        [self.keys.as_bytes(), name.as_str().as_bytes()].concat()
     }
 
     /// Runs a script on the key of that name.

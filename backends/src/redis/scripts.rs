@@ -9,14 +9,12 @@ pub(super) struct Script {
     pub(super) sha: String,
     /// This is true if running it twice has the same effect as running it once.
     pub(super) is_repeatable: bool,
-    /// This is true if one call takes several keys, and returns a list with an answer for each.
-    pub(super) takes_many_keys: bool,
 }
 
 impl Script {
     fn new(code: &'static str, is_repeatable: bool) -> Self {
         let sha = ::redis::Script::new(code).get_hash().to_owned();
-        Self { code, sha, is_repeatable, takes_many_keys: false }
+        Self { code, sha, is_repeatable }
     }
 }
 
@@ -25,10 +23,9 @@ impl Script {
 pub(super) static CHECK: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/check.lua"), true));
 
-/// The script that renews leases.
-pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| Script {
-    takes_many_keys: true,
-    ..Script::new(
+/// The script that renews leases, one for each of its keys.
+pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
         concat!(include_str!("scripts/common.lua"), include_str!("scripts/renew.lua")),
         true,
     )

@@ -25,13 +25,17 @@ impl OfLease for ReleaseOptions {
 /// The leases of a batch, in the order of names and ids, so that batches lock rows in one order.
 pub(super) struct Batch<'a, T> {
     pub(super) leases: Vec<&'a T>,
-    /// For each requested lease, its index in `leases`.
-    indexes: Vec<usize>,
+    /// For each requested lease, its index in `leases`; `None` if they are the same.
+    indexes: Option<Vec<usize>>,
 }
 
 impl<'a, T: OfLease> Batch<'a, T> {
     /// Merges duplicates: the last one applies, and each duplicate gets the same outcome.
     pub(super) fn new(requested: &'a [T]) -> Self {
+        // The heartbeat's batches are in order already.
+        if requested.is_sorted_by(|one, next| one.lease() < next.lease()) {
+            return Self { leases: requested.iter().collect(), indexes: None };
+        }
         let mut order: Vec<usize> = (0..requested.len()).collect();
         order.sort_by_key(|at| requested[*at].lease());
         let (mut leases, mut indexes) = (Vec::<&T>::new(), vec![0; requested.len()]);
@@ -43,7 +47,7 @@ impl<'a, T: OfLease> Batch<'a, T> {
             }
             indexes[at] = leases.len() - 1;
         }
-        Self { leases, indexes }
+        Self { leases, indexes: Some(indexes) }
     }
 
     /// Checks that there is one result for each lease of the batch.
@@ -56,9 +60,10 @@ impl<'a, T: OfLease> Batch<'a, T> {
     }
 
     /// Returns the result of each requested lease.
-    pub(super) fn requested<R: Clone>(self, results: &[R]) -> Result<Vec<R>> {
-        self.check(results)?;
-        Ok(self.indexes.into_iter().map(|index| results[index].clone()).collect())
+    pub(super) fn requested<R: Clone>(self, results: Vec<R>) -> Result<Vec<R>> {
+        self.check(&results)?;
+        let Some(indexes) = self.indexes else { return Ok(results) };
+        Ok(indexes.into_iter().map(|index| results[index].clone()).collect())
     }
 }
 
@@ -80,7 +85,7 @@ impl Batch<'_, RenewOptions> {
             .zip(&self.leases)
             .map(|(result, lease)| result.unwrap_or_else(|error| unknown(error, lease)))
             .collect();
-        self.requested(&outcomes)
+        self.requested(outcomes)
     }
 }
 
@@ -144,8 +149,18 @@ mod tests {
         let requested = [b.clone(), a.clone(), b];
         let batch = Batch::new(&requested);
         assert_eq!(batch.leases, [&a, &requested[0]]);
-        assert_eq!(batch.requested(&[1, 2]).unwrap(), [2, 1, 2]);
-        assert!(Batch::new(&requested).requested(&[1]).unwrap_err().is_outcome_unknown());
+        assert_eq!(batch.requested(vec![1, 2]).unwrap(), [2, 1, 2]);
+        assert!(Batch::new(&requested).requested(vec![1]).unwrap_err().is_outcome_unknown());
+    }
+
+    #[test]
+    fn the_results_of_a_batch_in_order_are_those_of_its_leases() {
+        let requested = ["a", "b", "c"].map(|name| lease(name, LeaseId::new(), 1));
+        assert_eq!(Batch::new(&requested).requested(vec![1, 2, 3]).unwrap(), [1, 2, 3]);
+        assert!(Batch::new(&requested).requested(vec![1, 2]).unwrap_err().is_outcome_unknown());
+        // A lease that is requested twice in a row is in order, too, and is still renewed once.
+        let twice = [&requested[0], &requested[0], &requested[1]].map(RenewOptions::clone);
+        assert_eq!(Batch::new(&twice).requested(vec![1, 2]).unwrap(), [1, 1, 2]);
     }
 
     #[test]

@@ -42,8 +42,9 @@ pub(super) async fn renew<B: Backend>(
     backend: &B,
     leases: &[RenewOptions],
 ) -> Result<Vec<RenewOutcome>> {
+    let capabilities = backend.capabilities();
     for RenewOptions { name, ttl, .. } in leases {
-        check_ttl(backend, *ttl).map_err(|error| error.for_lock(name))?;
+        crate::check_ttl(*ttl, &capabilities).map_err(|error| error.for_lock(name))?;
     }
     if leases.is_empty() {
         return Ok(Vec::new());
@@ -63,7 +64,7 @@ pub(super) async fn release_many<B: Backend>(
     }
     let batch = Batch::new(leases);
     match backend.release_many(&batch.leases).await? {
-        Some(results) => batch.requested(&results).map(Some),
+        Some(results) => batch.requested(results).map(Some),
         None => Ok(None),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn holder(holder: &Holder) -> Result<String> {
 pub(crate) fn leases(leases: &[&RenewOptions]) -> Result<String> {
     let leases: Vec<_> = leases
         .iter()
-        .map(|lease| (lease.name.as_str(), lease.lease.to_string(), ttl_micros(lease.ttl)))
+        .map(|lease| (lease.name.as_str(), lease.lease.as_uuid(), ttl_micros(lease.ttl)))
         .collect();
     serde_json::to_string(&leases)
         .map_err(|error| Error::invalid("the leases cannot be encoded as JSON").with_source(error))
@@ -33,6 +33,14 @@ mod tests {
 
     use super::*;
     use crate::{LeaseId, LockName};
+
+    #[test]
+    fn a_lease_id_is_encoded_as_it_is_stored() {
+        let ttl = Duration::from_nanos(1_500);
+        let renewal = RenewOptions::new(LockName::new("a\"").unwrap(), LeaseId::new(), ttl);
+        let id = renewal.lease.to_string();
+        assert_eq!(leases(&[&renewal]).unwrap(), format!(r#"[["a\"","{id}",2]]"#));
+    }
 
     /// A batch of 500 leases took 60 ms on a MySQL server of the same machine, which worked for 15.
     #[test]

@@ -22,7 +22,7 @@ use crate::sql::statement::{Statement, Value, Values};
 use crate::{Error, ErrorKind, LockRecord, Reach, Result};
 
 /// This is a statement with its arguments.
-type BoundStatement = Query<'static, sqlx::Sqlite, SqliteArguments>;
+pub(super) type BoundStatement = Query<'static, sqlx::Sqlite, SqliteArguments>;
 
 /// This says when the statements of a write are committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,12 +42,13 @@ pub(super) struct Sql {
     /// A grant returns its token, and a disablement a row. The grant decides by the time when the
     /// transaction got the write lock.
     pub(super) statements: Statements,
-    /// A JSON array of `[name, lease, ttl]`, the boot and the uptime are bound; this returns name,
-    /// lease, boot, `set_at`, `expires_at` and `ending` of those in force.
+    /// A JSON array of `[name, lease, ttl]`, the boot and the uptime are bound; this extends those
+    /// in force that are not told to end.
     pub(super) renew: SqlStr,
-    /// A JSON array of `[name, lease]` is bound; this returns the columns of those that exist, in
-    /// force or not.
-    pub(super) leases: SqlStr,
+    /// The same values are bound in the same transaction; this returns the positions of those that
+    /// `renew` did not extend, counted from 0, with the columns of their rows. All columns are NULL
+    /// if no row has the name and the lease.
+    pub(super) not_renewed: SqlStr,
     /// A name before the first, the limit, the boot, the uptime and the largest token are bound;
     /// this returns the columns of unused names.
     pub(super) unused: SqlStr,
@@ -184,19 +185,18 @@ impl Sql {
                 "ALTER TABLE {table} ADD COLUMN set_at INTEGER /* {VERSION}{SCHEMA} */"
             ),
             renew: statement(format!(
-                "UPDATE {table} SET \
-                     boot = CASE WHEN ending IS NULL THEN ?2 ELSE boot END, \
-                     expires_at = CASE WHEN ending IS NULL THEN ?3 + asked ELSE expires_at END{} \
+                "UPDATE {table} SET boot = ?2, expires_at = ?3 + asked{} \
                  FROM (SELECT value ->> 0 AS lock, value ->> 1 AS id, value ->> 2 AS asked \
                      FROM json_each(?1)) \
-                 WHERE name = lock AND lease = id AND {} \
-                 RETURNING name, lease, boot, {set_at} AS set_at, expires_at, ending",
-                set("CASE WHEN ending IS NULL THEN ?3 ELSE set_at END"),
+                 WHERE name = lock AND lease = id AND ending IS NULL AND {}",
+                set("?3"),
                 in_force("?2", "?3"),
             )),
-            leases: statement(format!(
-                "SELECT {columns} FROM json_each(?1) AS asked \
-                     JOIN {table} ON name = asked.value ->> 0 AND lease = asked.value ->> 1"
+            not_renewed: statement(format!(
+                "SELECT {columns}, asked.key AS position FROM json_each(?1) AS asked \
+                     LEFT JOIN {table} ON name = asked.value ->> 0 AND lease = asked.value ->> 1 \
+                 WHERE lease IS NULL OR ending IS NOT NULL OR boot IS NOT ?2 \
+                     OR expires_at IS NOT ?3 + (asked.value ->> 2)"
             )),
             unused: statement(format!(
                 "SELECT {columns} FROM {table} \

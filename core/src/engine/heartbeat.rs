@@ -18,7 +18,9 @@ use tokio::time::sleep;
 
 use super::renewal_batch::RenewalBatch;
 use super::renewal_pace::RenewalPace;
-use super::renewal_queue::{QueuedRenewal, RenewalCaller, RenewalKey, RenewalQueue, TaskRenewal};
+use super::renewal_queue::{
+    QueuedRenewal, RenewalCaller, RenewalKey, RenewalQueue, RenewalTimes, TaskRenewal,
+};
 use super::renewed_lease::catch_panic;
 use super::{BackgroundRuntime, BoundedStore, TimedReply};
 use crate::lease::RenewalWindow;
@@ -119,8 +121,9 @@ impl Heartbeat {
         let (reply_to, reply) = oneshot::channel();
         let sent = Arc::new(OnceLock::new());
         let task = Box::new(TaskRenewal { options, sent: sent.clone(), reply_to });
+        let times = RenewalTimes { window, renew_by, next_tick: None };
         let queue = self.queue();
-        let key = queue.add(QueuedRenewal { window, renew_by, caller: RenewalCaller::Task(task) });
+        let key = queue.add(QueuedRenewal { times, caller: RenewalCaller::Task(task) });
         PendingRenewal { planned: window.latest, queue, key, sent, reply }
     }
 

@@ -45,10 +45,14 @@ struct State {
 /// Most locks are held without waiters, so this is small.
 #[derive(Debug, Default)]
 struct LocalQueue {
-    waiting: VecDeque<(u64, Arc<Notify>)>,
+    waiting: Option<Box<Waiters>>,
     holder: Option<(u64, Arc<TrustDeadline>)>,
     contention: Option<Box<Contention>>,
 }
+
+/// These are the waiters of a name, of which there is at least one, in the order of their numbers.
+#[derive(Debug, Default)]
+struct Waiters(VecDeque<(u64, Arc<Notify>)>);
 
 /// The contention of a name is what is known of the waiters of this client and of others.
 #[derive(Debug, Default)]
@@ -110,7 +114,7 @@ impl LocalQueues {
         let mut state = self.state();
         let number = state.next_number();
         let queue = state.queues.entry(name.clone()).or_default();
-        queue.waiting.push_back((number, changed.clone()));
+        queue.waiting.get_or_insert_default().0.push_back((number, changed.clone()));
         drop(state);
         QueuePosition { queues: self.clone(), name, number, changed }
     }
@@ -149,7 +153,7 @@ impl State {
     }
 
     fn remove_if_unused(&mut self, name: &LockName) {
-        let unused = |queue: &LocalQueue| queue.waiting.is_empty() && queue.holder.is_none();
+        let unused = |queue: &LocalQueue| queue.waiting.is_none() && queue.holder.is_none();
         if self.queues.get(name).is_some_and(unused) {
             self.queues.remove(name);
         }
@@ -157,8 +161,23 @@ impl State {
 }
 
 impl LocalQueue {
+    fn first_waiter(&self) -> Option<&(u64, Arc<Notify>)> {
+        self.waiting.as_ref()?.0.front()
+    }
+
     fn first(&self) -> Option<Arc<Notify>> {
-        self.waiting.front().map(|(_, changed)| changed.clone())
+        self.first_waiter().map(|(_, changed)| changed.clone())
+    }
+
+    fn remove_waiter(&mut self, number: u64) {
+        let Some(Waiters(waiting)) = self.waiting.as_deref_mut() else { return };
+        if let Ok(at) = waiting.binary_search_by_key(&number, |(number, _)| *number) {
+            waiting.remove(at);
+        }
+        if waiting.is_empty() {
+            // A guard may hold the lock for long, without another waiter.
+            self.waiting = None;
+        }
     }
 
     /// Hands the lock over to the first waiter, which it returns, or lets other clients ask first
@@ -175,7 +194,7 @@ impl LocalQueue {
     }
 
     fn is_first(&self, number: u64) -> bool {
-        self.waiting.front().is_some_and(|(first, _)| *first == number)
+        self.first_waiter().is_some_and(|(first, _)| *first == number)
     }
 
     /// Returns the trust of the guard that holds the lock here, unless it has lost it.
@@ -253,14 +272,7 @@ impl Drop for QueuePosition {
         let mut state = self.queues.state();
         let Some(queue) = state.queues.get_mut(&self.name) else { return };
         let was_first = queue.is_first(self.number);
-        // The numbers increase from the first waiter to the last.
-        if let Ok(at) = queue.waiting.binary_search_by_key(&self.number, |(number, _)| *number) {
-            queue.waiting.remove(at);
-        }
-        if queue.waiting.is_empty() {
-            // A guard may hold the lock for long, without another waiter.
-            queue.waiting = VecDeque::new();
-        }
+        queue.remove_waiter(self.number);
         let next = if was_first { queue.first() } else { None };
         state.remove_if_unused(&self.name);
         drop(state);

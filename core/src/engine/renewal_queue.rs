@@ -1,9 +1,10 @@
 //! Renewals wait in a queue until they are sent: until they are due, and then until the batches in
 //! progress leave room for them.
 
+mod grouped_map;
 mod held_leases;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -11,9 +12,11 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use super::TimedReply;
-use super::renewed_lease::{RenewedLease, TickKey};
+use super::renewed_lease::RenewedLease;
 use crate::lease::RenewalWindow;
 use crate::{Moment, RenewOptions, RenewOutcome};
+
+use grouped_map::GroupedMap;
 
 /// The queue has the renewals of one runtime that were not sent yet.
 ///
@@ -37,17 +40,16 @@ pub(crate) struct RenewalQueue {
 
 #[derive(Default)]
 struct State {
-    /// These renewals are not due yet. The first is due first. They are boxed, because the nodes of
-    /// a map have room for twice as many entries as they mostly hold.
-    waiting: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
+    /// These renewals are not due yet. They are ordered by when they are due.
+    waiting: GroupedMap<RenewalTimes, RenewalCaller>,
     /// These are sent as soon as there is room. The lease of the first must be renewed first.
-    ready: BTreeMap<(Moment, u64), Box<QueuedRenewal>>,
+    ready: GroupedMap<RenewalTimes, RenewalCaller>,
     /// Each batch that is ready is sent by one of these moments, if they are known. When renewals
     /// were cancelled, there are fewer batches, and none must be sent earlier than this says.
     ready_batches: Option<VecDeque<Moment>>,
     /// These leases have a tick at these moments. A tick that is later than the next renewal of its
     /// lease is added only when that renewal is ready: most renewals are answered before it.
-    ticks: BTreeMap<TickKey, Arc<dyn RenewedLease>>,
+    ticks: GroupedMap<(), Arc<dyn RenewedLease>>,
     /// There was a hint for these leases, of which they were not told yet.
     hinted: Vec<Arc<dyn RenewedLease>>,
     /// This numbers renewals.
@@ -80,20 +82,24 @@ impl RenewalKey {
 
 /// A queued renewal is sent with the next batch that its window allows.
 pub(super) struct QueuedRenewal {
+    pub(super) times: RenewalTimes,
+    pub(super) caller: RenewalCaller,
+}
+
+/// Renewals that are requested one after the other often have the same times.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct RenewalTimes {
     pub(super) window: RenewalWindow,
     /// The lease must be renewed by this moment, or its holder has to stop.
     pub(super) renew_by: Moment,
-    pub(super) caller: RenewalCaller,
+    /// A held lease needs its next tick at this moment, if it needs one.
+    pub(super) next_tick: Option<Moment>,
 }
 
 /// The caller of a renewal gets its reply.
 pub(super) enum RenewalCaller {
     /// The heartbeat drives this lease.
-    Lease {
-        lease: Arc<dyn RenewedLease>,
-        /// The lease needs its next tick at this moment, if it needs one.
-        next_tick: Option<Moment>,
-    },
+    Lease(Arc<dyn RenewedLease>),
     /// A task waits for the reply. This is boxed because most renewals are of the other kind, which
     /// is smaller.
     Task(Box<TaskRenewal>),
@@ -108,9 +114,9 @@ pub(super) struct TaskRenewal {
 }
 
 /// A renewal was taken from the queue, with its number.
-pub(super) type TakenRenewal = (u64, Box<QueuedRenewal>);
+pub(super) type TakenRenewal = (u64, QueuedRenewal);
 
-impl QueuedRenewal {
+impl RenewalTimes {
     /// Returns the moment by which the renewal is sent even if the store is busy: half the time
     /// from when it is due until the lease must be renewed.
     fn send_by(&self) -> Moment {
@@ -133,11 +139,12 @@ impl RenewalQueue {
     /// Adds the renewal of a task. A closed queue drops it, so that its caller gets an error.
     pub(super) fn add(&self, renewal: QueuedRenewal) -> RenewalKey {
         let mut state = self.state();
-        let key = state.next_key(&renewal);
+        let key = state.next_key(&renewal.times);
         if state.closed {
             return key;
         }
-        state.waiting.insert((key.due, key.number), Box::new(renewal));
+        let QueuedRenewal { times, caller } = renewal;
+        state.waiting.insert(key.due, key.number, times, caller);
         self.wake_by(key.due, state);
         key
     }
@@ -153,8 +160,7 @@ impl RenewalQueue {
     /// a tick, or at `next_send`.
     pub(super) fn plan_wake(&self, next_send: Option<Moment>) -> Option<Moment> {
         let mut state = self.state();
-        let due = state.waiting.keys().next().map(|(due, _)| *due);
-        let tick = state.ticks.keys().next().map(|(at, _)| *at);
+        let (due, tick) = (state.waiting.first_at(), state.ticks.first_at());
         state.wakes_at = [due, tick, next_send].into_iter().flatten().min();
         state.wakes_at
     }
@@ -170,13 +176,16 @@ impl RenewalQueue {
     pub(super) fn collect_due(&self, now: Moment) -> usize {
         let mut state = self.state();
         let State { waiting, ready, ready_batches, ticks, .. } = &mut *state;
-        if waiting.keys().next().is_some_and(|(due, _)| *due <= now) {
-            let open = waiting.extract_if(.., |_, renewal| renewal.window.earliest <= now);
-            for ((_, number), renewal) in open {
-                if let RenewalCaller::Lease { lease, next_tick: Some(at) } = &renewal.caller {
-                    ticks.insert((*at, number), lease.clone());
+        if waiting.first_at().is_some_and(|due| due <= now) {
+            let is_open = |times: &RenewalTimes| times.window.earliest <= now;
+            for (key, group) in waiting.extract_groups(is_open) {
+                let RenewalTimes { renew_by, next_tick, .. } = group.shared;
+                for (number, caller) in group.entries(key) {
+                    if let (RenewalCaller::Lease(lease), Some(at)) = (caller, next_tick) {
+                        ticks.insert(at, number, (), lease.clone());
+                    }
                 }
-                ready.insert((renewal.renew_by, number), renewal);
+                ready.insert_group((renew_by, key.1), group);
                 *ready_batches = None;
             }
         }
@@ -185,11 +194,11 @@ impl RenewalQueue {
 
     /// Returns for each batch that is ready the moment by which its first renewal is sent.
     ///
-    /// They are kept, because to find them takes a step for each renewal that is ready.
+    /// They are kept, because to find them takes a step for each group that is ready.
     pub(super) fn ready_batches(&self, max_batch: usize) -> Vec<Moment> {
         let mut state = self.state();
         let State { ready, ready_batches, .. } = &mut *state;
-        let find = || ready.values().step_by(max_batch).map(|renewal| renewal.send_by()).collect();
+        let find = || ready.shared_of_every(max_batch).map(RenewalTimes::send_by).collect();
         ready_batches.get_or_insert_with(find).iter().copied().collect()
     }
 
@@ -204,12 +213,15 @@ impl RenewalQueue {
             batches.pop_front();
         }
         while batch.len() < size {
-            let Some(((_, number), renewal)) = state.ready.pop_first() else { break };
-            // From here on the renewal of a task cannot be cancelled.
-            if let RenewalCaller::Task(task) = &renewal.caller {
-                let _ = task.sent.set(now);
+            let Some((key, group)) = state.ready.take_first(size - batch.len()) else { break };
+            let times = group.shared;
+            for (number, caller) in group.into_entries(key) {
+                // From here on the renewal of a task cannot be cancelled.
+                if let RenewalCaller::Task(task) = &caller {
+                    let _ = task.sent.set(now);
+                }
+                batch.push((number, QueuedRenewal { times, caller }));
             }
-            batch.push((number, renewal));
         }
         batch
     }
@@ -247,15 +259,15 @@ impl RenewalQueue {
 
 impl State {
     /// Returns the key of a new renewal.
-    fn next_key(&mut self, renewal: &QueuedRenewal) -> RenewalKey {
+    fn next_key(&mut self, times: &RenewalTimes) -> RenewalKey {
         self.last_number += 1;
-        let (due, renew_by) = (renewal.window.latest, renewal.renew_by);
+        let (due, renew_by) = (times.window.latest, times.renew_by);
         RenewalKey { due, renew_by, number: self.last_number }
     }
 
-    fn remove(&mut self, key: RenewalKey) -> Option<Box<QueuedRenewal>> {
-        let waiting = self.waiting.remove(&(key.due, key.number));
-        waiting.or_else(|| self.ready.remove(&(key.renew_by, key.number)))
+    fn remove(&mut self, key: RenewalKey) -> Option<RenewalCaller> {
+        let waiting = self.waiting.remove(key.due, key.number);
+        waiting.or_else(|| self.ready.remove(key.renew_by, key.number))
     }
 }
 

@@ -18,15 +18,14 @@ pub(crate) type TickKey = (Moment, u64);
 /// A lease may lock the queue of renewals while the lease is locked itself. So no lease is called
 /// or dropped while the queue is locked.
 pub(crate) trait RenewedLease: fmt::Debug + Send + Sync {
-    /// Returns what is sent to renew the lease.
-    fn options(&self) -> RenewOptions;
+    /// Notes that the renewal of that number is about to be sent with that batch, and returns what
+    /// is sent. Returns `None` if it must not be sent, because the lease is no longer held or has
+    /// replaced the renewal.
+    fn send(self: Arc<Self>, number: u64, batch: &Arc<SentBatch>) -> Option<RenewOptions>;
 
-    /// Notes that the renewal of that number is about to be sent with that batch. Returns `false`
-    /// if it must not be sent, because the lease is no longer held or has replaced the renewal.
-    fn send(self: Arc<Self>, number: u64, batch: &Arc<SentBatch>) -> bool;
-
-    /// Handles the reply to the renewal of that number.
-    fn replied(self: Arc<Self>, number: u64, reply: TimedReply<RenewOutcome>);
+    /// Handles the reply to the renewal of that number. The replies to its batch came at `now`, and
+    /// those before it in the batch were handled since then.
+    fn replied(self: Arc<Self>, number: u64, reply: TimedReply<RenewOutcome>, now: Moment);
 
     /// Handles a tick, whose moment has come. The tick does not come again, so nothing that may
     /// panic, such as the clock, comes before the next one is planned.

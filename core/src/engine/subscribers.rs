@@ -14,10 +14,14 @@ use crate::{Hint, LockName};
 pub(super) struct Subscribers {
     /// The map is ordered so that a replayed history wakes subscribers in the same order.
     by_name: BTreeMap<LockName, Vec<Subscriber>>,
-    /// These are the held leases by name, each under the number of its subscription.
-    leases: BTreeMap<(LockName, u64), SubscribedLease>,
+    /// These are the held leases by name, each under the number of its subscription. They need no
+    /// wakeup: the heartbeat's task tells them of hints. They are not told that the watch was opened
+    /// for the first time or cannot be opened, since they are renewed when that is due.
+    leases: BTreeMap<(LockName, u64), Arc<dyn RenewedLease>>,
     /// This counts the subscriptions of leases.
     last_number: u64,
+    /// The leases up to this number were subscribed when the watch ended, so it has served them.
+    last_served: u64,
     /// The watch is open: changes from now on cause hints.
     open: bool,
     /// This counts the hints, and the times that the watch was opened.
@@ -27,15 +31,6 @@ pub(super) struct Subscribers {
 #[derive(Debug)]
 struct Subscriber {
     wakeup: Arc<Wakeup>,
-    /// The watch was open during some part of the subscription.
-    watched: bool,
-}
-
-/// A held lease needs no wakeup: the heartbeat's task tells it of hints. It is not told that the
-/// watch was opened for the first time or cannot be opened, since it is renewed when that is due.
-#[derive(Debug)]
-struct SubscribedLease {
-    lease: Arc<dyn RenewedLease>,
     /// The watch was open during some part of the subscription.
     watched: bool,
 }
@@ -134,8 +129,7 @@ impl Subscribers {
     /// Adds a held lease, and returns the number of its subscription.
     pub(super) fn add_lease(&mut self, name: LockName, lease: Arc<dyn RenewedLease>) -> u64 {
         self.last_number += 1;
-        let subscribed = SubscribedLease { lease, watched: self.open };
-        self.leases.insert((name, self.last_number), subscribed);
+        self.leases.insert((name, self.last_number), lease);
         self.last_number
     }
 
@@ -145,7 +139,7 @@ impl Subscribers {
         name: LockName,
         number: u64,
     ) -> Option<Arc<dyn RenewedLease>> {
-        self.leases.remove(&(name, number)).map(|subscribed| subscribed.lease)
+        self.leases.remove(&(name, number))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -155,12 +149,12 @@ impl Subscribers {
     pub(super) fn dispatch(&mut self, hint: &Hint) {
         self.changes += 1;
         let wake = |subscriber: &Subscriber| subscriber.wakeup.wake(Change::Hint);
-        let tell = |subscribed: &SubscribedLease| subscribed.lease.clone().hinted();
+        let tell = |lease: &Arc<dyn RenewedLease>| lease.clone().hinted();
         match hint {
             Hint::Name(name) => {
                 self.by_name.get(name).into_iter().flatten().for_each(wake);
                 let of_name = (name.clone(), 0)..=(name.clone(), u64::MAX);
-                self.leases.range(of_name).for_each(|(_, subscribed)| tell(subscribed));
+                self.leases.range(of_name).for_each(|(_, lease)| tell(lease));
             }
             Hint::Anything => {
                 self.by_name.values().flatten().for_each(wake);
@@ -181,15 +175,17 @@ impl Subscribers {
             let change = if after_a_gap { Change::Hint } else { Change::WatchChanged };
             subscriber.wakeup.wake(change);
         }
-        for subscribed in self.leases.values_mut() {
-            if std::mem::replace(&mut subscribed.watched, true) {
-                subscribed.lease.clone().hinted();
+        for ((_, number), lease) in &self.leases {
+            if *number <= self.last_served {
+                lease.clone().hinted();
             }
         }
     }
 
     pub(super) fn watch_ended(&mut self) {
-        self.open = false;
+        if std::mem::take(&mut self.open) {
+            self.last_served = self.last_number;
+        }
     }
 
     /// Wakes the subscribers that an earlier watch served, because there is none now: they relied on

@@ -68,18 +68,26 @@ impl LeaseSchedule {
     /// it left.
     #[must_use]
     pub fn granted(timing: Arc<Timing>, sent: Moment, left: Duration) -> Self {
-        let deadline = (sent + left).saturating_sub(timing.margin);
-        let due = sent + timing.heartbeat_interval;
         // The first heartbeat joins the next batch, whenever that is. So all leases with the same
         // interval are renewed together, however they were acquired.
         let early = timing.heartbeat_interval;
-        let schedule = Self { timing, confirmed: sent, early, deadline, failures: 0, due };
+        let (deadline, due) = (sent, sent);
+        let mut schedule = Self { timing, confirmed: sent, early, deadline, failures: 0, due };
+        schedule.confirm(sent, left);
+        schedule
+    }
+
+    /// Notes that the store has granted or extended the lease.
+    fn confirm(&mut self, sent: Moment, left: Duration) {
+        self.confirmed = sent;
+        self.deadline = (sent + left).saturating_sub(self.timing.margin);
+        self.failures = 0;
         // If the reply to a grant was lost and the acquire was retried, only part of the lease is
         // left. It is renewed sooner, with time for all tries, so that it does not expire before a
         // heartbeat has failed.
-        let tries = schedule.timing.retry_interval() * (schedule.timing.heartbeat_retries + 1);
-        let latest = schedule.step_down_at().saturating_sub(tries).max(sent);
-        Self { due: due.min(latest), ..schedule }
+        let tries = self.timing.retry_interval() * (self.timing.heartbeat_retries + 1);
+        let latest = self.step_down_at().saturating_sub(tries).max(sent);
+        self.due = (sent + self.timing.heartbeat_interval).min(latest);
     }
 
     /// Returns the moment until which the lease may be trusted.
@@ -128,8 +136,8 @@ impl LeaseSchedule {
         }
         // With half an interval, any two groups of leases end up in one batch, wherever in the
         // interval each is due.
-        let early = self.timing.heartbeat_interval / 2;
-        *self = Self { early, ..Self::granted(self.timing.clone(), sent, left) };
+        self.early = self.timing.heartbeat_interval / 2;
+        self.confirm(sent, left);
     }
 
     /// Returns when the latest heartbeat is due.

@@ -55,14 +55,19 @@ impl TrustDeadline {
 
     /// Sets a later deadline, and returns whether the lease is still trusted: one that has ended is
     /// not trusted again.
+    ///
+    /// This wakes nobody. The waiters of [`lost`](Self::lost), of whom a process may have very many,
+    /// look at the deadline again when the earlier one has come.
     pub(crate) fn extend(&self, deadline: Moment) -> bool {
         let now = nanos(self.clock.now());
-        let extended = self
-            .deadline
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |until| {
-                (now < until).then(|| nanos(deadline))
-            })
-            .is_ok();
+        let extend = |until: u64| (now < until).then(|| nanos(deadline));
+        self.deadline.fetch_update(Ordering::SeqCst, Ordering::SeqCst, extend).is_ok()
+    }
+
+    /// Does the same as [`extend`](Self::extend), and wakes the waiters of
+    /// [`deadline_changed`](Self::deadline_changed).
+    pub(crate) fn extend_and_notify(&self, deadline: Moment) -> bool {
+        let extended = self.extend(deadline);
         self.changed.notify_waiters();
         extended
     }
@@ -129,4 +134,37 @@ impl TrustDeadline {
 
 fn nanos(moment: Moment) -> u64 {
     u64::try_from(moment.since_origin().as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{Context, Wake, Waker};
+
+    use super::*;
+    use crate::TokioClock;
+
+    #[derive(Default)]
+    struct CountedWakes(AtomicUsize);
+
+    impl Wake for CountedWakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_extension_does_not_wake_the_waiters_for_the_loss() {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+        let trust = TrustDeadline::new(Moment::from_secs(10), clock.clone());
+        let wakes = Arc::new(CountedWakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut lost = pin!(trust.lost());
+        assert!(lost.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(trust.extend(Moment::from_secs(20)));
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
+        assert_eq!(lost.await, LossReason::Expired);
+        assert!(clock.now() >= Moment::from_secs(20), "the later deadline counts");
+    }
 }

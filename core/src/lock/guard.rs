@@ -140,9 +140,12 @@ impl fmt::Debug for Guard {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep;
+
     use super::*;
     use crate::lease::Machine;
     use crate::lock::held_state::LeaseRenewal;
+    use crate::{Client, MemoryStore, TokioClock};
 
     /// A client may hold very many locks. The values that one of them needs once took 1,064 bytes,
     /// and its task several hundred more.
@@ -150,7 +153,7 @@ mod tests {
     fn a_held_lock_takes_little_memory() {
         let sizes = [
             ("guard", size_of::<Guard>(), 136),
-            ("held lease", size_of::<HeldLease>(), 304),
+            ("held lease", size_of::<HeldLease>(), 296),
             ("machine", size_of::<Machine>(), 144),
             ("requested renewal", size_of::<LeaseRenewal>(), 40),
             ("trust deadline", size_of::<TrustDeadline>(), 104),
@@ -158,5 +161,25 @@ mod tests {
         for (what, size, limit) in sizes {
             assert!(size <= limit, "a {what} takes {size} bytes, and {limit} are enough");
         }
+    }
+
+    /// Otherwise each of very many leases needs steps and memory of its own in the queue.
+    #[tokio::test(start_paused = true)]
+    async fn leases_that_were_renewed_together_share_a_group_of_the_queue() {
+        let clock = Arc::new(TokioClock::new());
+        let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+        let client = Client::builder(store).clock(clock).build().unwrap();
+        let mut guards = Vec::new();
+        for number in 0..100 {
+            let lock = client.lock(format!("lease-{number}")).unwrap();
+            guards.push(lock.acquire(Duration::from_secs(1)).await.unwrap());
+            sleep(Duration::from_millis(10)).await;
+        }
+        let queue = guards[0].attempt.engine().heartbeat.queue();
+        assert_eq!(queue.waiting_groups(), 100, "each was granted at another moment");
+        // The first heartbeat, three seconds after the first grant, renews all of them.
+        sleep(Duration::from_secs(3)).await;
+        assert_eq!(queue.waiting_groups(), 1);
+        assert!(guards.iter().all(Guard::is_held));
     }
 }

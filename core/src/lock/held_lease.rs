@@ -84,7 +84,7 @@ impl HeldLease {
 
     /// Removes a lease that has ended from the queue and from the dispatcher.
     fn forget(&self, held: HeldState) {
-        self.queue.remove(held.queued(), held.tick);
+        self.queue.remove(held.queued(), held.tick_key());
         if let Some(number) = held.subscription {
             self.engine.hint_dispatcher.unsubscribe_lease(self.name.clone(), number);
         }
@@ -111,8 +111,8 @@ impl HeldLease {
         }
         self.update_tick(held);
         drop(state);
-        // Waking the waiters of the trust deadline, and recording a metric, may call any code, so
-        // the lock is released before.
+        // Reading the clock, waking the waiters for the loss, and recording a metric may call any
+        // code, so the lock is released before.
         let left = self.trust.deadline().saturating_since(now);
         let expired = match deadline {
             Some(deadline) => !self.trust.extend(deadline),
@@ -132,19 +132,19 @@ impl HeldLease {
     /// Requests another renewal, and plans the machine's next tick with it.
     fn request(self: &Arc<Self>, held: &mut HeldState, window: RenewalWindow) {
         let (planned, renew_by) = (window.latest, held.renew_by);
-        let (next_tick, before) = (held.next_tick(), (held.queued(), held.tick));
+        let (next_tick, before) = (held.next_tick(), (held.queued(), held.tick_key()));
         let window = make_room(&mut held.in_flight, window, &self.timing, renew_by);
         let key = self.queue.request(self.clone(), window, renew_by, next_tick, before);
         held.in_flight.push(LeaseRenewal { planned, key, sent: None });
         held.latest = key.number();
-        held.tick = next_tick.map(|at| (at, held.latest));
+        held.tick = next_tick;
     }
 
     /// Plans the machine's next tick, unless a request has planned it.
     fn update_tick(self: &Arc<Self>, held: &mut HeldState) {
-        let before = held.tick;
-        held.tick = held.next_tick().map(|at| (at, held.latest));
-        match held.tick {
+        let before = held.tick_key();
+        held.tick = held.next_tick();
+        match held.tick_key() {
             tick if tick == before => {}
             Some(tick) => self.queue.set_tick(self.clone(), tick, before),
             None => self.queue.remove(None, before),
@@ -186,26 +186,22 @@ impl HeldLease {
 }
 
 impl RenewedLease for HeldLease {
-    fn options(&self) -> RenewOptions {
-        RenewOptions::new(self.name.clone(), self.lease, self.timing.ttl)
-    }
-
-    fn send(self: Arc<Self>, number: u64, batch: &Arc<SentBatch>) -> bool {
+    fn send(self: Arc<Self>, number: u64, batch: &Arc<SentBatch>) -> Option<RenewOptions> {
         let mut state = self.held.lock();
-        let Some(held) = state.as_mut() else { return false };
-        let Some(renewal) = held.renewal(number) else { return false };
+        let held = state.as_mut()?;
+        let renewal = held.renewal(number)?;
         renewal.sent = Some(batch.await_reply());
         let is_first = held.subscription.is_none();
         drop(state);
         if is_first {
             self.subscribe();
         }
-        true
+        Some(RenewOptions::new(self.name.clone(), self.lease, self.timing.ttl))
     }
 
-    fn replied(self: Arc<Self>, number: u64, reply: TimedReply<RenewOutcome>) {
+    fn replied(self: Arc<Self>, number: u64, reply: TimedReply<RenewOutcome>, now: Moment) {
         let TimedReply { sent, outcome } = reply;
-        self.handle(self.engine.now(), |held| {
+        self.handle(now, |held| {
             held.take_renewal(number)?;
             if let Ok(RenewOutcome::Extended { left }) = &outcome {
                 held.renew_by = held.renew_by.max(last_renewal(sent, *left, self.timing.margin));
@@ -218,7 +214,8 @@ impl RenewedLease for HeldLease {
     fn ticked(self: Arc<Self>, tick: TickKey, now: Moment) {
         self.handle(now, |held| {
             // An earlier tick that was replaced may still come.
-            held.tick.take_if(|planned| *planned == tick)?;
+            held.tick_key().filter(|planned| *planned == tick)?;
+            held.tick = None;
             Some(Event::Tick)
         });
     }

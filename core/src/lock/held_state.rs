@@ -13,8 +13,8 @@ pub(super) struct HeldState {
     pub(super) in_flight: Vec<LeaseRenewal>,
     /// The latest renewal has this number.
     pub(super) latest: u64,
-    /// The lease gets this tick next.
-    pub(super) tick: Option<TickKey>,
+    /// The lease gets its next tick at this moment.
+    pub(super) tick: Option<Moment>,
     /// The subscription to hints has this number.
     pub(super) subscription: Option<u64>,
 }
@@ -40,6 +40,11 @@ impl HeldState {
     /// Returns when the machine needs its next tick. That of a held lease has no jitter.
     pub(super) fn next_tick(&self) -> Option<Moment> {
         self.machine.next_tick().map(|next| next.at)
+    }
+
+    /// Returns the key of the tick that the lease gets next.
+    pub(super) fn tick_key(&self) -> Option<TickKey> {
+        self.tick.map(|at| (at, self.latest))
     }
 
     /// Returns the key of the renewal that was not sent yet.

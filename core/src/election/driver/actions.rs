@@ -26,7 +26,7 @@ impl Driver {
             Action::Start { token, deadline } => self.start(token, deadline),
             Action::ExtendTrust(deadline) => {
                 if let Some(tasks) = &self.tasks {
-                    self.trust_expired = !tasks.leadership.trust.extend(deadline);
+                    self.trust_expired = !tasks.leadership.trust.extend_and_notify(deadline);
                 }
             }
             Action::EndTrust => self.with_tasks(|tasks| tasks.leadership.trust.expire_now(None)),

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 
 use super::*;
+use crate::engine::renewal_queue::RenewalTimes;
 use crate::engine::renewed_lease::testing::{TestLease, Told};
 use crate::intercept::{Interceptor, Reply, Request};
 use crate::lease::RenewalWindow;
-use crate::{LockStore, MemoryStore, TokioClock};
+use crate::{AcquireOptions, Holder, LockStore, MemoryStore, TokioClock};
 
 /// This store never replies.
 #[derive(Debug, Default)]
@@ -40,9 +41,8 @@ fn batch(leases: &[Arc<TestLease>]) -> Option<RenewalBatch> {
             retry_at: Moment::from_secs(1),
             useful_until: Moment::from_secs(1_000),
         };
-        let caller = RenewalCaller::Lease { lease: lease.clone(), next_tick: None };
-        let renewal = QueuedRenewal { window, renew_by: Moment::from_secs(1_000), caller };
-        (number, Box::new(renewal))
+        let times = RenewalTimes { window, renew_by: Moment::from_secs(1_000), next_tick: None };
+        (number, QueuedRenewal { times, caller: RenewalCaller::Lease(lease.clone()) })
     };
     RenewalBatch::new((0..).zip(leases).map(renewal).collect(), Moment::ORIGIN)
 }
@@ -53,10 +53,29 @@ fn only_leases_that_are_still_held_are_sent() {
     leases[0].ended.store(true, Ordering::SeqCst);
     let sent = batch(&leases).unwrap();
     assert_eq!(sent.len(), 1);
-    assert_eq!(sent.leases, [leases[1].options()]);
+    assert_eq!(sent.leases, [leases[1].options.clone()]);
     assert_eq!(leases[1].take_told(), [Told::Sent(1)]);
     leases[1].ended.store(true, Ordering::SeqCst);
     assert!(batch(&leases).is_none());
+}
+
+/// A store that sorts its batches finds them in order.
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_in_the_order_of_names_and_each_lease_gets_its_own_reply() {
+    let store = MemoryStore::new();
+    let leases = ["c", "a", "b"].map(TestLease::new);
+    let RenewOptions { name, lease, ttl } = leases[0].options.clone();
+    let options = AcquireOptions::new(lease, Holder::current(), ttl);
+    store.acquire(&name, &options).await.unwrap();
+    let batch = batch(&leases).unwrap();
+    let names: Vec<_> = batch.leases.iter().map(|lease| lease.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    batch.send(bounded(store)).await;
+    let outcomes = [RenewOutcome::extended(ttl), RenewOutcome::Lost, RenewOutcome::Lost];
+    for ((number, lease), outcome) in (0..).zip(&leases).zip(outcomes) {
+        let told = [Told::Sent(number), Told::Replied(number, Some(outcome))];
+        assert_eq!(lease.take_told(), told);
+    }
 }
 
 #[tokio::test(start_paused = true)]

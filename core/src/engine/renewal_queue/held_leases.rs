@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{QueuedRenewal, RenewalCaller, RenewalKey, RenewalQueue};
+use super::{RenewalCaller, RenewalKey, RenewalQueue, RenewalTimes};
 use crate::Moment;
 use crate::engine::renewed_lease::{RenewedLease, TickKey};
 use crate::lease::RenewalWindow;
@@ -25,22 +25,22 @@ impl RenewalQueue {
         next_tick: Option<Moment>,
         before: (Option<RenewalKey>, Option<TickKey>),
     ) -> RenewalKey {
-        let caller = RenewalCaller::Lease { lease: lease.clone(), next_tick };
-        let renewal = Box::new(QueuedRenewal { window, renew_by, caller });
+        let times = RenewalTimes { window, renew_by, next_tick };
+        let early_tick = next_tick.filter(|at| *at < window.latest).map(|at| (at, lease.clone()));
+        let wakes_at = early_tick.as_ref().map_or(window.latest, |(at, _)| *at);
         let mut state = self.state();
         let renewal_before = before.0.and_then(|key| state.remove(key));
-        let tick_before = before.1.and_then(|key| state.ticks.remove(&key));
-        let key = state.next_key(&renewal);
+        let tick_before = before.1.and_then(|(at, number)| state.ticks.remove(at, number));
+        let key = state.next_key(&times);
         if state.closed {
             drop(state);
             return key;
         }
-        state.waiting.insert((key.due, key.number), renewal);
-        let early_tick = next_tick.filter(|at| *at < key.due);
-        if let Some(at) = early_tick {
-            state.ticks.insert((at, key.number), lease);
+        state.waiting.insert(key.due, key.number, times, RenewalCaller::Lease(lease));
+        if let Some((at, lease)) = early_tick {
+            state.ticks.insert(at, key.number, (), lease);
         }
-        self.wake_by(early_tick.unwrap_or(key.due), state);
+        self.wake_by(wakes_at, state);
         drop((renewal_before, tick_before));
         key
     }
@@ -53,12 +53,12 @@ impl RenewalQueue {
         before: Option<TickKey>,
     ) {
         let mut state = self.state();
-        let removed = before.and_then(|key| state.ticks.remove(&key));
+        let removed = before.and_then(|(at, number)| state.ticks.remove(at, number));
         if state.closed {
             drop(state);
             return;
         }
-        let replaced = state.ticks.insert(tick, lease);
+        let replaced = state.ticks.insert(tick.0, tick.1, (), lease);
         self.wake_by(tick.0, state);
         drop((removed, replaced));
     }
@@ -67,7 +67,7 @@ impl RenewalQueue {
     pub(crate) fn remove(&self, renewal: Option<RenewalKey>, tick: Option<TickKey>) {
         let mut state = self.state();
         let renewal = renewal.and_then(|key| state.remove(key));
-        let tick = tick.and_then(|key| state.ticks.remove(&key));
+        let tick = tick.and_then(|(at, number)| state.ticks.remove(at, number));
         drop(state);
         drop((renewal, tick));
     }
@@ -88,8 +88,10 @@ impl RenewalQueue {
     pub(in crate::engine) fn take_events(&self, now: Moment) -> LeaseEvents {
         let mut events = LeaseEvents::default();
         let mut state = self.state();
-        while let Some(tick) = state.ticks.first_entry().filter(|tick| tick.key().0 <= now) {
-            events.ticked.push(tick.remove_entry());
+        while state.ticks.first_at().is_some_and(|at| at <= now) {
+            let Some((key, group)) = state.ticks.take_first(usize::MAX) else { break };
+            let tick = |(number, lease)| ((key.0, number), lease);
+            events.ticked.extend(group.into_entries(key).map(tick));
         }
         events.hinted = std::mem::take(&mut state.hinted);
         events

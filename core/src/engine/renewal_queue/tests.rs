@@ -7,6 +7,13 @@ use futures_util::FutureExt;
 use super::*;
 use crate::{LeaseId, LockName};
 
+impl RenewalQueue {
+    /// Returns how many groups the renewals form that are not due yet.
+    pub(crate) fn waiting_groups(&self) -> usize {
+        self.state().waiting.group_count()
+    }
+}
+
 fn at(millis: u64) -> Moment {
     Moment::from_origin(Duration::from_millis(millis))
 }
@@ -28,8 +35,15 @@ fn renewal(from: u64, due: u64) -> (QueuedRenewal, ReplyReceiver) {
         useful_until: at(due + 30),
     };
     let task = Box::new(TaskRenewal { options, sent: Arc::default(), reply_to });
-    let (caller, renew_by) = (RenewalCaller::Task(task), at(due + 30));
-    (QueuedRenewal { window, renew_by, caller }, reply)
+    let times = RenewalTimes { window, renew_by: at(due + 30), next_tick: None };
+    (QueuedRenewal { times, caller: RenewalCaller::Task(task) }, reply)
+}
+
+/// Returns a renewal that is due, and whose lease must be renewed by that moment.
+fn due_renewal(due: u64, renew_by: u64) -> (QueuedRenewal, ReplyReceiver) {
+    let (mut renewal, reply) = renewal(0, due);
+    renewal.times.renew_by = at(renew_by);
+    (renewal, reply)
 }
 
 /// Adds that many renewals, which are due at the origin. Returns the receivers of their replies.
@@ -69,7 +83,7 @@ fn renewals_whose_window_is_open_join_the_batch_that_is_due() {
     assert_eq!(batch.len(), 2);
     let sent_at = |(_, renewal): &TakenRenewal| match &renewal.caller {
         RenewalCaller::Task(task) => task.sent.get().copied(),
-        RenewalCaller::Lease { .. } => None,
+        RenewalCaller::Lease(_) => None,
     };
     assert!(batch.iter().all(|taken| sent_at(taken) == Some(at(100))));
 }
@@ -80,15 +94,16 @@ fn the_lease_that_must_be_renewed_first_is_sent_first() {
     let mut keep = Vec::new();
     // The last one is a retry: it was due earlier, and is due again.
     for (due, renew_by) in [(90, 300), (100, 310), (80, 290), (100, 150)] {
-        let (renewal, reply) = renewal(0, due);
-        queue.add(QueuedRenewal { renew_by: at(renew_by), ..renewal });
+        let (renewal, reply) = due_renewal(due, renew_by);
+        queue.add(renewal);
         keep.push(reply);
     }
     assert_eq!(queue.collect_due(at(100)), 4);
     // Half the time between when each is due and when its lease must be renewed.
     assert_eq!(queue.ready_batches(3), [125, 205].map(at));
     let batches = take_all(&queue, at(100), 3);
-    let order: Vec<_> = batches.iter().flatten().map(|(_, renewal)| renewal.renew_by).collect();
+    let renew_by = |(_, renewal): &TakenRenewal| renewal.times.renew_by;
+    let order: Vec<_> = batches.iter().flatten().map(renew_by).collect();
     assert_eq!(order, [150, 290, 300, 310].map(at));
 }
 
@@ -98,9 +113,9 @@ fn each_ready_batch_is_known_after_others_were_taken_or_came() {
     let queue = RenewalQueue::default();
     let mut keep = Vec::new();
     let mut add = |due, renew_by| {
-        let (renewal, reply) = renewal(0, due);
+        let (renewal, reply) = due_renewal(due, renew_by);
         keep.push(reply);
-        queue.add(QueuedRenewal { renew_by: at(renew_by), ..renewal })
+        queue.add(renewal)
     };
     let keys = [200, 300, 400, 500].map(|renew_by| add(100, renew_by));
     queue.collect_due(at(100));
@@ -175,9 +190,10 @@ fn a_closed_queue_drops_its_renewals() {
     }
 }
 
-/// A client may hold very many leases, and each has a renewal in the queue.
+/// A client may hold very many leases, and each has a renewal in the queue. Those that were
+/// requested for the same times share these.
 #[test]
 fn a_queued_renewal_takes_little_memory() {
-    let size = size_of::<QueuedRenewal>();
-    assert!(size <= 80, "a queued renewal takes {size} bytes, and 80 are enough");
+    let size = size_of::<Option<RenewalCaller>>();
+    assert!(size <= 24, "a queued renewal takes {size} bytes, and 24 are enough");
 }

@@ -22,7 +22,7 @@ pub(in crate::engine) enum Told {
 
 #[derive(Debug)]
 pub(in crate::engine) struct TestLease {
-    options: RenewOptions,
+    pub(in crate::engine) options: RenewOptions,
     /// The lease is no longer held: its renewals must not be sent.
     pub(in crate::engine) ended: AtomicBool,
     /// The lease panics at each reply.
@@ -47,20 +47,16 @@ impl TestLease {
 }
 
 impl RenewedLease for TestLease {
-    fn options(&self) -> RenewOptions {
-        self.options.clone()
-    }
-
-    fn send(self: Arc<Self>, number: u64, batch: &Arc<SentBatch>) -> bool {
+    fn send(self: Arc<Self>, number: u64, batch: &Arc<SentBatch>) -> Option<RenewOptions> {
         if self.ended.load(Ordering::SeqCst) {
-            return false;
+            return None;
         }
         self.awaited.lock().push(batch.await_reply());
         self.told.lock().push(Told::Sent(number));
-        true
+        Some(self.options.clone())
     }
 
-    fn replied(self: Arc<Self>, number: u64, reply: TimedReply<RenewOutcome>) {
+    fn replied(self: Arc<Self>, number: u64, reply: TimedReply<RenewOutcome>, _: Moment) {
         assert!(!self.panics.load(Ordering::SeqCst), "the lease panics");
         self.told.lock().push(Told::Replied(number, reply.outcome.ok()));
     }

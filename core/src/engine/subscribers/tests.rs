@@ -76,8 +76,17 @@ fn held_leases_are_told_of_hints_and_gaps() {
     subscribers.watch_ended();
     subscribers.watch_failed();
     assert!(!told(&job), "the lease is renewed when it is due");
+    let in_the_gap = TestLease::new("late");
+    let late = subscribers.add_lease(name("late"), in_the_gap.clone());
+    // No watch was opened in between.
+    subscribers.watch_ended();
     subscribers.watch_opened();
     assert!(told(&job), "a hint may have been missed in the gap");
+    assert!(!told(&in_the_gap), "the lease has relied on no hints so far");
+    subscribers.watch_ended();
+    subscribers.watch_opened();
+    assert!(told(&in_the_gap));
+    drop(subscribers.remove_lease(name("late"), late));
     drop(subscribers.remove_lease(name("job"), numbers[0]));
     assert_eq!(Arc::strong_count(&job), 1);
     drop(subscribers.remove_lease(name("other"), numbers[1]));
