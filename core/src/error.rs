@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Corrupt,
     /// A lock was not acquired within the caller's time limit.
     TimedOut,
+    /// The name is in use as another kind of lock, or its queue is full. Nothing was written.
+    Conflict,
 }
 
 impl ErrorKind {
@@ -39,6 +41,7 @@ impl ErrorKind {
             Self::Denied => "denied",
             Self::Corrupt => "corrupt",
             Self::TimedOut => "timed out",
+            Self::Conflict => "conflict",
         }
     }
 }

@@ -24,6 +24,9 @@ pub struct Capabilities {
     /// [`acquire_many`](crate::LockStore::acquire_many) or
     /// [`release_many`](crate::LockStore::release_many) has at most this many leases.
     pub renew_batch: usize,
+    /// The store has queues: it implements [`enter`](crate::LockStore::enter) and
+    /// [`leave`](crate::LockStore::leave), so that locks can be granted in order of arrival.
+    pub queues: bool,
 }
 
 impl Capabilities {
@@ -38,6 +41,7 @@ impl Capabilities {
             reach,
             wake,
             renew_batch: 500,
+            queues: false,
         }
     }
 
@@ -51,6 +55,12 @@ impl Capabilities {
     #[must_use]
     pub const fn with_ttl_step(self, ttl_step: Duration) -> Self {
         Self { ttl_step, ..self }
+    }
+
+    /// Says that the store has [queues](Self::queues).
+    #[must_use]
+    pub const fn with_queues(self) -> Self {
+        Self { queues: true, ..self }
     }
 
     /// Sets the [maximum number of leases](Self::renew_batch) in one call.

@@ -3,10 +3,12 @@
 mod capabilities;
 mod ext;
 pub mod intercept;
+mod lock_kind;
 mod memory;
 mod options;
 mod outcome;
 mod presence;
+mod queue;
 mod record;
 mod ttl;
 
@@ -20,14 +22,18 @@ use uuid::Uuid;
 
 pub use capabilities::{Capabilities, Reach, StoreClock, Wake};
 pub use ext::LockStoreExt;
+pub use lock_kind::LockKind;
 pub use memory::MemoryStore;
 pub use options::{
-    AcquireOptions, DisableOptions, ListOptions, PruneOptions, ReleaseOptions, RenewOptions,
+    AcquireOptions, DisableOptions, EnterOptions, ListOptions, PruneOptions, ReleaseOptions,
+    RenewOptions,
 };
 pub use outcome::{
-    AcquireOutcome, DisableOutcome, EnableOutcome, Grant, Held, ReleaseOutcome, RenewOutcome,
+    AcquireOutcome, DisableOutcome, EnableOutcome, Grant, Held, Queued, ReleaseOutcome,
+    RenewOutcome,
 };
 pub use presence::{InstanceRecord, Presence};
+pub use queue::{EntryRecord, MAX_ENTRIES, QueueRecord, Standing, count_holding};
 pub use record::{Disablement, LeaseRecord, LockRecord, LockState};
 pub use ttl::{MAX_TTL, check_ttl};
 
@@ -88,6 +94,12 @@ use crate::{Error, ErrorKind, LeaseId, LockName, Result};
 ///   other one is granted, rounded up to a step of [`Capabilities`].
 /// * `known-instances`: [`instances`](Self::instances) lists the instances that announced
 ///   themselves, until their record expires or they withdraw.
+/// * `queue-order`: The entries of a queue hold the lock in the order of their tokens, which strictly
+///   increase, and together never exceed the capacity: an entry holds it if and only if the weights
+///   of the live entries up to and including it sum up to at most the capacity.
+/// * `entries-end`: An entry that has left or expired holds nothing, holds nobody up, and is never
+///   revived.
+/// * `one-kind`: A name in use as one kind of lock is refused as another, and the error names both.
 /// * `calls-end`: Each call ends within a limit, even if the server hangs, and the same store
 ///   works again once its server does.
 #[async_trait]
@@ -137,11 +149,55 @@ pub trait LockStore: Debug + Send + Sync + 'static {
         outcomes
     }
 
+    /// Enters the queue of the name, or finds the attempt's entry there.
+    ///
+    /// * A new entry comes after all others, with a larger token than every grant and entry of the
+    ///   name before, and lasts `ttl` from a moment after the call began, by the store's clock.
+    /// * The outcome is [`Granted`](AcquireOutcome::Granted) if the entry holds the lock, and
+    ///   otherwise [`Queued`](AcquireOutcome::Queued).
+    /// * Without [`wait`](EnterOptions::wait) an entry that would have to wait is not made, and the
+    ///   outcome is [`Held`](AcquireOutcome::Held) with the first entry of the queue.
+    /// * A retry with the same [`LeaseId`], while its entry is live, returns the entry's standing
+    ///   with the time that is left, and extends nothing.
+    /// * A disabled name gets no entry, and the outcome says why. A retry gets the same outcome.
+    /// * A waiter is [renewed](Self::renew) like a holder. Nothing else makes it hold the lock than
+    ///   that others leave or expire.
+    ///
+    /// # Errors
+    /// * [`Invalid`](crate::ErrorKind::Invalid) if [`check_ttl`] or [`EnterOptions::check`] refuses
+    ///   the options.
+    /// * [`Conflict`](crate::ErrorKind::Conflict) if the name is in use as another
+    ///   [kind](LockKind::conflict), or has [`MAX_ENTRIES`] live entries.
+    /// * [`Unsupported`](crate::ErrorKind::Unsupported), always, on a store without
+    ///   [queues](Capabilities::queues), which implements neither this method nor
+    ///   [`leave`](Self::leave).
+    ///
+    /// Nothing is written then.
+    async fn enter(&self, name: &LockName, options: &EnterOptions) -> Result<AcquireOutcome> {
+        let _ = (name, options);
+        Err(queues_unsupported())
+    }
+
+    /// Removes the entry of that lease from the queue of the name, if it is live.
+    ///
+    /// * No other entry is touched. Leaving twice is harmless.
+    /// * Watchers get a hint, with the leases of the entries that hold the lock because of it.
+    ///
+    /// # Errors
+    /// On a store without [queues](Capabilities::queues) this always fails with
+    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    async fn leave(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let _ = (name, lease);
+        Err(queues_unsupported())
+    }
+
     /// Extends many leases, each to its ttl from now, and returns one outcome each in the same
     /// order.
     ///
     /// * Only an unexpired lease with that id is extended. An expired one is never revived, and
     ///   nothing is ever inserted: the outcome is [`Lost`](RenewOutcome::Lost).
+    /// * The [entries](RenewOptions::entry) of queues are extended under the same rules, whether they
+    ///   hold the lock or wait: the outcome of one that waits is [`Queued`](RenewOutcome::Queued).
     /// * A lease whose name was disabled since the grant is not extended, even after the name was
     ///   enabled again: its holder has to stop within the time that is left.
     /// * A failure concerns its own lease only: the outcome of a lease whose server, shard or
@@ -272,6 +328,11 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     async fn watch(&self) -> Result<HintStream>;
 }
 
+fn queues_unsupported() -> Error {
+    Error::new(ErrorKind::Unsupported, "the store does not support queues")
+        .with_fix("use an exclusive lock, or another store")
+}
+
 fn instances_unsupported() -> Error {
     Error::new(ErrorKind::Unsupported, "the store does not support instance records")
 }
@@ -287,6 +348,9 @@ pub type HintStream = Pin<Box<dyn Stream<Item = Hint> + Send>>;
 pub enum Hint {
     /// This name may have changed.
     Name(LockName),
+    /// The entries of these leases may hold the lock of this name now. The others in its queue need
+    /// not ask.
+    Entries(LockName, Vec<LeaseId>),
     /// Any name may have changed: hints may have been missed.
     Anything,
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{Holder, LeaseId, LockName, Reason};
+use crate::{Error, Holder, LeaseId, LockKind, LockName, Reason, Result};
 
 /// These options describe an attempt to acquire a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,64 @@ impl AcquireOptions {
     }
 }
 
+/// These options describe an attempt to enter the queue of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EnterOptions {
+    /// The id of this attempt is the same in each of its retries.
+    pub lease: LeaseId,
+    /// This instance enters the queue.
+    pub holder: Holder,
+    /// The entry lasts this long.
+    pub ttl: Duration,
+    /// The lock is of this kind, which has a queue.
+    pub kind: LockKind,
+    /// The entry needs this much of the [capacity](LockKind::capacity): at least 1, and at most all
+    /// of it.
+    pub weight: u32,
+    /// The entry waits if it does not hold the lock at once. Otherwise it is not made then.
+    pub wait: bool,
+}
+
+impl EnterOptions {
+    /// Describes the attempt of this instance to enter the queue of a lock of that kind, with an
+    /// entry of the weight 1 that waits.
+    #[must_use]
+    pub const fn new(lease: LeaseId, holder: Holder, ttl: Duration, kind: LockKind) -> Self {
+        Self { lease, holder, ttl, kind, weight: 1, wait: true }
+    }
+
+    /// Sets the [weight](Self::weight).
+    #[must_use]
+    pub fn with_weight(self, weight: u32) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// Makes no entry that would have to [wait](Self::wait).
+    #[must_use]
+    pub fn without_waiting(self) -> Self {
+        Self { wait: false, ..self }
+    }
+
+    /// Checks that the kind has a queue, and that an entry of the weight could hold the lock.
+    ///
+    /// # Errors
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) otherwise. A store checks
+    /// this before it writes anything.
+    pub fn check(&self) -> Result<()> {
+        let Self { kind, weight, .. } = self;
+        if !kind.has_queue() {
+            return Err(Error::invalid(format!("{kind} has no queue")));
+        }
+        if *weight == 0 || *weight > kind.capacity() {
+            let most = kind.capacity();
+            return Err(Error::invalid(format!("{kind} has no entry of the weight {weight}"))
+                .with_fix(format!("the weight must be between 1 and {most}")));
+        }
+        Ok(())
+    }
+}
+
 /// These options describe one lease to renew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,13 +94,21 @@ pub struct RenewOptions {
     pub lease: LeaseId,
     /// The lease lasts this long from now on.
     pub ttl: Duration,
+    /// The lease is that of an entry in the queue of the name, which holds the lock or waits.
+    pub entry: bool,
 }
 
 impl RenewOptions {
     /// Describes the renewal of the lease of that name and id, for that duration from now.
     #[must_use]
     pub const fn new(name: LockName, lease: LeaseId, ttl: Duration) -> Self {
-        Self { name, lease, ttl }
+        Self { name, lease, ttl, entry: false }
+    }
+
+    /// Sets whether the lease is that of an [entry](Self::entry).
+    #[must_use]
+    pub fn of_entry(self, entry: bool) -> Self {
+        Self { entry, ..self }
     }
 }
 

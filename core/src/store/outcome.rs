@@ -13,7 +13,10 @@ use crate::{Disablement, FencingToken, Holder, Reason};
 pub enum AcquireOutcome {
     /// The lease is granted, or was already granted to this attempt.
     Granted(Grant),
-    /// Another lease is in force.
+    /// The attempt has an entry in the queue, which waits. Only
+    /// [`enter`](crate::LockStore::enter) returns this.
+    Queued(Queued),
+    /// Another lease is in force, or the entries in force leave too little of the capacity.
     Held(Held),
     /// An operator disabled the name.
     Disabled(Disablement),
@@ -27,14 +30,39 @@ pub struct Grant {
     pub token: FencingToken,
     /// The lease lasts this much longer, counted from the store's decision.
     pub left: Duration,
+    /// This is the smallest token of the name whose holder may still use it: that of the grant
+    /// itself, unless the lock has several holders.
+    pub floor: FencingToken,
 }
 
 impl Grant {
     /// Creates a grant with that token, of which that much time is left.
     #[must_use]
     pub const fn new(token: FencingToken, left: Duration) -> Self {
-        Self { token, left }
+        Self { token, left, floor: token }
     }
+
+    /// Sets the [floor](Self::floor) of a lock that has several holders.
+    #[must_use]
+    pub const fn with_floor(self, floor: FencingToken) -> Self {
+        Self { floor, ..self }
+    }
+}
+
+/// An entry waits in the queue of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Queued {
+    /// The entry has this fencing token, which it keeps when it holds the lock.
+    pub token: FencingToken,
+    /// The entry lasts this much longer, counted from the store's decision.
+    pub left: Duration,
+    /// This many entries are ahead of it.
+    pub ahead: usize,
+    /// None of them expires before this time has passed, unless it leaves.
+    pub recheck: Duration,
+    /// This instance has the first entry of the queue, with that entry's token and time.
+    pub held: Held,
 }
 
 /// The name is held by another lease.
@@ -60,11 +88,23 @@ impl Held {
 /// The renewal of one lease has one of these outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RenewOutcome {
-    /// The lease was extended.
+    /// The lease was extended. It is in force, or that of an entry that holds the lock.
     #[non_exhaustive]
     Extended {
         /// The lease lasts this much longer, counted from the store's decision.
         left: Duration,
+        /// This is the smallest token whose holder may still use the lock, for an entry of a queue.
+        floor: Option<FencingToken>,
+    },
+    /// The entry was extended, and waits in the queue of the name.
+    #[non_exhaustive]
+    Queued {
+        /// The entry lasts this much longer, counted from the store's decision.
+        left: Duration,
+        /// This many entries are ahead of it.
+        ahead: usize,
+        /// None of them expires before this time has passed, unless it leaves.
+        recheck: Duration,
     },
     /// No lease of that id is in force: it expired, was released or never existed.
     Lost,
@@ -88,7 +128,20 @@ impl RenewOutcome {
     /// Says that the lease was [extended](Self::Extended) and has that much time left.
     #[must_use]
     pub const fn extended(left: Duration) -> Self {
-        Self::Extended { left }
+        Self::Extended { left, floor: None }
+    }
+
+    /// Says that the entry was extended, that it holds the lock, and that this is the smallest token
+    /// whose holder may still use it.
+    #[must_use]
+    pub const fn extended_entry(left: Duration, floor: FencingToken) -> Self {
+        Self::Extended { left, floor: Some(floor) }
+    }
+
+    /// Says that the entry was extended and [waits](Self::Queued).
+    #[must_use]
+    pub const fn queued(left: Duration, ahead: usize, recheck: Duration) -> Self {
+        Self::Queued { left, ahead, recheck }
     }
 
     /// Says that it is [unknown](Self::Unknown) whether the lease was extended.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{Error, ErrorKind, FencingToken, Holder, LeaseId, LockName, Reason, Result};
+use crate::{
+    EntryRecord, Error, ErrorKind, FencingToken, Holder, LeaseId, LockKind, LockName, QueueRecord,
+    Reason, Result,
+};
 
 /// A lock record is what a store knows about one name at one moment on the store's clock.
 ///
@@ -17,8 +20,14 @@ pub struct LockRecord {
     /// This is the token of the latest grant, whose lease may have ended; `None` means that there
     /// was no grant.
     pub token: Option<FencingToken>,
-    /// This is the lease in force; `None` means that nobody holds the name.
+    /// The name is in use as this kind of lock, or was last; [`Exclusive`](LockKind::Exclusive) if
+    /// it was not used yet.
+    pub kind: LockKind,
+    /// This is the lease in force of an exclusive lock; `None` means that nobody holds it.
     pub lease: Option<LeaseRecord>,
+    /// These are the live entries of a lock of another kind; `None` if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueRecord>,
     /// The name is disabled if this is set.
     pub disabled: Option<Disablement>,
     /// The record cannot be read for this reason; the other fields are empty then.
@@ -30,7 +39,22 @@ impl LockRecord {
     /// Returns the record of a name that was never granted or disabled.
     #[must_use]
     pub fn unused(name: LockName) -> Self {
-        Self { name, token: None, lease: None, disabled: None, corrupt: None }
+        Self {
+            name,
+            token: None,
+            kind: LockKind::Exclusive,
+            lease: None,
+            queue: None,
+            disabled: None,
+            corrupt: None,
+        }
+    }
+
+    /// Sets the [kind](Self::kind) and the live entries of its [queue](Self::queue), in any order.
+    #[must_use]
+    pub fn with_queue(self, kind: LockKind, entries: Vec<EntryRecord>) -> Self {
+        let queue = (!entries.is_empty()).then(|| QueueRecord::new(kind, entries));
+        Self { kind, queue, ..self }
     }
 
     /// Sets the [token](Self::token) of the latest grant.
@@ -76,6 +100,10 @@ impl LockRecord {
     pub fn state(&self) -> LockState {
         if self.corrupt.is_some() {
             return LockState::Corrupt;
+        }
+        if let Some(queue) = &self.queue {
+            let ending = queue.holders().iter().any(|entry| entry.ending.is_some());
+            return if ending { LockState::Ending } else { LockState::Held };
         }
         match (&self.lease, &self.disabled) {
             (None, None) => LockState::Free,
