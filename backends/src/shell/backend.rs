@@ -10,8 +10,9 @@ use super::data::{Decision, Entry, Found, Operation, Page, StoredInstance};
 use super::hints::Hints;
 use crate::common::timeout::CALL_LIMIT;
 use crate::{
-    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, ErrorKind, Grant, LeaseId,
-    LockName, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, EnterOptions, Error, ErrorKind,
+    Grant, LeaseId, LockName, LockRecord, ReleaseOptions, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result,
 };
 
 /// The operations that differ between datastores.
@@ -34,6 +35,18 @@ use crate::{
 ///
 /// `enable`, `renew`, `release` and a refused `acquire` create no record. The types of these values
 /// implement the traits of `serde`, and refuse invalid values when they are deserialized.
+///
+/// # Queues
+///
+/// A backend with [queues](Capabilities::queues) also implements [`enter`](Self::enter),
+/// [`leave`](Self::leave) and [`renew_entries`](Self::renew_entries). It stores the
+/// [kind](crate::LockKind::code) of the lock and its live entries in the same record, so that one
+/// atomic operation decides about both kinds of locks. While there are entries:
+///
+/// * [`acquire`](Self::acquire) returns [`Refused`](Decision::Refused) with the record,
+///   [`disable`](Self::disable) also sets `ending` of each entry, and
+///   [`prune_page`](Self::prune_page) leaves the name.
+/// * [`read`](Self::read) and [`page`](Self::page) show them: see [`LockRecord::with_queue`].
 ///
 /// # Time
 ///
@@ -96,6 +109,53 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
         &self,
         leases: &[&RenewOptions],
     ) -> impl Future<Output = Result<Vec<Result<RenewOutcome>>>> + Send;
+
+    /// Enters the queue of the name in one atomic operation, if nothing is against it, and returns
+    /// the record as the operation left it.
+    ///
+    /// An entry is made if and only if [`LockRecord::enter_outcome`] of the record before returns
+    /// `None`. [`Store`](super::Store) makes the outcome of the call of the returned record, by the
+    /// same function. The token of the entry is also that of the record, so that tokens increase
+    /// whatever a name is used as.
+    ///
+    /// `None` means that the record changed during the attempt: the store tries again.
+    fn enter(
+        &self,
+        name: &LockName,
+        options: &EnterOptions,
+        attempt: Attempt,
+    ) -> impl Future<Output = Result<Option<LockRecord>>> + Send {
+        let _ = (name, options, attempt);
+        async { Err(queues_unsupported()) }
+    }
+
+    /// Removes the entry of that lease, if it is live, and the expired ones.
+    ///
+    /// Once that is committed, this causes the hint that [`LockRecord::hint_of_leaving`] returns, or
+    /// [`Hint::Name`](crate::Hint::Name) if that is too long. The hint may be lost: it saves the next
+    /// waiter the time until its next renewal.
+    fn leave(
+        &self,
+        name: &LockName,
+        lease: LeaseId,
+    ) -> impl Future<Output = Result<ReleaseOutcome>> + Send {
+        let _ = (name, lease);
+        async { Err(queues_unsupported()) }
+    }
+
+    /// Extends live entries of queues, with one result each in the same order.
+    ///
+    /// What [`renew`](Self::renew) requires applies here too. An entry is extended whether it holds
+    /// the lock or waits, unless it is `ending`. Expired entries are dropped.
+    ///
+    /// [`LockRecord::renew_entry_outcome`] makes the result of the record after the update.
+    fn renew_entries(
+        &self,
+        entries: &[&RenewOptions],
+    ) -> impl Future<Output = Result<Vec<Result<RenewOutcome>>>> + Send {
+        let _ = entries;
+        async { Err(queues_unsupported()) }
+    }
 
     /// Ends the lease of that id, if it is in force.
     ///
@@ -204,9 +264,9 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
     /// the store is closed permanently. After an error it is called again, following a pause. It
     /// runs in a separate task and may be dropped at any time.
     ///
-    /// The changes to report are releases, disables and enables, each after its commit, because a
-    /// waiter tries to acquire the name at once. Grants and renewals need no hint, and heartbeats
-    /// must not cause any.
+    /// The changes to report are releases, disables and enables, and entries that leave, each after
+    /// its commit, because a waiter tries to acquire the name at once. Grants and renewals need no
+    /// hint, and heartbeats must not cause any.
     fn watch_once(&self, hints: &Hints) -> impl Future<Output = Result<()>> + Send;
 
     /// Returns how long a call may take, or `None` if the backend itself limits that operation.
@@ -222,6 +282,11 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
         let _ = operation;
         Some(CALL_LIMIT)
     }
+}
+
+fn queues_unsupported() -> Error {
+    Error::new(ErrorKind::Unsupported, "the store does not support queues")
+        .with_fix("use an exclusive lock, or another store")
 }
 
 fn instances_unsupported() -> Error {

@@ -109,8 +109,13 @@ impl StoredInstance {
 pub enum Operation {
     /// See [`Backend::acquire`](super::Backend::acquire).
     Acquire,
-    /// See [`Backend::renew`](super::Backend::renew).
+    /// See [`Backend::renew`](super::Backend::renew) and
+    /// [`renew_entries`](super::Backend::renew_entries).
     Renew,
+    /// See [`Backend::enter`](super::Backend::enter).
+    Enter,
+    /// See [`Backend::leave`](super::Backend::leave).
+    Leave,
     /// See [`Backend::release`](super::Backend::release).
     Release,
     /// See [`Backend::disable`](super::Backend::disable).
@@ -140,6 +145,8 @@ impl Operation {
         match self {
             Self::Acquire => "acquire",
             Self::Renew => "renew",
+            Self::Enter => "enter",
+            Self::Leave => "leave",
             Self::Release => "release",
             Self::Disable => "disable",
             Self::Enable => "enable",

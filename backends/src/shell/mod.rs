@@ -86,6 +86,7 @@ mod outcome;
 mod presence;
 #[cfg(any(feature = "etcd", feature = "mongodb"))]
 mod recent_refusals;
+mod renewals;
 #[cfg(test)]
 mod scripted;
 mod store;

@@ -7,15 +7,24 @@ use super::backend::Backend;
 use super::batch::Batch;
 use super::data::{Decision, Entry, Page};
 use super::outcome::acquire_outcome;
-use super::presence;
+use super::{presence, renewals};
 use crate::{
-    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, InstanceRecord, ListOptions,
-    LockName, LockRecord, Presence, PruneOptions, ReleaseOptions, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result,
+    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnterOptions, Error,
+    InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, Presence, PruneOptions,
+    ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 fn check_ttl<B: Backend>(backend: &B, ttl: Duration) -> Result<()> {
     crate::check_ttl(ttl, &backend.capabilities())
+}
+
+/// Refuses the nil UUID, by which records say that the name has a queue.
+fn check_lease(lease: LeaseId) -> Result<()> {
+    if lease.as_uuid().is_nil() {
+        return Err(Error::invalid("the nil UUID is not a valid lease id")
+            .with_fix("use a new id for each attempt"));
+    }
+    Ok(())
 }
 
 pub(super) async fn acquire<B: Backend>(
@@ -23,6 +32,7 @@ pub(super) async fn acquire<B: Backend>(
     name: &LockName,
     options: &AcquireOptions,
 ) -> Result<AcquireOutcome> {
+    check_lease(options.lease)?;
     check_ttl(backend, options.ttl)?;
     let mut attempts = Attempts::new();
     loop {
@@ -38,20 +48,48 @@ pub(super) async fn acquire<B: Backend>(
     }
 }
 
+pub(super) async fn enter<B: Backend>(
+    backend: &B,
+    name: &LockName,
+    options: &EnterOptions,
+) -> Result<AcquireOutcome> {
+    check_lease(options.lease)?;
+    check_ttl(backend, options.ttl)?;
+    options.check()?;
+    let mut attempts = Attempts::new();
+    loop {
+        let attempt = attempts.next().await?;
+        let Some(record) = backend.enter(name, options, attempt).await? else { continue };
+        if let Some(outcome) = record.enter_outcome(options)? {
+            return Ok(outcome);
+        }
+    }
+}
+
 pub(super) async fn renew<B: Backend>(
     backend: &B,
     leases: &[RenewOptions],
 ) -> Result<Vec<RenewOutcome>> {
     let capabilities = backend.capabilities();
-    for RenewOptions { name, ttl, .. } in leases {
-        crate::check_ttl(*ttl, &capabilities).map_err(|error| error.for_lock(name))?;
+    for RenewOptions { name, ttl, lease, .. } in leases {
+        let checked = check_lease(*lease).and_then(|()| crate::check_ttl(*ttl, &capabilities));
+        checked.map_err(|error| error.for_lock(name))?;
     }
     if leases.is_empty() {
         return Ok(Vec::new());
     }
     let batch = Batch::new(leases);
-    let results = backend.renew(&batch.leases).await?;
+    let results = renewals::send(backend, &batch.leases).await?;
     batch.outcomes(results)
+}
+
+pub(super) async fn release<B: Backend>(
+    backend: &B,
+    name: &LockName,
+    lease: LeaseId,
+) -> Result<ReleaseOutcome> {
+    check_lease(lease)?;
+    backend.release(name, lease).await
 }
 
 /// Releases leases in one call; `None` means that the backend releases one at a time.
@@ -61,6 +99,10 @@ pub(super) async fn release_many<B: Backend>(
 ) -> Result<Option<Vec<Result<ReleaseOutcome>>>> {
     if leases.is_empty() {
         return Ok(Some(Vec::new()));
+    }
+    if leases.iter().any(|lease| check_lease(lease.lease).is_err()) {
+        // One at a time, the invalid one fails alone.
+        return Ok(None);
     }
     let batch = Batch::new(leases);
     match backend.release_many(&batch.leases).await? {

@@ -1,20 +1,26 @@
 //! Derives the outcome of a call from a record.
 
 use crate::{
-    AcquireOutcome, Error, ErrorKind, Grant, Held, LeaseId, LeaseRecord, LockRecord, RenewOutcome,
-    Result,
+    AcquireOutcome, Error, ErrorKind, Grant, Held, LeaseId, LeaseRecord, LockKind, LockRecord,
+    RenewOutcome, Result,
 };
 
 /// Returns the outcome of an attempt that the record refuses; `None` if it refuses nothing.
 ///
 /// An attempt whose lease is in force has been granted.
 ///
+/// [`LockRecord::enter_outcome`] does the same for an attempt to enter a queue.
+///
 /// # Errors
-/// [`Corrupt`](ErrorKind::Corrupt) if the lease has no token.
+/// * [`Corrupt`](ErrorKind::Corrupt) if the lease has no token.
+/// * [`Conflict`](ErrorKind::Conflict) if the name has a queue.
 pub fn acquire_outcome(record: LockRecord, lease: LeaseId) -> Result<Option<AcquireOutcome>> {
-    let LockRecord { name, token, lease: current, disabled, .. } = record;
+    let LockRecord { name, token, kind, lease: current, queue, disabled, .. } = record;
     if let Some(disabled) = disabled {
         return Ok(Some(AcquireOutcome::Disabled(disabled)));
+    }
+    if queue.is_some() {
+        return Err(LockKind::Exclusive.conflict(kind, &name));
     }
     let Some(LeaseRecord { id, holder, left, .. }) = current else { return Ok(None) };
     let token = token.ok_or_else(|| {
@@ -30,6 +36,7 @@ pub fn acquire_outcome(record: LockRecord, lease: LeaseId) -> Result<Option<Acqu
 /// Returns the outcome of a renewal, as the record shows it that was read after the renewal.
 ///
 /// A [`Backend`](super::Backend) whose client decides passes the record as it is after the update.
+/// [`LockRecord::renew_entry_outcome`] does the same for an entry of a queue.
 #[must_use]
 pub fn renew_outcome(record: LockRecord, lease: LeaseId) -> RenewOutcome {
     let disabled = record.disabled.map(|disabled| disabled.reason);
@@ -47,7 +54,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Disablement, FencingToken, Holder, LockName, Reason};
+    use crate::{Disablement, EntryRecord, FencingToken, Holder, LockName, Reason};
 
     const LEFT: Duration = Duration::from_secs(3);
 
@@ -75,6 +82,10 @@ mod tests {
         let disabled = held(own).with_disabled(disabled());
         let outcome = acquire_outcome(disabled, own).unwrap();
         assert!(matches!(outcome, Some(AcquireOutcome::Disabled(_))), "{outcome:?}");
+        let entry = EntryRecord::new(own, Holder::current(), FencingToken::new(7).unwrap(), LEFT);
+        let queue =
+            LockRecord::unused(LockName::new("a").unwrap()).with_queue(LockKind::Fair, vec![entry]);
+        assert_eq!(acquire_outcome(queue, own).unwrap_err().kind(), ErrorKind::Conflict);
         let mut without_token = held(other);
         without_token.token = None;
         assert_eq!(acquire_outcome(without_token, own).unwrap_err().kind(), ErrorKind::Corrupt);

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::{Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance};
 use crate::{
-    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, ErrorKind, Grant, Hint,
-    LeaseId, LockName, LockStore, MemoryStore, ReleaseOptions, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result,
+    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, EnterOptions, Error, ErrorKind,
+    Grant, Hint, LeaseId, LockName, LockRecord, LockStore, MemoryStore, ReleaseOptions,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// What one subscription does, in order.
@@ -27,6 +27,8 @@ pub(super) enum Step {
 pub(super) struct Scripted {
     pub(super) acquired: Queue<Result<Decision<Grant>>>,
     pub(super) renewed: Queue<Result<Vec<Result<RenewOutcome>>>>,
+    pub(super) entered: Queue<Result<Option<LockRecord>>>,
+    pub(super) entries_renewed: Queue<Result<Vec<Result<RenewOutcome>>>>,
     pub(super) released: Queue<Result<Option<Vec<Result<ReleaseOutcome>>>>>,
     pub(super) disabled: Queue<Result<Decision<()>>>,
     pub(super) read: Queue<Result<Option<Entry>>>,
@@ -95,6 +97,22 @@ impl Backend for Scripted {
         let names: Vec<_> = leases.iter().map(|lease| lease.name.as_str()).collect();
         self.note(names.join(" "));
         self.renewed.next().await
+    }
+
+    async fn enter(
+        &self,
+        _: &LockName,
+        _: &EnterOptions,
+        attempt: Attempt,
+    ) -> Result<Option<LockRecord>> {
+        self.note(format!("enter {}", attempt.number));
+        self.entered.next().await
+    }
+
+    async fn renew_entries(&self, entries: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+        let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        self.note(format!("entries {}", names.join(" ")));
+        self.entries_renewed.next().await
     }
 
     async fn release(&self, name: &LockName, _: LeaseId) -> Result<ReleaseOutcome> {

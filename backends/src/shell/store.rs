@@ -16,8 +16,9 @@ use crate::common::timeout::unanswered;
 use crate::common::with_context;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, Presence,
-    PruneOptions, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    EnterOptions, HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord,
+    LockStore, Presence, PruneOptions, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome,
+    Result,
 };
 
 /// A store that keeps the contract of [`LockStore`] on top of a [`Backend`].
@@ -99,8 +100,18 @@ impl<B: Backend> LockStore for Store<B> {
         self.call(Operation::Renew, None, operations::renew(self.backend(), leases)).await
     }
 
+    async fn enter(&self, name: &LockName, options: &EnterOptions) -> Result<AcquireOutcome> {
+        self.call(Operation::Enter, Some(name), operations::enter(self.backend(), name, options))
+            .await
+    }
+
+    async fn leave(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        self.call(Operation::Leave, Some(name), self.backend.leave(name, lease)).await
+    }
+
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        self.call(Operation::Release, Some(name), self.backend.release(name, lease)).await
+        self.call(Operation::Release, Some(name), operations::release(self.backend(), name, lease))
+            .await
     }
 
     async fn release_many(&self, leases: &[ReleaseOptions]) -> Vec<Result<ReleaseOutcome>> {

@@ -65,6 +65,21 @@ pub struct Queued {
     pub held: Held,
 }
 
+impl Queued {
+    /// Describes the entry with that token, of which that much time is left, and what is ahead of
+    /// it.
+    #[must_use]
+    pub const fn new(
+        token: FencingToken,
+        left: Duration,
+        ahead: usize,
+        recheck: Duration,
+        held: Held,
+    ) -> Self {
+        Self { token, left, ahead, recheck, held }
+    }
+}
+
 /// The name is held by another lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

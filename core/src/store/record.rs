@@ -20,8 +20,8 @@ pub struct LockRecord {
     /// This is the token of the latest grant, whose lease may have ended; `None` means that there
     /// was no grant.
     pub token: Option<FencingToken>,
-    /// The name is in use as this kind of lock, or was last; [`Exclusive`](LockKind::Exclusive) if
-    /// it was not used yet.
+    /// The name is in use as this kind of lock; [`Exclusive`](LockKind::Exclusive) if it has no live
+    /// entries.
     pub kind: LockKind,
     /// This is the lease in force of an exclusive lock; `None` means that nobody holds it.
     pub lease: Option<LeaseRecord>,
@@ -50,11 +50,14 @@ impl LockRecord {
         }
     }
 
-    /// Sets the [kind](Self::kind) and the live entries of its [queue](Self::queue), in any order.
+    /// Sets the live entries of the [queue](Self::queue), in any order, and the [kind](Self::kind) of
+    /// the lock if there are any.
     #[must_use]
     pub fn with_queue(self, kind: LockKind, entries: Vec<EntryRecord>) -> Self {
-        let queue = (!entries.is_empty()).then(|| QueueRecord::new(kind, entries));
-        Self { kind, queue, ..self }
+        if entries.is_empty() {
+            return Self { kind: LockKind::Exclusive, queue: None, ..self };
+        }
+        Self { kind, queue: Some(QueueRecord::new(kind, entries)), ..self }
     }
 
     /// Sets the [token](Self::token) of the latest grant.

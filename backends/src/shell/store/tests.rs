@@ -2,8 +2,8 @@ use super::super::scripted::Scripted;
 use super::super::{Decision, Entry, Found};
 use super::*;
 use crate::{
-    AcquireOptions, Disablement, Error, ErrorKind, FencingToken, Grant, Holder, LeaseId,
-    LeaseRecord, Reason,
+    AcquireOptions, Disablement, EntryRecord, Error, ErrorKind, FencingToken, Grant, Holder,
+    LeaseId, LeaseRecord, LockKind, Reason,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -55,6 +55,73 @@ async fn an_attempt_is_repeated_if_the_reason_for_its_failure_no_longer_exists()
     acquired.push(Ok(Decision::Refused(held(attempt.lease))));
     let outcome = store.acquire(&name("a"), &attempt).await.unwrap();
     assert!(matches!(outcome, AcquireOutcome::Granted(grant) if grant.token == token(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_to_enter_is_repeated_while_nothing_is_against_it() {
+    let store = store();
+    let attempt = EnterOptions::new(LeaseId::new(), Holder::current(), SECOND, LockKind::Fair);
+    let entered = &store.backend().entered;
+    let unused = LockRecord::unused(name("a"));
+    let entry = EntryRecord::new(attempt.lease, attempt.holder.clone(), token(9), SECOND);
+    entered.push(Ok(None));
+    entered.push(Ok(Some(unused.clone())));
+    entered.push(Ok(Some(unused.with_queue(LockKind::Fair, vec![entry]))));
+    let outcome = store.enter(&name("a"), &attempt).await.unwrap();
+    assert!(matches!(outcome, AcquireOutcome::Granted(grant) if grant.token == token(9)));
+    assert_eq!(calls(&store), ["enter 1", "enter 2", "enter 3"]);
+    entered.push(Ok(Some(held(LeaseId::new()))));
+    let error = store.enter(&name("a"), &attempt).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().starts_with("enter of lock \"a\" on scripted: "), "{error}");
+}
+
+#[tokio::test]
+async fn an_invalid_attempt_to_enter_is_not_sent() {
+    let store = store();
+    let attempt =
+        |ttl, kind| EnterOptions::new(LeaseId::new(), Holder::current(), ttl, kind).with_weight(2);
+    for options in [
+        attempt(Duration::ZERO, LockKind::semaphore(2).unwrap()),
+        attempt(SECOND, LockKind::Fair),
+        attempt(SECOND, LockKind::Exclusive),
+    ] {
+        assert!(store.enter(&name("a"), &options).await.unwrap_err().is_invalid(), "{options:?}");
+    }
+    assert_eq!(calls(&store), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_backend_without_queues_says_so() {
+    let store = store();
+    let error = store.leave(&name("a"), LeaseId::new()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "leave of lock \"a\" on scripted: the store does not support queues; use an exclusive \
+         lock, or another store"
+    );
+    assert!(error.is_unsupported());
+}
+
+/// Records say by the nil UUID that a name has a queue.
+#[tokio::test]
+async fn the_nil_uuid_is_not_a_lease_id() {
+    let store = store();
+    let nil = LeaseId::from_uuid(Uuid::nil());
+    let (holder, at) = (Holder::current(), name("a"));
+    let acquire = AcquireOptions::new(nil, holder.clone(), SECOND);
+    let enter = EnterOptions::new(nil, holder, SECOND, LockKind::Fair);
+    let renewal = RenewOptions::new(at.clone(), nil, SECOND);
+    assert!(store.acquire(&at, &acquire).await.unwrap_err().is_invalid());
+    assert!(store.enter(&at, &enter).await.unwrap_err().is_invalid());
+    assert!(store.renew(&[renewal]).await.unwrap_err().is_invalid());
+    assert!(store.release(&at, nil).await.unwrap_err().is_invalid());
+    assert_eq!(calls(&store), [""; 0]);
+    let valid = ReleaseOptions::new(name("b"), LeaseId::new());
+    let outcomes = store.release_many(&[ReleaseOptions::new(at, nil), valid]).await;
+    assert!(outcomes[0].as_ref().unwrap_err().is_invalid());
+    assert!(outcomes[1].is_ok(), "{outcomes:?}");
+    assert_eq!(calls(&store), ["release b"]);
 }
 
 #[tokio::test(start_paused = true)]
