@@ -80,6 +80,8 @@ mod backend;
 mod backoff;
 mod batch;
 mod data;
+pub(crate) mod entries;
+pub(crate) mod hint_text;
 mod hints;
 mod operations;
 mod outcome;
