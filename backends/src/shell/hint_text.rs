@@ -5,7 +5,7 @@
 //! [`Hint::Anything`].
 #![allow(dead_code, reason = "which parts are used depends on the features")]
 
-use crate::{Hint, LeaseId, LockName};
+use crate::{Hint, LeaseId, LockName, Result};
 
 /// A hint about more entries than this is sent as one about the name. The longest text is then below
 /// 8,000 bytes, which a notification of PostgreSQL may have at most.
@@ -35,8 +35,8 @@ pub(crate) fn read(text: &str) -> Hint {
 
 fn entries(text: &str) -> Option<Hint> {
     let (leases, name) = text.split_once('\n')?;
-    let leases = leases.trim_start_matches(' ').split(',').map(str::parse);
-    Some(Hint::Entries(LockName::new(name).ok()?, leases.collect::<Result<_, _>>().ok()?))
+    let leases = leases.trim_start_matches(' ').split(',').map(str::parse::<LeaseId>);
+    Some(Hint::Entries(LockName::new(name).ok()?, leases.collect::<Result<Vec<_>>>().ok()?))
 }
 
 #[cfg(test)]
@@ -53,8 +53,8 @@ mod tests {
 
     #[test]
     fn a_text_is_read_as_the_hint_that_it_was_made_of() {
-        let longest = "á".repeat(127);
-        for at in ["a", " ", "a\nb", "a,b", "\n", &longest, &"x".repeat(255)] {
+        let (longest, wide) = ("x".repeat(255), "á".repeat(127));
+        for at in ["a", " ", "a\nb", "a,b", "\n", longest.as_str(), wide.as_str()] {
             let by_name = Hint::Name(name(at));
             assert_eq!(read(&write(&by_name).unwrap()), by_name);
             for count in [1, 2, 7, MAX_LEASES] {
@@ -74,8 +74,9 @@ mod tests {
     #[test]
     fn another_text_is_a_hint_that_anything_may_have_changed() {
         let long = "x".repeat(256);
-        for text in ["", "a\0b", &long, &format!("{long}\na"), &format!("{long}\n")] {
-            assert_eq!(read(text), Hint::Anything, "{text}");
+        let others = [String::new(), "a\0b".to_owned(), format!("{long}\na"), format!("{long}\n")];
+        for text in others.into_iter().chain([long]) {
+            assert_eq!(read(&text), Hint::Anything, "{text}");
         }
     }
 }
