@@ -14,7 +14,7 @@ pub mod server_row {
     use sqlx::sqlite::SqliteRow;
 
     use crate::sql::CorruptRecord;
-    use crate::sql::row::{self, Columns, get, text_of_bytes};
+    use crate::sql::row::{self, Columns, get, has, text_of_bytes};
     use crate::{LockRecord, Result};
 
     /// Reads the text of a row as bytes.
@@ -35,6 +35,10 @@ pub mod server_row {
 
         fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord> {
             get(self.0, column)
+        }
+
+        fn has(&self, column: &'static str) -> bool {
+            has(self.0, column)
         }
     }
 

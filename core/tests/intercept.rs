@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use leasehold_core::intercept::{Interceptor, Reply, Request};
 use leasehold_core::{
-    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, ErrorKind,
-    Holder, LeaseId, ListOptions, LockName, LockStore, MemoryStore, Presence, PruneOptions, Reason,
-    ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result, async_trait,
+    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, EnterOptions,
+    ErrorKind, Holder, LeaseId, ListOptions, LockKind, LockName, LockStore, MemoryStore, Presence,
+    PruneOptions, Reason, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    async_trait,
 };
 
 const TTL: Duration = Duration::from_secs(60);
@@ -55,6 +56,10 @@ async fn every_call_reaches_the_inner_store() {
     assert!(matches!(outcomes[..], [Ok(AcquireOutcome::Granted(_))]), "{outcomes:?}");
     let outcomes = store.release_many(&[ReleaseOptions::new(name.clone(), lease)]).await;
     assert!(matches!(outcomes[..], [Ok(ReleaseOutcome::Released)]), "{outcomes:?}");
+    let entry = EnterOptions::new(LeaseId::new(), Holder::current(), TTL, LockKind::Fair);
+    let outcome = store.enter(&name, &entry).await.unwrap();
+    assert!(matches!(outcome, AcquireOutcome::Granted(_)), "{outcome:?}");
+    assert_eq!(store.leave(&name, entry.lease).await.unwrap(), ReleaseOutcome::Released);
     let disable = DisableOptions::new(Reason::new("upgrade").unwrap());
     assert_eq!(store.disable(&name, &disable).await.unwrap(), DisableOutcome::Disabled);
     assert_eq!(store.enable(&name).await.unwrap(), EnableOutcome::Enabled);
@@ -76,6 +81,8 @@ async fn every_call_reaches_the_inner_store() {
         "release",
         "acquire_many",
         "release_many",
+        "enter",
+        "leave",
         "disable",
         "enable",
         "prune",
@@ -87,6 +94,8 @@ async fn every_call_reaches_the_inner_store() {
         "release",
         "acquire_many",
         "release_many",
+        "enter",
+        "leave",
         "disable",
         "enable",
         "get",

@@ -4,7 +4,7 @@ use sqlx::mysql::MySqlRow;
 
 use crate::Result;
 use crate::sql::CorruptRecord;
-use crate::sql::row::{Columns, get, text_of_bytes};
+use crate::sql::row::{Columns, get, has, text_of_bytes};
 
 impl Columns for MySqlRow {
     fn integer(&self, column: &'static str) -> Result<i64, CorruptRecord> {
@@ -21,5 +21,9 @@ impl Columns for MySqlRow {
 
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord> {
         get(self, column)
+    }
+
+    fn has(&self, column: &'static str) -> bool {
+        has(self, column)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 
 use crate::sql::CorruptRecord;
-use crate::sql::row::{Columns, get, left, name, not_null, parse_column, ttl_micros};
+use crate::sql::row::{Columns, get, has, left, name, not_null, parse_column, ttl_micros};
 use crate::{LeaseId, LockName, RenewOptions, RenewOutcome, Result};
 
 impl Columns for PgRow {
@@ -23,6 +23,10 @@ impl Columns for PgRow {
 
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord> {
         get::<_, String>(self, column).map(String::into_bytes)
+    }
+
+    fn has(&self, column: &'static str) -> bool {
+        has(self, column)
     }
 }
 

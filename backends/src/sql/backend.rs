@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::dialect::Dialect;
 use super::purpose::Purpose;
-use super::row::{self, ttl_micros};
+use super::row::ttl_micros;
 use super::statement::Values;
-use super::{CorruptRecord, encode};
+use super::{CorruptRecord, encode, page};
 use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
 };
@@ -121,14 +121,14 @@ impl<D: Dialect> Backend for D {
         let statements = self.statements();
         let values = Values { name: name.as_str(), ..Values::default() };
         let rows = self.select(&statements.find, &values).await?;
-        Ok(rows.first().map(|row| row::entry(self.record_reader()(row), row, &statements.table)))
+        Ok(rows.first().map(|row| page::entry(self.record_reader()(row), row, &statements.table)))
     }
 
     async fn page(&self, page: &Page<'_>) -> Result<Found<Entry>> {
         let statements = self.statements();
         let page = Page { limit: page.limit.min(D::MAX_ROWS), ..*page };
         let rows = self.select(&statements.list, &Values::of_page(&page)).await?;
-        Ok(row::to_page(&rows, &statements.table, &page, self.record_reader()))
+        Ok(page::to_page(&rows, &statements.table, &page, self.record_reader()))
     }
 
     async fn prune_page(

@@ -24,6 +24,7 @@ pub(crate) mod encode;
 pub(crate) mod error;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod error_codes;
+mod page;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod pool;
 pub(crate) mod prune;

@@ -8,9 +8,11 @@ use std::time::Duration;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::CorruptRecord;
-use crate::shell::{Entry, Found, Page, StoredInstance};
+use crate::shell::StoredInstance;
+use crate::shell::entries::{self, MARKER};
 use crate::{
-    Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Reason, Result,
+    Disablement, EntryRecord, Error, ErrorKind, FencingToken, LeaseRecord, LockKind, LockName,
+    LockRecord, Reason, Result,
 };
 
 /// A row has these columns. Databases differ in the types that they keep text and names in.
@@ -26,6 +28,9 @@ pub(crate) trait Columns: Send + Sync {
 
     /// Reads the bytes of text that is not NULL.
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord>;
+
+    /// Returns whether the row has that column.
+    fn has(&self, column: &'static str) -> bool;
 }
 
 /// Returns a column as the server gives it.
@@ -39,6 +44,16 @@ where
         let wrong = Error::new(ErrorKind::Corrupt, format!("cannot read column {column}"));
         CorruptRecord(wrong.with_source(source))
     })
+}
+
+/// Returns whether the row has that column. The statement selects it only if the table has it, and
+/// the tables of earlier versions lack those of queues.
+pub(crate) fn has<R>(row: &R, column: &'static str) -> bool
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+{
+    row.try_column(column).is_ok()
 }
 
 /// Reads text that comes as bytes, whatever character set a connection has.
@@ -79,7 +94,7 @@ pub(crate) fn record_as_of<L>(
     time: impl FnOnce(&LeaseColumns) -> Result<(i64, L), CorruptRecord>,
 ) -> Result<LockRecord>
 where
-    L: FnOnce(i64) -> Result<Option<Duration>, CorruptRecord>,
+    L: Fn(i64) -> Result<Option<Duration>, CorruptRecord>,
 {
     let name = name(row, table)?;
     let parse = || {
@@ -92,47 +107,38 @@ where
         };
         let (clock, left) = time(&columns)?;
         let token = token(row.integer("token")?)?;
-        let lease = columns.record(clock, left)?;
+        let lease = columns.record(clock, &left)?;
         if lease.is_some() && token.is_none() {
             return Err(CorruptRecord::new("the lease has no token"));
         }
         let (reason, by) = (row.text("disabled_reason")?, row.text("disabled_by")?);
         let disabled = disabled(reason, by, row.optional_integer("disabled_at")?, clock)?;
-        Ok(LockRecord::unused(name.clone())
-            .with_token(token)
-            .with_lease(lease)
-            .with_disabled(disabled))
+        let record = LockRecord::unused(name.clone()).with_token(token).with_disabled(disabled);
+        Ok(match lease {
+            Some(marker) if marker.id.as_uuid() == MARKER => {
+                let (kind, entries) = queue(row, marker.ending.as_ref(), clock, left)?;
+                record.with_queue(kind, entries)
+            }
+            lease => record.with_lease(lease),
+        })
     };
     parse().map_err(|corrupt: CorruptRecord| corrupt.into_error(table).for_lock(&name))
 }
 
-/// Returns the record, or what is known of a row that has none.
-pub(crate) fn entry(record: Result<LockRecord>, row: &impl Columns, table: &str) -> Entry {
-    match record {
-        Ok(record) => Entry::Record(record),
-        Err(error) => Entry::Corrupt { name: name(row, table).ok(), error },
+/// Reads the columns of the queue of a row that has the [`MARKER`], and returns the live entries.
+fn queue(
+    row: &impl Columns,
+    ending: Option<&Reason>,
+    clock: i64,
+    left: impl Fn(i64) -> Result<Option<Duration>, CorruptRecord>,
+) -> Result<(LockKind, Vec<EntryRecord>), CorruptRecord> {
+    let text = |column| if row.has(column) { row.text(column) } else { Ok(None) };
+    let (kind, queue) = (not_null("kind", text("kind")?)?, not_null("queue", text("queue")?)?);
+    let (kind, entries) = entries::read_with(&kind, &queue, ending, clock, left)?;
+    if entries.is_empty() {
+        return Err(CorruptRecord::new("the queue expires later than its entries"));
     }
-}
-
-/// Returns what rows show, in the order of names, up to the first name without the prefix.
-pub(crate) fn to_page<R: Columns>(
-    rows: &[R],
-    table: &str,
-    page: &Page<'_>,
-    record: impl Fn(&R) -> Result<LockRecord>,
-) -> Found<Entry> {
-    let (mut entries, mut last) = (Vec::new(), None);
-    for row in rows {
-        let key = row.bytes("name").ok();
-        if key.as_ref().is_some_and(|key| !key.starts_with(page.prefix.as_bytes())) {
-            return Found { entries, next: None };
-        }
-        last = key;
-        entries.push(entry(record(row), row, table));
-    }
-    // Values that are not text may sort after all text, so no name follows them.
-    let is_next = |last: &Vec<u8>| page.after.is_none_or(|after| last.as_slice() > after);
-    Found { entries, next: last.filter(|last| rows.len() >= page.limit && is_next(last)) }
+    Ok((kind, entries))
 }
 
 /// Returns what a server's row shows of an instance, unless that has expired.

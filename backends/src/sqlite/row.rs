@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::clock::{MachineClock, Now};
 use crate::sql::CorruptRecord;
 pub(super) use crate::sql::row::name;
-use crate::sql::row::{Columns, get, record_as_of};
+use crate::sql::row::{Columns, get, has, record_as_of};
 use crate::{LockRecord, Result};
 
 impl Columns for SqliteRow {
@@ -26,6 +26,10 @@ impl Columns for SqliteRow {
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CorruptRecord> {
         get(self, column)
     }
+
+    fn has(&self, column: &'static str) -> bool {
+        has(self, column)
+    }
 }
 
 /// Reads the whole row.
@@ -40,8 +44,9 @@ pub(super) fn record(
         if boot.is_some() != columns.lease.is_some() {
             return Err(CorruptRecord::new("the lease is incomplete"));
         }
+        let boot = boot.unwrap_or_default();
         let left = move |expires_at: i64| -> Result<Option<Duration>, CorruptRecord> {
-            Ok(clock.left(&boot.unwrap_or_default(), set_at, expires_at, now)?)
+            Ok(clock.left(&boot, set_at, expires_at, now)?)
         };
         Ok((now.wall, left))
     })

@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::Outages;
 use crate::telemetry::{ClientMetrics, call_outcome};
 use crate::{
-    AcquireOptions, AcquireOutcome, Clock, DisableOptions, DisableOutcome, EnableOutcome, Error,
-    ErrorKind, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, LockStoreExt,
-    Moment, Presence, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, AcquireOutcome, Clock, DisableOptions, DisableOutcome, EnableOutcome,
+    EnterOptions, Error, ErrorKind, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord,
+    LockStore, LockStoreExt, Moment, Presence, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// A timed reply is the store's reply and the moment of the request, from which trust is counted.
@@ -71,6 +71,26 @@ impl BoundedStore {
     ) -> TimedReply<AcquireOutcome> {
         let call = self.inner.acquire(name, options);
         self.with_limit("acquire", Some(name), limit, ErrorKind::OutcomeUnknown, call).await
+    }
+
+    pub(crate) async fn enter(
+        &self,
+        name: &LockName,
+        options: &EnterOptions,
+        limit: Duration,
+    ) -> TimedReply<AcquireOutcome> {
+        let call = self.inner.enter(name, options);
+        self.with_limit("enter", Some(name), limit, ErrorKind::OutcomeUnknown, call).await
+    }
+
+    pub(crate) async fn leave(
+        &self,
+        name: &LockName,
+        lease: LeaseId,
+        limit: Duration,
+    ) -> Result<ReleaseOutcome> {
+        let call = self.inner.leave(name, lease);
+        self.with_limit("leave", Some(name), limit, ErrorKind::OutcomeUnknown, call).await.outcome
     }
 
     pub(crate) async fn renew(

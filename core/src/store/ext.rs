@@ -23,12 +23,22 @@ pub trait LockStoreExt: LockStore {
         lease: LeaseId,
         ttl: Duration,
     ) -> Result<RenewOutcome> {
-        let outcomes = self.renew(&[RenewOptions { name: name.clone(), lease, ttl }]).await?;
-        outcomes.into_iter().next().ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "the store returned no answer for the renewal")
-                .for_lock(name)
-                .on_store(self.label())
-        })
+        let renewal = RenewOptions::new(name.clone(), lease, ttl);
+        only(self.renew(&[renewal]).await?, name, self.label())
+    }
+
+    /// Extends one entry of a queue.
+    ///
+    /// # Errors
+    /// This fails for the same reasons as [`renew`](LockStore::renew).
+    async fn renew_entry(
+        &self,
+        name: &LockName,
+        lease: LeaseId,
+        ttl: Duration,
+    ) -> Result<RenewOutcome> {
+        let renewal = RenewOptions::new(name.clone(), lease, ttl).of_entry(true);
+        only(self.renew(&[renewal]).await?, name, self.label())
     }
 
     /// Reads all records whose names start with `prefix`, page after page.
@@ -53,3 +63,12 @@ pub trait LockStoreExt: LockStore {
 }
 
 impl<S: LockStore + ?Sized> LockStoreExt for S {}
+
+/// Returns the outcome of the only renewal of a batch.
+fn only(outcomes: Vec<RenewOutcome>, name: &LockName, store: &str) -> Result<RenewOutcome> {
+    outcomes.into_iter().next().ok_or_else(|| {
+        Error::new(ErrorKind::Corrupt, "the store returned no answer for the renewal")
+            .for_lock(name)
+            .on_store(store)
+    })
+}

@@ -44,9 +44,9 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
-    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, HintStream,
-    InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, Presence, PruneOptions,
-    ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, EnterOptions,
+    HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord, LockStore, Presence,
+    PruneOptions, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// An interceptor is a store that wraps another store.
@@ -81,6 +81,10 @@ pub enum Request {
     Acquire(LockName, AcquireOptions),
     /// This is a call to [`LockStore::acquire_many`].
     AcquireMany(Vec<(LockName, AcquireOptions)>),
+    /// This is a call to [`LockStore::enter`].
+    Enter(LockName, EnterOptions),
+    /// This is a call to [`LockStore::leave`].
+    Leave(LockName, LeaseId),
     /// This is a call to [`LockStore::renew`].
     Renew(Vec<RenewOptions>),
     /// This is a call to [`LockStore::release`].
@@ -114,6 +118,8 @@ impl Request {
         match self {
             Self::Acquire(..) => "acquire",
             Self::AcquireMany(_) => "acquire_many",
+            Self::Enter(..) => "enter",
+            Self::Leave(..) => "leave",
             Self::Renew(_) => "renew",
             Self::Release(..) => "release",
             Self::ReleaseMany(_) => "release_many",
@@ -135,6 +141,8 @@ impl Request {
         match self {
             Self::Acquire(..)
             | Self::AcquireMany(_)
+            | Self::Enter(..)
+            | Self::Leave(..)
             | Self::Renew(_)
             | Self::Release(..)
             | Self::ReleaseMany(_)
@@ -158,6 +166,8 @@ impl Request {
         Ok(match self {
             Self::Acquire(name, options) => Reply::Acquire(store.acquire(&name, &options).await?),
             Self::AcquireMany(attempts) => Reply::AcquireMany(store.acquire_many(&attempts).await),
+            Self::Enter(name, options) => Reply::Enter(store.enter(&name, &options).await?),
+            Self::Leave(name, lease) => Reply::Leave(store.leave(&name, lease).await?),
             Self::Renew(leases) => Reply::Renew(store.renew(&leases).await?),
             Self::Release(name, lease) => Reply::Release(store.release(&name, lease).await?),
             Self::ReleaseMany(leases) => Reply::ReleaseMany(store.release_many(&leases).await),
@@ -187,6 +197,10 @@ pub enum Reply {
     Acquire(AcquireOutcome),
     /// This is what [`LockStore::acquire_many`] returned.
     AcquireMany(Vec<Result<AcquireOutcome>>),
+    /// This is what [`LockStore::enter`] returned.
+    Enter(AcquireOutcome),
+    /// This is what [`LockStore::leave`] returned.
+    Leave(ReleaseOutcome),
     /// This is what [`LockStore::renew`] returned.
     Renew(Vec<RenewOutcome>),
     /// This is what [`LockStore::release`] returned.
@@ -218,6 +232,8 @@ impl Debug for Reply {
         match self {
             Self::Acquire(outcome) => f.debug_tuple("Acquire").field(outcome).finish(),
             Self::AcquireMany(outcomes) => f.debug_tuple("AcquireMany").field(outcomes).finish(),
+            Self::Enter(outcome) => f.debug_tuple("Enter").field(outcome).finish(),
+            Self::Leave(outcome) => f.debug_tuple("Leave").field(outcome).finish(),
             Self::Renew(outcomes) => f.debug_tuple("Renew").field(outcomes).finish(),
             Self::Release(outcome) => f.debug_tuple("Release").field(outcome).finish(),
             Self::ReleaseMany(outcomes) => f.debug_tuple("ReleaseMany").field(outcomes).finish(),

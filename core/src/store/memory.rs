@@ -1,6 +1,8 @@
 //! The memory store works within one process, for tests, examples and single-process use.
 
+mod instances;
 mod stored_name;
+mod stored_queue;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -15,12 +17,13 @@ use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use uuid::Uuid;
 
-use self::stored_name::{StoredDisable, StoredLease, StoredName};
+use self::instances::Instances;
+use self::stored_name::StoredName;
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, DisableOutcome,
-    EnableOutcome, FencingToken, Grant, Held, Hint, HintStream, InstanceRecord, LeaseId,
-    ListOptions, LockName, LockRecord, LockStore, Moment, Presence, PruneOptions, Reach,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, SystemClock, Wake, check_ttl,
+    EnableOutcome, EnterOptions, Hint, HintStream, InstanceRecord, LeaseId, ListOptions, LockName,
+    LockRecord, LockStore, Moment, Presence, PruneOptions, Reach, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, StoreClock, SystemClock, Wake, check_ttl,
 };
 
 // The page's example is that of an application, which depends on `leasehold`. So it is tested by
@@ -36,12 +39,11 @@ pub struct MemoryStore {
 #[derive(Debug)]
 struct MemoryState {
     clock: Arc<dyn Clock>,
-    entries: Mutex<BTreeMap<LockName, StoredName>>,
-    /// Each presence has the moment at which it expires.
-    instances: Mutex<BTreeMap<Uuid, (Presence, Moment)>>,
-    /// This is the largest token of the removed entries; later grants get larger ones.
+    names: Mutex<BTreeMap<LockName, StoredName>>,
+    instances: Instances,
+    /// This is the largest token of the removed names; later grants get larger ones.
     pruned: AtomicU64,
-    hints: broadcast::Sender<LockName>,
+    hints: broadcast::Sender<Hint>,
 }
 
 impl MemoryStore {
@@ -57,38 +59,32 @@ impl MemoryStore {
     /// Creates an empty store on that clock.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        let (hints, _) = broadcast::channel(Self::HINT_BUFFER);
-        let (entries, instances) = (Mutex::default(), Mutex::default());
         Self {
             shared: Arc::new(MemoryState {
                 clock,
-                entries,
-                instances,
+                names: Mutex::default(),
+                instances: Instances::default(),
                 pruned: AtomicU64::new(0),
-                hints,
+                hints: broadcast::Sender::new(Self::HINT_BUFFER),
             }),
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<LockName, StoredName>> {
-        self.shared.entries.lock()
+    fn names(&self) -> MutexGuard<'_, BTreeMap<LockName, StoredName>> {
+        self.shared.names.lock()
     }
 
-    /// Locks the instances, after removing the expired ones.
-    fn instances(&self) -> MutexGuard<'_, BTreeMap<Uuid, (Presence, Moment)>> {
-        let now = self.now();
-        let mut known = self.shared.instances.lock();
-        known.retain(|_, (_, until)| now < *until);
-        known
+    fn pruned(&self) -> u64 {
+        self.shared.pruned.load(Ordering::SeqCst)
     }
 
     fn now(&self) -> Moment {
         self.shared.clock.now()
     }
 
-    fn hint(&self, name: &LockName) {
+    fn hint(&self, hint: Hint) {
         // This fails only if nobody watches.
-        let _ = self.shared.hints.send(name.clone());
+        let _ = self.shared.hints.send(hint);
     }
 }
 
@@ -112,116 +108,101 @@ impl LockStore for MemoryStore {
             reach: Reach::Process,
             wake: Wake::Push,
             renew_batch: 1000,
+            queues: true,
         }
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
         check_ttl(options.ttl, &self.capabilities()).map_err(|e| e.for_lock(name))?;
-        let mut entries = self.entries();
+        let mut names = self.names();
         let now = self.now();
-        let entry = entries.entry(name.clone()).or_default();
-        if let Some(disabled) = &entry.disabled {
-            return Ok(AcquireOutcome::Disabled(disabled.describe(now)));
+        // An attempt at an unknown name is granted, so a refused one creates no record.
+        names.entry(name.clone()).or_default().acquire(name, options, self.pruned(), now)
+    }
+
+    async fn enter(&self, name: &LockName, options: &EnterOptions) -> Result<AcquireOutcome> {
+        let checked = check_ttl(options.ttl, &self.capabilities()).and_then(|()| options.check());
+        checked.map_err(|e| e.for_lock(name))?;
+        let mut names = self.names();
+        let now = self.now();
+        names.entry(name.clone()).or_default().enter(name, options, self.pruned(), now)
+    }
+
+    async fn leave(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let hint = {
+            let mut names = self.names();
+            let now = self.now();
+            let Some(stored) = names.get_mut(name) else { return Ok(ReleaseOutcome::NotHeld) };
+            let left = stored.queue.as_mut().and_then(|queue| queue.remove(lease, now));
+            let Some(left) = left else { return Ok(ReleaseOutcome::NotHeld) };
+            stored.record(name, now).ok().and_then(|record| record.hint_of_leaving(&left))
+        };
+        if let Some(hint) = hint {
+            self.hint(hint);
         }
-        let token = entry.token;
-        if let Some(lease) = entry.lease_in_force(now) {
-            let token = FencingToken::new(token)?;
-            let left = lease.expires.saturating_since(now);
-            return Ok(if lease.id == options.lease {
-                AcquireOutcome::Granted(Grant { token, left })
-            } else {
-                AcquireOutcome::Held(Held { holder: lease.holder.clone(), token, left })
-            });
-        }
-        entry.token = entry.token.max(self.shared.pruned.load(Ordering::SeqCst)) + 1;
-        entry.granted = Some(now);
-        entry.lease = Some(StoredLease {
-            id: options.lease,
-            holder: options.holder.clone(),
-            granted: now,
-            expires: now + options.ttl,
-            ending: None,
-        });
-        let token = FencingToken::new(entry.token)?;
-        Ok(AcquireOutcome::Granted(Grant { token, left: options.ttl }))
+        Ok(ReleaseOutcome::Released)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         for lease in leases {
             check_ttl(lease.ttl, &self.capabilities()).map_err(|e| e.for_lock(&lease.name))?;
         }
-        let mut entries = self.entries();
+        let mut names = self.names();
         let now = self.now();
-        let outcomes = leases.iter().map(|renewal| {
-            let entry = entries.get_mut(&renewal.name);
-            let Some(lease) = entry.and_then(|entry| entry.own_lease_in_force(renewal.lease, now))
-            else {
-                return RenewOutcome::Lost;
-            };
-            if let Some(reason) = &lease.ending {
-                let left = lease.expires.saturating_since(now);
-                return RenewOutcome::Disabled { reason: reason.clone(), left };
-            }
-            lease.expires = now + renewal.ttl;
-            RenewOutcome::Extended { left: renewal.ttl }
+        let outcomes = leases.iter().map(|renewal| match names.get_mut(&renewal.name) {
+            None => RenewOutcome::Lost,
+            Some(stored) if renewal.entry => stored.renew_entry(renewal, now),
+            Some(stored) => stored.renew(renewal, now),
         });
         Ok(outcomes.collect())
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
-        {
-            let mut entries = self.entries();
+        let is_released = {
+            let mut names = self.names();
             let now = self.now();
-            let Some(entry) = entries.get_mut(name) else { return Ok(ReleaseOutcome::NotHeld) };
-            if entry.own_lease_in_force(lease, now).is_none() {
-                return Ok(ReleaseOutcome::NotHeld);
-            }
-            entry.lease = None;
+            names.get_mut(name).is_some_and(|stored| stored.release(lease, now))
+        };
+        if !is_released {
+            return Ok(ReleaseOutcome::NotHeld);
         }
-        self.hint(name);
+        self.hint(Hint::Name(name.clone()));
         Ok(ReleaseOutcome::Released)
     }
 
     async fn disable(&self, name: &LockName, options: &DisableOptions) -> Result<DisableOutcome> {
         {
-            let mut entries = self.entries();
+            let mut names = self.names();
             let now = self.now();
-            let entry = entries.entry(name.clone()).or_default();
-            if let Some(disabled) = &entry.disabled {
+            let stored = names.entry(name.clone()).or_default();
+            if let Some(disabled) = &stored.disabled {
                 return Ok(DisableOutcome::AlreadyDisabled(disabled.describe(now)));
             }
-            entry.disabled = Some(StoredDisable {
-                reason: options.reason.clone(),
-                by: options.by.clone(),
-                at: now,
-            });
-            if let Some(lease) = entry.lease_in_force(now) {
-                lease.ending = Some(options.reason.clone());
-            }
+            stored.disable(options, now);
         }
-        self.hint(name);
+        self.hint(Hint::Name(name.clone()));
         Ok(DisableOutcome::Disabled)
     }
 
     async fn enable(&self, name: &LockName) -> Result<EnableOutcome> {
         let was_disabled = {
-            let mut entries = self.entries();
-            entries.get_mut(name).and_then(|entry| entry.disabled.take()).is_some()
+            let mut names = self.names();
+            names.get_mut(name).and_then(|stored| stored.disabled.take()).is_some()
         };
         if !was_disabled {
             return Ok(EnableOutcome::AlreadyEnabled);
         }
-        self.hint(name);
+        self.hint(Hint::Name(name.clone()));
         Ok(EnableOutcome::Enabled)
     }
 
     async fn get(&self, name: &LockName) -> Result<Option<LockRecord>> {
-        let entries = self.entries();
-        entries.get(name).map(|entry| entry.record(name, self.now())).transpose()
+        let names = self.names();
+        names.get(name).map(|stored| stored.record(name, self.now())).transpose()
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
-        let entries = self.entries();
+        let names = self.names();
         let now = self.now();
         let from = match &options.after {
             Some(after) if after.as_str() >= options.prefix.as_str() => {
@@ -229,61 +210,54 @@ impl LockStore for MemoryStore {
             }
             _ => Bound::Included(options.prefix.as_str()),
         };
-        entries
+        names
             .range::<str, _>((from, Bound::Unbounded))
             .take_while(|(name, _)| name.as_str().starts_with(&options.prefix))
             .take(options.limit)
-            .map(|(name, entry)| entry.record(name, now))
+            .map(|(name, stored)| stored.record(name, now))
             .collect()
     }
 
     async fn prune(&self, options: &PruneOptions) -> Result<Vec<LockName>> {
-        let mut entries = self.entries();
+        let mut names = self.names();
         let now = self.now();
         let after = options.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let unused = |entry: &StoredName| {
-            entry.disabled.is_none()
-                && entry.lease.as_ref().is_none_or(|lease| now >= lease.expires)
-                && entry.granted.is_none_or(|at| now.saturating_since(at) >= options.unused_for)
-        };
-        let names: Vec<_> = entries
+        let unused: Vec<_> = names
             .range::<LockName, _>((after, Bound::Unbounded))
-            .filter(|(_, entry)| unused(entry))
+            .filter(|(_, stored)| stored.is_unused(options.unused_for, now))
             .take(options.limit)
             .map(|(name, _)| name.clone())
             .collect();
         if !options.dry_run {
-            for entry in names.iter().filter_map(|name| entries.remove(name)) {
-                self.shared.pruned.fetch_max(entry.token, Ordering::SeqCst);
+            for removed in unused.iter().filter_map(|name| names.remove(name)) {
+                self.shared.pruned.fetch_max(removed.token, Ordering::SeqCst);
             }
         }
-        Ok(names)
+        Ok(unused)
     }
 
     async fn announce(&self, presence: &Presence, ttl: Duration) -> Result<()> {
         check_ttl(ttl, &self.capabilities())?;
-        let until = self.now() + ttl;
-        self.instances().insert(presence.holder.instance, (presence.clone(), until));
+        let now = self.now();
+        self.shared.instances.announce(presence, now + ttl, now);
         Ok(())
     }
 
     async fn withdraw(&self, instance: Uuid) -> Result<()> {
-        self.instances().remove(&instance);
+        self.shared.instances.withdraw(instance, self.now());
         Ok(())
     }
 
     async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        let now = self.now();
-        let record = |(presence, until): &(Presence, Moment)| InstanceRecord {
-            presence: presence.clone(),
-            left: until.saturating_since(now),
-        };
-        Ok(Self::instances(self).values().map(record).collect())
+        Ok(self.shared.instances.records(self.now()))
     }
 
     async fn watch(&self) -> Result<HintStream> {
         let hints = BroadcastStream::new(self.shared.hints.subscribe());
         // The only error is that the watcher has fallen behind.
-        Ok(Box::pin(hints.map(|hint| hint.map_or(Hint::Anything, Hint::Name))))
+        Ok(Box::pin(hints.map(|hint| hint.unwrap_or(Hint::Anything))))
     }
 }
+
+#[cfg(test)]
+mod tests;

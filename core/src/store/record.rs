@@ -98,6 +98,12 @@ impl LockRecord {
         }
     }
 
+    /// Returns whether a lease of the name is in force, or an entry of its queue is live.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.lease.is_some() || self.queue.is_some()
+    }
+
     /// Returns the state in one word.
     #[must_use]
     pub fn state(&self) -> LockState {

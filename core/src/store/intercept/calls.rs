@@ -8,9 +8,9 @@ use uuid::Uuid;
 use super::{Interceptor, Reply, Request};
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Error, ErrorKind, HintStream, InstanceRecord, LeaseId, ListOptions, LockName, LockRecord,
-    LockStore, Presence, PruneOptions, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome,
-    Result,
+    EnterOptions, Error, ErrorKind, HintStream, InstanceRecord, LeaseId, ListOptions, LockName,
+    LockRecord, LockStore, Presence, PruneOptions, ReleaseOptions, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result,
 };
 
 /// Intercepts a call, and returns the value that the reply contains.
@@ -58,6 +58,16 @@ impl<I: Interceptor> LockStore for I {
         let reply: Result<Vec<_>> =
             async { intercept!(self, request, Reply::AcquireMany(outcomes) => outcomes) }.await;
         one_each(reply, attempts.len())
+    }
+
+    async fn enter(&self, name: &LockName, options: &EnterOptions) -> Result<AcquireOutcome> {
+        let request = Request::Enter(name.clone(), options.clone());
+        intercept!(self, request, Reply::Enter(outcome) => outcome)
+    }
+
+    async fn leave(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let request = Request::Leave(name.clone(), lease);
+        intercept!(self, request, Reply::Leave(outcome) => outcome)
     }
 
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
