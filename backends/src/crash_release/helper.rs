@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::message::Message;
 use super::process::READY;
 use crate::store_address::StoreAddress;
-use crate::{LeaseId, LockName, LockStore};
+use crate::{LeaseId, LockName, LockStore, ReleaseOutcome, Result};
 
 /// A process whose pipe was closed by its end has another parent process after much less than this.
 /// One that closed the pipe and continues still needs its leases.
@@ -41,7 +41,13 @@ const AT_ONCE: usize = 16;
 struct Application {
     process: u32,
     address: StoreAddress,
-    held: BTreeMap<LeaseId, LockName>,
+    held: BTreeMap<LeaseId, Held>,
+}
+
+/// This is what is held by a lease of that name.
+enum Held {
+    Lock(LockName),
+    Entry(LockName),
 }
 
 /// Runs the helper.
@@ -98,7 +104,10 @@ fn follow(input: impl BufRead) -> Option<Application> {
     for line in lines {
         match Message::parse(&line.ok()?) {
             Some(Message::Held(name, lease)) => {
-                held.insert(lease, name);
+                held.insert(lease, Held::Lock(name));
+            }
+            Some(Message::Entered(name, lease)) => {
+                held.insert(lease, Held::Entry(name));
             }
             Some(Message::Ended(lease)) => {
                 held.remove(&lease);
@@ -122,13 +131,14 @@ fn has_ended(process: u32) -> bool {
     true
 }
 
-/// Releases the leases. One that has ended is not changed: each grant has another id.
+/// Releases the leases, and leaves the queues. One that has ended is not changed: each grant has
+/// another id.
 async fn release(Application { address, held, .. }: Application) {
     let Some(store) = open(&address).await else { return };
-    let release = |(lease, name): (LeaseId, LockName)| {
+    let release = |(lease, held): (LeaseId, Held)| {
         let store = store.clone();
         async move {
-            while let Err(error) = store.release(&name, lease).await
+            while let Err(error) = end(&*store, &held, lease).await
                 && error.is_transient()
             {
                 tokio::time::sleep(RETRY_PAUSE).await;
@@ -136,6 +146,13 @@ async fn release(Application { address, held, .. }: Application) {
         }
     };
     stream::iter(held).for_each_concurrent(AT_ONCE, release).await;
+}
+
+async fn end(store: &dyn LockStore, held: &Held, lease: LeaseId) -> Result<ReleaseOutcome> {
+    match held {
+        Held::Lock(name) => store.release(name, lease).await,
+        Held::Entry(name) => store.leave(name, lease).await,
+    }
 }
 
 async fn open(address: &StoreAddress) -> Option<Arc<dyn LockStore>> {

@@ -13,7 +13,9 @@ pub(super) enum Message {
     Start(u32, StoreAddress),
     /// The application holds this lease of that name.
     Held(LockName, LeaseId),
-    /// The lease was released or lost.
+    /// The application has an entry with this lease in the queue of that name.
+    Entered(LockName, LeaseId),
+    /// The lease was released or lost, or the entry left.
     Ended(LeaseId),
 }
 
@@ -23,6 +25,7 @@ impl Message {
         let (kind, json) = match self {
             Self::Start(process, address) => ("start", to_string(&(process, address))?),
             Self::Held(name, lease) => ("held", to_string(&(name, lease))?),
+            Self::Entered(name, lease) => ("entered", to_string(&(name, lease))?),
             Self::Ended(lease) => ("ended", to_string(lease)?),
         };
         Ok(format!("{kind} {json}\n"))
@@ -39,6 +42,10 @@ impl Message {
             "held" => {
                 let (name, lease) = from_str(json).ok()?;
                 Some(Self::Held(name, lease))
+            }
+            "entered" => {
+                let (name, lease) = from_str(json).ok()?;
+                Some(Self::Entered(name, lease))
             }
             "ended" => from_str(json).ok().map(Self::Ended),
             _ => None,
@@ -59,9 +66,12 @@ mod tests {
         let address = StoreAddress::new("postgres://u:secret@h/d", &options);
         assert!(!format!("{address:?}").contains("secret"));
         let (name, lease) = (LockName::new("a\nb \"c\"").unwrap(), LeaseId::new());
-        for message in
-            [Message::Start(7, address), Message::Held(name, lease), Message::Ended(lease)]
-        {
+        for message in [
+            Message::Start(7, address),
+            Message::Held(name.clone(), lease),
+            Message::Entered(name, lease),
+            Message::Ended(lease),
+        ] {
             let line = message.line().unwrap();
             assert_eq!(line.lines().count(), 1, "{line}");
             assert_eq!(Message::parse(line.trim_end().as_bytes()), Some(message));

@@ -168,7 +168,14 @@ impl CoveredStore {
             (Request::Acquire(name, options), Reply::Acquire(AcquireOutcome::Granted(_))) => {
                 self.helper.send(&Message::Held(name, options.lease));
             }
-            (Request::Release(_, lease), Reply::Release(_)) => {
+            (
+                Request::Enter(name, options),
+                Reply::Enter(AcquireOutcome::Granted(_) | AcquireOutcome::Queued(_)),
+            ) => {
+                self.helper.send(&Message::Entered(name, options.lease));
+            }
+            (Request::Release(_, lease), Reply::Release(_))
+            | (Request::Leave(_, lease), Reply::Leave(_)) => {
                 self.helper.send(&Message::Ended(lease));
             }
             (Request::Renew(leases), Reply::Renew(outcomes)) => {

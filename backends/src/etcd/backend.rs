@@ -58,7 +58,7 @@ impl Etcd {
         }
         let name = name.clone();
         let record = stored_lock.into_record(call, &self.keys, name, Some(lease)).await??;
-        Ok(record.lease.is_some().then_some(record))
+        Ok(record.is_in_use().then_some(record))
     }
 
     /// Notes the refusal of the name. If the record shows the attempt's own lease, the store

@@ -101,7 +101,9 @@ impl Notifier {
                     }
                 }
                 RenewOutcome::Lost => _ = state.leases.remove(&lease),
-                RenewOutcome::Disabled { .. } | RenewOutcome::Unknown { .. } => {}
+                RenewOutcome::Queued { .. }
+                | RenewOutcome::Disabled { .. }
+                | RenewOutcome::Unknown { .. } => {}
             }
         }
     }

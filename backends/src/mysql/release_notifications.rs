@@ -18,7 +18,7 @@ use super::listener::Listener;
 use super::notifier::Notifier;
 use super::user_lock::UserLockNames;
 use crate::{
-    AcquireOptions, AcquireOutcome, Grant, LeaseId, LockName, ReleaseOutcome, RenewOptions,
+    AcquireOptions, AcquireOutcome, Grant, LeaseId, LockName, Queued, ReleaseOutcome, RenewOptions,
     RenewOutcome, Result,
 };
 
@@ -66,10 +66,14 @@ impl ReleaseNotifications {
                 self.notifier.granted(options.holder.instance, options.lease, *left);
             }
             // The watches of this store learn of its own releases without a user-level lock.
-            AcquireOutcome::Held(held) if self.notifier.notifies_for(held.holder.instance) => {
-                self.listener.forget(name);
+            AcquireOutcome::Held(held) | AcquireOutcome::Queued(Queued { held, .. }) => {
+                // The watches of this store learn of its own releases without a user-level lock.
+                if self.notifier.notifies_for(held.holder.instance) {
+                    self.listener.forget(name);
+                } else {
+                    self.listener.await_holder(name, held);
+                }
             }
-            AcquireOutcome::Held(held) => self.listener.await_holder(name, held),
             AcquireOutcome::Disabled(_) => self.listener.disabled(name),
         }
     }

@@ -236,7 +236,7 @@ fn release_outcome(reply: &ScriptReply) -> Result<ReleaseOutcome> {
 fn refused<T>(reply: &ScriptReply, name: &LockName) -> Result<Decision<T>> {
     let record = reply.record(name)?;
     let refuses = match &*reply.word {
-        "held" => record.lease.is_some(),
+        "held" => record.is_in_use(),
         _ => record.disabled.is_some(),
     };
     if refuses { Ok(Decision::Refused(record)) } else { Err(unexpected_reply()) }

@@ -46,7 +46,7 @@ fn shard_limit(latency: Duration, ttl: Duration) -> Duration {
 /// Makes the outcome of an extension unknown if too few replicas confirmed it.
 fn replicated(outcome: Result<RenewOutcome>, missing: Option<&Error>) -> Result<RenewOutcome> {
     match (outcome, missing) {
-        (Ok(RenewOutcome::Extended { .. }), Some(missing)) => {
+        (Ok(RenewOutcome::Extended { .. } | RenewOutcome::Queued { .. }), Some(missing)) => {
             let mut why = missing.to_string();
             let mut cause = std::error::Error::source(missing);
             while let Some(source) = cause {
@@ -67,11 +67,15 @@ mod tests {
     #[test]
     fn an_extension_that_too_few_replicas_confirmed_is_unknown() {
         let extended = || RenewOutcome::extended(Duration::from_secs(1));
+        let queued = RenewOutcome::queued(Duration::from_secs(1), 1, Duration::ZERO);
         let missing = Error::new(ErrorKind::Unavailable, "0 of 1 replicas")
             .with_source(std::io::Error::other("NOREPLICAS"));
         let outcome = replicated(Ok(extended()), Some(&missing)).unwrap();
         assert_eq!(outcome, RenewOutcome::unknown("0 of 1 replicas: NOREPLICAS"));
         assert_eq!(replicated(Ok(extended()), None).unwrap(), extended());
+        // An entry that waits is in the queue only as long as it is extended.
+        let outcome = replicated(Ok(queued), Some(&missing)).unwrap();
+        assert!(matches!(outcome, RenewOutcome::Unknown { .. }), "{outcome:?}");
         // A lost lease needs no confirmation by replicas.
         let lost = replicated(Ok(RenewOutcome::Lost), Some(&missing)).unwrap();
         assert_eq!(lost, RenewOutcome::Lost);

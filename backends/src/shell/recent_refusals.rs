@@ -32,7 +32,8 @@ impl RecentRefusals {
     /// Notes the outcome of an attempt at the name.
     pub(crate) fn note(&self, name: &LockName, outcome: &AcquireOutcome) {
         match outcome {
-            AcquireOutcome::Granted(_) => self.forget(name),
+            // An entry is made for each attempt that waits, so the next one is not refused either.
+            AcquireOutcome::Granted(_) | AcquireOutcome::Queued(_) => self.forget(name),
             AcquireOutcome::Held(held) => self.add(name, held.left),
             AcquireOutcome::Disabled(_) => self.add(name, DISABLED_RECHECK),
         }

@@ -58,7 +58,7 @@ where
 fn valid_candidates(candidates: impl Iterator<Item = Result<LockRecord>>) -> Vec<PruneCandidate> {
     let unused = |record: Result<LockRecord>| {
         let record = record.ok()?;
-        let is_unused = record.lease.is_none() && record.disabled.is_none();
+        let is_unused = !record.is_in_use() && record.disabled.is_none();
         is_unused.then(|| (record.name, record.token.map_or(0, FencingToken::get)))
     };
     candidates.filter_map(unused).collect()

@@ -269,13 +269,4 @@ fn since(then: i64, clock: i64) -> Result<Duration, CorruptRecord> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ttl_is_rounded_up_to_the_microsecond() {
-        assert_eq!(ttl_micros(Duration::from_nanos(1)), 1);
-        assert_eq!(ttl_micros(Duration::from_micros(7)), 7);
-        assert_eq!(ttl_micros(Duration::MAX), i64::MAX);
-    }
-}
+mod tests;

@@ -123,5 +123,5 @@ impl Sqlite {
 
 /// Returns whether an attempt with that purpose is refused because of the record.
 fn refuses(record: &LockRecord, purpose: Purpose) -> bool {
-    record.disabled.is_some() || (purpose == Purpose::Acquire && record.lease.is_some())
+    record.disabled.is_some() || (purpose == Purpose::Acquire && record.is_in_use())
 }

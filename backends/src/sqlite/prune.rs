@@ -67,7 +67,7 @@ impl Sqlite {
             .map_err(error_codes::not_written)?;
         // A damaged row is left as it is.
         let records = rows.iter().filter_map(|row| self.record_at(row, now).ok());
-        let unused = records.filter(|record| record.lease.is_none()).map(|record| record.name);
+        let unused = records.filter(|record| !record.is_in_use()).map(|record| record.name);
         Ok(Found { entries: unused.collect(), next: next(&rows, page, limit)? })
     }
 }
