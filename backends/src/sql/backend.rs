@@ -13,8 +13,9 @@ use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
 };
 use crate::{
-    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, ErrorKind, Grant, LeaseId,
-    LockName, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, EnterOptions, Error, ErrorKind,
+    Grant, LeaseId, LockName, LockRecord, ReleaseOptions, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result,
 };
 
 impl<D: Dialect> Backend for D {
@@ -69,6 +70,39 @@ impl<D: Dialect> Backend for D {
 
     async fn renew(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
         self.extend(leases).await
+    }
+
+    async fn enter(
+        &self,
+        name: &LockName,
+        options: &EnterOptions,
+        _attempt: Attempt,
+    ) -> Result<Option<LockRecord>> {
+        self.on_ask(name);
+        let EnterOptions { lease, holder, ttl, kind, weight, wait, .. } = options;
+        let (lease, holder, code) = (lease.to_string(), encode::holder(holder)?, kind.code());
+        let values = Values {
+            name: name.as_str(),
+            lease: &lease,
+            holder: &holder,
+            ttl: ttl_micros(*ttl),
+            kind: &code,
+            capacity: kind.capacity(),
+            weight: *weight,
+            wait: *wait,
+            ..Values::default()
+        };
+        self.add_entry(&values).await
+    }
+
+    async fn leave(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let id = lease.to_string();
+        let values = Values { name: name.as_str(), lease: &id, ..Values::default() };
+        self.remove_entry(&values).await
+    }
+
+    async fn renew_entries(&self, entries: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+        self.extend_entries(entries).await
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {

@@ -11,8 +11,8 @@ use super::row::{self, Columns};
 use super::statement::{Statement, Statements, Values};
 use crate::shell::{Decision, Found, Hints, Page, StoredInstance};
 use crate::{
-    AcquireOptions, Capabilities, FencingToken, Grant, LeaseId, LockName, LockRecord,
-    ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, Capabilities, Error, ErrorKind, FencingToken, Grant, LeaseId, LockName,
+    LockRecord, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// A dialect is the part of a backend that depends on the database. Each dialect is a
@@ -89,6 +89,40 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
         leases: &[&RenewOptions],
     ) -> impl Future<Output = Result<Vec<Result<RenewOutcome>>>> + Send;
 
+    /// Adds an entry to the queue of the values' name, unless something is against it, and returns the
+    /// record as the statement left it; `None` if it changed before it was read. See
+    /// [`entries`](crate::shell::entries).
+    ///
+    /// The values have the name, the lease, the holder, the ttl, the kind, its capacity, the weight
+    /// and whether the entry may wait.
+    fn add_entry(
+        &self,
+        values: &Values<'_>,
+    ) -> impl Future<Output = Result<Option<LockRecord>>> + Send {
+        let _ = values;
+        async { Err(queues_unsupported()) }
+    }
+
+    /// Removes the entry of the values' name and lease, if it is live, and causes the hint. See
+    /// [`entries`](crate::shell::entries).
+    fn remove_entry(
+        &self,
+        values: &Values<'_>,
+    ) -> impl Future<Output = Result<ReleaseOutcome>> + Send {
+        let _ = values;
+        async { Err(queues_unsupported()) }
+    }
+
+    /// Extends entries of queues, with one result each in the same order. See
+    /// [`entries`](crate::shell::entries).
+    fn extend_entries(
+        &self,
+        entries: &[&RenewOptions],
+    ) -> impl Future<Output = Result<Vec<Result<RenewOutcome>>>> + Send {
+        let _ = entries;
+        async { Err(queues_unsupported()) }
+    }
+
     /// Ends leases by one statement, with one result each in the same order. `None` means that each
     /// lease is released by a statement of its own.
     fn end(
@@ -145,4 +179,9 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
     fn on_release(&self, name: &LockName, lease: LeaseId, outcome: ReleaseOutcome) {
         let _ = (name, lease, outcome);
     }
+}
+
+fn queues_unsupported() -> Error {
+    Error::new(ErrorKind::Unsupported, "the store does not support queues")
+        .with_fix("use an exclusive lock, or another store")
 }

@@ -12,6 +12,10 @@
 //! * `error_codes.rs` and `session.rs`: what errors mean to a caller and for a connection
 //! * `url.rs` and `store.rs`: how a store is opened
 //! * `watch.rs`: how hints arrive
+//!
+//! A dialect with queues also implements `add_entry`, `remove_entry` and `extend_entries`, selects
+//! the columns `kind` and `queue` as text wherever it selects `lease`, and says so in its
+//! capabilities. [`shell::entries`](crate::shell::entries) says what is in these columns.
 #![allow(dead_code, unused_imports, reason = "which parts are used depends on the features")]
 
 mod backend;

@@ -76,6 +76,14 @@ pub(crate) enum Parameter {
     Lease,
     Holder,
     Ttl,
+    /// This is the kind of a lock with a queue, as it is stored.
+    Kind,
+    /// This is the capacity of that kind.
+    Capacity,
+    /// This is the weight of an entry.
+    Weight,
+    /// This is 1 if an entry may wait, and otherwise 0.
+    Wait,
     Reason,
     By,
     Prefix,
@@ -112,6 +120,10 @@ pub(crate) struct Values<'a> {
     pub(crate) holder: &'a str,
     /// This is the ttl in microseconds.
     pub(crate) ttl: i64,
+    pub(crate) kind: &'a str,
+    pub(crate) capacity: u32,
+    pub(crate) weight: u32,
+    pub(crate) wait: bool,
     pub(crate) reason: &'a str,
     pub(crate) by: Option<&'a str>,
     pub(crate) prefix: &'a str,
@@ -148,6 +160,10 @@ impl<'a> Values<'a> {
             Parameter::Lease => Value::Text(Some(self.lease)),
             Parameter::Holder => Value::Text(Some(self.holder)),
             Parameter::Ttl => Value::Integer(self.ttl),
+            Parameter::Kind => Value::Text(Some(self.kind)),
+            Parameter::Capacity => Value::Integer(self.capacity.into()),
+            Parameter::Weight => Value::Integer(self.weight.into()),
+            Parameter::Wait => Value::Integer(self.wait.into()),
             Parameter::Reason => Value::Text(Some(self.reason)),
             Parameter::By => Value::Text(self.by),
             Parameter::Prefix => Value::Text(Some(self.prefix)),
