@@ -120,13 +120,17 @@ impl SnapshotDiff {
 
 /// Returns whether both records describe the same state; durations always differ.
 fn is_same_state(old: &LockRecord, new: &LockRecord) -> bool {
-    let lease = |record: &LockRecord| {
-        record.lease.as_ref().map(|lease| (lease.id, lease.holder.clone(), lease.ending.clone()))
+    let held = |record: &LockRecord| -> Vec<_> {
+        record.holders().map(|it| (it.id, it.holder.clone(), it.ending.cloned())).collect()
     };
+    let waiting = |record: &LockRecord| record.queue.as_ref().map(|queue| queue.waiters().len());
     let disabled = |record: &LockRecord| {
         record.disabled.as_ref().map(|disabled| (disabled.reason.clone(), disabled.by.clone()))
     };
-    old.token == new.token && lease(old) == lease(new) && disabled(old) == disabled(new)
+    old.token == new.token
+        && held(old) == held(new)
+        && waiting(old) == waiting(new)
+        && disabled(old) == disabled(new)
 }
 
 fn event(pending: &PendingEvent, snapshot: &Snapshot) -> Event {

@@ -206,8 +206,8 @@ impl PollTask {
 
     fn first_expiry(&self) -> Option<Duration> {
         let snapshot = self.poller.snapshots.borrow();
-        let leases = snapshot.iter().flat_map(|snapshot| snapshot.records.values());
-        leases.filter_map(|record| record.lease.as_ref()).map(|lease| lease.left).min()
+        let records = snapshot.iter().flat_map(|snapshot| snapshot.records.values());
+        records.flat_map(LockRecord::holders).map(|held| held.left).min()
     }
 }
 

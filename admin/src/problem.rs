@@ -141,6 +141,12 @@ impl From<Error> for Problem {
                 detail,
             )
             .header(RETRY_AFTER, "30"),
+            ErrorKind::Conflict => Self::new(
+                StatusCode::CONFLICT,
+                "conflict",
+                "the name is in use as another kind of lock",
+                detail,
+            ),
             ErrorKind::Unsupported => Self::new(
                 StatusCode::NOT_IMPLEMENTED,
                 "unsupported",
@@ -179,6 +185,7 @@ mod tests {
             (ErrorKind::Unavailable, 503, true),
             (ErrorKind::TimedOut, 503, true),
             (ErrorKind::Denied, 503, true),
+            (ErrorKind::Conflict, 409, false),
             (ErrorKind::Unsupported, 501, false),
             (ErrorKind::Corrupt, 500, false),
         ] {

@@ -60,16 +60,17 @@ pub(crate) struct DisabledView<'a> {
 
 impl<'a> From<&'a LockRecord> for LockView<'a> {
     fn from(record: &'a LockRecord) -> Self {
-        let lease = record.lease.as_ref();
+        // A lock with several holders shows the first one.
+        let held = record.holders().next();
         Self {
             name: record.name.as_str(),
             state: record.state(),
-            holder: lease.map(|lease| HolderView::from(&lease.holder)),
+            holder: held.map(|held| HolderView::from(held.holder)),
             token: record.token.map(FencingToken::get),
-            held_since: lease.map(|lease| moment_before(lease.held_for)),
-            held_for_ms: lease.map(|lease| millis(lease.held_for)),
-            left_ms: lease.map(|lease| millis(lease.left)),
-            ending: lease.and_then(|lease| lease.ending.as_ref()).map(Reason::as_str),
+            held_since: held.map(|held| moment_before(held.held_for)),
+            held_for_ms: held.map(|held| millis(held.held_for)),
+            left_ms: held.map(|held| millis(held.left)),
+            ending: held.and_then(|held| held.ending).map(Reason::as_str),
             disabled: record.disabled.as_ref().map(DisabledView::from),
             corrupt: record.corrupt.as_deref(),
         }
@@ -107,4 +108,28 @@ fn moment_before(duration: Duration) -> String {
 
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_core::{EntryRecord, LeaseId, LockKind, LockName};
+
+    use super::*;
+
+    #[test]
+    fn a_lock_with_a_queue_shows_its_first_holder() {
+        let reason = Reason::new("upkeep").unwrap();
+        let entry = |number| {
+            let holder = Holder::current().with_label(format!("web {number}"));
+            let token = FencingToken::new(number).unwrap();
+            EntryRecord::new(LeaseId::new(), holder, token, Duration::from_secs(number))
+                .with_ending(reason.clone())
+        };
+        let record = LockRecord::unused(LockName::new("job").unwrap())
+            .with_queue(LockKind::Fair, vec![entry(7), entry(8)]);
+        let json = serde_json::to_value(LockView::from(&record)).unwrap();
+        assert_eq!((&json["state"], &json["left_ms"]), (&"ending".into(), &7_000.into()));
+        assert_eq!(json["holder"]["label"], "web 7");
+        assert_eq!(json["ending"], "upkeep");
+    }
 }

@@ -267,7 +267,7 @@ impl Deref for Client {
 /// Returns whether the hint concerns the name.
 pub(crate) fn concerns(hint: &Hint, name: &LockName) -> bool {
     match hint {
-        Hint::Name(hinted) => hinted == name,
+        Hint::Name(hinted) | Hint::Entries(hinted, _) => hinted == name,
         _ => true,
     }
 }

@@ -62,7 +62,7 @@ pub use observer::{Leader, Observation, Observations};
 pub use settings::Settings;
 pub use store::intercept;
 pub use store::{
-    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, Disablement,
+    AcquireOptions, AcquireOutcome, Capabilities, CurrentHolder, DisableOptions, DisableOutcome, Disablement,
     EnableOutcome, EnterOptions, EntryRecord, Grant, Held, Hint, HintStream, InstanceRecord,
     LeaseRecord, ListOptions, LockKind, LockRecord, LockState, LockStore, LockStoreExt, MAX_ENTRIES,
     MAX_TTL, MemoryStore, Presence, PruneOptions, QueueRecord, Queued, Reach, ReleaseOptions,

@@ -92,7 +92,11 @@ impl From<std::io::Error> for Failure {
 pub(crate) fn is_permanent(error: &Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Denied | ErrorKind::Corrupt
+        ErrorKind::Invalid
+            | ErrorKind::Unsupported
+            | ErrorKind::Denied
+            | ErrorKind::Corrupt
+            | ErrorKind::Conflict
     )
 }
 

@@ -70,7 +70,7 @@ async fn a_thousand_leases_are_answered_in_order(ctx: Ctx) -> CaseResult {
         RenewOutcome::Lost => {
             !taken.name.as_str().starts_with("live") && !taken.name.as_str().starts_with("ending")
         }
-        RenewOutcome::Unknown { .. } => false,
+        RenewOutcome::Queued { .. } | RenewOutcome::Unknown { .. } => false,
         RenewOutcome::Disabled { reason, .. } => {
             taken.name.as_str().strip_prefix("ending") == reason.as_str().strip_prefix("reason")
         }
@@ -203,6 +203,7 @@ async fn each_attempt_of_a_batch_is_answered_in_order(ctx: Ctx) -> CaseResult {
             AcquireOutcome::Held(_) => is_held,
             AcquireOutcome::Disabled(_) => *name == names[2],
             AcquireOutcome::Granted(_) => !is_held && *name != names[2],
+            AcquireOutcome::Queued(_) => false,
         };
         assert!(as_expected, "{name} answers {outcome:?}");
         let is_granted = matches!(outcome, AcquireOutcome::Granted(_));

@@ -218,7 +218,8 @@ impl State {
             (Some(disabled), Some(told)) => is_told(disabled, told),
             _ => false,
         };
-        self.used && lease && disabled && self.token.is(record.token)
+        let unqueued = record.queue.is_none();
+        self.used && lease && disabled && unqueued && self.token.is(record.token)
     }
 
     /// Describes the state for a report that an answer contradicts it.

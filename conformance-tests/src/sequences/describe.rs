@@ -1,7 +1,7 @@
 //! Describes steps and answers briefly for a report of a wrong answer.
 
 use leasehold_core::{
-    AcquireOutcome, DisableOutcome, EnableOutcome, LeaseId, LockRecord, ReleaseOutcome,
+    AcquireOutcome, DisableOutcome, EnableOutcome, LeaseId, LockRecord, Queued, ReleaseOutcome,
     RenewOutcome,
 };
 
@@ -46,6 +46,10 @@ pub(super) fn acquired(outcome: &AcquireOutcome) -> String {
         AcquireOutcome::Granted(grant) => {
             format!("granted, token {}, {} ms left", grant.token, grant.left.as_millis())
         }
+        AcquireOutcome::Queued(queued) => {
+            let Queued { token, left, ahead, .. } = queued;
+            format!("queued behind {ahead}, token {token}, {} ms left", left.as_millis())
+        }
         AcquireOutcome::Held(held) => {
             format!("held, token {}, {} ms left", held.token, held.left.as_millis())
         }
@@ -56,6 +60,9 @@ pub(super) fn acquired(outcome: &AcquireOutcome) -> String {
 pub(super) fn renewed(outcome: &RenewOutcome) -> String {
     match outcome {
         RenewOutcome::Extended { left, .. } => format!("extended, {} ms left", left.as_millis()),
+        RenewOutcome::Queued { left, ahead, .. } => {
+            format!("queued behind {ahead}, {} ms left", left.as_millis())
+        }
         RenewOutcome::Lost => "lost".to_owned(),
         RenewOutcome::Unknown { why, .. } => format!("unknown: {why}"),
         RenewOutcome::Disabled { reason, left, .. } => {

@@ -2,6 +2,7 @@
 //! contract, and the other types are what its methods take and return.
 
 mod capabilities;
+mod current_holder;
 mod entry_outcomes;
 mod ext;
 mod hint;
@@ -18,6 +19,7 @@ mod ttl;
 mod unsupported;
 
 pub use capabilities::{Capabilities, Reach, StoreClock, Wake};
+pub use current_holder::CurrentHolder;
 pub use ext::LockStoreExt;
 pub use hint::{Hint, HintStream};
 pub use lock_kind::LockKind;

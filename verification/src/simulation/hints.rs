@@ -15,7 +15,7 @@ use crate::history::Event;
 impl SimulatedStore {
     pub(super) fn note_hint(&self, hint: &Hint) {
         let name = match hint {
-            Hint::Name(name) => Some(NameTable::number(name)),
+            Hint::Name(name) | Hint::Entries(name, _) => Some(NameTable::number(name)),
             _ => None,
         };
         self.note(Event::Hinted(self.0.process, name));

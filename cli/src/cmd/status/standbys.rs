@@ -18,9 +18,9 @@ pub(super) struct LockWithStandbys {
 
 impl LockWithStandbys {
     pub(super) fn new(record: LockRecord, instances: Option<&[InstanceRecord]>) -> Self {
-        let holder = record.lease.as_ref().map(|lease| lease.holder.instance);
+        let holders: Vec<_> = record.holders().map(|held| held.holder.instance).collect();
         let campaigns = |it: &&InstanceRecord| it.presence.campaigns.contains(&record.name);
-        let holds = |it: &InstanceRecord| Some(it.presence.holder.instance) == holder;
+        let holds = |it: &InstanceRecord| holders.contains(&it.presence.holder.instance);
         let candidates =
             |all: &[InstanceRecord]| -> Vec<_> { all.iter().filter(campaigns).cloned().collect() };
         let candidates = instances.map(candidates);

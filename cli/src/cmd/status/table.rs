@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use jiff::{SignedDuration, Timestamp};
-use leasehold::LockState;
+use leasehold::{Holder, LockState};
 
 use super::standbys::LockWithStandbys;
 use crate::io::table::{Cell, columns, visible};
@@ -32,17 +32,18 @@ pub(super) fn table(locks: &[LockWithStandbys], coloured: bool) -> String {
 
 fn row(watched: &LockWithStandbys) -> [Cell; HEADER.len()] {
     let record = &watched.record;
-    let lease = record.lease.as_ref();
+    // A lock with several holders shows the first one, and how many there are.
+    let held = record.holders().next();
     let none = || NONE.to_owned();
-    let reason = lease.and_then(|lease| lease.ending.as_ref());
+    let reason = held.and_then(|held| held.ending);
     let reason = reason.or(record.disabled.as_ref().map(|disabled| &disabled.reason));
     let texts = [
         visible(record.name.as_str()),
         String::new(),
-        lease.map_or_else(none, |lease| format!("{:.1}s", lease.left.as_secs_f64())),
+        held.map_or_else(none, |held| format!("{:.1}s", held.left.as_secs_f64())),
         watched.standbys(),
-        lease.map_or_else(none, |lease| visible(&lease.holder.to_string())),
-        lease.map_or_else(none, |lease| format!("{:.0}", ago(lease.held_for))),
+        held.map_or_else(none, |held| holders(held.holder, record.holders().count() - 1)),
+        held.map_or_else(none, |held| format!("{:.0}", ago(held.held_for))),
         record.token.map_or_else(none, |token| token.to_string()),
         record
             .corrupt
@@ -56,6 +57,15 @@ fn row(watched: &LockWithStandbys) -> [Cell; HEADER.len()] {
         cells[STANDBYS].style = WARNING;
     }
     cells
+}
+
+/// Names the first holder, and how many others there are.
+fn holders(first: &Holder, others: usize) -> String {
+    let first = visible(&first.to_string());
+    match others {
+        0 => first,
+        others => format!("{first} +{others}"),
+    }
 }
 
 /// Returns the calendar time that long before now.
@@ -78,7 +88,9 @@ fn state(state: LockState) -> Cell {
 
 #[cfg(test)]
 mod tests {
-    use leasehold::{Error, ErrorKind, LockName, LockRecord};
+    use leasehold::{
+        EntryRecord, Error, ErrorKind, FencingToken, LeaseId, LockKind, LockName, LockRecord,
+    };
 
     use super::*;
 
@@ -94,6 +106,23 @@ mod tests {
         let json = serde_json::to_value(super::super::standbys::View::from(&watched)).unwrap();
         assert_eq!((&json["state"], &json["token"]), (&"corrupt".into(), &serde_json::Value::Null));
         assert_eq!(json["corrupt"], "the token is\nno number");
+    }
+
+    #[test]
+    fn a_lock_with_several_holders_shows_the_first_and_their_number() {
+        let holder = Holder::current().with_label("web");
+        let entry = |number| {
+            let token = FencingToken::new(number).unwrap();
+            let left = Duration::from_secs(number);
+            EntryRecord::new(LeaseId::new(), holder.clone(), token, left)
+        };
+        let kind = LockKind::semaphore(2).unwrap();
+        let record = LockRecord::unused(LockName::new("job").unwrap())
+            .with_queue(kind, vec![entry(7), entry(8), entry(9)]);
+        let text = table(&[LockWithStandbys::new(record, Some(&[]))], false);
+        let line = text.lines().nth(1).unwrap();
+        assert!(line.starts_with("job   held   7.0s  0"), "{text}");
+        assert!(line.contains(&format!("{holder} +1")), "{text}");
     }
 
     #[test]

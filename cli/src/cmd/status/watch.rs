@@ -122,6 +122,9 @@ impl ComparableLock {
         if let Some(lease) = &mut record.lease {
             (lease.held_for, lease.left) = (Duration::ZERO, Duration::ZERO);
         }
+        for entry in record.queue.iter_mut().flat_map(|queue| &mut queue.entries) {
+            (entry.entered, entry.left) = (Duration::ZERO, Duration::ZERO);
+        }
         if let Some(disabled) = &mut record.disabled {
             disabled.since = Duration::ZERO;
         }

@@ -100,6 +100,7 @@ pub(super) async fn part_of_another_case_that_runs_in_a_container() -> CaseResul
     let outcome = match outcome {
         AcquireOutcome::Granted(_) => "granted",
         AcquireOutcome::Held(_) => "held",
+        AcquireOutcome::Queued(_) => "queued",
         AcquireOutcome::Disabled(_) => "disabled",
     };
     assert_eq!(outcome, env::var(EXPECTED).unwrap());
