@@ -42,7 +42,8 @@ fn lease(u: &mut Unstructured<'_>) -> Result<LeaseRecord> {
         true => Some(reason(u)?),
         false => None,
     };
-    let id = LeaseId::from_uuid(Uuid::from_u128(u.arbitrary()?));
+    // The nil UUID is not a lease id: it says that the name has a queue.
+    let id = LeaseId::from_uuid(Uuid::from_u128(u.arbitrary::<u128>()?.max(1)));
     let instance = Uuid::from_u128(u.arbitrary()?);
     let mut holder = Holder::new(instance, u.arbitrary::<String>()?, u.arbitrary()?);
     holder.label = u.arbitrary()?;
