@@ -24,6 +24,16 @@ fn campaign(client: &Client) -> ElectionHandle {
     client.election("a").unwrap().leaders(2).unwrap().spawn(job())
 }
 
+/// Starts the elections of three instances, one after the other.
+async fn three_candidates(store: &InstanceStore) -> Vec<ElectionHandle> {
+    let mut elections = Vec::new();
+    for _ in 0..3 {
+        elections.push(campaign(&store.another().client()));
+        sleep(SECOND).await;
+    }
+    elections
+}
+
 async fn leads(election: &ElectionHandle) {
     let mut status = election.watch();
     timeout(5 * SECOND, status.wait_for(Status::is_leading)).await.unwrap().unwrap();
@@ -37,11 +47,7 @@ fn leading(elections: &[ElectionHandle]) -> usize {
 async fn two_of_three_candidates_lead_and_the_third_follows_one_of_them() {
     let store = InstanceStore::new();
     let client = store.client();
-    let mut elections = Vec::new();
-    for _ in 0..3 {
-        elections.push(campaign(&store.another().client()));
-        sleep(SECOND).await;
-    }
+    let mut elections = three_candidates(&store).await;
     assert_eq!(leading(&elections), 2);
     sleep(60 * SECOND).await;
     assert_eq!((leading(&elections), entries(&client).await), (2, (2, 1)));
@@ -59,11 +65,7 @@ async fn two_of_three_candidates_lead_and_the_third_follows_one_of_them() {
 async fn a_candidate_that_leaves_has_no_entry() {
     let store = InstanceStore::new();
     let client = store.client();
-    let mut elections = Vec::new();
-    for _ in 0..3 {
-        elections.push(campaign(&store.another().client()));
-        sleep(SECOND).await;
-    }
+    let mut elections = three_candidates(&store).await;
     elections.remove(2).shutdown().await;
     assert_eq!(entries(&client).await, (2, 0));
     assert_eq!(leading(&elections), 2);
