@@ -29,8 +29,7 @@ pub(crate) struct LeaseRequests {
     entry: Option<EntryOptions>,
     /// A lease that was granted, or an entry that waits, must be renewed by this moment.
     renew_by: Moment,
-    /// This is the latest floor that a reply to this attempt had; it is set once the lease is
-    /// granted.
+    /// This is the latest floor that a reply to this attempt had.
     floor: Option<FencingToken>,
     /// This is the latest attempt; `None` means that a call owns it.
     attempt: Option<AcquireAttempt>,
@@ -247,9 +246,9 @@ impl LeaseRequests {
         self.renewals.as_ref().is_some_and(InFlightRenewals::is_in_flight)
     }
 
-    /// Takes the lease that was granted.
-    pub(crate) fn take_lease(&mut self) -> Option<GrantedLease> {
-        let floor = self.floor?;
+    /// Takes the lease that was granted under that token.
+    pub(crate) fn take_lease(&mut self, token: FencingToken) -> Option<GrantedLease> {
+        let floor = self.floor.unwrap_or(token);
         Some(GrantedLease { attempt: self.attempt.take()?, renew_by: self.renew_by, floor })
     }
 

@@ -95,7 +95,7 @@ impl Waiter {
             }
         }
         let ((token, deadline), window) = granted.zip(first_window)?;
-        let GrantedLease { attempt, renew_by, floor } = self.requests.take_lease()?;
+        let GrantedLease { attempt, renew_by, floor } = self.requests.take_lease(token)?;
         let first_renewal = FirstRenewal { window, renew_by };
         Some(Granted { attempt, token, floor, deadline, first_renewal })
     }
