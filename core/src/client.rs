@@ -1,14 +1,14 @@
 //! A client is an application's access to one store: it makes locks, elections and observers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::engine::Engine;
+use crate::lock::NamedLock;
 use crate::observer::{self, Observations};
 use crate::{
-    ClientBuilder, DisableOptions, DisableOutcome, Disablement, Election, EnableOutcome, Error,
-    ErrorKind, Holder, InstanceRecord, ListOptions, Lock, LockName, LockRecord, LockStore, Reason,
-    Result, Timing,
+    ClientBuilder, DisableOptions, DisableOutcome, Election, EnableOutcome, FairLock, Holder,
+    InstanceRecord, ListOptions, Lock, LockName, LockRecord, LockStore, Reason, Result, RwLock,
+    Semaphore, Timing,
 };
 
 /// A client is one application instance on one store.
@@ -49,7 +49,7 @@ use crate::{
 ///   campaigning.
 #[derive(Clone, Debug)]
 pub struct Client {
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     timing: Arc<Timing>,
     /// The machines of this client's locks follow this timing.
     lock_timing: Arc<Timing>,
@@ -87,8 +87,39 @@ impl Client {
     /// # Errors
     /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an invalid name.
     pub fn lock(&self, name: impl AsRef<str>) -> Result<Lock> {
+        Ok(Lock::new(self.named(name)?))
+    }
+
+    /// Returns the fair lock of that name, which one call at a time holds, in the order of arrival.
+    ///
+    /// # Errors
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an invalid name, and
+    /// with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no
+    /// [queues](crate::Capabilities::queues).
+    pub fn fair_lock(&self, name: impl AsRef<str>) -> Result<FairLock> {
+        FairLock::new(self.named(name)?)
+    }
+
+    /// Returns the semaphore of that name, which has so many permits.
+    ///
+    /// # Errors
+    /// This fails for the same reasons as [`fair_lock`](Self::fair_lock), and for a number of
+    /// permits that is 0 or larger than [`LockKind::MAX_CAPACITY`](crate::LockKind::MAX_CAPACITY).
+    pub fn semaphore(&self, name: impl AsRef<str>, permits: u32) -> Result<Semaphore> {
+        Semaphore::new(self.named(name)?, permits)
+    }
+
+    /// Returns the lock of that name that many readers hold, or one writer.
+    ///
+    /// # Errors
+    /// This fails for the same reasons as [`fair_lock`](Self::fair_lock).
+    pub fn rw_lock(&self, name: impl AsRef<str>) -> Result<RwLock> {
+        RwLock::new(self.named(name)?)
+    }
+
+    fn named(&self, name: impl AsRef<str>) -> Result<NamedLock> {
         let (timing, without_job) = (self.timing.clone(), self.lock_timing.clone());
-        Ok(Lock::new(self.engine.clone(), LockName::new(name)?, timing, without_job))
+        Ok(NamedLock::new(self.engine.clone(), LockName::new(name)?, timing, without_job))
     }
 
     /// Returns the election of that name's leader.
@@ -141,83 +172,6 @@ impl Client {
         self.engine.store.enable(&name, self.timing.call_limit()).await
     }
 
-    /// Asks the leader of that name to step down cleanly, so that another candidate takes over.
-    ///
-    /// This is a [`disable`](Self::disable), which marks the lease in force as ending, followed at
-    /// once by an [`enable`](Self::enable), which does not undo that. The holder at the time of the
-    /// disable stops with that reason. It campaigns again half a second after it has stopped (or a
-    /// poll interval, if that is less), so that other candidates notice first; if none of them
-    /// takes the lead by then, it leads again.
-    ///
-    /// A name that is already disabled is not changed: its holder is already stopping.
-    ///
-    /// # What may remain
-    /// The name is disabled for the round trip between the two calls. If this process dies then, or
-    /// the store stays unreachable for longer than the retries last, the name stays disabled with
-    /// that reason until somebody enables it. If another client disables the name between the two
-    /// calls, that disable gets this one's reason and is undone.
-    ///
-    /// # Cancel safety
-    /// Once begun, the call continues in the background if the future is dropped.
-    ///
-    /// # Errors
-    /// This fails for an invalid name or reason, and with the store's error. The message says so if
-    /// the name may have been left disabled.
-    ///
-    /// # Panics
-    /// This panics outside of a tokio runtime.
-    pub async fn resign(
-        &self,
-        name: impl AsRef<str>,
-        reason: impl AsRef<str>,
-    ) -> Result<ResignOutcome> {
-        let name = LockName::new(name)?;
-        let reason = Reason::new(reason).map_err(|error| error.for_lock(&name))?;
-        let client = self.clone();
-        let task = tokio::spawn(async move { client.disable_and_enable(&name, &reason).await });
-        task.await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::OutcomeUnknown, "the runtime shut down during the call")
-                .during("resign")
-                .with_fix("check whether the lock was left disabled"))
-        })
-    }
-
-    async fn disable_and_enable(&self, name: &LockName, reason: &Reason) -> Result<ResignOutcome> {
-        /// An enable that does not arrive leaves the name disabled, so it is tried several times.
-        const ATTEMPTS: u32 = 4;
-        const PAUSE: Duration = Duration::from_millis(250);
-
-        let record = self.status(name).await?.into_result()?;
-        if let Some(disabled) = record.disabled {
-            return Ok(ResignOutcome::Disabled(disabled));
-        }
-        let Some(lease) = record.lease else { return Ok(ResignOutcome::NotHeld) };
-        if let DisableOutcome::AlreadyDisabled(disabled) = self
-            .disable(name, reason)
-            .await
-            .map_err(|error| error.with_fix("check whether the lock was left disabled"))?
-        {
-            return Ok(ResignOutcome::Disabled(disabled));
-        }
-        let mut attempt = 1;
-        loop {
-            match self.enable(name).await {
-                Ok(_) => return Ok(ResignOutcome::Resigning(lease.holder)),
-                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                    let clock = self.engine.store.clock();
-                    clock.sleep_until(clock.now() + PAUSE * attempt).await;
-                    attempt += 1;
-                }
-                Err(error) => {
-                    return Err(error.with_fix(
-                        "the leader will step down, but enabling the lock again failed: \
-                         enable it by hand",
-                    ));
-                }
-            }
-        }
-    }
-
     /// Reads the store's record of a name.
     ///
     /// # Errors
@@ -264,17 +218,6 @@ impl Client {
     pub async fn list_page(&self, options: &ListOptions) -> Result<Vec<LockRecord>> {
         self.engine.store.list_page(options, self.timing.call_limit()).await
     }
-}
-
-/// A call to [`Client::resign`] has one of these outcomes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ResignOutcome {
-    /// The lease in force is marked as ending; this holder had it a moment before.
-    Resigning(Holder),
-    /// Nobody held the name, and nothing changed.
-    NotHeld,
-    /// The name was already disabled, so its holder is already stopping; nothing changed.
-    Disabled(Disablement),
 }
 
 impl ClientBuilder {

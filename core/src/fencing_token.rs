@@ -1,6 +1,7 @@
 //! A fencing token is the number of a grant; it lets a resource refuse earlier holders.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,26 @@ impl fmt::Display for FencingToken {
     }
 }
 
+/// A token floor is the smallest token of a name whose holder may still use the lock, as far as is
+/// known. It only rises.
+#[derive(Debug)]
+pub(crate) struct TokenFloor(AtomicU64);
+
+impl TokenFloor {
+    pub(crate) fn new(floor: FencingToken) -> Self {
+        Self(AtomicU64::new(floor.0))
+    }
+
+    /// Notes that no smaller token is in use any longer. Replies may come in any order.
+    pub(crate) fn raise(&self, floor: FencingToken) {
+        self.0.fetch_max(floor.0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn get(&self) -> FencingToken {
+        FencingToken(self.0.load(Ordering::SeqCst))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +108,15 @@ mod tests {
             assert_eq!(serde_json::from_str::<FencingToken>(json).is_ok(), is_token, "{json}");
         }
         assert_eq!(serde_json::to_string(&FencingToken::new(7).unwrap()).unwrap(), "7");
+    }
+
+    #[test]
+    fn a_floor_never_falls() {
+        let token = |number| FencingToken::new(number).unwrap();
+        let floor = TokenFloor::new(token(3));
+        for (reported, known) in [(5, 5), (4, 5), (9, 9)] {
+            floor.raise(token(reported));
+            assert_eq!(floor.get(), token(known));
+        }
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! The trait [`LockStore`] separates two halves. Below it, a datastore decides each call in one
 //! atomic operation, by its own clock. Above it, a [`Client`] does what takes time: it waits for
-//! [`Lock`]s and campaigns in [`Election`]s, renews what it holds in one shared heartbeat, and
-//! stops trusting a lease before the store can grant it to another.
+//! [`Lock`]s, [`FairLock`]s, [`Semaphore`]s and [`RwLock`]s and campaigns in [`Election`]s, renews
+//! what it holds in one shared heartbeat, and stops trusting a lease before the store can grant it
+//! to another.
 //!
 //! The rules of the upper half are pure: one state machine decides what to do about a lease at each
 //! event, and another about a job. Neither does I/O or reads a clock.
@@ -18,6 +19,7 @@
 
 mod client;
 mod client_builder;
+mod client_resign;
 mod clock;
 pub mod election;
 mod engine;
@@ -41,8 +43,9 @@ pub mod telemetry;
 mod timing;
 
 pub use async_trait::async_trait;
-pub use client::{Client, ResignOutcome};
+pub use client::Client;
 pub use client_builder::ClientBuilder;
+pub use client_resign::ResignOutcome;
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use election::{
     Election, ElectionHandle, Job, JobError, Leadership, RaiseFence, RaiseOutcome, Role, Status,
@@ -55,7 +58,7 @@ pub use fencing_token::FencingToken;
 pub use holder::Holder;
 pub use lease::LossReason;
 pub use lease_id::LeaseId;
-pub use lock::{Guard, Lock};
+pub use lock::{FairLock, Guard, Lock, Position, RwLock, Semaphore};
 pub use moment::Moment;
 pub use name::{LockName, Namespace, Reason};
 pub use observer::{Leader, Observation, Observations};

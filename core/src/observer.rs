@@ -8,14 +8,20 @@ use futures_core::Stream;
 use futures_util::stream;
 
 use crate::engine::{Engine, Subscription};
-use crate::{Disablement, FencingToken, Holder, LockName, LockRecord, Result, Timing};
+use crate::{
+    Disablement, EntryRecord, FencingToken, Holder, LockName, LockRecord, QueueRecord, Result,
+    Timing,
+};
 
 /// An observation says who led a name a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Observation {
-    /// This leader holds the name; `None` means that nobody holds it.
+    /// This leader holds the name; `None` means that nobody holds it. It is the first of several in
+    /// an election of [several leaders](crate::Election::leaders).
     pub leader: Option<Leader>,
+    /// These are all leaders that hold the name, in the order of their tokens.
+    pub leaders: Vec<Leader>,
     /// The name is disabled if this is set.
     pub disabled: Option<Disablement>,
 }
@@ -88,13 +94,9 @@ impl Observer {
                 }
             };
             self.pause = self.next_pause(&record);
-            let observation = Observation {
-                leader: record
-                    .lease
-                    .zip(record.token)
-                    .map(|(lease, token)| Leader { holder: lease.holder, token }),
-                disabled: record.disabled,
-            };
+            let leaders = leaders(&record);
+            let leader = leaders.first().cloned();
+            let observation = Observation { leader, leaders, disabled: record.disabled };
             if self.last.as_ref().is_none_or(|last| !last.is_same_state(&observation)) {
                 self.last = Some(observation.clone());
                 return Ok(observation);
@@ -106,10 +108,12 @@ impl Observer {
     /// soon, and then less and less often.
     fn next_pause(&mut self, record: &LockRecord) -> Duration {
         let poll = self.timing.poll_interval;
-        match (&record.lease, &record.disabled) {
-            (Some(lease), _) => {
+        // Of several leaders, the first that may have crashed is followed first.
+        let of_entries = holding(record).iter().map(|entry| entry.left).min();
+        match (record.lease.as_ref().map(|lease| lease.left).or(of_entries), &record.disabled) {
+            (Some(left), _) => {
                 self.polls_without_leader = 0;
-                lease.left.max(self.timing.retry_interval()).min(poll)
+                left.max(self.timing.retry_interval()).min(poll)
             }
             (None, Some(_)) => {
                 self.polls_without_leader = 0;
@@ -123,12 +127,27 @@ impl Observer {
     }
 }
 
+/// Returns the entries of the name that hold it.
+fn holding(record: &LockRecord) -> &[EntryRecord] {
+    record.queue.as_ref().map(QueueRecord::holders).unwrap_or_default()
+}
+
+/// Returns the leaders that hold the name.
+fn leaders(record: &LockRecord) -> Vec<Leader> {
+    let of_lease = record.lease.as_ref().zip(record.token);
+    let of_lease = of_lease.map(|(lease, token)| Leader { holder: lease.holder.clone(), token });
+    let of_entries = holding(record)
+        .iter()
+        .map(|entry| Leader { holder: entry.holder.clone(), token: entry.token });
+    of_lease.into_iter().chain(of_entries).collect()
+}
+
 impl Observation {
     /// Returns whether both describe the same state, regardless of how long it has lasted.
     fn is_same_state(&self, other: &Self) -> bool {
         fn disabled(observation: &Observation) -> Option<(&crate::Reason, &Option<String>)> {
             observation.disabled.as_ref().map(|disabled| (&disabled.reason, &disabled.by))
         }
-        self.leader == other.leader && disabled(self) == disabled(other)
+        self.leaders == other.leaders && disabled(self) == disabled(other)
     }
 }

@@ -78,6 +78,17 @@ where
         let raised = (self.0)(Term::new(name, token), limit).await;
         raise_outcome(raised).map_err(JobError::from)
     }
+
+    async fn raise_to_floor(
+        &self,
+        name: &LockName,
+        token: FencingToken,
+        floor: FencingToken,
+        limit: Duration,
+    ) -> Result<RaiseOutcome, JobError> {
+        let term = Term::new(name, token).with_floor(floor)?;
+        raise_outcome((self.0)(term, limit).await).map_err(JobError::from)
+    }
 }
 
 #[cfg(test)]
@@ -117,5 +128,19 @@ mod tests {
         let token = FencingToken::new(7).unwrap();
         let outcome = fence.raise(&name, token, Duration::from_secs(1)).await.unwrap();
         assert_eq!(outcome, RaiseOutcome::Raised);
+    }
+
+    #[tokio::test]
+    async fn a_function_raises_for_one_of_several_leaders() {
+        let fence = raise_fn(|term: Term, _| async move {
+            assert_eq!((term.token().get(), term.floor().get()), (7, 5));
+            Ok(())
+        });
+        let name = LockName::new("a").unwrap();
+        let [token, floor] = [7, 5].map(|number| FencingToken::new(number).unwrap());
+        let limit = Duration::from_secs(1);
+        let outcome = fence.raise_to_floor(&name, token, floor, limit).await.unwrap();
+        assert_eq!(outcome, RaiseOutcome::Raised);
+        fence.raise_to_floor(&name, floor, token, limit).await.unwrap_err();
     }
 }

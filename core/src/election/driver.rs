@@ -18,7 +18,7 @@ use super::machine::{Action, Event, Machine, Role};
 use super::{ElectionHandle, Job, Status};
 use crate::engine::{Candidacy, Change, Engine, Subscription};
 use crate::lease::machine::{Event as LeaseEvent, RenewReply, Request};
-use crate::lease::{HintRaces, HintSpread, LeaseRequests, TickTimer};
+use crate::lease::{EntryOptions, HintRaces, HintSpread, LeaseRequests, TickTimer};
 use crate::telemetry::ElectionMetrics;
 use crate::{FencingToken, LockName, Moment, Timing};
 
@@ -29,7 +29,7 @@ pub(super) fn spawn(
     engine: Arc<Engine>,
     name: LockName,
     timing: Arc<Timing>,
-    fence: Option<TermFence>,
+    (fence, entry): (Option<TermFence>, Option<EntryOptions>),
     job: Arc<dyn Job>,
 ) -> ElectionHandle {
     let job_runtime = Handle::current();
@@ -39,8 +39,9 @@ pub(super) fn spawn(
     let clock = engine.store.clock().clone();
     let (commands, command_receiver) = mpsc::unbounded_channel();
     let (status_sender, status) = watch::channel(Status::default());
+    let machine = Machine::new(timing.clone(), engine.now());
     let driver = Driver {
-        machine: Machine::new(timing.clone(), engine.now()),
+        machine: if entry.is_some() { machine.with_entry() } else { machine },
         hints: engine.hint_dispatcher.subscribe(name.clone()),
         candidacy: Some(engine.announcer.register_candidate(name.clone())),
         withdrawing: None,
@@ -57,6 +58,7 @@ pub(super) fn spawn(
             name.clone(),
             timing.clone(),
             timing.ttl.saturating_sub(timing.tolerance),
+            entry,
         ),
         tasks: None,
         timer: TickTimer::default(),

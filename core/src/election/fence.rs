@@ -35,6 +35,32 @@ pub trait RaiseFence: fmt::Debug + Send + Sync + 'static {
         token: FencingToken,
         limit: Duration,
     ) -> Result<RaiseOutcome, JobError>;
+
+    /// Raises the fence for a term of an election of [several
+    /// leaders](super::Election::leaders), whose tokens are not below `floor`: no transaction of a
+    /// term with a smaller token can commit once this has returned [`RaiseOutcome::Raised`], and
+    /// those of the other leaders still can.
+    ///
+    /// It is [`Stale`](RaiseOutcome::Stale) if another leader has raised the fence above `token`.
+    /// Otherwise it is like [`raise`](Self::raise).
+    ///
+    /// The default fails, because a fence that only knows tokens would refuse the other leaders.
+    ///
+    /// # Errors
+    /// This fails for the same reasons as [`raise`](Self::raise).
+    ///
+    /// # Cancel safety
+    /// Dropping the future must leave the fence as it was, or raised.
+    async fn raise_to_floor(
+        &self,
+        name: &LockName,
+        token: FencingToken,
+        floor: FencingToken,
+        limit: Duration,
+    ) -> Result<RaiseOutcome, JobError> {
+        let _ = (name, token, floor, limit);
+        Err("this fence does not support an election of several leaders".into())
+    }
 }
 
 /// Raising a fence has one of these outcomes.
@@ -62,6 +88,16 @@ impl<T: RaiseFence + ?Sized> RaiseFence for Arc<T> {
     ) -> Result<RaiseOutcome, JobError> {
         (**self).raise(name, token, limit).await
     }
+
+    async fn raise_to_floor(
+        &self,
+        name: &LockName,
+        token: FencingToken,
+        floor: FencingToken,
+        limit: Duration,
+    ) -> Result<RaiseOutcome, JobError> {
+        (**self).raise_to_floor(name, token, floor, limit).await
+    }
 }
 
 /// After its time limit a raise has this long to report that the limit expired, and for which
@@ -78,6 +114,8 @@ pub(super) struct TermFence {
     /// The job starts at the latest when the raise has taken this long.
     pub(super) limit: Duration,
     pub(super) clock: Arc<dyn Clock>,
+    /// The fence is raised to the floor, so that it does not refuse the other leaders.
+    pub(super) several_leaders: bool,
 }
 
 impl TermFence {
@@ -181,9 +219,15 @@ impl TermFence {
         limit: Duration,
     ) -> Result<RaiseOutcome, JobError> {
         let late = self.clock.sleep_until(self.clock.now() + limit + REPLY_TIME);
+        let (name, token) = (&leadership.name, leadership.token);
+        let raise = if self.several_leaders {
+            self.fence.raise_to_floor(name, token, leadership.floor(), limit)
+        } else {
+            self.fence.raise(name, token, limit)
+        };
         tokio::select! {
             biased;
-            outcome = self.fence.raise(&leadership.name, leadership.token, limit) => outcome,
+            outcome = raise => outcome,
             () = late => Ok(RaiseOutcome::Blocked(format!("no reply within {limit:?}"))),
         }
     }

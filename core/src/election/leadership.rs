@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::command::Command;
+use crate::fencing_token::TokenFloor;
 use crate::lease::TrustDeadline;
 use crate::{FencingToken, LeaseId, LockName, Moment};
 
@@ -16,6 +17,7 @@ use crate::{FencingToken, LeaseId, LockName, Moment};
 pub struct Leadership {
     pub(super) name: LockName,
     pub(super) token: FencingToken,
+    pub(super) floor: Arc<TokenFloor>,
     pub(super) lease: LeaseId,
     pub(super) trust: Arc<TrustDeadline>,
     pub(super) cancellation: CancellationToken,
@@ -33,6 +35,16 @@ impl Leadership {
     #[must_use]
     pub fn token(&self) -> FencingToken {
         self.token
+    }
+
+    /// Returns the smallest token whose holder may still lead, as the latest heartbeat has shown it.
+    /// In an election of one leader it is the [token](Self::token) itself.
+    ///
+    /// In an election of [several leaders](super::Election::leaders) a resource keeps the largest
+    /// floor that it was given, and refuses the tokens below it: those leaders have left or expired.
+    #[must_use]
+    pub fn floor(&self) -> FencingToken {
+        self.floor.get()
     }
 
     /// Returns the id of the term's lease, for code outside this process that releases the lease

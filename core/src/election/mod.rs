@@ -25,9 +25,11 @@ pub use leadership::Leadership;
 pub use stop_reason::StopReason;
 
 use crate::engine::Engine;
-use crate::{LockName, Result, Settings, Timing};
+use crate::lease::EntryOptions;
+use crate::{LockKind, LockName, Result, Settings, Timing};
 
-/// An election lets this instance campaign to be the leader of a name.
+/// An election lets this instance campaign to be the leader of a name, or one of
+/// [several](Self::leaders).
 ///
 /// ```
 /// use leasehold_core::{Client, MemoryStore};
@@ -51,11 +53,13 @@ pub struct Election {
     name: LockName,
     timing: Arc<Timing>,
     fence: Option<TermFence>,
+    /// The candidates enter a queue, because the election has several leaders.
+    entry: Option<EntryOptions>,
 }
 
 impl Election {
     pub(crate) fn new(engine: Arc<Engine>, name: LockName, timing: Arc<Timing>) -> Self {
-        Self { engine, name, timing, fence: None }
+        Self { engine, name, timing, fence: None, entry: None }
     }
 
     /// Returns this election with other settings.
@@ -68,6 +72,42 @@ impl Election {
         Ok(Self { timing: Arc::new(timing), ..self })
     }
 
+    /// Returns this election with so many leaders at a time, instead of one: each of them runs the
+    /// job. The candidates lead in the order of arrival at the store.
+    ///
+    /// All instances have to name the same number. If the name is in use with another number, or as
+    /// a lock, this instance logs the conflict and tries again, as after a failure of the store,
+    /// until nobody uses the name otherwise.
+    ///
+    /// A resource that accepts only the latest token would refuse the other leaders: see
+    /// [`Leadership::floor`].
+    ///
+    /// ```
+    /// # use leasehold_core::{Client, MemoryStore};
+    /// # use leasehold_core::election::{job_fn, Leadership};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> leasehold_core::Result<()> {
+    /// # let client = Client::new(MemoryStore::new())?;
+    /// let election = client.election("workers")?.leaders(3)?;
+    /// let handle = election.spawn(job_fn(|leadership: Leadership| async move {
+    ///     println!("one of three leaders, under token {}", leadership.token());
+    ///     leadership.cancelled().await;
+    ///     Ok(())
+    /// }));
+    /// # handle.shutdown().await;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the number is 0 or larger
+    /// than [`LockKind::MAX_CAPACITY`], and with
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the store has no
+    /// [queues](crate::Capabilities::queues).
+    pub fn leaders(self, count: u32) -> Result<Self> {
+        let kind = LockKind::leaders(count).map_err(|error| error.for_lock(&self.name))?;
+        self.engine.check_queues(kind, &self.name)?;
+        Ok(Self { entry: Some(EntryOptions::new(kind)), ..self })
+    }
+
     /// Returns this election with a fence, which it raises in each term before it starts the job.
     ///
     /// `start` is called once no transaction of an older term can commit, or when the time limit
@@ -78,10 +118,14 @@ impl Election {
     /// privilege, with [`StopReason::Failed`].
     ///
     /// The lease is renewed in the meantime, so the limit may be longer than the ttl.
+    ///
+    /// An election of [several leaders](Self::leaders) raises it to the
+    /// [floor](Leadership::floor), so that the other leaders are not refused.
     #[must_use]
     pub fn fence(self, fence: impl RaiseFence, limit: Duration) -> Self {
         let clock = self.engine.store.clock().clone();
-        Self { fence: Some(TermFence { fence: Arc::new(fence), limit, clock }), ..self }
+        let fence = TermFence { fence: Arc::new(fence), limit, clock, several_leaders: false };
+        Self { fence: Some(fence), ..self }
     }
 
     /// Returns the name of the election.
@@ -99,8 +143,10 @@ impl Election {
     /// # Panics
     /// This panics outside of a tokio runtime.
     pub fn spawn(self, job: impl Job) -> ElectionHandle {
-        let Self { engine, name, timing, fence } = self;
-        driver::spawn(engine, name, timing, fence, Arc::new(job))
+        let Self { engine, name, timing, fence, entry } = self;
+        let several_leaders = entry.is_some_and(|entry| entry.kind.capacity() > 1);
+        let fence = fence.map(|fence| TermFence { several_leaders, ..fence });
+        driver::spawn(engine, name, timing, (fence, entry), Arc::new(job))
     }
 
     /// Campaigns, and runs the job whenever this instance leads, until the future is dropped.

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::renewed_lease::RenewedLease;
 use super::subscribers::{Change, Subscribers, Wakeup, WatchPosition};
 use super::{BackgroundRuntime, BoundedStore, SeededRandom};
-use crate::{LockName, Moment};
+use crate::{LeaseId, LockName, Moment};
 
 /// The dispatcher passes the store's hints to the subscribers of each name.
 ///
@@ -158,6 +158,12 @@ impl Subscription {
     /// Dropping the future loses nothing.
     pub(crate) async fn changed(&self) -> Change {
         poll_fn(|context| self.poll_changed(context)).await
+    }
+
+    /// Sets the lease of the entry that the subscriber waits for: from now on a hint about the
+    /// entries of others does not wake it.
+    pub(crate) fn set_entry(&self, lease: Option<LeaseId>) {
+        self.wakeup.set_entry(lease);
     }
 
     fn poll_changed(&self, context: &Context<'_>) -> Poll<Change> {

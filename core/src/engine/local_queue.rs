@@ -1,6 +1,7 @@
 //! The tasks of one client that wait for the same lock form a queue, of which only the first asks
 //! the store.
 
+mod learned;
 mod pauses;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::lease::{HintRaces, TrustDeadline};
-use crate::{AcquireOutcome, Clock, LockName, Moment, Result, Wake};
+use crate::{Clock, LockName, Moment, Wake};
 
 use pauses::HandOverPauses;
 
@@ -24,6 +25,10 @@ use pauses::HandOverPauses;
 ///
 /// The waiters of other clients hear of a release by a hint, which is later than that. So that they
 /// get the lock too, the first waiter [pauses](HandOverPauses) from time to time before it asks.
+///
+/// A lock that has a queue in the store has waiters here and no holders: the first waiter enters that
+/// queue at once, also while guards of the client hold the lock, and waits there. When it is granted
+/// or gives up, the next one follows. So a client has one entry that waits, however many tasks do.
 ///
 /// A queue decides only when a waiter asks. The store decides who holds the lock.
 #[derive(Debug)]
@@ -222,48 +227,6 @@ impl QueuePosition {
     /// Dropping the future loses nothing.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
-    }
-
-    /// Records what the first waiter learned, for the waiters behind it.
-    pub(crate) fn record_outcome(&self, outcome: String) {
-        if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
-            queue.contention().last_outcome = Some(outcome.into());
-        }
-    }
-
-    /// Returns the range of the random time for which the first waiter holds back a hint.
-    pub(crate) fn hint_spread(&self) -> Duration {
-        let state = self.queues.state();
-        let contention = state.queues.get(&self.name).and_then(|queue| queue.contention.as_ref());
-        contention.map_or(Duration::ZERO, |it| it.races.spread())
-    }
-
-    /// Records the reply to a request of the first waiter, and whether a hint had caused it.
-    pub(crate) fn record_reply(&self, outcome: &Result<AcquireOutcome>, was_race: bool) {
-        // Most locks are granted without a hint, which says nothing about other clients.
-        if !was_race && matches!(outcome, Ok(AcquireOutcome::Granted(_))) {
-            return;
-        }
-        if let Some(queue) = self.queues.state().queues.get_mut(&self.name) {
-            let contention = queue.contention();
-            contention.races.record(outcome, was_race);
-            if matches!(outcome, Ok(AcquireOutcome::Held(_))) {
-                contention.pauses.record_refusal(self.queues.clock.now());
-            }
-        }
-    }
-
-    /// Returns the trust of the guard that holds the lock here, if there is one, and what the first
-    /// waiter learned last.
-    pub(crate) fn last_known(&self) -> (Option<Arc<TrustDeadline>>, Option<Arc<str>>) {
-        let state = self.queues.state();
-        match state.queues.get(&self.name) {
-            Some(queue) => {
-                let contention = queue.contention.as_ref();
-                (queue.holder(), contention.and_then(|it| it.last_outcome.clone()))
-            }
-            None => (None, None),
-        }
     }
 }
 

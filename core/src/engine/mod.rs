@@ -1,5 +1,5 @@
 //! The locks and elections of one client share an engine: calls with a time limit, one heartbeat,
-//! one watch, and a queue of waiters per lock.
+//! one watch, and a local queue of waiters per lock.
 
 mod announcer;
 mod background;
@@ -36,7 +36,9 @@ pub(crate) use subscribers::Change;
 
 use uuid::Uuid;
 
-use crate::{Clock, Holder, LeaseId, LockStore, Moment, Timing};
+use crate::{
+    Clock, Error, ErrorKind, Holder, LeaseId, LockKind, LockName, LockStore, Moment, Result, Timing,
+};
 
 /// An engine has the parts that the locks and elections of one client share.
 #[derive(Debug)]
@@ -46,7 +48,10 @@ pub(crate) struct Engine {
     pub(crate) background: Arc<BackgroundRuntime>,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) hint_dispatcher: Arc<HintDispatcher>,
-    pub(crate) local_queues: Arc<LocalQueues>,
+    /// The calls for exclusive locks wait here.
+    exclusive_queues: Arc<LocalQueues>,
+    /// The calls for locks that have a queue in the store wait here until they enter it.
+    entry_queues: Arc<LocalQueues>,
     pub(crate) announcer: Arc<PresenceAnnouncer>,
     random: Arc<SeededRandom>,
     /// If this is true, the seed determines lease ids too, so that a simulation can be repeated.
@@ -73,14 +78,16 @@ impl Engine {
         let store = BoundedStore::new(store, clock);
         let dispatcher =
             HintDispatcher::new(store.clone(), background.clone(), random.clone(), hints);
-        let local_queues =
-            LocalQueues::new(store.clock().clone(), store.inner().capabilities().wake);
+        let wake = store.inner().capabilities().wake;
+        let [exclusive_queues, entry_queues] =
+            [(); 2].map(|()| Arc::new(LocalQueues::new(store.clock().clone(), wake)));
         let announcer =
             PresenceAnnouncer::new(store.clone(), background.clone(), holder.clone(), &timing);
         Self {
             heartbeat: Heartbeat::new(store.clone(), background.clone()),
             hint_dispatcher: Arc::new(dispatcher),
-            local_queues: Arc::new(local_queues),
+            exclusive_queues,
+            entry_queues,
             announcer: Arc::new(announcer),
             store,
             holder,
@@ -92,6 +99,27 @@ impl Engine {
 
     pub(crate) fn now(&self) -> Moment {
         self.store.clock().now()
+    }
+
+    /// Returns the queues of this client's own calls, for exclusive locks or for those that have a
+    /// queue in the store.
+    pub(crate) fn local_queues(&self, of_entries: bool) -> &Arc<LocalQueues> {
+        if of_entries { &self.entry_queues } else { &self.exclusive_queues }
+    }
+
+    /// Checks that the store has queues, which a lock of that kind needs.
+    ///
+    /// # Errors
+    /// This fails with [`ErrorKind::Unsupported`] otherwise.
+    pub(crate) fn check_queues(&self, kind: LockKind, name: &LockName) -> Result<()> {
+        if self.store.inner().capabilities().queues {
+            return Ok(());
+        }
+        let message = format!("{kind} needs a queue, which the store does not support");
+        Err(Error::new(ErrorKind::Unsupported, message)
+            .for_lock(name)
+            .on_store(self.store.label())
+            .with_fix("use an exclusive lock, or another store"))
     }
 
     /// Returns a random duration of up to `spread`, so that instances do not act at the same time.

@@ -54,7 +54,8 @@ impl Outages {
 
     /// Records that a call failed.
     pub(crate) fn record_failure(&self, error: &Error, now: Moment) {
-        if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported) {
+        use ErrorKind::{Conflict, Invalid, Unsupported};
+        if matches!(error.kind(), Conflict | Invalid | Unsupported) {
             // The store itself works.
             return;
         }
@@ -137,10 +138,12 @@ mod tests {
     }
 
     #[test]
-    fn an_unsupported_operation_does_not_count_as_an_outage() {
+    fn an_operation_that_is_refused_does_not_count_as_an_outage() {
         let outages = Outages::new("store:".into());
-        outages.record_failure(&Error::new(ErrorKind::Unsupported, "no instance records"), at(1));
-        assert_eq!(failures(&outages), None);
+        for kind in [ErrorKind::Unsupported, ErrorKind::Conflict] {
+            outages.record_failure(&Error::new(kind, "no instance records"), at(1));
+            assert_eq!(failures(&outages), None);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 use super::renewed_lease::RenewedLease;
-use crate::{Hint, LockName};
+use crate::{Hint, LeaseId, LockName};
 
 /// The subscribers of a client, and what they may have missed.
 #[derive(Debug, Default)]
@@ -45,6 +45,8 @@ struct WakeupState {
     woken: bool,
     /// A hint is the reason, and not only that the watch was opened.
     hinted: bool,
+    /// The subscriber waits for the entry of this lease to hold the lock.
+    entry: Option<LeaseId>,
     /// This wakes the subscriber's task.
     waker: Option<Waker>,
 }
@@ -90,6 +92,17 @@ impl Wakeup {
         drop(state);
         drop(before);
         Poll::Pending
+    }
+
+    /// Sets the lease of the entry that the subscriber waits for. It is told of a hint about
+    /// entries only if that names the lease; a subscriber without an entry is told of each.
+    pub(super) fn set_entry(&self, lease: Option<LeaseId>) {
+        self.0.lock().entry = lease;
+    }
+
+    /// Returns whether a hint about the entries of these leases concerns the subscriber.
+    fn is_concerned(&self, leases: &[LeaseId]) -> bool {
+        self.0.lock().entry.is_none_or(|lease| leases.contains(&lease))
     }
 
     /// Returns the change that woke the subscriber.
@@ -155,6 +168,11 @@ impl Subscribers {
                 self.by_name.get(name).into_iter().flatten().for_each(wake);
                 let of_name = (name.clone(), 0)..=(name.clone(), u64::MAX);
                 self.leases.range(of_name).for_each(|(_, lease)| tell(lease));
+            }
+            // A grant to another entry does not concern a lease that is held.
+            Hint::Entries(name, leases) => {
+                let subscribers = self.by_name.get(name).into_iter().flatten();
+                subscribers.filter(|it| it.wakeup.is_concerned(leases)).for_each(wake);
             }
             Hint::Anything => {
                 self.by_name.values().flatten().for_each(wake);

@@ -43,6 +43,8 @@ impl HintRaces {
                 }
             }
             Ok(AcquireOutcome::Granted(_)) if was_race => self.lost /= 2,
+            // In a queue, the order of the requests after a hint decides nothing.
+            Ok(AcquireOutcome::Queued(_)) => {}
             Ok(AcquireOutcome::Granted(_) | AcquireOutcome::Disabled(_)) | Err(_) => {}
         }
     }

@@ -1,4 +1,5 @@
-//! The renewals of a term's lease that have no reply yet are tracked here.
+//! The renewals of a term's lease, or of an entry that waits, that have no reply yet are tracked
+//! here.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,8 +12,8 @@ use super::in_flight::{RequestedRenewal, last_renewal, make_room};
 use crate::engine::{Engine, PendingRenewal, TimedReply};
 use crate::{Moment, RenewOptions, RenewOutcome, Timing};
 
-/// These are the renewals of a term's lease that are in progress, and the next one, which was not
-/// sent yet.
+/// These are the renewals of a term's lease, or of an entry that waits, that are in progress, and
+/// the next one, which was not sent yet.
 ///
 /// Dropping this value cancels the renewals that were not sent, and ignores the replies to the
 /// others.
@@ -51,6 +52,11 @@ impl InFlightRenewals {
         self.in_flight.push(renewal.planned_at(planned));
     }
 
+    /// Returns the moment by which the lease must be renewed.
+    pub(crate) fn renew_by(&self) -> Moment {
+        self.renew_by
+    }
+
     /// Returns whether a renewal was sent and has no reply yet.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.in_flight.iter().any(PendingRenewal::is_sent)
@@ -69,7 +75,9 @@ impl InFlightRenewals {
         for at in 0..self.in_flight.len() {
             if let Poll::Ready(reply) = Pin::new(&mut self.in_flight[at]).poll(context) {
                 self.in_flight.remove(at);
-                if let Ok(RenewOutcome::Extended { left }) = &reply.outcome {
+                if let Ok(RenewOutcome::Extended { left, .. } | RenewOutcome::Queued { left, .. }) =
+                    &reply.outcome
+                {
                     let next = last_renewal(reply.sent, *left, self.reserved);
                     self.renew_by = self.renew_by.max(next);
                 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::machine::{AcquireReply, AttemptKind, Event, NextTick, Request};
-use super::{AcquireAttempt, AcquireCall, InFlightRenewals, last_renewal};
+use super::machine::{AcquireReply, AttemptKind, Event, Request};
+use super::{AcquireAttempt, AcquireCall, EntryOptions, InFlightRenewals, last_renewal};
 use crate::engine::{Change, Engine, TimedReply};
 use crate::{
-    AcquireOutcome, LeaseId, LockName, Moment, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
-    Timing,
+    AcquireOutcome, FencingToken, LeaseId, LockName, Moment, ReleaseOutcome, RenewOptions,
+    RenewOutcome, Result, Timing,
 };
 
 /// These are the requests of one lease that are in progress.
@@ -24,16 +24,30 @@ pub(crate) struct LeaseRequests {
     timing: Arc<Timing>,
     /// This much of a lease is for stopping its holder.
     reserved: Duration,
-    /// A lease that was granted must be renewed by this moment for the first time.
+    /// The attempts enter the queue of the name with these options; `None` means that they acquire
+    /// an exclusive lease.
+    entry: Option<EntryOptions>,
+    /// A lease that was granted, or an entry that waits, must be renewed by this moment.
     renew_by: Moment,
+    /// This is the latest floor that a reply to this attempt had.
+    floor: Option<FencingToken>,
     /// This is the latest attempt; `None` means that a call owns it.
     attempt: Option<AcquireAttempt>,
     acquiring: Option<AcquireCall>,
-    /// These are the renewals of the lease; they exist from the first until it is no longer
-    /// renewed.
+    /// These are the renewals of the lease, or of its entry while it waits; they exist from the first
+    /// until it is no longer renewed.
     renewals: Option<InFlightRenewals>,
     /// The call owns the attempt and returns it with the reply, as an acquire does.
     releasing: Option<BoxFuture<'static, (AcquireAttempt, Result<ReleaseOutcome>)>>,
+}
+
+/// A granted lease belongs to its guard from now on, which renews and releases it.
+pub(crate) struct GrantedLease {
+    pub(crate) attempt: AcquireAttempt,
+    /// The lease must be renewed by this moment for the first time.
+    pub(crate) renew_by: Moment,
+    /// This is the smallest token whose holder may still use the lock.
+    pub(crate) floor: FencingToken,
 }
 
 /// A request gets one of these replies.
@@ -76,22 +90,45 @@ impl From<Change> for Event {
 }
 
 impl LeaseRequests {
-    /// Creates the requests of a lease that was not requested yet. `reserved` is how much of it is
-    /// for stopping its holder. This must be called within a runtime.
+    /// Creates the requests of a lease that was not requested yet, or of an entry with these options.
+    /// `reserved` is how much of the lease is for stopping its holder. This must be called within a
+    /// runtime.
     pub(crate) fn new(
         engine: Arc<Engine>,
         name: LockName,
         timing: Arc<Timing>,
         reserved: Duration,
+        entry: Option<EntryOptions>,
     ) -> Self {
-        let (attempt, acquiring, renewals, releasing) = (None, None, None, None);
-        let renew_by = Moment::ORIGIN;
-        Self { engine, name, timing, reserved, renew_by, attempt, acquiring, renewals, releasing }
+        Self {
+            engine,
+            name,
+            timing,
+            reserved,
+            entry,
+            renew_by: Moment::ORIGIN,
+            floor: None,
+            attempt: None,
+            acquiring: None,
+            renewals: None,
+            releasing: None,
+        }
     }
 
-    /// Returns the id of the latest attempt's lease; `None` while a call owns the attempt.
+    /// Returns the options of the entry, if the attempts enter a queue.
+    pub(crate) fn entry(&self) -> Option<EntryOptions> {
+        self.entry
+    }
+
+    /// Returns the id of the latest attempt's lease; `None` while it is being released.
     pub(crate) fn lease(&self) -> Option<LeaseId> {
-        self.attempt.as_ref().map(AcquireAttempt::lease)
+        let requested = self.acquiring.as_ref().map(AcquireCall::lease);
+        requested.or_else(|| self.attempt.as_ref().map(AcquireAttempt::lease))
+    }
+
+    /// Returns the latest floor of the lease that was granted.
+    pub(crate) fn floor(&self) -> Option<FencingToken> {
+        self.floor
     }
 
     /// Sends a request.
@@ -101,7 +138,8 @@ impl LeaseRequests {
             Request::Renew(window) => {
                 if let (Some(attempt), None) = (&self.attempt, &self.renewals) {
                     let (name, lease) = (self.name.clone(), attempt.lease());
-                    let renewal = RenewOptions { name, lease, ttl: self.timing.ttl };
+                    let renewal = RenewOptions::new(name, lease, self.timing.ttl)
+                        .of_entry(self.entry.is_some());
                     let (engine, timing) = (self.engine.clone(), self.timing.clone());
                     self.renewals = Some(InFlightRenewals::new(
                         engine,
@@ -116,6 +154,7 @@ impl LeaseRequests {
                 }
             }
             Request::Release(limit) => {
+                self.stop_renewing();
                 self.releasing = self.attempt.take().map(|mut attempt| {
                     async move {
                         let outcome = attempt.release(limit).await;
@@ -128,11 +167,16 @@ impl LeaseRequests {
     }
 
     fn acquire(&mut self, id: AttemptKind) {
+        // An entry that has waited may have been lost. Its renewals say nothing about the new
+        // attempt.
+        self.stop_renewing();
+        self.floor = None;
         let latest = self.attempt.take().filter(|_| id == AttemptKind::Retry);
         let attempt = latest.unwrap_or_else(|| {
-            AcquireAttempt::new(self.engine.clone(), self.name.clone(), self.timing.clone())
+            let (engine, name) = (self.engine.clone(), self.name.clone());
+            AcquireAttempt::new(engine, name, self.timing.clone(), self.entry.is_some())
         });
-        self.acquiring = Some(attempt.send());
+        self.acquiring = Some(attempt.send(self.entry));
     }
 
     /// Waits for the next reply; it stays pending while no request is in progress.
@@ -144,19 +188,44 @@ impl LeaseRequests {
             biased;
             (attempt, reply) = finish(&mut self.acquiring) => {
                 self.attempt = Some(attempt);
-                if let Ok(AcquireOutcome::Granted(grant)) = &reply.outcome {
-                    self.renew_by = last_renewal(reply.sent, grant.left, self.reserved);
-                }
+                self.record_attempt(&reply);
                 let watched = self.engine.hint_dispatcher.position().is_some();
                 Reply::Acquire { reply, watched }
             }
             (reply, in_flight) = next_renewal(&mut self.renewals) => {
+                self.record_renewal(&reply);
                 Reply::Renew { reply, in_flight }
             }
             (attempt, outcome) = finish(&mut self.releasing) => {
                 self.attempt = Some(attempt);
                 Reply::Release(outcome)
             }
+        }
+    }
+
+    fn record_attempt(&mut self, reply: &TimedReply<AcquireOutcome>) {
+        let left = match &reply.outcome {
+            Ok(AcquireOutcome::Granted(grant)) => {
+                self.floor = Some(grant.floor);
+                grant.left
+            }
+            Ok(AcquireOutcome::Queued(queued)) => {
+                if let Some(entry) = self.entry {
+                    self.engine.store.metrics().record_queued(entry.kind, queued.ahead);
+                }
+                queued.left
+            }
+            Ok(AcquireOutcome::Held(_) | AcquireOutcome::Disabled(_)) | Err(_) => return,
+        };
+        self.renew_by = last_renewal(reply.sent, left, self.reserved);
+    }
+
+    fn record_renewal(&mut self, reply: &TimedReply<RenewOutcome>) {
+        if let Ok(RenewOutcome::Extended { floor: Some(floor), .. }) = &reply.outcome {
+            self.floor = self.floor.max(Some(*floor));
+        }
+        if let Some(renewals) = &self.renewals {
+            self.renew_by = renewals.renew_by();
         }
     }
 
@@ -177,10 +246,10 @@ impl LeaseRequests {
         self.renewals.as_ref().is_some_and(InFlightRenewals::is_in_flight)
     }
 
-    /// Takes the attempt that was granted, and the moment by which its lease must be renewed for
-    /// the first time. The owner of the attempt renews and releases the lease.
-    pub(crate) fn take_lease(&mut self) -> Option<(AcquireAttempt, Moment)> {
-        Some((self.attempt.take()?, self.renew_by))
+    /// Takes the lease that was granted under that token.
+    pub(crate) fn take_lease(&mut self, token: FencingToken) -> Option<GrantedLease> {
+        let floor = self.floor.unwrap_or(token);
+        Some(GrantedLease { attempt: self.attempt.take()?, renew_by: self.renew_by, floor })
     }
 
     /// Stops waiting for replies and releases a lease that may have been granted, in the
@@ -205,27 +274,5 @@ async fn next_renewal(renewals: &mut Option<InFlightRenewals>) -> (TimedReply<Re
     match renewals {
         Some(renewals) => renewals.next().await,
         None => pending().await,
-    }
-}
-
-/// A tick timer draws the moment of a machine's next tick.
-#[derive(Debug, Default)]
-pub(crate) struct TickTimer {
-    drawn: Option<(NextTick, Moment)>,
-}
-
-impl TickTimer {
-    /// Waits until the moment of the machine's next tick, or forever if it needs none.
-    pub(crate) fn sleep(
-        &mut self,
-        next: Option<NextTick>,
-        engine: &Engine,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let Some(next) = next else { return pending().boxed() };
-        // The random moment is drawn once per tick, not again at every event in between.
-        let drawn = self.drawn.filter(|(last, _)| *last == next).map(|(_, at)| at);
-        let at = drawn.unwrap_or_else(|| next.at + engine.jitter(next.jitter));
-        self.drawn = Some((next, at));
-        engine.store.clock().sleep_until(at)
     }
 }

@@ -96,6 +96,11 @@ impl LeaseSchedule {
         self.deadline
     }
 
+    /// Returns the moment until which the store certainly keeps the lease.
+    pub(crate) fn lease_ends_at(&self) -> Moment {
+        self.deadline + self.timing.margin
+    }
+
     /// Returns the moment at which a leader whose heartbeats fail steps down, so that its `stop`
     /// ends by the deadline.
     #[must_use]

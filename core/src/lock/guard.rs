@@ -9,7 +9,8 @@ use super::waiter::{Granted, Waiter};
 use crate::lease::{AcquireAttempt, LossReason, TrustDeadline};
 use crate::{FencingToken, LockName, Result};
 
-/// A guard is a held lock; the client's heartbeat renews it until it is released or dropped.
+/// A guard is a held lock of any kind; the client's heartbeat renews it until it is released or
+/// dropped.
 ///
 /// A guard cannot stop the work that is done under it: check [`is_held`](Self::is_held) before each
 /// step that must not be done twice, watch [`lost`](Self::lost) during long ones, and pass the
@@ -37,11 +38,14 @@ impl Guard {
     /// Starts to renew the lease that was granted to a waiter.
     pub(super) fn new(waiter: Waiter, granted: Granted) -> Self {
         let Waiter { engine, name, machine, .. } = waiter;
-        let Granted { mut attempt, token, deadline, first_renewal } = granted;
+        let Granted { mut attempt, token, floor, deadline, first_renewal } = granted;
         let trust = Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone()));
-        attempt.set_holder(engine.local_queues.hold(name, trust.clone()));
+        // Where the store has a queue, the client's next waiter enters it while this guard is held.
+        if !attempt.is_entry() {
+            attempt.set_holder(engine.local_queues(false).hold(name, trust.clone()));
+        }
         engine.store.metrics().lock_acquired();
-        let lease = HeldLease::begin(engine, &attempt, trust, machine, first_renewal);
+        let lease = HeldLease::begin(engine, &attempt, (trust, floor), machine, first_renewal);
         Self { attempt, token, lease }
     }
 
@@ -55,6 +59,17 @@ impl Guard {
     #[must_use]
     pub fn token(&self) -> FencingToken {
         self.token
+    }
+
+    /// Returns the smallest token whose holder may still use the lock, as the latest heartbeat has
+    /// shown it. For a lock that one call at a time holds, it is the [token](Self::token) itself.
+    ///
+    /// A resource that is used under a semaphore or by readers cannot refuse all older tokens,
+    /// because several are valid. It keeps the largest floor that it was given, and refuses the
+    /// tokens below it: those holders have left or expired.
+    #[must_use]
+    pub fn floor(&self) -> FencingToken {
+        self.lease.floor()
     }
 
     /// Returns whether the lease may be trusted at the moment of this call.

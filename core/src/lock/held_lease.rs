@@ -1,6 +1,7 @@
 //! The lease of a guard is renewed by the client's heartbeat until it is lost or its guard ends.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,11 +11,12 @@ use tracing::warn;
 use super::held_state::{HeldState, LeaseRenewal};
 use super::waiter::FirstRenewal;
 use crate::engine::{Engine, RenewalQueue, RenewedLease, SentBatch, TickKey, TimedReply};
+use crate::fencing_token::TokenFloor;
 use crate::lease::machine::{Action, Event, Machine, RenewReply, Request};
 use crate::lease::{
     AcquireAttempt, LossReason, RenewalWindow, TrustDeadline, last_renewal, make_room,
 };
-use crate::{LeaseId, LockName, Moment, RenewOptions, RenewOutcome, Timing};
+use crate::{FencingToken, LeaseId, LockName, Moment, RenewOptions, RenewOutcome, Timing};
 
 /// A held lease is shared by its guard and the heartbeat, whose task drives the lease's machine.
 ///
@@ -30,6 +32,10 @@ pub(super) struct HeldLease {
     lease: LeaseId,
     timing: Arc<Timing>,
     trust: Arc<TrustDeadline>,
+    /// This is the smallest token whose holder may still use the lock.
+    floor: TokenFloor,
+    /// The lease is that of an entry in the queue of the name.
+    is_entry: bool,
     /// The heartbeat was told of a hint, which it has not passed on yet.
     hinted: AtomicBool,
     /// This becomes `None` when the lease is no longer renewed. The queue may be locked while this is
@@ -44,7 +50,7 @@ impl HeldLease {
     pub(super) fn begin(
         engine: Arc<Engine>,
         attempt: &AcquireAttempt,
-        trust: Arc<TrustDeadline>,
+        (trust, floor): (Arc<TrustDeadline>, FencingToken),
         machine: Machine,
         first: FirstRenewal,
     ) -> Arc<Self> {
@@ -56,6 +62,8 @@ impl HeldLease {
             lease: attempt.lease(),
             timing: attempt.timing().clone(),
             trust,
+            floor: TokenFloor::new(floor),
+            is_entry: attempt.is_entry(),
             hinted: AtomicBool::new(false),
             held: Mutex::new(None),
         });
@@ -69,6 +77,11 @@ impl HeldLease {
     /// Returns the lease's trust deadline.
     pub(super) fn trust(&self) -> &Arc<TrustDeadline> {
         &self.trust
+    }
+
+    /// Returns the smallest token whose holder may still use the lock.
+    pub(super) fn floor(&self) -> FencingToken {
+        self.floor.get()
     }
 
     /// Ends the renewal: no further heartbeat is requested from now on. One that is being sent may
@@ -86,7 +99,7 @@ impl HeldLease {
     fn forget(&self, held: HeldState) {
         self.queue.remove(held.queued(), held.tick_key());
         if let Some(number) = held.subscription {
-            self.engine.hint_dispatcher.unsubscribe_lease(self.name.clone(), number);
+            self.engine.hint_dispatcher.unsubscribe_lease(self.name.clone(), number.get());
         }
     }
 
@@ -177,7 +190,7 @@ impl HeldLease {
         let dispatcher = &self.engine.hint_dispatcher;
         let number = dispatcher.subscribe_lease(self.name.clone(), self.clone());
         if let Some(held) = self.held.lock().as_mut() {
-            held.subscription = Some(number);
+            held.subscription = NonZeroU64::new(number);
             return;
         }
         // The guard was released in the meantime.
@@ -196,15 +209,20 @@ impl RenewedLease for HeldLease {
         if is_first {
             self.subscribe();
         }
-        Some(RenewOptions::new(self.name.clone(), self.lease, self.timing.ttl))
+        let options = RenewOptions::new(self.name.clone(), self.lease, self.timing.ttl);
+        Some(options.of_entry(self.is_entry))
     }
 
     fn replied(self: Arc<Self>, number: u64, reply: TimedReply<RenewOutcome>, now: Moment) {
         let TimedReply { sent, outcome } = reply;
         self.handle(now, |held| {
             held.take_renewal(number)?;
-            if let Ok(RenewOutcome::Extended { left }) = &outcome {
+            if let Ok(RenewOutcome::Extended { left, floor }) = &outcome {
                 held.renew_by = held.renew_by.max(last_renewal(sent, *left, self.timing.margin));
+                // Only a lock with a queue has a floor that changes.
+                if let Some(floor) = floor {
+                    self.floor.raise(*floor);
+                }
             }
             let in_flight = held.is_in_flight();
             Some(Event::RenewReplied { sent, reply: (&outcome).into(), in_flight })

@@ -1,5 +1,7 @@
 //! The state of a held lease while it is renewed: its machine, and the renewals without a reply.
 
+use std::num::NonZeroU64;
+
 use crate::Moment;
 use crate::engine::{AwaitedReply, RenewalKey, TickKey};
 use crate::lease::{Machine, RequestedRenewal};
@@ -15,8 +17,8 @@ pub(super) struct HeldState {
     pub(super) latest: u64,
     /// The lease gets its next tick at this moment.
     pub(super) tick: Option<Moment>,
-    /// The subscription to hints has this number.
-    pub(super) subscription: Option<u64>,
+    /// The subscription to hints has this number. Numbers begin with 1.
+    pub(super) subscription: Option<NonZeroU64>,
 }
 
 /// A renewal was requested and has no reply yet.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::engine::{Change, Engine};
 use crate::lease::machine::{Action, Event, Machine, Request};
-use crate::lease::{AcquireAttempt, HintSpread, LeaseRequests, RenewalWindow, TickTimer};
+use crate::lease::{
+    AcquireAttempt, EntryOptions, GrantedLease, HintSpread, LeaseRequests, RenewalWindow, TickTimer,
+};
 use crate::{FencingToken, LockName, Moment, Timing};
 
 /// A waiter is one call that waits for a lock.
@@ -24,6 +26,8 @@ pub(super) struct Waiter {
 pub(super) struct Granted {
     pub(super) attempt: AcquireAttempt,
     pub(super) token: FencingToken,
+    /// This is the smallest token whose holder may still use the lock.
+    pub(super) floor: FencingToken,
     /// The lease may be trusted until this moment.
     pub(super) deadline: Moment,
     pub(super) first_renewal: FirstRenewal,
@@ -37,16 +41,21 @@ pub(super) struct FirstRenewal {
 }
 
 impl Waiter {
+    /// Creates the waiter of a call that acquires an exclusive lock, or enters a queue with these
+    /// options.
     pub(super) fn new(
         engine: Arc<Engine>,
         name: LockName,
         timing: Arc<Timing>,
         without_job: Arc<Timing>,
+        entry: Option<EntryOptions>,
     ) -> Self {
         let reserved = timing.margin;
+        let machine = Machine::without_job(without_job, engine.now());
+        let machine = if entry.is_some() { machine.with_entry() } else { machine };
         Self {
-            machine: Machine::without_job(without_job, engine.now()),
-            requests: LeaseRequests::new(engine.clone(), name.clone(), timing, reserved),
+            machine,
+            requests: LeaseRequests::new(engine.clone(), name.clone(), timing, reserved, entry),
             timer: TickTimer::default(),
             hint_spread: HintSpread::default(),
             engine,
@@ -70,7 +79,10 @@ impl Waiter {
         let (mut granted, mut first_window) = (None, None);
         for action in self.machine.handle(event, self.engine.now()) {
             match action {
-                Action::Send(Request::Renew(window)) => first_window = Some(window),
+                // The guard renews a lease that is held, and the waiter an entry that waits.
+                Action::Send(Request::Renew(window)) if granted.is_some() => {
+                    first_window = Some(window);
+                }
                 Action::Send(request) => {
                     if matches!(request, Request::Acquire(_)) {
                         self.hint_spread.request_sent();
@@ -83,8 +95,8 @@ impl Waiter {
             }
         }
         let ((token, deadline), window) = granted.zip(first_window)?;
-        let (attempt, renew_by) = self.requests.take_lease()?;
+        let GrantedLease { attempt, renew_by, floor } = self.requests.take_lease(token)?;
         let first_renewal = FirstRenewal { window, renew_by };
-        Some(Granted { attempt, token, deadline, first_renewal })
+        Some(Granted { attempt, token, floor, deadline, first_renewal })
     }
 }

@@ -44,6 +44,8 @@ pub(crate) mod names {
     pub(crate) const LOCKS_LOST: &str = "leasehold_locks_lost_total";
     pub(crate) const WAITING: &str = "leasehold_acquires_waiting";
     pub(crate) const WAIT: &str = "leasehold_acquire_wait_seconds";
+    pub(crate) const QUEUE_WAIT: &str = "leasehold_queue_wait_seconds";
+    pub(crate) const QUEUE_AHEAD: &str = "leasehold_queue_entries_ahead";
     pub(crate) const RENEWALS: &str = "leasehold_renewals_total";
     pub(crate) const RENEWAL_TIME_TO_DEADLINE: &str = "leasehold_renewal_time_to_deadline_seconds";
     pub(crate) const CALLS: &str = "leasehold_store_calls_total";
@@ -61,6 +63,9 @@ const REMAINING_BUCKETS: &[f64] =
 /// These bounds are for a wait that may take no time or hours.
 const WAIT_BUCKETS: &[f64] =
     &[0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];
+
+/// These bounds are for the length of a queue, which has at most 256 entries.
+const QUEUE_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 const fn counter(
     name: &'static str,
@@ -121,18 +126,34 @@ pub const METRICS: &[Metric] = &[
         &["reason"],
         "Locks lost while a guard held them, by reason: expired, gone or disabled.",
     ),
-    gauge(names::WAITING, &[], "Calls to Lock::acquire that are waiting."),
+    gauge(names::WAITING, &[], "Calls that wait for a lock of any kind."),
     seconds(
         names::WAIT,
         &["outcome"],
         "Duration of calls to Lock::acquire, by outcome: acquired, timed_out, failed or cancelled.",
         WAIT_BUCKETS,
     ),
+    seconds(
+        names::QUEUE_WAIT,
+        &["kind", "outcome"],
+        "Duration of calls that wait for a lock with a queue, by its kind: fair, semaphore or \
+         reader_writer; and by outcome: acquired, timed_out, failed or cancelled.",
+        WAIT_BUCKETS,
+    ),
+    Metric {
+        name: names::QUEUE_AHEAD,
+        kind: MetricKind::Histogram,
+        unit: Unit::Count,
+        labels: &["kind"],
+        help: "Entries ahead of one that has to wait when it enters a queue, those of holders \
+               included, by kind: fair, semaphore, reader_writer or leaders.",
+        buckets: QUEUE_BUCKETS,
+    },
     counter(
         names::RENEWALS,
         &["outcome"],
-        "Renewals of single leases, of elections and guards, by outcome: extended, lost, disabled \
-         or failed (no reply).",
+        "Renewals of single leases, of elections, guards and waiting entries, by outcome: \
+         extended, queued (the entry waits), lost, disabled or failed (no reply).",
     ),
     seconds(
         names::RENEWAL_TIME_TO_DEADLINE,

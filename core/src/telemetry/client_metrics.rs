@@ -9,7 +9,10 @@ use parking_lot::Mutex;
 
 use super::handles::{GaugeGuard, PerLabel};
 use super::names;
-use crate::{Clock, Error, ErrorKind, LossReason, Moment, RenewOutcome, Result, telemetry};
+use super::queue_metrics::{QueueMetrics, WAIT_OUTCOMES};
+use crate::{
+    Clock, Error, ErrorKind, LockKind, LossReason, Moment, RenewOutcome, Result, telemetry,
+};
 
 /// These are the metrics of one client.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub(crate) struct ClientMetrics {
     lost: PerLabel<Counter>,
     waiting: Gauge,
     waits: PerLabel<Histogram>,
+    queues: QueueMetrics,
 }
 
 #[derive(Debug)]
@@ -37,7 +41,7 @@ impl ClientMetrics {
         Self {
             calls: Mutex::default(),
             renewals: PerLabel::new(
-                ["extended", "lost", "disabled", "failed"],
+                ["extended", "queued", "lost", "disabled", "failed"],
                 |outcome| counter!(names::RENEWALS, "outcome" => outcome),
             ),
             time_to_deadline: histogram!(names::RENEWAL_TIME_TO_DEADLINE),
@@ -48,9 +52,10 @@ impl ClientMetrics {
             ),
             waiting: gauge!(names::WAITING),
             waits: PerLabel::new(
-                ["acquired", "timed_out", "failed", "cancelled"],
+                WAIT_OUTCOMES,
                 |outcome| histogram!(names::WAIT, "outcome" => outcome),
             ),
+            queues: QueueMetrics::default(),
         }
     }
 
@@ -71,18 +76,24 @@ impl ClientMetrics {
 
     /// Records the outcomes of a batch of renewals, or its failure.
     pub(crate) fn record_renewals(&self, leases: usize, outcomes: &Result<Vec<RenewOutcome>>) {
-        let (mut extended, mut lost, mut disabled, mut failed) = (0, 0, 0, 0);
+        let (mut extended, mut queued, mut lost, mut disabled, mut failed) = (0, 0, 0, 0, 0);
         match outcomes {
             Ok(outcomes) => outcomes.iter().for_each(|outcome| match outcome {
                 RenewOutcome::Extended { .. } => extended += 1,
+                RenewOutcome::Queued { .. } => queued += 1,
                 RenewOutcome::Lost => lost += 1,
                 RenewOutcome::Disabled { .. } => disabled += 1,
                 RenewOutcome::Unknown { .. } => failed += 1,
             }),
             Err(_) => failed = leases as u64,
         }
-        let counts =
-            [("extended", extended), ("lost", lost), ("disabled", disabled), ("failed", failed)];
+        let counts = [
+            ("extended", extended),
+            ("queued", queued),
+            ("lost", lost),
+            ("disabled", disabled),
+            ("failed", failed),
+        ];
         for (outcome, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
             self.renewals.with(outcome, |counter| counter.increment(count));
         }
@@ -116,16 +127,32 @@ impl ClientMetrics {
         self.lost.with(reason, |counter| counter.increment(1));
     }
 
-    /// Records a wait for a lock that lasts until the timer is dropped.
+    /// Records a wait for an exclusive lock that lasts until the timer is dropped.
     pub(crate) fn start_wait<'a>(&'a self, clock: &'a dyn Clock) -> WaitTimer<'a> {
+        self.start_timer(&self.waits, clock)
+    }
+
+    /// Records a wait for a lock of that kind, which has a queue, until the timer is dropped.
+    pub(crate) fn start_queue_wait<'a>(
+        &'a self,
+        kind: LockKind,
+        clock: &'a dyn Clock,
+    ) -> WaitTimer<'a> {
+        self.start_timer(self.queues.waits(kind), clock)
+    }
+
+    fn start_timer<'a>(
+        &self,
+        waits: &'a PerLabel<Histogram>,
+        clock: &'a dyn Clock,
+    ) -> WaitTimer<'a> {
         let waiting = GaugeGuard::new(&self.waiting);
-        WaitTimer {
-            metrics: self,
-            clock,
-            from: clock.now(),
-            outcome: "cancelled",
-            _waiting: waiting,
-        }
+        WaitTimer { waits, clock, from: clock.now(), outcome: "cancelled", _waiting: waiting }
+    }
+
+    /// Records that an entry has to wait, because so many are ahead of it.
+    pub(crate) fn record_queued(&self, kind: LockKind, ahead: usize) {
+        self.queues.record_ahead(kind, ahead);
     }
 }
 
@@ -140,6 +167,7 @@ impl CallMetrics {
             "denied",
             "corrupt",
             "timed_out",
+            "conflict",
         ];
         Self {
             outcomes: PerLabel::new(
@@ -162,13 +190,14 @@ pub(crate) fn call_outcome<T>(outcome: &Result<T>) -> &'static str {
         Err(ErrorKind::Denied) => "denied",
         Err(ErrorKind::Corrupt) => "corrupt",
         Err(ErrorKind::TimedOut) => "timed_out",
+        Err(ErrorKind::Conflict) => "conflict",
     }
 }
 
 /// A wait timer measures a wait for a lock; a timer that is dropped without an outcome counts as
 /// cancelled.
 pub(crate) struct WaitTimer<'a> {
-    metrics: &'a ClientMetrics,
+    waits: &'a PerLabel<Histogram>,
     clock: &'a dyn Clock,
     from: Moment,
     outcome: &'static str,
@@ -188,6 +217,6 @@ impl WaitTimer<'_> {
 impl Drop for WaitTimer<'_> {
     fn drop(&mut self) {
         let waited = self.clock.now().saturating_since(self.from);
-        self.metrics.waits.with(self.outcome, |histogram| histogram.record(waited));
+        self.waits.with(self.outcome, |histogram| histogram.record(waited));
     }
 }

@@ -21,6 +21,7 @@ mod catalog;
 mod client_metrics;
 mod election_metrics;
 mod handles;
+mod queue_metrics;
 
 pub(crate) use catalog::names;
 pub use catalog::{METRICS, Metric, MetricKind, describe};

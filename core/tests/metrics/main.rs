@@ -5,6 +5,7 @@ mod calls;
 #[path = "../support/faulty_store.rs"]
 mod faulty_store;
 mod locks;
+mod queues;
 #[path = "../support/recorder.rs"]
 mod recorder;
 mod terms;

@@ -106,7 +106,9 @@ impl Interceptor for FaultyStore {
         "faulty:"
     }
     async fn intercept(&self, request: Request) -> Result<Reply> {
-        use Request::{Acquire, Announce, Get, Instances, Release, Renew, Watch, Withdraw};
+        use Request::{
+            Acquire, Announce, Enter, Get, Instances, Leave, Release, Renew, Watch, Withdraw,
+        };
         match &request {
             Acquire(_, options) => {
                 self.state.acquires.fetch_add(1, SeqCst);
@@ -122,10 +124,12 @@ impl Interceptor for FaultyStore {
             _ => {}
         }
         let _counted = if let Renew(_) = &request { Some(self.count_renew()) } else { None };
-        if matches!(request, Acquire(..) | Renew(_) | Release(..) | Announce(..) | Withdraw(_)) {
+        let concerns_lease =
+            matches!(request, Acquire(..) | Enter(..) | Renew(_) | Release(..) | Leave(..));
+        if concerns_lease || matches!(request, Announce(..) | Withdraw(_)) {
             self.delay().await;
         }
-        if matches!(request, Acquire(..) | Renew(_) | Release(..)) {
+        if concerns_lease {
             self.fail_if_set()?;
         }
         match &request {

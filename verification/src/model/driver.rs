@@ -54,7 +54,8 @@ impl LeaseModel {
                     }
                     None
                 }
-                AcquireReply::Failed => None,
+                // The model's locks have no queue.
+                AcquireReply::Queued { .. } | AcquireReply::Failed => None,
             },
             _ => None,
         };

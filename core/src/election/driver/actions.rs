@@ -9,6 +9,7 @@ use super::Driver;
 use crate::election::Leadership;
 use crate::election::job_tasks::JobTasks;
 use crate::election::machine::{Action, Role};
+use crate::fencing_token::TokenFloor;
 use crate::lease::machine::Request;
 use crate::lease::{HintSpread, TrustDeadline};
 use crate::{FencingToken, Moment};
@@ -18,10 +19,14 @@ impl Driver {
         let name = self.name.as_str();
         match action {
             Action::Send(request) => {
-                if matches!(request, Request::Acquire(_)) {
+                let is_attempt = matches!(request, Request::Acquire(_));
+                if is_attempt {
                     self.hint_spread.request_sent();
                 }
                 self.requests.send(request);
+                if is_attempt && self.requests.entry().is_some() {
+                    self.hints.set_entry(self.requests.lease());
+                }
             }
             Action::Start { token, deadline } => self.start(token, deadline),
             Action::ExtendTrust(deadline) => {
@@ -64,6 +69,7 @@ impl Driver {
         let leadership = Leadership {
             name: name.clone(),
             token,
+            floor: Arc::new(TokenFloor::new(self.requests.floor().unwrap_or(token))),
             lease,
             trust: Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone())),
             cancellation: CancellationToken::new(),

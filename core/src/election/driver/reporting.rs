@@ -1,5 +1,7 @@
 //! The driver reports what replies show, in the status of the election and in the metrics.
 
+use tracing::warn;
+
 use super::Driver;
 use crate::election::machine::Role;
 use crate::engine::TimedReply;
@@ -12,9 +14,12 @@ impl Driver {
         match reply {
             Reply::Acquire { reply, .. } => self.record_acquire(reply),
             Reply::Renew { reply, .. } => {
-                if let (Ok(RenewOutcome::Extended { .. }), Some(tasks)) =
+                if let (Ok(RenewOutcome::Extended { floor, .. }), Some(tasks)) =
                     (&reply.outcome, &self.tasks)
                 {
+                    if let Some(floor) = floor {
+                        tasks.leadership.floor.raise(*floor);
+                    }
                     self.engine.store.metrics().record_trust_left(tasks.leadership.remaining());
                 }
                 self.record_store_result(&reply.outcome);
@@ -29,6 +34,7 @@ impl Driver {
         self.record_store_result(&reply.outcome);
         let (leader, disabled) = match &reply.outcome {
             Ok(AcquireOutcome::Held(held)) => (Some(held.holder.clone()), None),
+            Ok(AcquireOutcome::Queued(queued)) => (Some(queued.held.holder.clone()), None),
             Ok(AcquireOutcome::Disabled(disabled)) => (None, Some(disabled.clone())),
             Ok(AcquireOutcome::Granted(_)) => (None, None),
             Err(_) => return,
@@ -45,10 +51,19 @@ impl Driver {
     }
 
     /// Records in the status whether the store responds; the log reports an outage once per client.
+    /// A conflict is not an outage: the log reports it when the latest call had none.
     pub(super) fn record_store_result<T>(&mut self, outcome: &Result<T>) {
+        fn is_conflict(error: &Error) -> bool {
+            error.kind() == ErrorKind::Conflict
+        }
         let error = outcome.as_ref().err().cloned();
-        let had_error = self.status_sender.borrow().error.is_some();
-        if had_error || error.is_some() {
+        let before = self.status_sender.borrow().error.clone();
+        if let Some(error) = error.as_ref().filter(|error| is_conflict(error))
+            && !before.as_ref().is_some_and(is_conflict)
+        {
+            warn!(%error, "cannot campaign; trying again");
+        }
+        if before.is_some() || error.is_some() {
             self.status_sender.send_modify(|status| status.error = error);
         }
     }

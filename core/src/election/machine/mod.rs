@@ -72,6 +72,13 @@ impl Machine {
         Self { timing, lease, stopping: None }
     }
 
+    /// Returns the machine of a candidate in an election of several leaders, which enters the queue
+    /// of the name.
+    #[must_use]
+    pub fn with_entry(self) -> Self {
+        Self { lease: self.lease.with_entry(), ..self }
+    }
+
     /// Returns the same machine with every moment earlier by that duration; see
     /// [`lease::Machine::shifted_back`].
     #[must_use]
@@ -95,7 +102,7 @@ impl Machine {
     #[must_use]
     pub fn role(&self) -> Role {
         match self.lease.stage() {
-            Stage::Idle | Stage::Acquiring => Role::Candidate,
+            Stage::Idle | Stage::Acquiring | Stage::Queued => Role::Candidate,
             Stage::Held => Role::Leading,
             Stage::Ending | Stage::Releasing => Role::Stopping,
             Stage::Ended => Role::Ended,

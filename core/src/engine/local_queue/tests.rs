@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::{FencingToken, Held, Holder, LossReason, SystemClock};
+use crate::{AcquireOutcome, FencingToken, Held, Holder, LossReason, Result, SystemClock};
 
 /// This clock advances only when the test sets it.
 #[derive(Debug, Default)]
@@ -52,7 +52,10 @@ fn the_first_waiter_asks_and_the_next_is_woken_when_it_leaves() {
     let [first, second, third] = [(); 3].map(|()| queues.join(name()));
     let other = queues.join(LockName::new("other").unwrap());
     assert_eq!(turns([&first, &second, &third, &other]), ["ask", "queued", "queued", "ask"]);
+    let ahead = |position: &QueuePosition| position.waiters_ahead();
+    assert_eq!((ahead(&first), ahead(&third), ahead(&other)), (0, 2, 0));
     drop(second);
+    assert_eq!(ahead(&third), 1);
     assert!(!is_woken(&third), "it is not the first yet");
     drop(first);
     assert!(is_woken(&third));

@@ -64,7 +64,7 @@ fn only_leases_that_are_still_held_are_sent() {
 async fn a_batch_is_in_the_order_of_names_and_each_lease_gets_its_own_reply() {
     let store = MemoryStore::new();
     let leases = ["c", "a", "b"].map(TestLease::new);
-    let RenewOptions { name, lease, ttl } = leases[0].options.clone();
+    let RenewOptions { name, lease, ttl, .. } = leases[0].options.clone();
     let options = AcquireOptions::new(lease, Holder::current(), ttl);
     store.acquire(&name, &options).await.unwrap();
     let batch = batch(&leases).unwrap();

@@ -23,11 +23,8 @@ type ReplyReceiver = oneshot::Receiver<TimedReply<RenewOutcome>>;
 /// Returns a renewal that may be sent from one moment on, and is due at the other.
 fn renewal(from: u64, due: u64) -> (QueuedRenewal, ReplyReceiver) {
     let (reply_to, reply) = oneshot::channel();
-    let options = RenewOptions {
-        name: LockName::new("a").unwrap(),
-        lease: LeaseId::new(),
-        ttl: Duration::from_secs(1),
-    };
+    let name = LockName::new("a").unwrap();
+    let options = RenewOptions::new(name, LeaseId::new(), Duration::from_secs(1));
     let window = RenewalWindow {
         earliest: at(from),
         latest: at(due),

@@ -93,6 +93,33 @@ fn held_leases_are_told_of_hints_and_gaps() {
     assert!(subscribers.is_empty());
 }
 
+/// A queue may have many waiters, of whom a release concerns one.
+#[test]
+fn a_hint_about_entries_wakes_the_waiters_that_it_names_and_those_without_an_entry() {
+    let mut subscribers = Subscribers::default();
+    subscribers.watch_opened();
+    let [named, other, without] = [(); 3].map(|()| {
+        let position = subscribers.position();
+        subscribers.add(name("job"), position)
+    });
+    let [first, second] = [(); 2].map(|()| LeaseId::new());
+    named.set_entry(Some(first));
+    other.set_entry(Some(second));
+    let held = TestLease::new("job");
+    subscribers.add_lease(name("job"), held.clone());
+    subscribers.dispatch(&Hint::Entries(name("job"), vec![first]));
+    assert_eq!((change(&named), change(&other)), (Some(Change::Hint), None));
+    assert_eq!(change(&without), Some(Change::Hint));
+    assert_eq!(held.take_told(), []);
+    subscribers.dispatch(&Hint::Entries(name("another"), vec![second]));
+    assert_eq!(change(&other), None);
+    subscribers.dispatch(&Hint::Name(name("job")));
+    assert_eq!((change(&named), change(&other)), (Some(Change::Hint), Some(Change::Hint)));
+    other.set_entry(Some(first));
+    subscribers.dispatch(&Hint::Entries(name("job"), vec![first]));
+    assert_eq!(change(&other), Some(Change::Hint), "its attempt was replaced");
+}
+
 #[test]
 fn a_hint_between_the_question_and_the_subscription_is_not_missed() {
     let mut subscribers = Subscribers::default();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{AcquireOutcome, Error, Grant, Moment, Reason, RenewOutcome};
+use crate::{AcquireOutcome, Error, FencingToken, Grant, Moment, Reason, RenewOutcome};
 
 /// An event tells the machine what happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +44,15 @@ pub enum Event {
 pub enum AcquireReply {
     /// The lease was granted to this attempt.
     Granted(Grant),
+    /// This attempt has an entry in the queue of the name, which waits.
+    Queued {
+        /// The entry has this token, which it keeps when it holds the lock.
+        token: FencingToken,
+        /// The entry lasts this much longer.
+        left: Duration,
+        /// No entry ahead of it expires before this time has passed.
+        recheck: Duration,
+    },
     /// Another lease is in force.
     Held {
         /// That lease lasts this much longer.
@@ -62,6 +71,9 @@ impl AcquireReply {
     pub(crate) fn new(outcome: &Result<AcquireOutcome, Error>, watched: bool) -> Self {
         match outcome {
             Ok(AcquireOutcome::Granted(grant)) => Self::Granted(*grant),
+            Ok(AcquireOutcome::Queued(queued)) => {
+                Self::Queued { token: queued.token, left: queued.left, recheck: queued.recheck }
+            }
             Ok(AcquireOutcome::Held(held)) => Self::Held { left: held.left, watched },
             Ok(AcquireOutcome::Disabled(_)) => Self::Disabled,
             Err(_) => Self::Failed,
@@ -72,10 +84,17 @@ impl AcquireReply {
 /// A renewal gets one of these replies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RenewReply {
-    /// The lease was extended.
+    /// The lease was extended. It is in force, or that of an entry that holds the lock.
     Extended {
         /// The lease lasts this much longer.
         left: Duration,
+    },
+    /// The entry was extended, and waits.
+    Queued {
+        /// The entry lasts this much longer.
+        left: Duration,
+        /// No entry ahead of it expires before this time has passed.
+        recheck: Duration,
     },
     /// The lease is no longer in force.
     Lost,
@@ -91,7 +110,10 @@ pub enum RenewReply {
 impl From<&Result<RenewOutcome, Error>> for RenewReply {
     fn from(outcome: &Result<RenewOutcome, Error>) -> Self {
         match outcome {
-            Ok(RenewOutcome::Extended { left }) => Self::Extended { left: *left },
+            Ok(RenewOutcome::Extended { left, .. }) => Self::Extended { left: *left },
+            Ok(RenewOutcome::Queued { left, recheck, .. }) => {
+                Self::Queued { left: *left, recheck: *recheck }
+            }
             Ok(RenewOutcome::Lost) => Self::Lost,
             Ok(RenewOutcome::Disabled { reason, .. }) => Self::Disabled { reason: reason.clone() },
             Ok(RenewOutcome::Unknown { .. }) | Err(_) => Self::Failed,

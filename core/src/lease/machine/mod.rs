@@ -1,15 +1,18 @@
 //! The rules of one lease are a pure state machine: it takes events and the time, and returns
 //! actions.
 //!
-//! It goes from idle to acquiring, held, ending and releasing, and back to idle. It does no I/O and
-//! has no clock or randomness of its own, so that the same code runs under tokio, in a model
-//! checker and in simulation. A [`Lock`](crate::Lock) and its guard drive one; so does an
+//! It goes from idle to acquiring, held, ending and releasing, and back to idle; an attempt that
+//! enters a queue may wait there before its lease is held. It does no I/O and has no clock or
+//! randomness of its own, so that the same code runs under tokio, in a model checker and in
+//! simulation. A [`Lock`](crate::Lock) and its guard drive one; so does an
 //! [election's machine](crate::election::machine), which adds the phases of the job.
 
 mod action;
 mod event;
+mod queue_transitions;
 mod state;
 mod transitions;
+mod waiting_entry;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +37,8 @@ use crate::{Moment, Timing};
 /// * Trust that has ended does not come back: no [`Action::ExtendTrust`] comes at or after the
 ///   deadline.
 /// * A held lease is released only by [`release`](Self::release).
+/// * The entry of a waiter is not trusted: it is held from the first reply that says that it holds
+///   the lock, and the trust counts from the request of that reply.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     timing: Arc<Timing>,
@@ -44,6 +49,8 @@ pub struct Machine {
     failures: u32,
     /// Renewals are retried for as long as the lease is trusted.
     retry_until_expiry: bool,
+    /// The attempts enter a queue.
+    has_entry: bool,
     /// The machine ends as soon as the calls in progress allow.
     leaving: bool,
     /// The machine has ended by this moment at the latest; it is set once the machine is leaving
@@ -58,6 +65,8 @@ pub enum Stage {
     Idle,
     /// An attempt is in progress.
     Acquiring,
+    /// The entry waits in the queue of the name, and is renewed.
+    Queued,
     /// The lease is held and renewed.
     Held,
     /// The lease is no longer renewed; its holder stops its work.
@@ -82,6 +91,7 @@ impl Machine {
             maybe_granted: false,
             failures: 0,
             retry_until_expiry: false,
+            has_entry: false,
             leaving: false,
             leave_deadline: None,
         }
@@ -98,6 +108,12 @@ impl Machine {
     /// so that all machines of a lock share it.
     pub(crate) fn without_job(timing: Arc<Timing>, now: Moment) -> Self {
         Self { retry_until_expiry: true, ..Self::for_election(timing, now) }
+    }
+
+    /// Returns the machine of an attempt that enters the queue of the name.
+    #[must_use]
+    pub fn with_entry(self) -> Self {
+        Self { has_entry: true, ..self }
     }
 
     /// Returns the same machine with every moment earlier by that duration, or at the clock's
@@ -124,6 +140,7 @@ impl Machine {
         match self.state {
             State::Idle { .. } => Stage::Idle,
             State::Acquiring { .. } => Stage::Acquiring,
+            State::Queued(_) => Stage::Queued,
             State::Held { .. } => Stage::Held,
             State::Ending { .. } => Stage::Ending,
             State::Releasing { .. } => Stage::Releasing,
@@ -140,6 +157,7 @@ impl Machine {
                 let step_down_at = plan.schedule().step_down_at();
                 Some(NextTick::exactly(plan.window().retry_at.min(step_down_at)))
             }
+            State::Queued(entry) => Some(NextTick::exactly(entry.next_tick())),
             State::Acquiring { .. } => self.leave_deadline.map(NextTick::exactly),
             State::Releasing { retry_at, .. } => {
                 [*retry_at, self.leave_deadline].into_iter().flatten().min().map(NextTick::exactly)
@@ -202,8 +220,8 @@ impl Machine {
         actions
     }
 
-    /// Ends the machine. A lease that may have been granted is released first; a lease that is held
-    /// stays held until its holder ends it.
+    /// Ends the machine. A lease that may have been granted, or an entry that waits, is released
+    /// first; a lease that is held stays held until its holder ends it.
     #[must_use = "the actions have to be taken"]
     pub fn leave(&mut self, now: Moment) -> Vec<Action> {
         let mut actions = Vec::new();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::RenewalPlan;
+use super::waiting_entry::WaitingEntry;
 use crate::Moment;
 
 /// A state has the data that the machine needs in it.
@@ -22,6 +23,9 @@ pub(super) enum State {
         /// An earlier request under the same lease id may have been granted.
         retry: bool,
     },
+    /// The entry waits in the queue of the name, and is renewed. It is boxed because a machine in
+    /// this state is not that of a held lease, of which there may be very many.
+    Queued(Box<WaitingEntry>),
     /// The lease is held and renewed.
     Held { plan: RenewalPlan },
     /// The lease is no longer renewed; its holder stops its work.
@@ -60,6 +64,7 @@ impl State {
         let shift = |moment: &mut Moment| *moment = moment.saturating_sub(by);
         match &mut shifted {
             Self::Idle { until, .. } => shift(until),
+            Self::Queued(entry) => entry.shift_back(by),
             Self::Held { plan } => *plan = plan.shifted_back(by),
             Self::Ending { deadline } => shift(deadline),
             Self::Releasing { lease_ends, retry_at, .. } => {

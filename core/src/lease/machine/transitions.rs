@@ -7,7 +7,7 @@ use super::Machine;
 use super::action::{Action, AttemptKind, Request};
 use super::event::{AcquireReply, RenewReply};
 use super::state::{Cooldown, State};
-use crate::{Grant, Moment};
+use crate::{FencingToken, Grant, Moment};
 
 /// A release is tried this many times; after that the lease is left to expire.
 const RELEASE_ATTEMPTS: u32 = 3;
@@ -25,6 +25,10 @@ impl Machine {
                 self.start_release(now + self.timing.ttl, Cooldown::None, now, actions);
             }
             State::Idle { .. } => self.state = State::Ended,
+            State::Queued(entry) => {
+                let ends_at = entry.ends_at();
+                self.start_release(ends_at, Cooldown::None, now, actions);
+            }
             // Calls in progress end first, if they do so soon.
             State::Acquiring { .. } | State::Releasing { .. } => self.set_leave_deadline(now),
             State::Held { .. } | State::Ending { .. } | State::Ended => {}
@@ -49,6 +53,9 @@ impl Machine {
                 self.lose(LossReason::Expired, actions);
             }
             State::Held { plan } => actions.extend(plan.retry(now).map(renew)),
+            // The entry may have expired. If it has not, the same attempt finds it in its place.
+            State::Queued(entry) if now >= entry.ends_at() => self.start_attempt(actions),
+            State::Queued(entry) => actions.extend(entry.on_tick(now).map(renew)),
             State::Releasing { lease_ends, retry_at, .. }
                 if retry_at.is_some_and(|at| now >= at) =>
             {
@@ -61,7 +68,7 @@ impl Machine {
         }
     }
 
-    fn start_attempt(&mut self, actions: &mut Vec<Action>) {
+    pub(super) fn start_attempt(&mut self, actions: &mut Vec<Action>) {
         let retry = self.maybe_granted;
         let id = if retry { AttemptKind::Retry } else { AttemptKind::New };
         self.state = State::Acquiring { hinted: false, retry };
@@ -84,7 +91,7 @@ impl Machine {
         let State::Acquiring { hinted, retry } = self.state else { return };
         let (poll, jitter) = (self.timing.poll_interval, self.timing.jitter());
         self.maybe_granted = match reply {
-            AcquireReply::Granted(_) | AcquireReply::Failed => true,
+            AcquireReply::Granted(_) | AcquireReply::Queued { .. } | AcquireReply::Failed => true,
             // The store refused this request, but an earlier one under this id may still arrive.
             AcquireReply::Held { .. } | AcquireReply::Disabled => retry,
         };
@@ -94,6 +101,10 @@ impl Machine {
         };
         match reply {
             AcquireReply::Granted(grant) => return self.on_grant(sent, grant, now, actions),
+            AcquireReply::Queued { token, left, recheck } => {
+                let recheck = Some(recheck);
+                return self.on_queued(token, (sent, left), recheck, hinted, now, actions);
+            }
             // An earlier request under this id may have been granted before the name was disabled:
             // such a lease is ending, and must not be mistaken for a new grant when the name is
             // enabled again.
@@ -126,9 +137,24 @@ impl Machine {
         let schedule = LeaseSchedule::granted(self.timing.clone(), sent, grant.left);
         // After a slow reply, too little of the lease may be left to stop a job within it.
         if self.leaving || now >= schedule.step_down_at() {
+            if self.has_entry {
+                // The entry stays in its place, and a renewal may still make it last longer.
+                return self.on_queued(grant.token, (sent, grant.left), None, false, now, actions);
+            }
             let cooldown = if self.leaving { Cooldown::None } else { Cooldown::Failure };
             return self.start_release(sent + grant.left, cooldown, now, actions);
         }
+        self.hold(grant.token, schedule, now, actions);
+    }
+
+    /// Notes that the lease is held, and renewed from now on.
+    pub(super) fn hold(
+        &mut self,
+        token: FencingToken,
+        schedule: LeaseSchedule,
+        now: Moment,
+        actions: &mut Vec<Action>,
+    ) {
         let deadline = schedule.deadline();
         let plan = if self.retry_until_expiry {
             RenewalPlan::until_expiry(schedule, now)
@@ -137,7 +163,7 @@ impl Machine {
         };
         let window = plan.window();
         self.state = State::Held { plan };
-        actions.push(Action::Granted { token: grant.token, deadline });
+        actions.push(Action::Granted { token, deadline });
         actions.push(renew(window));
     }
 
@@ -149,7 +175,9 @@ impl Machine {
         now: Moment,
         actions: &mut Vec<Action>,
     ) {
-        let State::Held { plan } = &mut self.state else { return };
+        let State::Held { plan } = &mut self.state else {
+            return self.on_entry_renewed(sent, reply, in_flight, now, actions);
+        };
         match reply {
             // The reply came when the lease was no longer trusted: trust does not come back.
             RenewReply::Extended { .. } if now >= plan.schedule().deadline() => {
@@ -163,7 +191,8 @@ impl Machine {
                 actions.push(Action::ExtendTrust(plan.schedule().deadline()));
                 actions.extend(next.map(renew));
             }
-            RenewReply::Lost => self.lose(LossReason::Gone, actions),
+            // An entry that holds the lock waits again only if the store has lost its latest writes.
+            RenewReply::Lost | RenewReply::Queued { .. } => self.lose(LossReason::Gone, actions),
             RenewReply::Disabled { reason } => self.lose(LossReason::Disabled { reason }, actions),
             RenewReply::Failed if now >= plan.schedule().step_down_at() => {
                 self.lose(LossReason::Expired, actions);
@@ -186,6 +215,7 @@ impl Machine {
             // The name may have been disabled: the next heartbeat shows it. One heartbeat is enough
             // for many hints.
             State::Held { plan } => actions.extend(plan.renew_now(now).map(renew)),
+            State::Queued(entry) => actions.extend(entry.on_hint(now).map(renew)),
             _ => {}
         }
     }
@@ -251,6 +281,7 @@ impl Machine {
     }
 }
 
-fn renew(window: RenewalWindow) -> Action {
+/// Returns the action that requests that renewal.
+pub(super) fn renew(window: RenewalWindow) -> Action {
     Action::Send(Request::Renew(window))
 }
