@@ -27,7 +27,7 @@ pub(super) type GroupKey = (Moment, u64);
 /// The entries of a group have the same moment, consecutive numbers and a shared value.
 pub(super) struct Group<S, T> {
     pub(super) shared: S,
-    /// An entry that was removed is `None`.
+    /// A removed entry leaves a gap.
     entries: VecDeque<Option<T>>,
     /// This many entries were not removed. A group without any is not kept.
     len: usize,
