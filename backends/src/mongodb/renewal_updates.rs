@@ -49,6 +49,12 @@ mod tests {
     use super::*;
     use crate::{LeaseId, LockName};
 
+    /// Returns the condition by which a stage sets the field, and the values for both cases.
+    fn choice<'a>(stage: &'a Document, field: &str) -> &'a [Bson] {
+        let set = stage.get_document("$set").unwrap();
+        set.get_document(field).unwrap().get_array("$cond").unwrap()
+    }
+
     #[test]
     fn each_update_of_a_batch_finds_its_document_by_the_id_and_extends_one_lease() {
         let renewal = |name: &str, secs: u64| {
@@ -59,10 +65,13 @@ mod tests {
         let updates = updates(&leases.iter().collect::<Vec<_>>()).unwrap();
         let updates = Document::try_from(rawdoc! { "updates": updates }).unwrap();
         let expected = leases.iter().map(|RenewOptions { name, lease, ttl, .. }| {
-            let is_of_lease = doc! { "$eq": ["$lease", { "$literal": lease.to_string() }] };
-            let is_renewable = doc! { "$and": [pipeline::is_extendable(), is_of_lease] };
-            let expiry = doc! { "$add": [pipeline::now(), millis(*ttl)] };
-            let expires = doc! { "$cond": [is_renewable, expiry, "$expires"] };
+            // The pipeline for one lease marks the document first, and then extends a marked one.
+            let stages = pipeline::renew(*lease, millis(*ttl), "mark");
+            let [mark, extend] = &stages[..] else { panic!("{stages:?}") };
+            let [is_renewable, ..] = choice(mark, "call") else { panic!("{mark}") };
+            let [_, expiry, unchanged] = choice(extend, "expires") else { panic!("{extend}") };
+            let expires =
+                doc! { "$cond": [is_renewable.clone(), expiry.clone(), unchanged.clone()] };
             let set = doc! { "$set": { "expires": expires } };
             Bson::from(doc! { "q": { "_id": name.as_str() }, "u": [set] })
         });

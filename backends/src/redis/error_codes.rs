@@ -58,6 +58,11 @@ pub(super) fn missing_replies() -> RedisError {
     RedisError::from((CauseKind::Parse, "replies are missing"))
 }
 
+/// Returns the error of a reply with parts that belong to no request.
+pub(super) fn unexpected_replies() -> RedisError {
+    RedisError::from((CauseKind::Parse, "unexpected replies"))
+}
+
 /// The errors of a server that cannot serve as the primary, at least for now. The next connection
 /// follows the address, or the sentinels, again.
 const OF_CONNECTION: &[&str] =

@@ -16,10 +16,14 @@ use crate::{LockName, RenewOutcome, Result};
 const EXTENDED: u8 = b'e';
 const LOST: u8 = b'l';
 
+/// The letter of a lease that has an answer.
+const ANSWERED: u8 = b'a';
+
 /// Splits the reply to that many renewals into a reply to each: [`Value::Okay`] if the lease was
 /// extended, [`Value::Nil`] if it is lost, and otherwise its own answer.
 ///
-/// An error in the list is the reply to its own renewal.
+/// An error in the list is the reply to its own renewal. An answer without a letter is an error of
+/// the whole reply, because nothing says to which lease it belongs.
 pub(super) fn split(reply: Value, count: usize) -> RedisResult<Vec<RedisResult<Value>>> {
     let Value::Array(parts) = reply else { return Err(error_codes::missing_replies()) };
     let mut parts = parts.into_iter();
@@ -30,13 +34,18 @@ pub(super) fn split(reply: Value, count: usize) -> RedisResult<Vec<RedisResult<V
     let of_letter = |letter| match letter {
         EXTENDED => Ok(Value::Okay),
         LOST => Ok(Value::Nil),
-        _ => match parts.next().map(error_codes::extract) {
+        ANSWERED => match parts.next().map(error_codes::extract) {
             Some(Ok(answer @ Value::Array(_))) => Ok(answer),
             Some(Err(cause)) => Err(cause),
             _ => Err(error_codes::missing_replies()),
         },
+        _ => Err(error_codes::unexpected_replies()),
     };
-    Ok(letters.into_iter().map(of_letter).collect())
+    let replies = letters.into_iter().map(of_letter).collect();
+    match parts.next() {
+        Some(_) => Err(error_codes::unexpected_replies()),
+        None => Ok(replies),
+    }
 }
 
 /// Returns the outcome of the renewal of that name by that ttl.
@@ -100,6 +109,26 @@ mod tests {
         for reply in ["*2\r\n$2\r\naa\r\n*0\r\n", "*3\r\n$2\r\naa\r\n*0\r\n+OK\r\n"] {
             let replies = split(parsed(reply), 2).unwrap();
             assert!(replies[0].is_ok() && replies[1].is_err(), "{replies:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_letter_is_an_error_of_its_own_renewal() {
+        let replies = split(parsed("*2\r\n$4\r\nexal\r\n*0\r\n"), 4).unwrap();
+        let [Ok(Value::Okay), Err(_), Ok(Value::Array(_)), Ok(Value::Nil)] = &replies[..] else {
+            panic!("{replies:?}")
+        };
+    }
+
+    #[test]
+    fn an_answer_without_a_letter_is_an_error_of_the_whole_reply() {
+        for reply in [
+            "*2\r\n$2\r\nee\r\n*0\r\n",
+            "*2\r\n$2\r\nex\r\n*0\r\n",
+            "*3\r\n$2\r\nea\r\n*0\r\n*0\r\n",
+            "*3\r\n$2\r\nal\r\n*0\r\n-ERR no\r\n",
+        ] {
+            split(parsed(reply), 2).unwrap_err();
         }
     }
 

@@ -11,8 +11,8 @@ use super::error_codes;
 use crate::shell::renew_outcome;
 use crate::sql::encode;
 use crate::sql::purpose::Purpose;
-use crate::sql::row::{get, ttl_micros};
-use crate::{RenewOptions, RenewOutcome, Result};
+use crate::sql::row::{get, parse_column, ttl_micros};
+use crate::{Reason, RenewOptions, RenewOutcome, Result};
 
 impl Sqlite {
     pub(super) async fn renew_leases(
@@ -67,10 +67,24 @@ impl Sqlite {
         if id.is_none() {
             return Ok(RenewOutcome::Lost);
         }
-        match renew_outcome(self.record_at(row, now)?, lease.lease) {
+        let record = match self.record_at(row, now) {
+            Ok(record) => record,
+            // A holder that must stop is told so, whatever else is damaged.
+            Err(error) => return self.told_to_end(row, now).ok_or(error),
+        };
+        match renew_outcome(record, lease.lease) {
             RenewOutcome::Extended { .. } => Err(self.contradiction().for_lock(&lease.name)),
             outcome => Ok(outcome),
         }
+    }
+
+    /// Returns the outcome of a lease that is in force and told to end, from the columns that say
+    /// so. Returns `None` if these are damaged too.
+    fn told_to_end(&self, row: &SqliteRow, now: Now) -> Option<RenewOutcome> {
+        let reason: Reason = parse_column("ending", get(row, "ending").ok()?).ok()??;
+        let (boot, set_at): (String, _) = (get(row, "boot").ok()?, get(row, "set_at").ok()?);
+        let left = self.clock.left(&boot, set_at, get(row, "expires_at").ok()?, now).ok()??;
+        Some(RenewOutcome::disabled(reason, left))
     }
 }
 

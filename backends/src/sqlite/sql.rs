@@ -45,8 +45,8 @@ pub(super) struct Sql {
     /// A JSON array of `[name, lease, ttl]`, the boot and the uptime are bound; this extends those
     /// in force that are not told to end.
     pub(super) renew: SqlStr,
-    /// The same values are bound in the same transaction; this returns the positions of those that
-    /// `renew` did not extend, counted from 0, with the columns of their rows. All columns are NULL
+    /// The values of `renew` are bound in the same transaction; this returns the positions of those
+    /// that it did not extend, counted from 0, with the columns of their rows. All columns are NULL
     /// if no row has the name and the lease.
     pub(super) not_renewed: SqlStr,
     /// A name before the first, the limit, the boot, the uptime and the largest token are bound;

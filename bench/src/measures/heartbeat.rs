@@ -32,9 +32,11 @@ const LENGTH: Duration = Duration::from_secs(15);
 /// The bare driver sends this many heartbeats in that time.
 const HEARTBEATS: u32 = 5;
 
-const COLUMNS: [(&str, Unit); 9] = [
+const COLUMNS: [(&str, Unit); 11] = [
     ("a beat, median", Unit::Millis),
     ("slowest beat", Unit::Millis),
+    ("all leases once, without pauses", Unit::Millis),
+    ("renewals of a lease in 15 s", Unit::Count),
     ("calls of a beat", Unit::Count),
     ("calls at the server per beat", Unit::Count),
     ("processor", Unit::Percent),
@@ -108,9 +110,15 @@ fn add(table: &mut Table, leases: usize, done: &Measured) {
     let times: Vec<f64> = held.beats.iter().map(|beat| millis(beat.took)).collect();
     let beats = held.beats.len().max(1) as f64;
     let own: usize = held.beats.iter().map(|beat| beat.calls).sum();
+    let busy = millis(held.beats.iter().map(|beat| beat.busy).sum());
+    // Leases may be renewed in several beats of an interval, and beats without a pause are one.
+    let renewed: usize = held.beats.iter().map(|beat| beat.leases).sum();
+    let rounds = renewed as f64 / held.acquired.max(1) as f64;
     let values = vec![
         median(&times),
         times.iter().copied().reduce(f64::max),
+        (rounds > 0.0).then(|| busy / rounds),
+        Some(rounds),
         Some(own as f64 / beats),
         calls.map(|calls| calls / beats),
         Some(*processor),
@@ -167,11 +175,13 @@ fn add_bare_driver(table: &mut Table, row: &str, done: &BareHeartbeats) {
     let measured = [
         median(&done.times),
         done.times.iter().copied().reduce(f64::max),
+        median(&done.times),
+        Some(heartbeats),
         Some(done.sent as f64 / heartbeats),
         done.calls.map(|calls| calls / heartbeats),
         Some(done.processor),
     ];
     // The other columns are about memory, and leases that are trusted and may be lost.
-    let values = measured.into_iter().chain([None; COLUMNS.len() - 5]).collect();
+    let values = measured.into_iter().chain([None; COLUMNS.len() - 7]).collect();
     table.add(row, values, done.times.clone());
 }

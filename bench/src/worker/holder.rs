@@ -103,11 +103,14 @@ fn beats(renewals: &[Renewal]) -> Vec<Beat> {
             Some((first, beat)) if renewal.started < first.started + beat.took + PAUSE => {
                 beat.calls += 1;
                 beat.leases += renewal.leases;
+                let begin = renewal.started.max(first.started + beat.took);
+                beat.busy += renewal.ended.saturating_sub(begin);
                 beat.took = beat.took.max(renewal.ended.saturating_sub(first.started));
             }
             _ => {
                 let took = renewal.ended.saturating_sub(renewal.started);
-                beats.push((*renewal, Beat { calls: 1, leases: renewal.leases, took }));
+                let beat = Beat { calls: 1, leases: renewal.leases, took, busy: took };
+                beats.push((*renewal, beat));
             }
         }
     }
@@ -124,8 +127,8 @@ mod tests {
         let renewal =
             |started, ended| Renewal { started: ms(started), ended: ms(ended), leases: 500 };
         let renewals = [renewal(0, 900), renewal(5, 40), renewal(950, 990), renewal(3000, 3010)];
-        let first = Beat { calls: 3, leases: 1500, took: ms(990) };
-        let second = Beat { calls: 1, leases: 500, took: ms(10) };
+        let first = Beat { calls: 3, leases: 1500, took: ms(990), busy: ms(940) };
+        let second = Beat { calls: 1, leases: 500, took: ms(10), busy: ms(10) };
         assert_eq!(beats(&renewals), [first, second]);
     }
 }

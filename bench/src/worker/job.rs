@@ -72,4 +72,6 @@ pub(crate) struct Beat {
     pub(crate) calls: usize,
     pub(crate) leases: usize,
     pub(crate) took: Duration,
+    /// At least one call was in progress for this part of the time.
+    pub(crate) busy: Duration,
 }

@@ -36,11 +36,11 @@ enum Caller {
 type Outcomes = (Moment, Vec<Result<RenewOutcome>>);
 
 impl Caller {
-    fn reply(self, reply: TimedReply<RenewOutcome>, now: Moment) {
+    fn reply(self, reply: TimedReply<RenewOutcome>, now: impl FnOnce() -> Moment) {
         match self {
             Self::Lease(lease, number) => {
                 // A lease that panics sends another renewal at its next tick.
-                let _ = catch_panic(|| lease.replied(number, reply, now));
+                let _ = catch_panic(|| lease.replied(number, reply, now()));
             }
             Self::Task(reply_to) => drop(reply_to.send(reply)),
         }
@@ -107,9 +107,11 @@ impl RenewalBatch {
             }
         };
         // The clock is read once. That a reply comes after the trust has ended is noticed even so.
-        let now = store.clock().now();
+        // If the clock panics, each lease reads it again, and the tasks need no time.
+        let read_clock = || store.clock().now();
+        let now = catch_panic(read_clock);
         for (caller, outcome) in self.callers.into_iter().zip(outcomes) {
-            caller.reply(TimedReply { sent, outcome }, now);
+            caller.reply(TimedReply { sent, outcome }, || now.unwrap_or_else(read_clock));
         }
     }
 

@@ -16,6 +16,8 @@ use crate::Moment;
 #[derive(Debug)]
 pub(super) struct RenewalPace {
     max_batch: usize,
+    /// While there is time, this many full batches are in progress.
+    batches: usize,
     in_flight: BTreeMap<u64, BatchInFlight>,
     /// This counts the batches so far.
     sent: u64,
@@ -30,13 +32,19 @@ struct BatchInFlight {
 }
 
 impl RenewalPace {
-    /// While there is time, as many leases are in progress as this many full batches have: the
-    /// store has the next batch when it has answered one.
-    const PIPELINED_BATCHES: usize = 2;
+    /// While there is time, about this many leases are in progress. The store has the next batch
+    /// when it has answered one, also while the client handles the replies to another.
+    const PIPELINED_LEASES: usize = 600;
+
+    /// They are in at least, and at most, this many full batches.
+    const PIPELINED_BATCHES: (usize, usize) = (2, 3);
 
     pub(super) fn new(max_batch: usize) -> Self {
         let (in_flight, sent, last_sent) = (BTreeMap::new(), 0, Moment::ORIGIN);
-        Self { max_batch: max_batch.max(1), in_flight, sent, last_sent }
+        let max_batch = max_batch.max(1);
+        let (least, most) = Self::PIPELINED_BATCHES;
+        let batches = (Self::PIPELINED_LEASES / max_batch).clamp(least, most);
+        Self { max_batch, batches, in_flight, sent, last_sent }
     }
 
     /// Returns the largest number of leases in a batch.
@@ -47,7 +55,7 @@ impl RenewalPace {
     /// Returns whether another batch may be sent at once if that many leases are ready.
     pub(super) fn has_room(&self, ready: usize, now: Moment) -> bool {
         let leases = self.awaited(now).map(|batch| batch.leases).sum::<usize>();
-        leases + ready.min(self.max_batch) <= self.max_batch.saturating_mul(Self::PIPELINED_BATCHES)
+        leases + ready.min(self.max_batch) <= self.max_batch.saturating_mul(self.batches)
     }
 
     /// Returns the moment at which the next batch is sent if there is no room until then; it may
@@ -92,10 +100,10 @@ mod tests {
 
     /// Returns the pace after two full batches were sent at 1 s, which are late from 2.5 s on.
     fn busy() -> RenewalPace {
-        let mut pace = RenewalPace::new(100);
+        let mut pace = RenewalPace::new(400);
         for _ in 0..2 {
-            assert!(pace.has_room(1_000, at(1_000)));
-            pace.record_send(100, at(1_000), at(2_500));
+            assert!(pace.has_room(4_000, at(1_000)));
+            pace.record_send(400, at(1_000), at(2_500));
         }
         pace
     }
@@ -103,7 +111,7 @@ mod tests {
     #[test]
     fn small_batches_wait_for_nothing() {
         let mut pace = RenewalPace::new(100);
-        for _ in 0..199 {
+        for _ in 0..299 {
             pace.record_send(1, at(1_000), at(2_500));
         }
         assert!(pace.has_room(1, at(1_001)));
@@ -113,9 +121,22 @@ mod tests {
     #[test]
     fn a_batch_is_sent_when_an_earlier_one_has_ended() {
         let mut pace = busy();
-        assert!(!pace.has_room(800, at(1_010)));
+        assert!(!pace.has_room(3_200, at(1_010)));
         pace.record_end(1);
-        assert!(pace.has_room(800, at(1_010)));
+        assert!(pace.has_room(3_200, at(1_010)));
+    }
+
+    #[test]
+    fn small_batches_are_more_in_progress_than_large_ones() {
+        for (max_batch, most) in [(1, 3), (200, 3), (300, 2), (500, 2), (1_000, 2)] {
+            let mut pace = RenewalPace::new(max_batch);
+            let mut sent = 0;
+            while pace.has_room(usize::MAX, at(1_000)) {
+                pace.record_send(max_batch, at(1_000), at(2_500));
+                sent += 1;
+            }
+            assert_eq!(sent, most, "batches of {max_batch} leases");
+        }
     }
 
     #[test]
@@ -134,8 +155,8 @@ mod tests {
     fn no_batch_waits_for_a_late_one() {
         let pace = busy();
         assert_eq!(pace.next_send(&[at(90_000)], at(1_010)), at(2_500));
-        assert!(!pace.has_room(100, at(2_499)));
-        assert!(pace.has_room(100, at(2_500)));
+        assert!(!pace.has_room(400, at(2_499)));
+        assert!(pace.has_room(400, at(2_500)));
     }
 
     /// The last of many batches was once sent when there was hardly time left for its reply.

@@ -53,15 +53,20 @@ impl TrustDeadline {
         self.deadline().saturating_since(self.clock.now())
     }
 
-    /// Sets a later deadline, and returns whether the lease is still trusted: one that has ended is
-    /// not trusted again.
+    /// Sets the deadline, and returns whether the lease is still trusted: one that has ended is not
+    /// trusted again.
     ///
-    /// This wakes nobody. The waiters of [`lost`](Self::lost), of whom a process may have very many,
-    /// look at the deadline again when the earlier one has come.
+    /// A later deadline wakes nobody. The waiters of [`lost`](Self::lost), of whom a process may
+    /// have very many, look at the deadline again when the previous one has come. An earlier
+    /// deadline, after a reply with less time left, wakes them.
     pub(crate) fn extend(&self, deadline: Moment) -> bool {
-        let now = nanos(self.clock.now());
-        let extend = |until: u64| (now < until).then(|| nanos(deadline));
-        self.deadline.fetch_update(Ordering::SeqCst, Ordering::SeqCst, extend).is_ok()
+        let (now, deadline) = (nanos(self.clock.now()), nanos(deadline));
+        let extend = |until: u64| (now < until).then_some(deadline);
+        let previous = self.deadline.fetch_update(Ordering::SeqCst, Ordering::SeqCst, extend);
+        if previous.is_ok_and(|previous| deadline < previous) {
+            self.changed.notify_waiters();
+        }
+        previous.is_ok()
     }
 
     /// Does the same as [`extend`](Self::extend), and wakes the waiters of
@@ -142,6 +147,8 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::{Context, Wake, Waker};
 
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::TokioClock;
 
@@ -166,5 +173,17 @@ mod tests {
         assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
         assert_eq!(lost.await, LossReason::Expired);
         assert!(clock.now() >= Moment::from_secs(20), "the later deadline counts");
+    }
+
+    /// A reply may say that less of the lease is left than before.
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_deadline_wakes_the_waiters_for_the_loss() {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+        let trust = TrustDeadline::new(Moment::from_secs(20), clock.clone());
+        let mut lost = pin!(trust.lost());
+        assert_eq!(lost.as_mut().now_or_never(), None);
+        assert!(trust.extend(Moment::from_secs(10)));
+        assert_eq!(lost.await, LossReason::Expired);
+        assert!(clock.now() < Moment::from_secs(20), "the earlier deadline counts");
     }
 }

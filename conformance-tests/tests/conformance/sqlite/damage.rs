@@ -104,6 +104,47 @@ pub(super) async fn a_corrupt_row_makes_only_its_own_renewal_unknown() -> CaseRe
     Ok(())
 }
 
+/// The holder must stop, and is told so as long as the row says when.
+pub(super) async fn a_lease_that_is_told_to_end_is_disabled_in_a_row_that_is_otherwise_corrupt()
+-> CaseResult {
+    for (damage, is_told) in [
+        ("token = 0", true),
+        ("holder = '{'", true),
+        ("holder = NULL", true),
+        ("granted_at = NULL", true),
+        ("disabled_reason = ''", true),
+        ("disabled_at = NULL", true),
+        ("ending = ''", false),
+        ("boot = NULL", false),
+        ("expires_at = NULL", false),
+        ("expires_at = 9223372036854775807", false),
+        ("expires_at = 0, holder = '{'", false),
+    ] {
+        let (_folder, path) = place();
+        let store = open(&path).await;
+        let leases = ["a", "b"].map(|lock| (lock, LeaseId::new()));
+        for (lock, lease) in leases {
+            grant(&store, lock, lease).await;
+        }
+        store.disable(&name("a"), &disabling("upkeep")).await.unwrap();
+        let statement = format!("UPDATE leasehold_locks SET {damage} WHERE name = 'a'");
+        sqlx::query(AssertSqlSafe(statement)).execute(store.pool()).await.unwrap();
+        let batch = leases.map(|(lock, lease)| RenewOptions::new(name(lock), lease, TTL));
+        let outcomes = store.renew(&batch).await.unwrap();
+        match &outcomes[..] {
+            [RenewOutcome::Disabled { reason, left, .. }, RenewOutcome::Extended { .. }]
+                if is_told =>
+            {
+                assert_eq!(reason.as_str(), "upkeep", "{damage}");
+                assert!(*left <= TTL && !left.is_zero(), "{damage}: {left:?}");
+            }
+            [RenewOutcome::Unknown { .. }, RenewOutcome::Extended { .. }] if !is_told => {}
+            _ => panic!("{damage}: {outcomes:?}"),
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn a_corrupt_lease_is_not_overwritten() -> CaseResult {
     for damage in ["boot = NULL", "expires_at = NULL", "expires_at = 9223372036854775807"] {
         let (_folder, path) = place();

@@ -12,7 +12,7 @@ use leasehold_conformance::CaseResult;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
-use super::support::{TTL, asking, grant, name, open, place, plain_pool, required, sql};
+use super::support::{TTL, asking, disabling, grant, name, open, place, plain_pool, required, sql};
 
 /// This is the schema before schemas had versions.
 const FIRST: &str = "CREATE TABLE leasehold_locks (
@@ -45,10 +45,19 @@ pub(super) async fn schema_1_is_used_or_upgraded_to_2() -> CaseResult {
     let store = SqliteStore::from_pool(pool.clone(), &required()).await.unwrap();
     let lease = LeaseId::new();
     let first = grant(&store, "a", lease).await;
-    let renewal = RenewOptions::new(name("a"), lease, TTL);
-    let renewed = store.renew(&[renewal]).await.unwrap();
-    assert!(matches!(renewed[..], [RenewOutcome::Extended { .. }]), "{renewed:?}");
-    assert_eq!(store.list(&Default::default()).await.unwrap().len(), 1);
+    let (ending, lost) = (LeaseId::new(), LeaseId::new());
+    grant(&store, "b", ending).await;
+    store.disable(&name("b"), &disabling("upkeep")).await.unwrap();
+    let renewals = [("a", lease), ("b", ending), ("c", lost)]
+        .map(|(lock, lease)| RenewOptions::new(name(lock), lease, TTL));
+    let renewed = store.renew(&renewals).await.unwrap();
+    let [RenewOutcome::Extended { .. }, RenewOutcome::Disabled { reason, .. }, RenewOutcome::Lost] =
+        &renewed[..]
+    else {
+        panic!("{renewed:?}");
+    };
+    assert_eq!(reason.as_str(), "upkeep");
+    assert_eq!(store.list(&Default::default()).await.unwrap().len(), 2);
     assert!(!definition(&pool).await.contains("set_at"));
 
     let stores = [open(&path).await, open(&path).await];

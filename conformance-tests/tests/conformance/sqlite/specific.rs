@@ -40,6 +40,7 @@ cases! {
     damage:
         a_corrupt_row_is_reported_by_every_read,
         a_corrupt_row_makes_only_its_own_renewal_unknown,
+        a_lease_that_is_told_to_end_is_disabled_in_a_row_that_is_otherwise_corrupt,
         a_corrupt_lease_is_not_overwritten,
         a_token_at_its_limit_is_an_error;
     files:

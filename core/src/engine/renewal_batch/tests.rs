@@ -11,7 +11,7 @@ use crate::engine::renewal_queue::RenewalTimes;
 use crate::engine::renewed_lease::testing::{TestLease, Told};
 use crate::intercept::{Interceptor, Reply, Request};
 use crate::lease::RenewalWindow;
-use crate::{AcquireOptions, Holder, LockStore, MemoryStore, TokioClock};
+use crate::{AcquireOptions, DisableOptions, Holder, LockStore, MemoryStore, Reason, TokioClock};
 
 /// This store never replies.
 #[derive(Debug, Default)]
@@ -62,16 +62,23 @@ fn only_leases_that_are_still_held_are_sent() {
 /// A store that sorts its batches finds them in order.
 #[tokio::test(start_paused = true)]
 async fn a_batch_is_in_the_order_of_names_and_each_lease_gets_its_own_reply() {
-    let store = MemoryStore::new();
+    let store = MemoryStore::with_clock(Arc::new(TokioClock::new()));
     let leases = ["c", "a", "b"].map(TestLease::new);
-    let RenewOptions { name, lease, ttl, .. } = leases[0].options.clone();
-    let options = AcquireOptions::new(lease, Holder::current(), ttl);
-    store.acquire(&name, &options).await.unwrap();
+    for held in [&leases[0], &leases[2]] {
+        let RenewOptions { name, lease, ttl, .. } = held.options.clone();
+        let options = AcquireOptions::new(lease, Holder::current(), ttl);
+        store.acquire(&name, &options).await.unwrap();
+    }
+    let (ttl, reason) = (leases[0].options.ttl, Reason::new("upkeep").unwrap());
+    let disable = DisableOptions::new(reason.clone());
+    store.disable(&leases[2].options.name, &disable).await.unwrap();
     let batch = batch(&leases).unwrap();
     let names: Vec<_> = batch.leases.iter().map(|lease| lease.name.as_str()).collect();
     assert_eq!(names, ["a", "b", "c"]);
     batch.send(bounded(store)).await;
-    let outcomes = [RenewOutcome::extended(ttl), RenewOutcome::Lost, RenewOutcome::Lost];
+    // The outcomes differ, so that exchanged replies are noticed.
+    let disabled = RenewOutcome::disabled(reason, ttl);
+    let outcomes = [RenewOutcome::extended(ttl), RenewOutcome::Lost, disabled];
     for ((number, lease), outcome) in (0..).zip(&leases).zip(outcomes) {
         let told = [Told::Sent(number), Told::Replied(number, Some(outcome))];
         assert_eq!(lease.take_told(), told);

@@ -10,6 +10,10 @@ use crate::Moment;
 /// When a batch was answered, the next renewals of its leases are requested one after the other, and
 /// mostly for the same times. Such entries share a group. So very many leases need only a few steps
 /// in the tree for each batch, and a few bytes for each lease.
+///
+/// A batch is answered in the order of names. Where the times of its leases alternate in that
+/// order, for example because they have two ttls, each group has one entry. Then each lease costs
+/// steps in the tree of its own, and 150 bytes or more.
 pub(super) struct GroupedMap<S, T> {
     /// The key of a group is the moment of its entries, and the number of the first one.
     groups: BTreeMap<GroupKey, Group<S, T>>,
@@ -23,7 +27,7 @@ pub(super) type GroupKey = (Moment, u64);
 /// The entries of a group have the same moment, consecutive numbers and a shared value.
 pub(super) struct Group<S, T> {
     pub(super) shared: S,
-    /// An entry that was removed is `None`.
+    /// A removed entry leaves a gap.
     entries: VecDeque<Option<T>>,
     /// This many entries were not removed. A group without any is not kept.
     len: usize,
@@ -47,21 +51,24 @@ impl<S: Copy + Eq, T> GroupedMap<S, T> {
     }
 
     /// Adds an entry, and returns the one that it replaces.
+    ///
+    /// The number must not be among those of a group with another shared value: the entry would
+    /// hide the later ones of that group.
     pub(super) fn insert(&mut self, at: Moment, number: u64, shared: S, entry: T) -> Option<T> {
-        if let Some((first, group)) = self.group_before(at, number)
-            && group.shared == shared
-            && index_of(first, number) <= group.entries.len()
-        {
+        if let Some((first, group)) = self.group_before(at, number) {
             let index = index_of(first, number);
-            if index == group.entries.len() {
-                group.entries.push_back(None);
+            if group.shared == shared && index <= group.entries.len() {
+                if index == group.entries.len() {
+                    group.entries.push_back(None);
+                }
+                let replaced = group.entries[index].replace(entry);
+                if replaced.is_none() {
+                    group.len += 1;
+                    self.len += 1;
+                }
+                return replaced;
             }
-            let replaced = group.entries[index].replace(entry);
-            if replaced.is_none() {
-                group.len += 1;
-                self.len += 1;
-            }
-            return replaced;
+            debug_assert!(index >= group.entries.len(), "an entry would split a group");
         }
         let entries = VecDeque::from([Some(entry)]);
         self.insert_group((at, number), Group { shared, entries, len: 1 });

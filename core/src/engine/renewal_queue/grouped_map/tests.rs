@@ -100,6 +100,63 @@ fn an_entry_is_replaced_or_comes_back() {
     assert_eq!(take_all(&mut map, 10), [[(1, 'a', 1), (2, 'a', 200), (3, 'a', 3)]]);
 }
 
+/// A tick may be planned again with an earlier number.
+#[test]
+fn an_entry_before_a_group_of_the_same_moment_is_found() {
+    let mut map = Map::default();
+    for (number, shared) in [(7, 'a'), (6, 'b'), (3, 'a'), (4, 'a')] {
+        assert_eq!(map.insert(at(1), number, shared, number), None);
+    }
+    assert_eq!((map.group_count(), map.len()), (3, 4));
+    assert_eq!(map.remove(at(1), 6), Some(6));
+    assert_eq!(map.insert(at(1), 6, 'a', 60), None);
+    let expected = [vec![(3, 'a', 3), (4, 'a', 4)], vec![(6, 'a', 60)], vec![(7, 'a', 7)]];
+    assert_eq!(take_all(&mut map, 10), expected);
+}
+
+#[test]
+fn a_group_is_continued_after_its_last_entry_was_removed() {
+    let mut map = Map::default();
+    for number in 1..=3 {
+        map.insert(at(1), number, 'a', number);
+    }
+    assert_eq!(map.remove(at(1), 3), Some(3));
+    assert_eq!(map.insert(at(1), 4, 'a', 4), None);
+    assert_eq!((map.group_count(), map.len()), (1, 3));
+    assert_eq!(map.insert(at(1), 5, 'b', 5), None);
+    let expected = [vec![(1, 'a', 1), (2, 'a', 2), (4, 'a', 4)], vec![(5, 'b', 5)]];
+    assert_eq!(take_all(&mut map, 10), expected);
+}
+
+#[test]
+fn a_part_of_a_group_whose_first_entries_were_removed_is_taken() {
+    let mut map = Map::default();
+    for number in 1..=5 {
+        map.insert(at(1), number, 'a', number);
+    }
+    for removed in [1, 2] {
+        assert_eq!(map.remove(at(1), removed), Some(removed));
+    }
+    let (key, group) = map.take_first(2).unwrap();
+    let taken: Vec<_> = group.into_entries(key).collect();
+    assert_eq!(taken, [(3, 3), (4, 4)]);
+    assert_eq!((map.group_count(), map.len(), map.first_at()), (1, 1, Some(at(1))));
+    assert_eq!(map.insert(at(1), 6, 'a', 6), None);
+    assert_eq!(map.remove(at(1), 5), Some(5));
+    assert_eq!(take_all(&mut map, 2), [[(6, 'a', 6)]]);
+}
+
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic(expected = "an entry would split a group")]
+fn an_entry_within_a_group_with_another_shared_value_is_refused() {
+    let mut map = Map::default();
+    for number in 1..=3 {
+        map.insert(at(1), number, 'a', number);
+    }
+    map.insert(at(1), 2, 'b', 20);
+}
+
 #[test]
 fn groups_move_to_another_map() {
     let (mut from, mut to) = (Map::default(), Map::default());
