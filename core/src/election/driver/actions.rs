@@ -83,6 +83,7 @@ impl Driver {
             status.terms += 1;
             status.token = Some(token);
             status.leader = Some(holder);
+            status.ahead = None;
         });
         let leading = self.metrics.term_started();
         let job_runtime = self.job_runtime.clone();
