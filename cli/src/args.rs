@@ -113,9 +113,9 @@ command's own: the resource keeps the largest floor it has seen, and refuses sma
 With --fence URL, the fence of that database is raised before the command is started: from then on
 no transaction can commit that has checked the fence of an older term (see the crate
 leasehold-fence). With --permits or --read it is raised to the floor, so that the others that hold
-the lock can still commit. If older transactions are still open after --fence-limit, or the database cannot
-be reached until then, the command is started although the fence is not raised yet; the command's
-own checks fail until it is.
+the lock can still commit. If older transactions are still open after --fence-limit, or the database
+cannot be reached until then, the command is started although the fence is not raised yet; the
+command's own checks fail until it is.
 
 It runs in its own process group, which never outlives the lease: a watchdog process ends the group
 even if this process is stopped, killed or disconnected. A process that leaves the group is not
