@@ -12,7 +12,7 @@ use crate::shell::renew_outcome;
 use crate::sql::encode;
 use crate::sql::purpose::Purpose;
 use crate::sql::row::{get, parse_column, ttl_micros};
-use crate::{Reason, RenewOptions, RenewOutcome, Result};
+use crate::{Error, Reason, RenewOptions, RenewOutcome, Result};
 
 impl Sqlite {
     pub(super) async fn renew_leases(
@@ -42,17 +42,22 @@ impl Sqlite {
             }
             Ok(outcomes)
         };
-        match self.write(Purpose::Renew, Commit::Together, work).await {
-            Ok(outcomes) => Ok(outcomes),
-            Err(error) => {
-                // A row in a file that other processes no longer open does not keep them from the
-                // lock.
-                let Err(why) = self.check_file() else { return Err(error) };
-                let error = why.during("renew").on_store(&self.label);
-                tracing::error!(%error, "all leases of this store are lost");
-                Ok(vec![Ok(RenewOutcome::Lost); leases.len()])
-            }
-        }
+        let renewed = self.write(Purpose::Renew, Commit::Together, work).await;
+        renewed.or_else(|error| self.lost_with_file(error, leases.len()))
+    }
+
+    /// Returns that so many leases are lost if the file was deleted or replaced, and otherwise the
+    /// error of their renewal. A row in a file that other processes no longer open does not keep
+    /// them from the lock.
+    pub(super) fn lost_with_file(
+        &self,
+        error: Error,
+        count: usize,
+    ) -> Result<Vec<Result<RenewOutcome>>> {
+        let Err(why) = self.check_file() else { return Err(error) };
+        let error = why.during("renew").on_store(&self.label);
+        tracing::error!(%error, "all leases of this store are lost");
+        Ok(vec![Ok(RenewOutcome::Lost); count])
     }
 
     fn bind_batch(&self, sql: &SqlStr, batch: &str, now: Now) -> BoundStatement {
