@@ -170,7 +170,7 @@ impl Sqlite {
         now: Now,
     ) -> Result<BoundStatement> {
         let query: BoundStatement = sqlx::query(statement.clone());
-        Ok(query.bind(encoded(rows)?).bind(self.clock.boot()).bind(now.wall).bind(now.uptime))
+        Ok(query.bind(encoded(rows)?).bind(self.clock.boot()).bind(now.uptime).bind(now.wall))
     }
 
     /// Runs a statement on so many rows, which were read in the same transaction.

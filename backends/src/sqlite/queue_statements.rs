@@ -1,8 +1,7 @@
 //! These statements read and write queues, in a transaction that decides in between.
 //!
 //! No condition of theirs depends on the time: the transaction has the write lock, so a row is as it
-//! was read until it is written. A statement binds the time since the boot last, because a table
-//! without `set_at` does not keep it.
+//! was read until it is written. A statement may be given values that it does not use.
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
@@ -16,8 +15,8 @@ pub(super) struct QueueStatements {
     /// time since 1970, the kind and the entries are bound, and the time since the boot. This writes
     /// the queue with an entry that was made now.
     pub(super) put: SqlStr,
-    /// A JSON array of `[name, first holder, end, entries]`, the boot, the time since 1970 and the
-    /// time since the boot are bound. This writes queues in which entries were extended, or which
+    /// A JSON array of `[name, first holder, end, entries]`, the boot, the time since the boot and the
+    /// time since 1970 are bound. This writes queues in which entries were extended, or which
     /// entries have left.
     pub(super) keep: SqlStr,
     /// This does the same, and signals it to the watches.
@@ -37,7 +36,7 @@ impl QueueStatements {
             true => (", set_at", ", ?9", ", set_at = excluded.set_at"),
             false => ("", "", ""),
         };
-        let set_at = if has_set_at { ", set_at = ?4" } else { "" };
+        let set_at = if has_set_at { ", set_at = ?3" } else { "" };
         let keep = |more: &str| {
             statement(format!(
                 "UPDATE {table} SET holder = new_holder, boot = ?2, expires_at = new_end, \
@@ -65,7 +64,7 @@ impl QueueStatements {
             )),
             // An update of `signal` writes the index, also if it stays the same.
             keep: keep(""),
-            keep_and_signal: keep(&format!(", signal = {}", signal("?3"))),
+            keep_and_signal: keep(&format!(", signal = {}", signal("?4"))),
         }
     }
 }
@@ -131,6 +130,6 @@ mod tests {
     fn a_renewal_of_entries_writes_no_signal() {
         let queue = sql(true).queue.unwrap();
         assert!(!queue.keep.as_str().contains("signal"));
-        assert!(queue.keep_and_signal.as_str().contains("signal = max(?3"));
+        assert!(queue.keep_and_signal.as_str().contains("signal = max(?4"));
     }
 }
