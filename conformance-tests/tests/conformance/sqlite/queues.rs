@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt;
 use leasehold::sqlite::SqliteStore;
 use leasehold::{
-    AcquireOutcome, ErrorKind, Hint, LeaseId, ListOptions, LockKind, LockState, LockStore,
-    ReleaseOutcome, RenewOptions, RenewOutcome,
+    AcquireOutcome, ErrorKind, Hint, LeaseId, ListOptions, LockKind, LockRecord, LockState,
+    LockStore, ReleaseOutcome, RenewOptions, RenewOutcome,
 };
 use leasehold_conformance::{CaseResult, Failure};
 use sqlx::AssertSqlSafe;
@@ -73,7 +73,7 @@ pub(super) async fn a_corrupt_queue_is_reported_and_concerns_only_its_own_name()
         let record = store.get(&name("a")).await.unwrap().expect(damage);
         assert_eq!(record.state(), LockState::Corrupt, "{damage}");
         let listed = store.list(&ListOptions::default()).await.unwrap();
-        let states: Vec<_> = listed.iter().map(|record| record.state()).collect();
+        let states: Vec<_> = listed.iter().map(LockRecord::state).collect();
         assert_eq!(states, [LockState::Corrupt, LockState::Held], "{damage}");
     }
     Ok(())
