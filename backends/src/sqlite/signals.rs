@@ -35,7 +35,7 @@ impl Sqlite {
         }
         match self.signalled_record(&name).await {
             Ok(Some(record)) => hint_of(record),
-            // What is wrong is reported to those who ask.
+            // The callers that ask for the record get the error.
             _ => Hint::Name(name),
         }
     }

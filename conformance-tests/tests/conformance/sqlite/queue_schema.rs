@@ -79,7 +79,7 @@ pub(super) async fn a_store_from_before_the_upgrade_finds_a_name_with_a_queue_he
     Ok(())
 }
 
-pub(super) async fn columns_of_an_application_are_no_queues() -> CaseResult {
+pub(super) async fn columns_of_an_application_do_not_become_queues() -> CaseResult {
     for columns in ["kind INTEGER", "kind TEXT", "queue TEXT NOT NULL DEFAULT ''"] {
         let (_folder, path) = place();
         let add = |column: &str| format!("; ALTER TABLE leasehold_locks ADD COLUMN {column}");

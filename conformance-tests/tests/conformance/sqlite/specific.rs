@@ -66,7 +66,7 @@ cases! {
     queue_schema:
         a_table_without_the_columns_of_queues_has_exclusive_locks_only,
         a_store_from_before_the_upgrade_finds_a_name_with_a_queue_held,
-        columns_of_an_application_are_no_queues;
+        columns_of_an_application_do_not_become_queues;
     queues:
         a_corrupt_queue_is_reported_and_concerns_only_its_own_name,
         an_earlier_queue_of_the_row_has_no_effect,
