@@ -43,7 +43,7 @@ async fn a_retry_returns_the_standing_of_the_entry_and_extends_nothing(ctx: Ctx)
     let grant = granted(queue.enter(&first).await?);
     let waiter = queued(queue.enter(&second).await?);
     let doubled = ctx.in_steps(queue.ttl * 2);
-    // A retry with a longer ttl extends nothing either, and a client is as good as another.
+    // A retry extends nothing, whatever its ttl is and whichever client makes it.
     for client in [&queue, &other] {
         let retry = EnterOptions { ttl: doubled, ..first.clone() };
         let again = granted(client.enter(&retry).await?);

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use leasehold_core::{LeaseId, LockKind, PruneOptions, ReleaseOutcome, RenewOutcome};
+use leasehold_core::{
+    AcquireOutcome, EnterOptions, LeaseId, LockKind, PruneOptions, ReleaseOutcome, RenewOutcome,
+};
 use tokio::time::sleep;
 
 use super::queue_client::{QueueClient, semaphore};
@@ -86,9 +88,9 @@ async fn one_of_16_concurrent_leaves_takes_effect(ctx: Ctx) -> CaseResult {
     for attempt in &attempts {
         queue.enter(attempt).await?;
     }
-    for at in 0..attempts.len() {
+    for (at, attempt) in attempts.iter().enumerate() {
         let outcomes = race((0..16).map(|_| {
-            let (queue, lease) = (queue.clone(), attempts[at].lease);
+            let (queue, lease) = (queue.clone(), attempt.lease);
             async move { Ok(queue.leave_by(lease).await?) }
         }))
         .await?;
@@ -162,7 +164,7 @@ async fn an_expired_waiter_enters_again_at_the_end(ctx: Ctx) -> CaseResult {
     let second = queue.attempt();
     queue.enter(&second).await?;
     queue.until_gone(expired.lease).await?;
-    let anew = leasehold_core::EnterOptions { ttl: queue.ttl, ..expired };
+    let anew = EnterOptions { ttl: queue.ttl, ..expired };
     let token = queued(queue.enter(&anew).await?).token;
     assert!(token > old, "{token} after {old}");
     queue.leave(&first).await?;
@@ -213,7 +215,7 @@ async fn a_grant_that_is_about_to_expire_overlaps_with_no_other(ctx: Ctx) -> Cas
         let asked = Instant::now();
         let shown = queue.queue().await?.entries.iter().any(|entry| entry.id == waiter.lease);
         let outcome = if shown { Some(queue.enter(&waiter).await?) } else { None };
-        let Some(leasehold_core::AcquireOutcome::Granted(grant)) = outcome else {
+        let Some(AcquireOutcome::Granted(grant)) = outcome else {
             // On a busy machine the entry expired before that.
             continue;
         };
