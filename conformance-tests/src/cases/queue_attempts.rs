@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{
-    EnterOptions, ErrorKind, LeaseId, LockKind, MAX_ENTRIES, MAX_TTL, ReleaseOutcome,
-};
+use leasehold_core::{ErrorKind, LeaseId, LockKind, MAX_ENTRIES, MAX_TTL, ReleaseOutcome};
 use tokio::time::timeout;
 
 use super::queue_client::{QueueClient, semaphore};
@@ -45,11 +43,11 @@ async fn a_retry_returns_the_standing_of_the_entry_and_extends_nothing(ctx: Ctx)
     let doubled = ctx.in_steps(queue.ttl * 2);
     // A retry extends nothing, whatever its ttl is and whichever client makes it.
     for client in [&queue, &other] {
-        let retry = EnterOptions { ttl: doubled, ..first.clone() };
+        let retry = client.repeat_for(&first, doubled);
         let again = granted(client.enter(&retry).await?);
         assert_eq!((again.token, again.floor), (grant.token, grant.floor));
         assert!(again.left <= grant.left, "{:?} after {:?}", again.left, grant.left);
-        let retry = EnterOptions { ttl: doubled, ..second.clone() };
+        let retry = client.repeat_for(&second, doubled);
         let again = queued(client.enter(&retry).await?);
         assert_eq!((again.token, again.ahead), (waiter.token, 1));
         assert!(again.left <= waiter.left, "{:?} after {:?}", again.left, waiter.left);

@@ -44,12 +44,18 @@ impl QueueClient {
 
     /// Describes a new attempt with an entry of the weight 1 that waits.
     pub(super) fn attempt(&self) -> EnterOptions {
-        EnterOptions::new(LeaseId::new(), self.client.holder().clone(), self.ttl, self.kind)
+        self.attempt_for(self.ttl)
     }
 
     /// Describes a new attempt with an entry that lasts only so long.
     pub(super) fn attempt_for(&self, ttl: Duration) -> EnterOptions {
-        EnterOptions { ttl, ..self.attempt() }
+        EnterOptions::new(LeaseId::new(), self.client.holder().clone(), ttl, self.kind)
+    }
+
+    /// Describes an attempt under the lease of another one, with this client's kind and with that
+    /// ttl.
+    pub(super) fn repeat_for(&self, attempt: &EnterOptions, ttl: Duration) -> EnterOptions {
+        EnterOptions::new(attempt.lease, attempt.holder.clone(), ttl, self.kind)
     }
 
     /// Enters the queue, and retries with the same id if the outcome is unknown.

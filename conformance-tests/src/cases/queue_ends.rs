@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use leasehold_core::{
-    AcquireOutcome, EnterOptions, LeaseId, LockKind, PruneOptions, ReleaseOutcome, RenewOutcome,
+    AcquireOutcome, LeaseId, LockKind, PruneOptions, ReleaseOutcome, RenewOutcome,
 };
 use tokio::time::sleep;
 
@@ -164,7 +164,7 @@ async fn an_expired_waiter_enters_again_at_the_end(ctx: Ctx) -> CaseResult {
     let second = queue.attempt();
     queue.enter(&second).await?;
     queue.until_gone(expired.lease).await?;
-    let anew = EnterOptions { ttl: queue.ttl, ..expired };
+    let anew = queue.repeat_for(&expired, queue.ttl);
     let token = queued(queue.enter(&anew).await?).token;
     assert!(token > old, "{token} after {old}");
     queue.leave(&first).await?;

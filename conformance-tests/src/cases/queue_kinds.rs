@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use leasehold_core::{
-    AcquireOutcome, EnterOptions, ErrorKind, FencingToken, LockKind, ReleaseOutcome,
-};
+use leasehold_core::{AcquireOutcome, ErrorKind, FencingToken, LockKind, ReleaseOutcome};
 
 use super::queue_client::{QueueClient, semaphore};
 use crate::expect::{conflict, granted, held, holds, lost, queued};
@@ -27,9 +25,14 @@ crate::case::cases! {
 }
 
 fn kinds() -> CaseResult<Vec<LockKind>> {
-    let leaders = [LockKind::leaders(1)?, LockKind::leaders(3)?];
-    let semaphores = [semaphore(1)?, semaphore(3)?];
-    Ok([&[LockKind::Fair, LockKind::ReaderWriter], &semaphores[..], &leaders[..]].concat())
+    Ok(vec![
+        LockKind::Fair,
+        LockKind::ReaderWriter,
+        semaphore(1)?,
+        semaphore(3)?,
+        LockKind::leaders(1)?,
+        LockKind::leaders(3)?,
+    ])
 }
 
 /// Asserts that the message names both kinds and the lock.
@@ -56,7 +59,7 @@ async fn a_name_in_use_as_one_kind_is_refused_as_another(ctx: Ctx) -> CaseResult
                 assert_names(&message, &name, kind, other);
             }
             // The entry is refused under another kind, too.
-            let same = EnterOptions { kind: other, ..first.clone() };
+            let same = asked.repeat_for(&first, queue.ttl);
             conflict(asked.enter(&same).await);
         }
         let record = queue.client.get(&queue.name).await?.expect("the name is in use");
