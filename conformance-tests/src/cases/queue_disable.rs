@@ -78,7 +78,7 @@ async fn holders_and_waiters_of_a_disabled_name_are_told_to_leave(ctx: Ctx) -> C
     let shown = record.queue.expect("it has entries");
     assert_eq!((shown.entries.len(), shown.holding), (4, 2));
     for entry in &shown.entries {
-        assert_eq!(entry.ending.as_ref().map(|reason| reason.as_str()), Some("upkeep"));
+        assert_eq!(entry.ending.as_ref().map(Reason::as_str), Some("upkeep"));
         assert!(entry.left <= queue.ttl, "a renewal extended it to {:?}", entry.left);
     }
     // As an exclusive lock it is granted to nobody either.

@@ -2,7 +2,7 @@
 //! it, and heartbeats of entries cause no hints.
 
 use futures_util::StreamExt;
-use leasehold_core::{Hint, HintStream, LeaseId, LockKind, LockName};
+use leasehold_core::{Hint, LeaseId, LockKind, LockName};
 use tokio::time::{sleep, timeout};
 
 use super::queue_client::{QueueClient, semaphore};
@@ -32,9 +32,11 @@ fn wakes(hint: &Hint, name: &LockName, lease: LeaseId) -> bool {
 async fn watcher(ctx: &Ctx, queue: &QueueClient, leases: &[LeaseId]) -> CaseResult<Task<()>> {
     // The hints of earlier changes have arrived by then.
     sleep(ctx.hint_window()).await;
-    let mut hints: HintStream = ctx.open().await?.watch().await?;
+    let client = ctx.open().await?;
+    let mut hints = client.watch().await?;
     let (name, mut waiting, limit) = (queue.name.clone(), leases.to_vec(), ctx.hint_patience());
     Ok(spawn(async move {
+        let _stays_open = client;
         let wait = async {
             while let Some(hint) = hints.next().await {
                 waiting.retain(|lease| !wakes(&hint, &name, *lease));
@@ -120,7 +122,8 @@ async fn heartbeats_of_entries_cause_no_hints(ctx: Ctx) -> CaseResult {
     granted(end.enter(&last[0]).await?);
     queued(end.enter(&last[1]).await?);
     sleep(ctx.hint_window()).await;
-    let mut hints = ctx.open().await?.watch().await?;
+    let client = ctx.open().await?;
+    let mut hints = client.watch().await?;
     let (name, limit) = (end.name.clone(), ctx.hint_patience());
     let watcher = spawn(async move {
         let mut seen = Vec::new();
