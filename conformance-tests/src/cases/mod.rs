@@ -56,6 +56,7 @@ modules! {
     queue_contention,
     queue_trust,
     queue_locks,
+    queue_waits,
     queue_leaders,
 }
 

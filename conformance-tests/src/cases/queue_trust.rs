@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::stream;
 use leasehold_core::intercept::{Interceptor, Reply, Request};
-use leasehold_core::{Client, LockStore, MAX_TTL, Result, Settings};
+use leasehold_core::{Client, LockStore, MAX_TTL, Result};
 use parking_lot::Mutex;
 use tokio::task::yield_now;
 
@@ -25,15 +25,15 @@ crate::case::cases! {
 }
 
 async fn a_waiter_whose_entry_expired_does_not_get_the_lock_by_it(ctx: Ctx) -> CaseResult {
-    let long = Settings::new().ttl(ctx.long_ttl());
+    let patient = patient(&ctx);
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
     let (cut_off, gate) = gated(&ctx).await?;
-    let held = first.fair_lock("job")?.settings(&long)?.acquire(SOON).await?;
+    let held = first.fair_lock("job")?.settings(&patient)?.acquire(SOON).await?;
     let lock = cut_off.fair_lock("job")?;
     let expired = spawn(async move { Ok(lock.acquire(MAX_TTL).await?) });
     let before = until_queue(&first, |queue| queue.entries.len() == 2).await?;
     let old = before.entries[1].clone();
-    let lock = second.fair_lock("job")?.settings(&long)?;
+    let lock = second.fair_lock("job")?.settings(&patient)?;
     let behind = spawn(async move { Ok(lock.acquire(MAX_TTL).await?) });
     until_queue(&first, |queue| queue.entries.len() == 3).await?;
     gate.shut();
