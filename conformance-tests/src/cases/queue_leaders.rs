@@ -30,7 +30,7 @@ crate::case::cases! {
 const LEADERS: u32 = 2;
 
 /// The terms that run, and how many ran at the same time at most.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Terms {
     running: usize,
     most: usize,
@@ -138,6 +138,9 @@ async fn leaders_have_tokens_that_are_not_below_the_floor(ctx: Ctx) -> CaseResul
     let mut candidates = candidates(&ctx, &terms, 2).await?;
     leads(&candidates[0]).await?;
     leads(&candidates[1]).await?;
+    while terms.lock().leaderships.len() < 2 {
+        sleep(ttl(&ctx) / 20).await;
+    }
     let [first, second] = [0, 1].map(|at: usize| candidates[at].status().token);
     assert!(first < second, "{second:?} after {first:?}");
     let floors: Vec<_> = terms.lock().leaderships.iter().map(|each| Some(each.floor())).collect();
@@ -179,7 +182,7 @@ async fn an_observer_sees_all_leaders(ctx: Ctx) -> CaseResult {
             let leaders: Vec<_> = observation.leaders.iter().map(|each| each.token).collect();
             if leaders == tokens {
                 assert_eq!(observation.leader.map(|first| first.token), tokens.first().copied());
-                return Ok(());
+                return Ok::<_, Failure>(());
             }
         }
         Err(Failure::new("the observation ended"))

@@ -47,7 +47,7 @@ pub(super) async fn until_queue(
             let empty = || QueueRecord::new(record.kind, Vec::new());
             let queue = record.queue.clone().unwrap_or_else(empty);
             if condition(&queue) {
-                return Ok(queue);
+                return Ok::<_, Failure>(queue);
             }
             sleep(Duration::from_millis(20)).await;
         }

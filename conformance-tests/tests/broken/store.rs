@@ -2,6 +2,7 @@
 //! fault breaks.
 
 mod calls;
+mod queue;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,21 +10,23 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use leasehold_core::{
-    AcquireOptions, AcquireOutcome, Disablement, Error, ErrorKind, FencingToken, Grant, Held,
-    Holder, LeaseId, LeaseRecord, LockName, LockRecord, Reason, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, AcquireOutcome, Disablement, Error, ErrorKind, FencingToken, Grant, Held, Hint,
+    Holder, LeaseId, LeaseRecord, LockKind, LockName, LockRecord, Reason, RenewOptions,
+    RenewOutcome, Result,
 };
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast;
 use tokio::task::yield_now;
 
 use super::fault::Fault;
+use queue::Queue;
 
 /// This is the state that the clients of one namespace share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     origin: Instant,
     entries: Mutex<BTreeMap<LockName, Entry>>,
-    hints: broadcast::Sender<LockName>,
+    hints: broadcast::Sender<Hint>,
     /// This is the number of round trips so far.
     pub(crate) trips: AtomicU64,
     /// This is the number of connections that dropped calls kept.
@@ -51,6 +54,7 @@ pub(crate) struct Entry {
     created: u64,
     token: u64,
     lease: Option<Lease>,
+    queue: Option<Queue>,
     disabled: Option<(Reason, Option<String>, Duration)>,
 }
 
@@ -150,8 +154,12 @@ impl BrokenStore {
     }
 
     fn hint(&self, name: &LockName) {
+        self.send_hint(Hint::Name(name.clone()));
+    }
+
+    fn send_hint(&self, hint: Hint) {
         if !self.has(Fault::GivesNoHints) {
-            let _ = self.shared.hints.send(name.clone());
+            let _ = self.shared.hints.send(hint);
         }
     }
 
@@ -170,19 +178,24 @@ impl BrokenStore {
     fn record(&self, name: &LockName, entry: &Entry) -> Result<LockRecord> {
         let now = self.now();
         let lease = entry.lease.clone().filter(|lease| now < lease.expires);
-        Ok(LockRecord::unused(name.clone())
+        let record = LockRecord::unused(name.clone())
             .with_token((entry.token > 0).then(|| FencingToken::new(entry.token)).transpose()?)
             .with_lease(lease.map(|lease| {
                 LeaseRecord::new(lease.id, lease.holder, lease.expires - now)
                     .with_held_for(now.saturating_sub(lease.granted))
                     .with_ending(lease.ending)
             }))
-            .with_disabled(entry.disablement(now)))
+            .with_disabled(entry.disablement(now));
+        Ok(match &entry.queue {
+            Some(queue) => record.with_queue(queue.kind, queue.records(now)?),
+            None => record,
+        })
     }
 
     /// Returns the answer if the name cannot be granted.
     fn refusal(
         &self,
+        name: &LockName,
         entry: &mut Entry,
         options: &AcquireOptions,
     ) -> Result<Option<AcquireOutcome>> {
@@ -190,6 +203,11 @@ impl BrokenStore {
         let forgets = self.has(Fault::GrantForgetsDisable) && entry.lease.is_some();
         if let Some(disablement) = entry.disablement(now).filter(|_| !forgets) {
             return Ok(Some(AcquireOutcome::Disabled(disablement)));
+        }
+        if let Some(queue) = entry.queue.as_ref().filter(|queue| queue.is_in_use(now))
+            && !self.has(Fault::AcquireIgnoresEntries)
+        {
+            return Err(LockKind::Exclusive.conflict(queue.kind, name));
         }
         let token = entry.token;
         let Some(lease) = entry.live(now) else { return Ok(None) };
