@@ -2,6 +2,7 @@
 //! fault breaks.
 
 mod calls;
+mod entries;
 mod queue;
 
 use std::collections::BTreeMap;
@@ -74,6 +75,11 @@ impl Entry {
 
     fn in_force(&self, now: Duration) -> Option<LeaseId> {
         self.lease.as_ref().filter(|lease| now < lease.expires).map(|lease| lease.id)
+    }
+
+    fn is_in_use(&self, now: Duration) -> bool {
+        let has_entries = self.queue.as_ref().is_some_and(|queue| queue.is_in_use(now));
+        has_entries || self.in_force(now).is_some()
     }
 
     fn disablement(&self, now: Duration) -> Option<Disablement> {
@@ -243,6 +249,16 @@ impl BrokenStore {
         });
         let token = FencingToken::new(entry.token)?;
         Ok(AcquireOutcome::Granted(Grant::new(token, options.ttl)))
+    }
+
+    /// Returns whether a prune removes the name.
+    fn is_prunable(&self, entry: &Entry, unused_for: Duration, now: Duration) -> bool {
+        let granted = entry.token.max(1) - 1;
+        let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
+        let old = u128::from(clock.saturating_sub(granted)) >= unused_for.as_micros();
+        (entry.disabled.is_none() || self.has(Fault::PruneForgetsDisable))
+            && (!entry.is_in_use(now) || self.has(Fault::PruneRemovesHeldNames))
+            && (old || self.has(Fault::PruneIgnoresTheAge))
     }
 
     fn renew_one(&self, entry: &mut Entry, renewal: &RenewOptions) -> RenewOutcome {

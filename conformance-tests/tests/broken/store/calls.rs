@@ -1,6 +1,6 @@
 //! This module has the calls of a broken store.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::unfold;
@@ -137,8 +137,9 @@ impl LockStore for BrokenStore {
             outcomes.sort_by(|a, b| a.0.cmp(&b.0));
         }
         if self.has(Fault::BatchAnswersEntriesLast) {
-            let mut at = 0..leases.len();
-            outcomes.sort_by_cached_key(|_| at.next().map(|at| leases[at].entry));
+            let mut answers: Vec<_> = outcomes.into_iter().zip(leases).collect();
+            answers.sort_by_key(|(_, renewal)| renewal.entry);
+            outcomes = answers.into_iter().map(|(outcome, _)| outcome).collect();
         }
         if self.has(Fault::HintsAtHeartbeats) {
             leases.iter().for_each(|renewal| self.hint(&renewal.name));
@@ -162,8 +163,8 @@ impl LockStore for BrokenStore {
                     }
                     ReleaseOutcome::Released
                 }
-                Some(entry) if self.has(Fault::ReleaseRemovesEntries) => entry.remove(lease),
-                _ => ReleaseOutcome::NotHeld,
+                Some(entry) => self.release_entry(entry, lease),
+                None => ReleaseOutcome::NotHeld,
             }
         };
         if outcome == ReleaseOutcome::Released {
@@ -267,14 +268,7 @@ impl LockStore for BrokenStore {
         self.trip().await?;
         let mut entries = self.shared.entries();
         let now = self.now();
-        let unused = |entry: &Entry| {
-            let granted = entry.token.max(1) - 1;
-            let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
-            let old = u128::from(clock.saturating_sub(granted)) >= options.unused_for.as_micros();
-            (entry.disabled.is_none() || self.has(Fault::PruneForgetsDisable))
-                && (!entry.is_in_use(now) || self.has(Fault::PruneRemovesHeldNames))
-                && (old || self.has(Fault::PruneIgnoresTheAge))
-        };
+        let unused = |entry: &Entry| self.is_prunable(entry, options.unused_for, now);
         let names: Vec<_> = entries
             .iter()
             .filter(|(name, _)| options.after.as_ref().is_none_or(|after| *name > after))
