@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use leasehold_core::{
-    AcquireOutcome, EnterOptions, ErrorKind, LockKind, LockState, ReleaseOutcome,
+    AcquireOutcome, EnterOptions, ErrorKind, LockKind, LockState, Reason, ReleaseOutcome,
 };
 
 use super::queue_client::{QueueClient, semaphore};

@@ -170,7 +170,7 @@ async fn one_kind_wins_a_free_name(ctx: Ctx) -> CaseResult {
         // This counts the grants of each kind: exclusive, fair and semaphore.
         let grants: Arc<[AtomicU32; 3]> = Arc::default();
         let name = ctx.name(&format!("job {round}"));
-        let race = race((0..24).map(|number| {
+        race((0..24).map(|number| {
             let client = QueueClient { name: name.clone(), ..clients[number % 4].clone() };
             let grants = grants.clone();
             async move {
@@ -192,8 +192,8 @@ async fn one_kind_wins_a_free_name(ctx: Ctx) -> CaseResult {
                 }
                 Ok(())
             }
-        }));
-        race.await?;
+        }))
+        .await?;
         let grants = [0, 1, 2].map(|kind: usize| grants[kind].load(Ordering::SeqCst));
         let won = matches!(grants, [1, 0, 0] | [0, 1, 0] | [0, 0, 2]);
         assert!(
