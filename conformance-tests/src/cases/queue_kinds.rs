@@ -185,7 +185,7 @@ async fn one_kind_wins_a_free_name(ctx: Ctx) -> CaseResult {
                 };
                 match outcome {
                     Ok(AcquireOutcome::Granted(_)) => {
-                        _ = grants[kind].fetch_add(1, Ordering::SeqCst)
+                        grants[kind].fetch_add(1, Ordering::SeqCst);
                     }
                     Ok(_) => {}
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error}"),
