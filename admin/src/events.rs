@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{StreamExt, stream};
-use leasehold_core::{LockName, LockRecord};
+use leasehold_core::{LockName, LockRecord, QueueRecord};
 use serde::Deserialize;
 
 use crate::extract::Query;
@@ -123,11 +123,15 @@ fn is_same_state(old: &LockRecord, new: &LockRecord) -> bool {
     let held = |record: &LockRecord| -> Vec<_> {
         record.holders().map(|it| (it.id, it.holder.clone(), it.ending.cloned())).collect()
     };
-    let waiting = |record: &LockRecord| record.queue.as_ref().map(|queue| queue.waiters().len());
+    let waiting = |record: &LockRecord| -> Vec<_> {
+        let waiters = record.queue.iter().flat_map(QueueRecord::waiters);
+        waiters.map(|entry| (entry.id, entry.ending.clone())).collect()
+    };
     let disabled = |record: &LockRecord| {
         record.disabled.as_ref().map(|disabled| (disabled.reason.clone(), disabled.by.clone()))
     };
     old.token == new.token
+        && old.kind == new.kind
         && held(old) == held(new)
         && waiting(old) == waiting(new)
         && disabled(old) == disabled(new)

@@ -31,6 +31,9 @@ pub(crate) struct CommonArgs {
     log_format: Option<String>,
 }
 
+/// The options that say which kind of lock `run` holds have this heading.
+const KIND: &str = "Kind of lock (default: exclusive, in no order)";
+
 /// `run` has these options that are settings.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct RunSettings {
@@ -47,6 +50,25 @@ pub(crate) struct RunSettings {
     /// 0 tries once
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     wait: Option<String>,
+
+    /// Hold the lock in the order of arrival
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", help_heading = KIND)]
+    fair: Option<String>,
+
+    /// Hold one of so many permits: the command runs at most so many times, on all machines together
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true, help_heading = KIND)]
+    permits: Option<String>,
+
+    /// Hold the lock together with other readers, but not with a writer
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", help_heading = KIND)]
+    read: Option<String>,
+
+    /// Hold the lock alone, as a writer
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", help_heading = KIND)]
+    write: Option<String>,
 
     /// How long the command has from SIGTERM to SIGKILL [default: 5s, or a third of the ttl if
     /// that is less]
@@ -162,11 +184,15 @@ impl CommonArgs {
 }
 
 impl RunSettings {
-    pub(crate) fn options(&self) -> [Given<'_>; 16] {
+    pub(crate) fn options(&self) -> [Given<'_>; 20] {
         [
             ("lock_name", "--lock", self.lock.as_ref()),
             ("ttl", "--ttl", self.ttl.as_ref()),
             ("wait", "--wait", self.wait.as_ref()),
+            ("fair", "--fair", self.fair.as_ref()),
+            ("permits", "--permits", self.permits.as_ref()),
+            ("read", "--read", self.read.as_ref()),
+            ("write", "--write", self.write.as_ref()),
             ("stop_grace", "--stop-grace", self.stop_grace.as_ref()),
             ("respawn", "--respawn", self.respawn.as_ref()),
             ("fence", "--fence", self.fence.as_ref()),

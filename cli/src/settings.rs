@@ -2,6 +2,7 @@
 
 pub(crate) mod configuration;
 pub(crate) mod keys;
+pub(crate) mod run_kind;
 
 use leasehold::configuration::Loader;
 

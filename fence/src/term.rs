@@ -5,8 +5,9 @@ use leasehold_core::{Error, FencingToken, LockName, Result};
 /// A term is one grant of a lock name, named by its fencing token.
 ///
 /// [`Guard`](leasehold_core::Guard) and [`Leadership`](leasehold_core::Leadership) have both, and
-/// `leasehold run` gives them to its command as `LEASEHOLD_LOCK` and `LEASEHOLD_TOKEN`. Another
-/// lock library's token works too if every later grant of the same name has a larger one.
+/// `leasehold run` gives them to its command as `LEASEHOLD_LOCK` and `LEASEHOLD_TOKEN`, with the
+/// floor in `LEASEHOLD_FLOOR` if it is another number. Another lock library's token works too if
+/// every later grant of the same name has a larger one.
 ///
 /// ```
 /// use leasehold_fence::{FencingToken, LockName, Term};
@@ -49,31 +50,35 @@ impl Term {
 
     /// Creates the term of a command that `leasehold run` started, from its environment.
     ///
-    /// The lock has one holder, so the floor is the token. If the program gets another floor, use
-    /// [`with_floor`](Self::with_floor).
+    /// If the lock has several holders, the floor is in `LEASEHOLD_FLOOR`, unless it is the token.
     ///
     /// # Errors
     /// This fails with [`ErrorKind::Invalid`](leasehold_core::ErrorKind::Invalid) if
-    /// `LEASEHOLD_LOCK` or `LEASEHOLD_TOKEN` is missing or not valid.
+    /// `LEASEHOLD_LOCK` or `LEASEHOLD_TOKEN` is missing, or if one of the three is not valid.
     pub fn from_env() -> Result<Self> {
         Self::from_variables(|variable| std::env::var(variable).ok())
     }
 
     fn from_variables(value: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let value = |variable: &str| {
+        let required = |variable: &str| {
             value(variable).ok_or_else(|| {
                 Error::invalid(format!("the environment variable {variable} is missing"))
                     .with_fix("start this program with `leasehold run`")
             })
         };
-        let name = LockName::new(value("LEASEHOLD_LOCK")?)?;
-        let text = value("LEASEHOLD_TOKEN")?;
-        let token = text.parse().ok().and_then(|number| FencingToken::new(number).ok());
-        match token {
-            Some(token) => Ok(Self::new(&name, token)),
-            None => Err(Error::invalid(format!("{text:?} is not a valid fencing token"))
-                .with_fix("LEASEHOLD_TOKEN must be at least 1 and below 2^53")
-                .for_lock(&name)),
+        let name = LockName::new(required("LEASEHOLD_LOCK")?)?;
+        let token = |variable: &str, text: String| {
+            let token = text.parse().ok().and_then(|number| FencingToken::new(number).ok());
+            token.ok_or_else(|| {
+                Error::invalid(format!("{text:?} is not a valid fencing token"))
+                    .with_fix(format!("{variable} must be at least 1 and below 2^53"))
+                    .for_lock(&name)
+            })
+        };
+        let term = Self::new(&name, token("LEASEHOLD_TOKEN", required("LEASEHOLD_TOKEN")?)?);
+        match value("LEASEHOLD_FLOOR") {
+            Some(text) => term.with_floor(token("LEASEHOLD_FLOOR", text)?),
+            None => Ok(term),
         }
     }
 
@@ -115,12 +120,17 @@ mod tests {
 
     #[test]
     fn a_command_of_leasehold_run_reads_its_term() {
-        let read = |lock: Option<&str>, token: Option<&str>| {
+        let read_with = |lock: Option<&str>, token: Option<&str>, floor: Option<&str>| {
             Term::from_variables(|variable| {
-                let value = if variable == "LEASEHOLD_LOCK" { lock } else { token };
+                let value = match variable {
+                    "LEASEHOLD_LOCK" => lock,
+                    "LEASEHOLD_TOKEN" => token,
+                    _ => floor,
+                };
                 value.map(str::to_owned)
             })
         };
+        let read = |lock, token| read_with(lock, token, None);
         let term = read(Some("a"), Some("7")).unwrap();
         assert_eq!((term.name().as_str(), term.token()), ("a", token(7)));
         assert_eq!(term.floor(), token(7), "the lock has one holder");
@@ -128,6 +138,12 @@ mod tests {
             [(None, Some("7")), (Some("a"), None), (Some(""), Some("7")), (Some("a"), Some("0"))]
         {
             assert!(read(lock, token).unwrap_err().is_invalid(), "{lock:?} {token:?}");
+        }
+        let term = read_with(Some("a"), Some("7"), Some("5")).unwrap();
+        assert_eq!((term.token(), term.floor()), (token(7), token(5)));
+        for floor in ["8", "0", "x"] {
+            let error = read_with(Some("a"), Some("7"), Some(floor)).unwrap_err();
+            assert!(error.is_invalid(), "{floor}");
         }
     }
 }

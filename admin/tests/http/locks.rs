@@ -15,7 +15,7 @@ async fn a_lock_resource_follows_acquire_resign_and_loss() {
     let none = json!({
         "name": "job", "state": "free", "holder": null, "token": null, "held_since": null,
         "held_for_ms": null, "left_ms": null, "ending": null, "disabled": null,
-        "corrupt": null,
+        "corrupt": null, "kind": null, "capacity": null, "holders": [], "waiters": [],
     });
     assert_eq!(free, none);
 
@@ -26,6 +26,8 @@ async fn a_lock_resource_follows_acquire_resign_and_loss() {
     assert_eq!(held["holder"]["label"], "admin");
     assert_eq!(held["holder"]["pid"], std::process::id());
     assert!(held["left_ms"].as_u64().unwrap() > 0 && held["held_since"].is_string(), "{held}");
+    assert_eq!((&held["kind"], &held["capacity"]), (&json!("exclusive"), &json!(1)));
+    assert_eq!(held["holders"][0]["token"], held["token"]);
 
     let done = server.post("/v1/locks/job/resign", r#"{"reason":"deploy"}"#).await.ok();
     assert_eq!(done["outcome"], "resigning");

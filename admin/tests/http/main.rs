@@ -11,6 +11,7 @@ mod metrics;
 mod names;
 mod page;
 mod problems;
+mod queues;
 mod shutdown;
 mod support;
 mod tls;

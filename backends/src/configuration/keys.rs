@@ -244,15 +244,24 @@ pub const KEYS: &[Key] = &[
 /// These environment variables have the prefix and are not settings.
 ///
 /// The token of the HTTP API is a secret that no output may show, so it is not a setting either.
-pub(super) const OTHER_VARIABLES: &[&str] =
-    &[FILE_VARIABLE, "LEASEHOLD_LOCK", "LEASEHOLD_TOKEN", "LEASEHOLD_ADMIN_TOKEN"];
+pub(super) const OTHER_VARIABLES: &[&str] = &[
+    FILE_VARIABLE,
+    "LEASEHOLD_LOCK",
+    "LEASEHOLD_TOKEN",
+    "LEASEHOLD_FLOOR",
+    "LEASEHOLD_ADMIN_TOKEN",
+];
 
 /// These settings belong to the command line alone.
 ///
 /// An application may share files and an environment with the command line, so it ignores these
 /// names instead of refusing them.
-pub(super) const OF_THE_COMMAND_LINE: [&str; 14] = [
+pub(super) const OF_THE_COMMAND_LINE: [&str; 18] = [
     "wait",
+    "fair",
+    "permits",
+    "read",
+    "write",
     "respawn",
     "fence",
     "fence_limit",

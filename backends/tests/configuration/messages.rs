@@ -187,6 +187,7 @@ fn misspelt_variables_cause_a_warning() {
         "LEASEHOLD_PORT_7475_TCP_ADDR",
         "LEASEHOLD_TOKEN",
         "LEASEHOLD_LOCK",
+        "LEASEHOLD_FLOOR",
         "LEASEHOLD_TEST_MONGODB_IMAGE",
     ] {
         assert_eq!(warnings(name), "", "{name}");

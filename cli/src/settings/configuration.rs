@@ -93,6 +93,9 @@ impl CliConfiguration {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         match name {
             "respawn" => Some(self.respawn.to_string()),
+            "fair" | "read" | "write" => {
+                Some(value::<bool>(&self.library, name).unwrap_or_default().to_string())
+            }
             // The library shows one that is set.
             "fence_limit" if self.origin(name) == Some(&Origin::Default) => {
                 Some(format!("{DEFAULT_FENCE_LIMIT:?}"))
@@ -143,7 +146,7 @@ impl Serve {
 
 /// Returns the value of a setting if it has one. The loader has checked it by the kind of its key,
 /// so it can be parsed.
-fn value<T: FromStr>(library: &Configuration, name: &str) -> Option<T> {
+pub(super) fn value<T: FromStr>(library: &Configuration, name: &str) -> Option<T> {
     library.setting(name)?.value.as_deref()?.parse().ok()
 }
 
@@ -164,6 +167,10 @@ mod tests {
     fn own_settings_are_read() {
         let configuration = load(Loader::empty().environment([
             ("LEASEHOLD_WAIT", "1m"),
+            ("LEASEHOLD_FAIR", "false"),
+            ("LEASEHOLD_PERMITS", "3"),
+            ("LEASEHOLD_READ", "false"),
+            ("LEASEHOLD_WRITE", "false"),
             ("LEASEHOLD_RESPAWN", "true"),
             ("LEASEHOLD_FENCE", "postgres://u:secret@h/d"),
             ("LEASEHOLD_FENCE_LIMIT", "2m"),

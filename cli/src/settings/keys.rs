@@ -20,6 +20,26 @@ pub(crate) const OWN: &[Key] = &[
         "`leasehold run`: how long to wait for the lock; 0s tries once.",
     ),
     Key::new(
+        "fair",
+        Kind::Switch,
+        "false",
+        "`leasehold run`: hold the lock in the order of arrival.",
+    ),
+    Key::new(
+        "permits",
+        Kind::Count,
+        "none: the lock is not a semaphore",
+        "`leasehold run`: hold one of so many permits, so that the command runs at most so many \
+         times on all machines together.",
+    ),
+    Key::new(
+        "read",
+        Kind::Switch,
+        "false",
+        "`leasehold run`: hold the lock together with other readers, but not with a writer.",
+    ),
+    Key::new("write", Kind::Switch, "false", "`leasehold run`: hold the lock alone, as a writer."),
+    Key::new(
         "respawn",
         Kind::Switch,
         "false",

@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 
-use crate::support::{Bench, assert_refused, stderr, stdout};
+use crate::support::{Bench, Running, assert_refused, stderr, stdout, wait_until};
 
 /// This command writes its token to a file.
 const COMMAND: &str = "echo $LEASEHOLD_TOKEN > token";
@@ -39,6 +39,23 @@ fn the_fence_is_raised_before_the_command_is_started() {
         assert!(raised.is_some());
         assert_eq!(raised, token(&bench));
     }
+}
+
+/// The holder that came first may still write.
+#[test]
+fn the_fence_of_several_holders_is_raised_to_their_floor() {
+    let bench = Bench::new();
+    on_database(&bench, "CREATE TABLE ledger (amount INTEGER)");
+    let fence = fence(&bench);
+    let options = ["--permits", "2", "--ttl", "1h", "--fence", &fence];
+    let script = "echo $LEASEHOLD_TOKEN > first; while :; do sleep 0.02; done";
+    let _first = Running::start(bench.run(&options, script));
+    wait_until("the first command", || bench.text("first").ends_with('\n'));
+    let output = bench.run(&options, COMMAND).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let raised = on_database(&bench, "SELECT token FROM leasehold_fence");
+    assert_eq!(raised, bench.text("first").trim().parse().ok());
+    assert!(token(&bench) > raised);
 }
 
 /// The tokens of the lock are smaller than that of the fence, as after the locks were lost.

@@ -9,6 +9,7 @@ mod crash;
 mod endings;
 mod fence;
 mod forwarding;
+mod kinds;
 #[cfg(feature = "http")]
 mod metrics;
 mod reaper;

@@ -27,17 +27,21 @@ fn status_json_has_every_field() {
     assert_eq!(
         fields,
         [
+            "capacity",
             "corrupt",
             "disabled",
             "ending",
             "held_for_ms",
             "held_since",
             "holder",
+            "holders",
+            "kind",
             "left_ms",
             "name",
             "standbys",
             "state",
-            "token"
+            "token",
+            "waiters"
         ]
     );
     assert_eq!(held["name"], "hello");
@@ -80,7 +84,7 @@ fn status_prints_a_table() {
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), 3, "{table}");
     let head: Vec<_> = lines[0].split_whitespace().collect();
-    assert_eq!(head, ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "SINCE", "TOKEN", "REASON"]);
+    assert_eq!(head, ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "KIND", "SINCE", "TOKEN", "REASON"]);
     assert!(lines[1].contains("disabled") && lines[1].trim_end().ends_with("  because"), "{table}");
     assert!(lines[1].starts_with("evil\\u{1b}[2J\\nname "), "{table}");
     for word in ["hello", "held", &format!("pid {}", run.id()), &leader.token.to_string()] {

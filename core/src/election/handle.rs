@@ -20,6 +20,9 @@ pub struct Status {
     pub token: Option<FencingToken>,
     /// This is the latest known leader: this instance, or another one as of the latest attempt.
     pub leader: Option<Holder>,
+    /// This instance waits in the queue of a lock of another [kind](crate::LockKind), and so many
+    /// entries are ahead of its own: those that hold the lock, and those that wait for it.
+    pub ahead: Option<usize>,
     /// This is set if the latest attempt found the name disabled.
     pub disabled: Option<Disablement>,
     /// This counts the terms that this instance has led.
@@ -36,6 +39,7 @@ impl Default for Status {
             role: Role::Candidate,
             token: None,
             leader: None,
+            ahead: None,
             disabled: None,
             terms: 0,
             overruns: 0,

@@ -18,6 +18,7 @@ pub struct Leadership {
     pub(super) name: LockName,
     pub(super) token: FencingToken,
     pub(super) floor: Arc<TokenFloor>,
+    pub(super) first_floor: FencingToken,
     pub(super) lease: LeaseId,
     pub(super) trust: Arc<TrustDeadline>,
     pub(super) cancellation: CancellationToken,
@@ -45,6 +46,16 @@ impl Leadership {
     #[must_use]
     pub fn floor(&self) -> FencingToken {
         self.floor.get()
+    }
+
+    /// Returns the [floor](Self::floor) at the start of the term, which does not change.
+    ///
+    /// The election raises its [fence](super::Election::fence) to this floor or to a later one. A
+    /// check of the fence with a floor that was not raised fails, so checks use this one throughout
+    /// the term.
+    #[must_use]
+    pub fn first_floor(&self) -> FencingToken {
+        self.first_floor
     }
 
     /// Returns the id of the term's lease, for code outside this process that releases the lease

@@ -104,8 +104,54 @@ impl Election {
     /// [queues](crate::Capabilities::queues).
     pub fn leaders(self, count: u32) -> Result<Self> {
         let kind = LockKind::leaders(count).map_err(|error| error.for_lock(&self.name))?;
+        self.with_kind(kind, 1)
+    }
+
+    /// Returns this election as one for a lock of that kind: an instance leads while it holds that
+    /// much of the [capacity](LockKind::capacity). So a job can share a name with the
+    /// [locks](crate::Client::semaphore) of other programs, which are held only for a short time.
+    ///
+    /// An election is for an [exclusive](LockKind::Exclusive) lock unless it gets another kind. What
+    /// [`leaders`](Self::leaders) says of other numbers and of tokens is true of other kinds too.
+    ///
+    /// ```
+    /// # use leasehold_core::{Client, LockKind, MemoryStore};
+    /// # use leasehold_core::election::{job_fn, Leadership};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> leasehold_core::Result<()> {
+    /// # let client = Client::new(MemoryStore::new())?;
+    /// // The job does not run while somebody has the lock `client.rw_lock("catalogue")`.
+    /// let kind = LockKind::ReaderWriter;
+    /// let election = client.election("catalogue")?.with_kind(kind, LockKind::WRITER_WEIGHT)?;
+    /// let handle = election.spawn(job_fn(|leadership: Leadership| async move {
+    ///     println!("rebuilding the catalogue under token {}", leadership.token());
+    ///     Ok(())
+    /// }));
+    /// # handle.shutdown().await;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// This fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the weight is 0 or larger
+    /// than the capacity, and with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the
+    /// kind has a queue and the store has no [queues](crate::Capabilities::queues).
+    pub fn with_kind(self, kind: LockKind, weight: u32) -> Result<Self> {
+        let entry = EntryOptions::new(kind).with_weight(weight, &self.name)?;
+        if !kind.has_queue() {
+            return Ok(Self { entry: None, ..self });
+        }
         self.engine.check_queues(kind, &self.name)?;
-        Ok(Self { entry: Some(EntryOptions::new(kind)), ..self })
+        Ok(Self { entry: Some(entry), ..self })
+    }
+
+    /// Returns this election with attempts that do not wait in the queue of the lock: an instance
+    /// that cannot lead at once makes no entry, and so holds up nobody. It tries again when it polls
+    /// the store or gets a hint about the name, and others may lead before it.
+    ///
+    /// It changes nothing in an election without a queue. Call it after [`leaders`](Self::leaders)
+    /// or [`with_kind`](Self::with_kind).
+    #[must_use]
+    pub fn without_waiting(self) -> Self {
+        Self { entry: self.entry.map(EntryOptions::without_waiting), ..self }
     }
 
     /// Returns this election with a fence, which it raises in each term before it starts the job.

@@ -107,15 +107,25 @@ impl fmt::Display for LockKind {
 }
 
 impl LockKind {
+    /// Returns the kind in one word without its number, such as `semaphore`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::Fair => "fair",
+            Self::Semaphore(_) => "semaphore",
+            Self::ReaderWriter => "reader-writer",
+            Self::Leaders(_) => "leaders",
+        }
+    }
+
     /// Returns the form in which stores keep the kind, such as `semaphore:3`. [`FromStr`] reads it.
     #[must_use]
     pub fn code(self) -> String {
+        let word = self.word();
         match self {
-            Self::Exclusive => "exclusive".to_owned(),
-            Self::Fair => "fair".to_owned(),
-            Self::Semaphore(permits) => format!("semaphore:{permits}"),
-            Self::ReaderWriter => "reader-writer".to_owned(),
-            Self::Leaders(count) => format!("leaders:{count}"),
+            Self::Exclusive | Self::Fair | Self::ReaderWriter => word.to_owned(),
+            Self::Semaphore(count) | Self::Leaders(count) => format!("{word}:{count}"),
         }
     }
 }

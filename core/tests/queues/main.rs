@@ -5,6 +5,7 @@
 mod cancellation;
 mod conflicts;
 mod control;
+mod election_kinds;
 mod entries;
 mod instance_store;
 mod kinds;

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use leasehold::FencingToken;
+use leasehold::Leadership;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 
@@ -42,7 +42,10 @@ pub(super) struct StartSocket(UnixStream);
 
 impl Child {
     /// Starts the exec shim.
-    pub(super) fn spawn(plan: &Plan, token: FencingToken) -> std::io::Result<(Self, StartSocket)> {
+    pub(super) fn spawn(
+        plan: &Plan,
+        leadership: &Leadership,
+    ) -> std::io::Result<(Self, StartSocket)> {
         // Both ends are closed on exec: the command inherits neither.
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(this_program()?);
@@ -53,7 +56,10 @@ impl Child {
             .arg0("leasehold")
             .arg(exec_shim::COMMAND)
             .args(plan.command.words())
-            .envs(environment::variables(&plan.name, token))
+            // A run within a run inherits that of another term.
+            .env_remove(environment::FLOOR)
+            .envs(environment::variables(&plan.name, leadership.token()))
+            .envs(environment::floor(leadership.token(), leadership.first_floor()))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .process_group(0)
             .spawn()?;

@@ -7,7 +7,16 @@ use rustix::io::Errno;
 #[cfg(target_os = "linux")]
 use super::processes;
 
-/// Returns the variables that the command of a term gets.
+/// This variable has the floor of the term.
+pub(super) const FLOOR: &str = "LEASEHOLD_FLOOR";
+
+/// Returns the variable with the floor of a term, which the command gets if the floor is not the
+/// token.
+pub(super) fn floor(token: FencingToken, floor: FencingToken) -> Option<(&'static str, String)> {
+    (floor != token).then(|| (FLOOR, floor.to_string()))
+}
+
+/// Returns the variables that the command of every term gets.
 pub(super) fn variables(name: &LockName, token: FencingToken) -> [(&'static str, String); 2] {
     [("LEASEHOLD_LOCK", name.as_str().to_owned()), ("LEASEHOLD_TOKEN", token.to_string())]
 }

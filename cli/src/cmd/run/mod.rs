@@ -20,6 +20,7 @@ mod exporter;
 mod fence;
 mod interpreter;
 mod job;
+mod obstacle;
 mod open_store;
 mod own_group;
 mod plan;
@@ -48,6 +49,7 @@ use crate::args::RunArgs;
 use crate::cmd::without_http as exporter;
 use crate::io::exit::Failure;
 use crate::settings::configuration::CliConfiguration;
+use crate::settings::run_kind::{self, RunKind};
 use crate::store_choice::StoreChoice;
 use command_line::CommandLine;
 use job::CommandJob;
@@ -68,6 +70,7 @@ pub(crate) async fn run(
     let name = configuration.library.required_lock_name()?.clone();
     with_engine_grace(&configuration.library.settings, &MemoryStore::new().capabilities())?;
     let command = CommandLine::new(args.command)?;
+    let RunKind { kind, weight } = RunKind::new(&configuration.library)?;
     let fence = fence::open(configuration).await?;
 
     exporter::start(configuration).await?;
@@ -86,13 +89,18 @@ pub(crate) async fn run(
     let plan = Plan {
         name: name.clone(),
         command,
+        in_queue: kind.has_queue(),
         store: address,
         removed_variables,
         grace,
         engine_grace,
     };
     let (job, events, forwarder) = CommandJob::new(Arc::new(plan));
-    let mut election = client.election(&name)?;
+    let mut election = client.election(&name)?.with_kind(kind, weight)?;
+    if configuration.wait == Some(Duration::ZERO) && !configuration.respawn {
+        // An entry that waits would hold up others until it has left.
+        election = election.without_waiting();
+    }
     if let Some(fence) = fence {
         election = election.fence(fence, configuration.fence_limit);
     }
@@ -108,16 +116,16 @@ pub(crate) async fn run(
 
 /// Returns the variables that this process has used and the command must not inherit.
 ///
-/// These are the lock's name, for which a command that uses Leasehold itself must not wait; the
-/// fence, which a nested run must not raise for another lock; the address of the metrics, and their
-/// token.
+/// These are the lock's name, for which a command that uses Leasehold itself must not wait, and its
+/// kind; the fence, which a nested run must not raise for another lock; the address of the metrics,
+/// and their token.
 fn variables_to_remove(configuration: &CliConfiguration) -> Vec<String> {
-    let from_variable = |key: &&str| match configuration.origin(key) {
+    let from_variable = |key: &str| match configuration.origin(key) {
         Some(Origin::Variable(name)) => Some(name.clone()),
         _ => None,
     };
-    let mut names: Vec<_> =
-        ["lock_name", "fence", "metrics"].iter().filter_map(from_variable).collect();
+    let settings = ["lock_name", "fence", "metrics"].into_iter().chain(run_kind::SETTINGS);
+    let mut names: Vec<_> = settings.filter_map(from_variable).collect();
     names.extend(exporter::secret_variable(configuration));
     names
 }

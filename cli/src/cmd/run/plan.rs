@@ -12,6 +12,8 @@ use super::command_line::CommandLine;
 pub(super) struct Plan {
     pub(super) name: LockName,
     pub(super) command: CommandLine,
+    /// The lock has a queue, in which the run has an entry.
+    pub(super) in_queue: bool,
     /// The watchdog releases the lock here if the supervisor is killed.
     pub(super) store: Option<StoreAddress>,
     /// The command does not inherit these environment variables.

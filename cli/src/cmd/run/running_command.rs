@@ -68,7 +68,7 @@ impl RunningCommand {
         let deadline = leadership.deadline();
         // The only other children now are those left by aborted terms.
         reaper::reap_all();
-        let (child, start_socket) = Child::spawn(&plan, leadership.token())?;
+        let (child, start_socket) = Child::spawn(&plan, &leadership)?;
         let timeout = leadership.remaining();
         let watchdog = tokio::select! {
             watchdog = Watchdog::start(
@@ -287,5 +287,6 @@ impl RunningCommand {
 /// Returns the lease that the watchdog releases if this process is killed.
 fn held_lease(plan: &Plan, leadership: &Leadership) -> Option<HeldLease> {
     let store = plan.store.clone()?;
-    Some(HeldLease::new(plan.name.clone(), leadership.lease_id(), leadership.token(), store))
+    let (name, lease, token) = (plan.name.clone(), leadership.lease_id(), leadership.token());
+    Some(HeldLease::new(name, lease, token, plan.in_queue, store))
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::child::Ended;
 use super::job::{Event, SignalForwarder};
+use super::obstacle::Obstacles;
 use super::signals::{Signals, asks_to_end, ends_a_wait};
 use crate::io::exit::{self, Failure, chain, is_permanent};
 use crate::io::stderr::print_message;
@@ -30,6 +31,7 @@ pub(super) struct Supervisor {
     interrupted: Option<Signal>,
     /// The store has replied once, so a failure now is an outage and not a mistake of the user.
     store_replied: bool,
+    obstacles: Obstacles,
     printed: PrintedMessages,
 }
 
@@ -76,6 +78,7 @@ impl Supervisor {
             stopping: false,
             interrupted: None,
             store_replied: false,
+            obstacles: Obstacles::default(),
             printed: PrintedMessages::default(),
         }
     }
@@ -170,7 +173,7 @@ impl Supervisor {
             (self.stopping, self.options.wait) = (false, None);
             return None;
         }
-        let obstacle = obstacle(&status)?;
+        let obstacle = self.obstacles.describe(&status)?;
         self.store_replied = true;
         if self.is_single_try_over(status.terms) {
             return Some(Err(self.conflict_failure(&obstacle)));
@@ -194,7 +197,7 @@ impl Supervisor {
         if status.terms > 0 {
             return None;
         }
-        Some(Err(match (&status.error, obstacle(&status)) {
+        Some(Err(match (&status.error, self.obstacles.describe(&status)) {
             (None, Some(obstacle)) => self.conflict_failure(&obstacle),
             (Some(error), _) => self.no_reply(&chain(error)),
             (None, None) => self.no_reply("the store has not responded yet"),
@@ -244,12 +247,4 @@ impl Supervisor {
             }
         }
     }
-}
-
-/// Describes why this instance cannot lead.
-fn obstacle(status: &Status) -> Option<String> {
-    if let Some(disabled) = &status.disabled {
-        return Some(format!("disabled: {}", visible(disabled.reason.as_str())));
-    }
-    status.leader.as_ref().map(|leader| format!("held by {}", visible(&leader.to_string())))
 }

@@ -1,6 +1,6 @@
 //! The standbys of a lock are the instances that would take it over.
 
-use leasehold::{Holder, InstanceRecord, LockRecord, LockState};
+use leasehold::{Holder, InstanceRecord, LockKind, LockRecord, LockState};
 use leasehold_admin::{HolderView, LockView};
 use serde::Serialize;
 
@@ -38,10 +38,16 @@ impl LockWithStandbys {
     }
 
     /// Returns whether this is an election that has no standby as far as is known. A lock that a
-    /// guard holds is not an election, and a lock without holder and candidates is idle.
+    /// guard holds is not an election, and a lock without holder and candidates is idle. Nobody has
+    /// to wait for a semaphore, or for a lock for reading.
     pub(super) fn has_no_standby(&self) -> bool {
         let none = self.standbys.as_ref().is_some_and(Vec::is_empty);
-        none && self.leads && !self.may_have_unlisted && self.record.state() == LockState::Held
+        let needs_one =
+            !matches!(self.record.kind, LockKind::Semaphore(_) | LockKind::ReaderWriter);
+        none && needs_one
+            && self.leads
+            && !self.may_have_unlisted
+            && self.record.state() == LockState::Held
     }
 
     /// Describes the standbys for people.
@@ -73,7 +79,7 @@ impl<'a> From<&'a LockWithStandbys> for View<'a> {
 mod tests {
     use std::time::Duration;
 
-    use leasehold::{LeaseId, LeaseRecord, LockName, Presence};
+    use leasehold::{EntryRecord, FencingToken, LeaseId, LeaseRecord, LockName, Presence};
 
     use super::*;
 
@@ -112,5 +118,28 @@ mod tests {
             "it is not an election"
         );
         assert_eq!(LockWithStandbys::new(held.clone(), None).standbys(), "-");
+    }
+
+    #[test]
+    fn every_holder_of_a_queue_is_no_standby() {
+        let holders = [(); 3].map(|()| Holder::current());
+        let instances = holders.each_ref().map(|holder| instance(holder, &["job"], 0));
+        let entries = |count: usize| -> Vec<_> {
+            let tokens = (1..).map(|number| FencingToken::new(number).unwrap());
+            let entry = |(token, holder): (_, &Holder)| {
+                EntryRecord::new(LeaseId::new(), holder.clone(), token, Duration::from_secs(9))
+            };
+            tokens.zip(&holders[..count]).map(entry).collect()
+        };
+        let text = |kind, count| {
+            let record = LockRecord::unused(LockName::new("job").unwrap());
+            let record = record.with_queue(kind, entries(count));
+            LockWithStandbys::new(record, Some(&instances[..count])).standbys()
+        };
+        let [two, permits] = [LockKind::leaders(2).unwrap(), LockKind::semaphore(2).unwrap()];
+        assert_eq!(text(two, 3), "1");
+        assert_eq!(text(two, 2), "no standby");
+        assert_eq!(text(permits, 2), "0");
+        assert_eq!(text(LockKind::ReaderWriter, 2), "0");
     }
 }

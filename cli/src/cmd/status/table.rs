@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use jiff::{SignedDuration, Timestamp};
-use leasehold::{Holder, LockState};
+use leasehold::{CurrentHolder, LockKind, LockState, QueueRecord, Reason};
 
 use super::standbys::LockWithStandbys;
 use crate::io::table::{Cell, columns, visible};
 
 /// The most important columns come first, because a narrow terminal cuts the rest. The reason is
 /// last, because a long one would widen all rows.
-const HEADER: [&str; 8] =
-    ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "SINCE", "TOKEN", "REASON"];
+const HEADER: [&str; 9] =
+    ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "KIND", "SINCE", "TOKEN", "REASON"];
 const STATE: usize = 1;
 const STANDBYS: usize = 3;
 const NONE: &str = "-";
@@ -23,33 +23,35 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const WARNING: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 
-/// Returns the table with its header.
+/// Returns the table with its header. A lock has a row, which shows its first holder; its other
+/// holders and those that wait have rows below it.
 pub(super) fn table(locks: &[LockWithStandbys], coloured: bool) -> String {
     let mut rows = vec![HEADER.map(|title| Cell::from(title).styled(BOLD))];
-    rows.extend(locks.iter().map(row));
+    for lock in locks {
+        rows.push(row(lock));
+        rows.extend(rows_of_others(lock));
+    }
     columns(&rows, coloured)
 }
 
 fn row(watched: &LockWithStandbys) -> [Cell; HEADER.len()] {
     let record = &watched.record;
-    // A lock with several holders shows the first one, and how many there are.
     let held = record.holders().next();
     let none = || NONE.to_owned();
     let reason = held.and_then(|held| held.ending);
     let reason = reason.or(record.disabled.as_ref().map(|disabled| &disabled.reason));
+    // The name's latest token may be that of an entry that waits.
+    let token = held.and_then(|held| held.token).or(record.token);
     let texts = [
         visible(record.name.as_str()),
         String::new(),
-        held.map_or_else(none, |held| format!("{:.1}s", held.left.as_secs_f64())),
+        held.map_or_else(none, |held| left(&held)),
         watched.standbys(),
-        held.map_or_else(none, |held| holders(held.holder, record.holders().count() - 1)),
-        held.map_or_else(none, |held| format!("{:.0}", ago(held.held_for))),
-        record.token.map_or_else(none, |token| token.to_string()),
-        record
-            .corrupt
-            .as_deref()
-            .or(reason.map(leasehold::Reason::as_str))
-            .map_or_else(none, visible),
+        held.map_or_else(none, |held| holder(&held, record.kind)),
+        held.map_or_else(none, |_| record.kind.code()),
+        held.map_or_else(none, |held| since(&held)),
+        token.map_or_else(none, |token| token.to_string()),
+        record.corrupt.as_deref().or(reason.map(Reason::as_str)).map_or_else(none, visible),
     ];
     let mut cells = texts.map(Cell::from);
     cells[STATE] = state(record.state());
@@ -59,12 +61,56 @@ fn row(watched: &LockWithStandbys) -> [Cell; HEADER.len()] {
     cells
 }
 
-/// Names the first holder, and how many others there are.
-fn holders(first: &Holder, others: usize) -> String {
-    let first = visible(&first.to_string());
-    match others {
-        0 => first,
-        others => format!("{first} +{others}"),
+/// Returns the rows of the holders after the first one, and of those that wait.
+fn rows_of_others(watched: &LockWithStandbys) -> Vec<[Cell; HEADER.len()]> {
+    let record = &watched.record;
+    let waiters = record.queue.as_ref().map(QueueRecord::waiters).unwrap_or_default();
+    let holders = record.holders().skip(1).map(|held| {
+        let word = if held.ending.is_some() { LockState::Ending } else { LockState::Held };
+        entry_row(&held, record.kind, state(word))
+    });
+    let waiters = (1_usize..).zip(waiters).map(|(position, entry)| {
+        let state = Cell::from(format!("waits {position}")).styled(DIM);
+        entry_row(&CurrentHolder::from(entry), record.kind, state)
+    });
+    holders.chain(waiters).collect()
+}
+
+/// Returns the row of an entry that holds the lock or waits, which has no name.
+fn entry_row(entry: &CurrentHolder<'_>, kind: LockKind, state: Cell) -> [Cell; HEADER.len()] {
+    let none = || NONE.to_owned();
+    let texts = [
+        String::new(),
+        String::new(),
+        left(entry),
+        String::new(),
+        holder(entry, kind),
+        String::new(),
+        since(entry),
+        entry.token.map_or_else(none, |token| token.to_string()),
+        entry.ending.map(Reason::as_str).map_or_else(none, visible),
+    ];
+    let mut cells = texts.map(Cell::from);
+    cells[STATE] = state;
+    cells
+}
+
+fn left(held: &CurrentHolder<'_>) -> String {
+    format!("{:.1}s", held.left.as_secs_f64())
+}
+
+fn since(held: &CurrentHolder<'_>) -> String {
+    format!("{:.0}", ago(held.held_for))
+}
+
+/// Names a holder, and says how much of the lock it holds where that is not evident.
+fn holder(held: &CurrentHolder<'_>, kind: LockKind) -> String {
+    let name = visible(&held.holder.to_string());
+    match (kind, held.weight) {
+        (LockKind::ReaderWriter, LockKind::WRITER_WEIGHT) => format!("{name}, writes"),
+        (LockKind::ReaderWriter, _) => format!("{name}, reads"),
+        (LockKind::Semaphore(_), weight) if weight > 1 => format!("{name}, {weight} permits"),
+        _ => name,
     }
 }
 
@@ -89,7 +135,7 @@ fn state(state: LockState) -> Cell {
 #[cfg(test)]
 mod tests {
     use leasehold::{
-        EntryRecord, Error, ErrorKind, FencingToken, LeaseId, LockKind, LockName, LockRecord,
+        EntryRecord, Error, ErrorKind, FencingToken, Holder, LeaseId, LockName, LockRecord,
     };
 
     use super::*;
@@ -109,20 +155,43 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_with_several_holders_shows_the_first_and_their_number() {
+    fn a_lock_with_a_queue_has_a_row_for_each_entry() {
         let holder = Holder::current().with_label("web");
         let entry = |number| {
             let token = FencingToken::new(number).unwrap();
             let left = Duration::from_secs(number);
             EntryRecord::new(LeaseId::new(), holder.clone(), token, left)
         };
-        let kind = LockKind::semaphore(2).unwrap();
-        let record = LockRecord::unused(LockName::new("job").unwrap())
-            .with_queue(kind, vec![entry(7), entry(8), entry(9)]);
-        let text = table(&[LockWithStandbys::new(record, Some(&[]))], false);
-        let line = text.lines().nth(1).unwrap();
-        assert!(line.starts_with("job   held   7.0s  0"), "{text}");
-        assert!(line.contains(&format!("{holder} +1")), "{text}");
+        let shown = |kind, entries| {
+            let record = LockRecord::unused(LockName::new("job").unwrap());
+            let record = record.with_queue(kind, entries).with_token(FencingToken::new(9).unwrap());
+            table(&[LockWithStandbys::new(record, Some(&[]))], false)
+        };
+        let ending = Reason::new("upkeep").unwrap();
+        let kind = LockKind::semaphore(4).unwrap();
+        let entries = vec![
+            entry(6).with_weight(2),
+            entry(7).with_ending(ending),
+            entry(8).with_weight(4),
+            entry(9),
+        ];
+        let text = shown(kind, entries);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 5, "{text}");
+        for (line, start, parts) in [
+            (lines[1], "job   ending   6.0s  0", ["web (", ", 2 permits  semaphore:4  ", "  6  "]),
+            (lines[2], "      ending   7.0s   ", ["web (", "  7  ", "  upkeep"]),
+            (lines[3], "      waits 1  8.0s   ", ["web (", ", 4 permits  ", "  8  "]),
+            (lines[4], "      waits 2  9.0s   ", ["web (", "  9  ", "  -"]),
+        ] {
+            assert!(line.starts_with(start), "{start:?}:\n{text}");
+            assert!(parts.iter().all(|part| line.contains(part)), "{parts:?}:\n{text}");
+        }
+        let entries = vec![entry(6), entry(7).with_weight(LockKind::WRITER_WEIGHT)];
+        let text = shown(LockKind::ReaderWriter, entries);
+        for part in [", reads   reader-writer  ", ", writes  "] {
+            assert!(text.contains(part), "{part:?}:\n{text}");
+        }
     }
 
     #[test]

@@ -66,10 +66,12 @@ impl Driver {
         self.hint_spread = HintSpread::default();
         let Self { engine, name, .. } = self;
         info!(lock = name.as_str(), token = token.get(), "leading");
+        let first_floor = self.requests.floor().unwrap_or(token);
         let leadership = Leadership {
             name: name.clone(),
             token,
-            floor: Arc::new(TokenFloor::new(self.requests.floor().unwrap_or(token))),
+            floor: Arc::new(TokenFloor::new(first_floor)),
+            first_floor,
             lease,
             trust: Arc::new(TrustDeadline::new(deadline, engine.store.clock().clone())),
             cancellation: CancellationToken::new(),
@@ -83,6 +85,7 @@ impl Driver {
             status.terms += 1;
             status.token = Some(token);
             status.leader = Some(holder);
+            status.ahead = None;
         });
         let leading = self.metrics.term_started();
         let job_runtime = self.job_runtime.clone();

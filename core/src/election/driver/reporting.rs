@@ -22,6 +22,9 @@ impl Driver {
                     }
                     self.engine.store.metrics().record_trust_left(tasks.leadership.remaining());
                 }
+                if let Ok(RenewOutcome::Queued { ahead, .. }) = &reply.outcome {
+                    self.record_ahead(*ahead);
+                }
                 self.record_store_result(&reply.outcome);
             }
             Reply::Release(outcome) => self.record_store_result(outcome),
@@ -44,9 +47,23 @@ impl Driver {
         if leader.as_ref().is_some_and(|leader| leader.instance != here) {
             self.metrics.saw_other_leader();
         }
+        let ahead = match &reply.outcome {
+            Ok(AcquireOutcome::Queued(queued)) => Some(queued.ahead),
+            _ => None,
+        };
         self.status_sender.send_modify(|status| {
             status.leader = leader;
+            status.ahead = ahead;
             status.disabled = disabled;
+        });
+    }
+
+    /// Records in the status how many entries are ahead of the one that waits.
+    fn record_ahead(&self, ahead: usize) {
+        self.status_sender.send_if_modified(|status| {
+            let changed = status.ahead != Some(ahead);
+            status.ahead = Some(ahead);
+            changed
         });
     }
 
@@ -86,6 +103,7 @@ impl Driver {
             if matches!(role, Role::Candidate | Role::Ended) && changed {
                 status.token = None;
                 status.leader = None;
+                status.ahead = None;
             }
             changed
         });

@@ -16,6 +16,8 @@ pub(in crate::cmd::run) struct HeldLease {
     pub(super) name: LockName,
     lease: LeaseId,
     token: FencingToken,
+    /// The lease is that of an entry in the lock's queue.
+    in_queue: bool,
     store: StoreAddress,
     /// The supervisor writes its messages in JSON.
     json: bool,
@@ -26,9 +28,10 @@ impl HeldLease {
         name: LockName,
         lease: LeaseId,
         token: FencingToken,
+        in_queue: bool,
         store: StoreAddress,
     ) -> Self {
-        Self { name, lease, token, store, json: stderr::format() == LogFormat::Json }
+        Self { name, lease, token, in_queue, store, json: stderr::format() == LogFormat::Json }
     }
 
     /// Returns whether a process that has left the command's group may still run.
@@ -41,10 +44,14 @@ impl HeldLease {
         set_format(if self.json { LogFormat::Json } else { LogFormat::Text });
     }
 
-    /// Opens the store, and releases the lease. If the lease has ended or was released, this
-    /// changes nothing: each grant has another id.
+    /// Opens the store, and releases the lease, or leaves the queue with its entry. If the lease has
+    /// ended or was released, this changes nothing: each grant has another id.
     pub(super) async fn release(&self) -> Result<ReleaseOutcome> {
         let store: Arc<dyn LockStore> = self.store.open().await?;
-        store.release(&self.name, self.lease).await
+        if self.in_queue {
+            store.leave(&self.name, self.lease).await
+        } else {
+            store.release(&self.name, self.lease).await
+        }
     }
 }

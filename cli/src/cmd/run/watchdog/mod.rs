@@ -87,6 +87,7 @@ mod tests {
 
     const LEASE: &str = r#"{
         "name": "a\nb", "lease": "01890a5d-ac96-774b-bcce-b302099a8057", "token": 7, "json": true,
+        "in_queue": true,
         "store": {
             "url": "postgres://u:secret@h/d", "namespace": "leasehold", "max_connections": null
         }
