@@ -30,7 +30,8 @@ Settings:
 Exit statuses:
   0         done
   1         the store did not respond, or another failure
-  2         invalid arguments or settings, or a store that cannot be opened or written
+  2         invalid arguments or settings, or a store that cannot be opened or written; run: the name
+            is in use as another kind of lock, or its queue is full
   75        run: the lock was not acquired within --wait; --conflict-exit-code chooses another
             status if it is held or disabled
   76        run: the lock was lost, or disabled, while the command ran
@@ -57,9 +58,9 @@ pub(crate) enum Command {
     /// Run a command for as long as this process holds a lock
     #[command(after_help = RUN_HELP)]
     Run(RunArgs),
-    /// Show locks: who holds them, and which are disabled
+    /// Show locks: who holds them, who waits, and which are disabled
     Status(StatusArgs),
-    /// Disable a lock until it is enabled; its holder stops
+    /// Disable a lock until it is enabled; its holders stop
     Disable(DisableArgs),
     /// Let a disabled lock be granted again
     Enable(EnableArgs),
@@ -103,9 +104,16 @@ The command finds the lock's name in LEASEHOLD_LOCK and the fencing token in LEA
 number that grows with every grant. Pass it to the resource that the lock protects, which should
 refuse a token smaller than one it has seen.
 
+--fair, --permits, --read and --write use a lock with a queue, in which this process waits for its
+turn; the store must have queues. A name is in use as one kind of lock at a time, with one number of
+permits: another is refused with status 2. Several processes may then hold the lock at once, with
+--permits or --read. The smallest token of those that do is in LEASEHOLD_FLOOR if it is not the
+command's own: the resource keeps the largest floor it has seen, and refuses smaller tokens.
+
 With --fence URL, the fence of that database is raised before the command is started: from then on
 no transaction can commit that has checked the fence of an older term (see the crate
-leasehold-fence). If older transactions are still open after --fence-limit, or the database cannot
+leasehold-fence). With --permits or --read it is raised to the floor, so that the others that hold
+the lock can still commit. If older transactions are still open after --fence-limit, or the database cannot
 be reached until then, the command is started although the fence is not raised yet; the command's
 own checks fail until it is.
 
@@ -209,7 +217,8 @@ pub(crate) struct EnableArgs {
 
 const RESIGN_HELP: &str = "\
 Disables the lock and enables it again at once, so the holder stops as it would after a disable and
-may lead again later. A lock that nobody holds, or that is already disabled, is not changed.
+may lead again later. A lock that nobody holds, or that is already disabled, is not changed. If the
+lock has several holders, all of them stop, and those that wait in its queue enter it again.
 
 If this command is interrupted in between, or the store stays unreachable, the lock stays disabled
 with that reason until it is enabled.";

@@ -2,11 +2,17 @@
 
 const act = { verb: null, name: null, busy: false };
 
+/** Says who is asked to stop. */
+const asked = (entry) =>
+  entry?.lock.holders.length > 1
+    ? `All its ${entry.lock.holders.length} holders are asked to stop`
+    : "Its holder is asked to stop";
+
 const VERBS = {
   disable: {
     title: "Disable",
-    what: () =>
-      "Its holder is asked to stop, and it is not granted to anyone until it is enabled again.",
+    what: (entry) =>
+      `${asked(entry)}, and it is not granted to anyone until it is enabled again.`,
   },
   enable: {
     title: "Enable",
@@ -15,13 +21,16 @@ const VERBS = {
   resign: {
     title: "Resign",
     what: (entry) => {
-      const asked = "Its holder is asked to stop";
       if (entry && isAlone(entry)) {
-        return `${asked}. No other instance is a candidate, so nobody will take over.`;
+        return `${asked(entry)}. No other instance is a candidate, so nobody will take over.`;
       }
       // For a lock that is not an election, its waiters are unknown.
       const hasStandby = entry && standbys(entry)?.length > 0;
-      return hasStandby ? `${asked}, and the lead moves to another instance.` : `${asked}.`;
+      if (hasStandby) {
+        return `${asked(entry)}, and the lead moves to another instance.`;
+      }
+      const waits = entry?.lock.waiters.length > 0;
+      return `${asked(entry)}.${waits ? " Those that wait enter the queue again." : ""}`;
     },
   },
 };
@@ -99,7 +108,8 @@ function drawDetails() {
     ["Instance", holder?.instance],
     ["Held", holder && heldSince(entry)],
     ["Time left", ms === null ? null : span(ms)],
-    ["Fencing token", lock.token === null ? "never granted" : String(lock.token)],
+    ["Fencing token", lock.token === null ? "never granted" : shownToken(lock)],
+    ...queueDetails(entry),
     ["Standbys", others && (others.map(who).join("; ") || "none")],
   ]);
   const list = $("details-terms");

@@ -19,6 +19,7 @@ const SCRIPT: &str = concat!(
     include_str!("api.js"),
     include_str!("model.js"),
     include_str!("format.js"),
+    include_str!("queue.js"),
     include_str!("view.js"),
     include_str!("actions.js"),
     include_str!("stream.js"),

@@ -58,25 +58,29 @@ function ordered() {
 function applyLock(lock, at, gap) {
   let entry = locks.get(lock.name);
   if (entry === undefined) {
-    entry = { terms: [], full: 0, lock: { token: null } };
+    entry = { terms: [], full: 0, lock: { holders: [] } };
     locks.set(lock.name, entry);
     unordered = true;
   }
-  const sameTerm = entry.lock.token === lock.token;
+  const sameTerm = termToken(entry.lock) === termToken(lock);
   entry.full = Math.max(lock.left_ms ?? 0, sameTerm ? entry.full : 0);
   entry.lock = lock;
   entry.at = at;
-  const { holder, disabled, ending, corrupt } = lock;
+  const { holders, waiters, disabled, ending, corrupt } = lock;
   const why = [disabled?.reason, disabled?.by, ending, corrupt];
-  const texts = [lock.name, holder?.label, holder?.host, ...why];
+  const people = [...holders, ...waiters].flatMap(({ holder }) => [holder.label, holder.host]);
+  const texts = [lock.name, ...people, ...why];
   entry.text = texts.filter(Boolean).join("\n").toLowerCase();
   recordTerm(entry, gap);
 }
 
 /** Returns whether both describe the same state; durations always differ. */
 function same(one, other) {
-  const describe = ({ token, state, holder, ending, disabled, corrupt }) =>
-    JSON.stringify([token, state, holder?.instance, ending, disabled?.reason, disabled?.by, corrupt]);
+  const entries = (list) => list.map(({ token, ending }) => [token, ending]);
+  const describe = ({ token, state, kind, holders, waiters, disabled, corrupt }) => {
+    const queue = [kind, entries(holders), entries(waiters)];
+    return JSON.stringify([token, state, queue, disabled?.reason, disabled?.by, corrupt]);
+  };
   return describe(one) === describe(other);
 }
 
@@ -97,11 +101,14 @@ function forget(name) {
 function recordTerm(entry, gap) {
   const { lock, terms, at } = entry;
   const last = terms.at(-1);
-  const held = lock.holder !== null && lock.token !== null;
-  if (held && last?.token === lock.token) {
+  const token = termToken(lock);
+  const held = token !== null;
+  if (held && last?.token === token) {
     return;
   }
-  const from = held ? at - lock.held_for_ms : at;
+  // In a queue the time counts from when the entry was made, which may have waited since.
+  const waited = lock.kind !== "exclusive" && last !== undefined;
+  const from = held && !waited ? at - lock.held_for_ms : at;
   if (last && last.to === null) {
     // The term ended at an unknown moment after it was last seen.
     last.to = gap ?? Math.max(last.from, Math.min(at, from));
@@ -109,7 +116,7 @@ function recordTerm(entry, gap) {
   }
   if (held) {
     firstTerm = Math.min(firstTerm, from);
-    terms.push({ token: lock.token, holder: lock.holder, from, to: null, unsure: false });
+    terms.push({ token, holder: lock.holder, from, to: null, unsure: false });
     terms.splice(0, Math.max(0, terms.length - MAX_TERMS));
   }
 }
@@ -141,20 +148,22 @@ function setInstances(instances) {
 
 /** Returns the standbys; null if they are unknown. */
 function standbys({ lock }) {
-  const holder = lock.holder?.instance;
-  return campaigns && (campaigns.get(lock.name) ?? []).filter(({ instance }) => instance !== holder);
+  const held = holding(lock);
+  return campaigns && (campaigns.get(lock.name) ?? []).filter(({ instance }) => !held.has(instance));
 }
 
 /**
   * Returns whether the lock has no standby, as far as is known: a lock that is held without a
-  * campaign is not an election, and an instance that campaigns for more names than it lists may be
-  * a standby for the names after its last listed one.
+  * campaign is not an election, nobody has to wait for a permit or to read, and an instance that
+  * campaigns for more names than it lists may be a standby for the names after its last listed one.
  */
 function isAlone(entry) {
-  const { state, name, holder } = entry.lock;
-  const leads = () => campaigns?.get(name)?.some(({ instance }) => instance === holder.instance);
+  const { state, name, kind } = entry.lock;
+  const held = holding(entry.lock);
+  const leads = () => campaigns?.get(name)?.some(({ instance }) => held.has(instance));
   const listed = () => !unlisted.some((last) => byBytes(last, name) < 0);
-  return state === "held" && leads() === true && standbys(entry).length === 0 && listed();
+  const needsOne = state === "held" && !WITHOUT_STANDBYS.includes(kind);
+  return needsOne && leads() === true && standbys(entry).length === 0 && listed();
 }
 
 function isShown(entry, filter, only) {

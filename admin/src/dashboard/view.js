@@ -88,6 +88,7 @@ function makeRow(name) {
     state: part(".state"),
     why: part(".why"),
     since: part(".since"),
+    queue: part(".queue"),
     who: part(".who"),
     where: part(".where"),
     token: part(".token"),
@@ -115,9 +116,10 @@ function drawRow(row, entry) {
   setText(row.state, STATE_NAMES[state] ?? plain(String(state)));
   setText(row.why, why(entry));
   setText(row.since, since(entry));
-  setText(row.who, holder ? who(holder) : "–");
+  setText(row.queue, queueText(lock));
+  setText(row.who, holder ? whoHolds(lock) : "–");
   setText(row.where, holder ? where(holder) : "");
-  setText(row.token, lock.token === null ? "–" : String(lock.token));
+  setText(row.token, shownToken(lock));
   drawStandbys(row, entry);
   const verb = disabled ? "Enable" : "Disable";
   setText(row.toggle, verb);
@@ -131,6 +133,9 @@ function drawRow(row, entry) {
   drawLeft(row, entry);
   drawStrip(row.strip, entry);
 }
+
+/** Returns the token of the first holder, or else the latest token of the name. */
+const shownToken = (lock) => String(termToken(lock) ?? lock.token ?? "–");
 
 function drawStandbys(row, entry) {
   const others = standbys(entry);

@@ -16,6 +16,7 @@ mod looks;
 mod many;
 mod mounted;
 mod operate;
+mod queues;
 mod takeover;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             operate::fifty_instances(browser).await;
         }),
         trial("an_operator_resigns_a_leader", async |browser| operate::resign(browser).await),
+        trial("holders_and_queues_are_shown", async |browser| queues::are_shown(browser).await),
         trial("the_page_requires_the_token", async |browser| errors::token(browser).await),
         trial("a_store_outage_is_shown", async |browser| errors::store_outage(browser).await),
         trial("a_lost_connection_is_shown", async |browser| errors::lost_connection(browser).await),
