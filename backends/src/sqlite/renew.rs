@@ -87,8 +87,9 @@ impl Sqlite {
     /// so. Returns `None` if these are damaged too.
     fn told_to_end(&self, row: &SqliteRow, now: Now) -> Option<RenewOutcome> {
         let reason: Reason = parse_column("ending", get(row, "ending").ok()?).ok()??;
-        let (boot, set_at): (String, _) = (get(row, "boot").ok()?, get(row, "set_at").ok()?);
-        let left = self.clock.left(&boot, set_at, get(row, "expires_at").ok()?, now).ok()??;
+        let boot: Option<String> = get(row, "boot").ok()?;
+        let (set_at, expires_at) = (get(row, "set_at").ok()?, get(row, "expires_at").ok()?);
+        let left = self.clock.left(&boot?, set_at, expires_at, now).ok()??;
         Some(RenewOutcome::disabled(reason, left))
     }
 }
