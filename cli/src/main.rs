@@ -3,6 +3,7 @@
 
 mod args;
 mod cmd;
+mod help;
 mod io;
 mod options;
 mod settings;

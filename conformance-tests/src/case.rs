@@ -86,6 +86,8 @@ pub enum Need {
     OwnServer,
     /// The case needs a clock that continues when the data are lost.
     CalendarClock,
+    /// The case needs a store with queues.
+    Queues,
     /// The case needs a machine that does not stall. After a stall it is repeated with longer
     /// leases.
     SteadyMachine,
@@ -105,6 +107,7 @@ impl Need {
             Self::Outages => probes.outages.is_some(),
             Self::OwnServer => probes.own_server.is_some(),
             Self::CalendarClock => capabilities.clock != StoreClock::Process,
+            Self::Queues => capabilities.queues,
             // This is only known after the case has run.
             Self::SteadyMachine => true,
         };
@@ -123,6 +126,7 @@ impl fmt::Display for Need {
             Self::Outages => "the suite cannot disconnect its clients",
             Self::OwnServer => "it has no server that a case may stop",
             Self::CalendarClock => "its clock does not outlive its data",
+            Self::Queues => "it has no queues",
             Self::SteadyMachine => "the machine stalls",
         })
     }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use leasehold_core::{
-    AcquireOutcome, DisableOutcome, Disablement, Grant, Held, Reason, RenewOutcome,
+    AcquireOutcome, DisableOutcome, Disablement, ErrorKind, FencingToken, Grant, Held, Queued,
+    Reason, RenewOutcome, Result,
 };
 
 /// Returns the grant.
@@ -84,4 +85,56 @@ pub fn already_disabled(outcome: DisableOutcome) -> Disablement {
         panic!("expected AlreadyDisabled, got {outcome:?}")
     };
     disablement
+}
+
+/// Returns the entry that waits in the queue.
+///
+/// # Panics
+/// It panics if the answer is another one.
+#[track_caller]
+pub fn queued(outcome: AcquireOutcome) -> Queued {
+    let AcquireOutcome::Queued(queued) = outcome else {
+        panic!("expected Queued, got {outcome:?}")
+    };
+    queued
+}
+
+/// Returns the time that is left of the extended entry, which holds the lock, and the floor.
+///
+/// # Panics
+/// It panics if the answer is another one, or has no floor.
+#[track_caller]
+pub fn holds(outcome: RenewOutcome) -> (Duration, FencingToken) {
+    let RenewOutcome::Extended { left, floor: Some(floor), .. } = outcome else {
+        panic!("expected Extended with a floor, got {outcome:?}")
+    };
+    (left, floor)
+}
+
+/// Returns the time that is left of the extended entry, which waits, the number of entries ahead,
+/// and the time within which none of them expires.
+///
+/// # Panics
+/// It panics if the answer is another one.
+#[track_caller]
+pub fn waits(outcome: RenewOutcome) -> (Duration, usize, Duration) {
+    let RenewOutcome::Queued { left, ahead, recheck, .. } = outcome else {
+        panic!("expected Queued, got {outcome:?}")
+    };
+    (left, ahead, recheck)
+}
+
+/// Returns the message of the error that the name is in use as another kind of lock, or that its
+/// queue is full.
+///
+/// # Panics
+/// It panics if the result is another one.
+#[track_caller]
+pub fn conflict(result: Result<AcquireOutcome>) -> String {
+    let error = match result {
+        Ok(outcome) => panic!("expected a conflict, got {outcome:?}"),
+        Err(error) => error,
+    };
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    error.to_string()
 }

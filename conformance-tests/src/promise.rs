@@ -52,6 +52,12 @@ pub enum Promise {
     CheckedInput,
     /// Instances that announce themselves are listed.
     KnownInstances,
+    /// The entries of a queue hold the lock in the order of their tokens, within the capacity.
+    QueueOrder,
+    /// An entry that has left or expired holds nothing and holds nobody up.
+    EntriesEnd,
+    /// A name in use as one kind of lock is refused as another.
+    OneKind,
     /// Each call ends, and the store works again once its server works again.
     CallsEnd,
     /// A client's trust in a lease ends before the lease.

@@ -135,6 +135,77 @@ caught! {
         by "rights::namespaces_are_separate",
 }
 
+caught! {
+    ignored_weights_are_caught: IgnoresWeights
+        by "queue_contention::contenders_of_a_semaphore_never_exceed_its_permits",
+    readers_that_starve_a_writer_are_caught: LightEntriesOvertake
+        by "queue_order::readers_do_not_overtake_a_writer_that_waits",
+    a_light_entry_that_overtakes_is_caught: LightEntriesOvertake
+        by "queue_contention::contenders_of_a_semaphore_never_exceed_its_permits",
+    a_check_before_a_separate_entry_is_caught: ChecksThenEnters
+        by "queue_contention::concurrent_attempts_that_do_not_wait_share_the_capacity",
+    a_limit_of_one_that_runs_twice_is_caught: ChecksThenEnters
+        by "queue_contention::contenders_of_a_semaphore_of_one_permit_hold_it_one_at_a_time",
+    a_second_entry_for_a_retry_is_caught: RetryEntersAgain
+        by "queue_attempts::a_retry_returns_the_standing_of_the_entry_and_extends_nothing",
+    a_second_entry_for_a_concurrent_retry_is_caught: RetryEntersAgain
+        by "queue_attempts::concurrent_duplicates_of_an_attempt_make_one_entry",
+    a_retry_that_extends_its_entry_is_caught: RetryExtendsTheEntry
+        by "queue_attempts::a_retry_returns_the_standing_of_the_entry_and_extends_nothing",
+    a_grant_that_is_about_to_expire_is_caught: RetryReportsTheWholeTtl
+        by "queue_ends::a_grant_that_is_about_to_expire_overlaps_with_no_other",
+    an_attempt_that_waits_anyway_is_caught: WaitsAnyway
+        by "queue_attempts::an_attempt_that_does_not_wait_makes_no_entry_that_would_have_to",
+    a_queue_without_a_maximum_is_caught: QueueHasNoMaximum
+        by "queue_attempts::a_queue_has_a_maximum_of_entries",
+    an_unchecked_weight_is_caught: EntersWithAnyWeight
+        by "queue_attempts::impossible_entries_are_refused_with_nothing_written",
+    mixed_kinds_are_caught: MixesKinds
+        by "queue_kinds::a_name_in_use_as_one_kind_is_refused_as_another",
+    an_entry_beside_a_lease_is_caught: EnterIgnoresTheLease
+        by "queue_kinds::a_name_with_an_exclusive_lease_gets_no_entry",
+    a_lease_beside_entries_is_caught: AcquireIgnoresEntries
+        by "queue_kinds::a_name_with_entries_gets_no_exclusive_lease",
+    a_token_restart_of_another_kind_is_caught: EntryTokensRestart
+        by "queue_kinds::tokens_increase_across_kinds",
+    a_floor_above_the_first_token_is_caught: FloorIsTheOwnToken
+        by "queue_order::the_floor_is_the_smallest_token_of_the_queue",
+    an_entry_of_a_disabled_name_is_caught: EnterForgetsDisable
+        by "queue_disable::a_disabled_name_gets_no_entry",
+    a_disable_that_forgets_the_waiters_is_caught: DisableForgetsWaiters
+        by "queue_disable::holders_and_waiters_of_a_disabled_name_are_told_to_leave",
+    an_enable_that_forgets_the_entries_is_caught: EnableForgetsEntries
+        by "queue_disable::entries_that_were_told_to_leave_have_to_leave_after_an_enable",
+    a_dead_waiter_that_blocks_is_caught: DeadEntriesBlock
+        by "queue_ends::a_dead_waiter_holds_nobody_up_once_it_has_expired",
+    an_expired_waiter_that_still_gets_the_lock_is_caught: RenewRevivesEntries
+        by "queue_ends::an_expired_entry_is_never_revived",
+    a_waiter_that_is_not_extended_is_caught: WaitersAreNotExtended
+        by "queue_renewals::renewals_extend_holders_and_waiters",
+    a_renewal_that_grants_is_caught: RenewGrantsWaiters
+        by "queue_order::each_waiter_holds_the_lock_in_its_turn",
+    a_renewal_that_grants_is_caught_by_overlap: RenewGrantsWaiters
+        by "queue_contention::contenders_of_a_fair_lock_hold_it_one_at_a_time_in_order",
+    a_batch_answered_by_leases_and_entries_is_caught: BatchAnswersEntriesLast
+        by "queue_renewals::leases_and_entries_of_a_batch_are_answered_in_order",
+    a_leave_that_ignores_the_id_is_caught: LeaveIgnoresTheId
+        by "queue_ends::a_leave_with_another_lease_id_removes_nothing",
+    a_waiter_that_cannot_leave_is_caught: LeaveKeepsWaiters
+        by "queue_ends::a_waiter_that_leaves_holds_nobody_up",
+    a_release_of_an_entry_is_caught: ReleaseRemovesEntries
+        by "queue_ends::a_release_removes_no_entry_and_a_leave_ends_no_lease",
+    a_prune_of_names_with_entries_is_caught: PruneRemovesHeldNames
+        by "queue_ends::a_name_with_live_entries_is_not_pruned",
+    a_hint_for_another_entry_is_caught: HintNamesTheLeaver
+        by "queue_hints::a_leave_is_hinted_to_the_entry_that_holds_the_lock",
+    hints_caused_by_heartbeats_of_entries_are_caught: HintsAtHeartbeats
+        by "queue_hints::heartbeats_of_entries_cause_no_hints",
+    mixed_up_namespaces_of_queues_are_caught: MixesUpNamespaces
+        by "queue_names::queues_of_different_namespaces_are_separate",
+    folded_names_of_queues_are_caught: FoldsCase
+        by "queue_names::similar_names_have_queues_of_their_own",
+}
+
 /// These are the faults that show in the answers of single calls.
 const IN_ANSWERS: &[Fault] = &[
     Fault::EndsEarly,

@@ -9,8 +9,9 @@ use arbitrary::Arbitrary;
 use leasehold::fuzzing::server_row;
 use leasehold::sqlite::SqliteStore;
 use leasehold::{
-    AcquireOptions, Clock as _, DisableOptions, ErrorKind, Holder, LeaseId, ListOptions, LockName,
-    LockRecord, LockStore, OpenOptions, PruneOptions, Reason, RenewOptions, SystemClock,
+    AcquireOptions, Clock as _, DisableOptions, EnterOptions, ErrorKind, Holder, LeaseId,
+    LeaseRecord, ListOptions, LockKind, LockName, LockRecord, LockStore, OpenOptions, PruneOptions,
+    Reason, RenewOptions, SystemClock,
 };
 use leasehold_fuzz::{Edit, Written, edited};
 use tokio::runtime::Runtime;
@@ -22,6 +23,8 @@ struct Input<'a> {
     operations: [Operation; 2],
     /// This is true if the lease was granted before another boot.
     elsewhere: bool,
+    /// This is true if the lease is that of the only entry of a queue.
+    queued: bool,
     damage: Vec<Damage<'a>>,
     written: Written,
 }
@@ -40,6 +43,9 @@ enum Operation {
     Acquire(bool),
     Renew(bool),
     Release(bool),
+    Enter(bool),
+    RenewEntry(bool),
+    Leave(bool),
     Disable,
     Enable,
     Watch,
@@ -65,10 +71,12 @@ impl From<&str> for Cell {
 /// values that the schema's own columns refuse.
 const TABLE: &str = "DROP TABLE leasehold_locks; CREATE TABLE leasehold_locks \
     (name PRIMARY KEY, token, lease, holder, boot, expires_at, granted_at, ending, \
-     disabled_reason, disabled_by, disabled_at, signal, set_at)";
+     disabled_reason, disabled_by, disabled_at, signal, set_at, kind, queue)";
 
 const INSERT: &str = "INSERT INTO leasehold_locks VALUES \
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+
+const COLUMNS: usize = 15;
 
 struct Database {
     runtime: Runtime,
@@ -99,8 +107,8 @@ fn open() -> Database {
 }
 
 async fn run(store: &SqliteStore, boot: &str, input: &Input<'_>) {
-    let Input { written: Written(record), damage, operations, elsewhere } = input;
-    let mut row = row(record, if *elsewhere { "another boot" } else { boot });
+    let Input { written: Written(record), damage, operations, elsewhere, queued } = input;
+    let mut row = row(record, if *elsewhere { "another boot" } else { boot }, *queued);
     damaged(&mut row, damage);
     let intact = damage.is_empty() && !elsewhere;
 
@@ -119,7 +127,7 @@ async fn run(store: &SqliteStore, boot: &str, input: &Input<'_>) {
 
     let read = plausible(store.get(&record.name).await);
     if intact {
-        assert_same(read.flatten().unwrap(), record);
+        assert_same(read.flatten().unwrap(), record, *queued);
     }
     // The select includes the clock by which the lease expires.
     let select = "SELECT *, ?1 AS clock FROM leasehold_locks";
@@ -129,7 +137,7 @@ async fn run(store: &SqliteStore, boot: &str, input: &Input<'_>) {
         let read = plausible(read);
         assert!(read.as_ref().is_none_or(|read| read.lease.is_none() || read.token.is_some()));
         if intact {
-            assert_same(read.unwrap(), record);
+            assert_same(read.unwrap(), record, *queued);
         }
     }
     for operation in operations {
@@ -163,6 +171,19 @@ async fn perform(store: &SqliteStore, record: &LockRecord, operation: &Operation
             let renewed = store.renew(&[renewal, other]).await;
             assert_eq!(renewed.expect("a damaged row concerns only its own lease").len(), 2);
         }
+        Operation::Enter(known) => {
+            let holder = Holder::new(Uuid::nil(), "h", 1);
+            let options = EnterOptions::new(id(known), holder, ttl, LockKind::Fair);
+            plausible(store.enter(name, &options).await);
+        }
+        Operation::RenewEntry(known) => {
+            let renewal = RenewOptions::new(name.clone(), id(known), ttl).of_entry(true);
+            let other = LockName::new("other").unwrap();
+            let other = RenewOptions::new(other, id(known), ttl).of_entry(true);
+            let renewed = store.renew(&[renewal, other]).await;
+            assert_eq!(renewed.expect("a damaged row concerns only its own lease").len(), 2);
+        }
+        Operation::Leave(known) => _ = plausible(store.leave(name, id(known)).await),
         Operation::Release(known) => _ = plausible(store.release(name, id(known)).await),
         Operation::Disable => {
             let options = DisableOptions::new(Reason::new("r").unwrap());
@@ -174,15 +195,17 @@ async fn perform(store: &SqliteStore, record: &LockRecord, operation: &Operation
 }
 
 fn plausible<T>(answer: leasehold::Result<T>) -> Option<T> {
-    answer.inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}")).ok()
+    // A lease and a queue refuse each other.
+    let expected = [ErrorKind::Corrupt, ErrorKind::Conflict];
+    answer.inspect_err(|error| assert!(expected.contains(&error.kind()), "{error:?}")).ok()
 }
 
 /// Returns the row as the store writes it, in the order of the columns.
-fn row(record: &LockRecord, boot: &str) -> [Cell; 13] {
+fn row(record: &LockRecord, boot: &str, queued: bool) -> [Cell; COLUMNS] {
     let micros = |duration: Duration| duration.as_micros() as i64;
     let wall = micros(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap());
     let uptime = micros(SystemClock.now().since_origin());
-    let mut row = [const { Cell::Null }; 13];
+    let mut row = [const { Cell::Null }; COLUMNS];
     row[0] = Cell::from(record.name.as_str());
     row[1] = Cell::Integer(record.token.map_or(0, i64::from));
     if let Some(lease) = &record.lease {
@@ -193,6 +216,19 @@ fn row(record: &LockRecord, boot: &str) -> [Cell; 13] {
         row[6] = Cell::Integer(wall - micros(lease.held_for));
         row[12] = Cell::Integer(uptime);
         row[7] = lease.ending.as_ref().map_or(Cell::Null, |reason| Cell::from(reason.as_str()));
+    }
+    if let Some(lease) = record.lease.as_ref().filter(|_| queued) {
+        let entry = serde_json::json!({
+            "l": lease.id,
+            "p": record.token.map_or(0, i64::from),
+            "w": 1,
+            "h": serde_json::to_string(&lease.holder).unwrap(),
+            "t": wall - micros(lease.held_for),
+            "x": uptime + micros(lease.left) + SLACK,
+        });
+        row[2] = Cell::from(Uuid::nil().to_string().as_str());
+        row[13] = Cell::from(LockKind::Fair.code().as_str());
+        row[14] = Cell::from(serde_json::json!([entry]).to_string().as_str());
     }
     if let Some(disabled) = &record.disabled {
         row[8] = Cell::from(disabled.reason.as_str());
@@ -206,21 +242,29 @@ fn row(record: &LockRecord, boot: &str) -> [Cell; 13] {
 /// A lease lasts this much longer, so that it is in force when it is read.
 const SLACK: i64 = 30_000_000;
 
-fn damaged(row: &mut [Cell; 13], damage: &[Damage<'_>]) {
+fn damaged(row: &mut [Cell; COLUMNS], damage: &[Damage<'_>]) {
     for damage in damage {
         match damage {
             Damage::Edit(column, edits) => {
-                if let Cell::Text(text) = &mut row[usize::from(*column) % 13] {
+                if let Cell::Text(text) = &mut row[usize::from(*column) % COLUMNS] {
                     *text = edited(text, edits);
                 }
             }
-            Damage::Replace(column, cell) => row[usize::from(*column) % 13] = cell.clone(),
+            Damage::Replace(column, cell) => row[usize::from(*column) % COLUMNS] = cell.clone(),
         }
     }
 }
 
-/// Asserts that both are the same, except for the time that has passed.
-fn assert_same(mut read: LockRecord, written: &LockRecord) {
+/// Asserts that both are the same, except for the time that has passed. A record that was written
+/// with a queue is read with an entry in place of the lease.
+fn assert_same(mut read: LockRecord, written: &LockRecord, queued: bool) {
+    if let Some(lease) = written.lease.as_ref().filter(|_| queued) {
+        let entry = read.queue.take().unwrap().entries.remove(0);
+        assert_eq!((entry.id, Some(entry.token)), (lease.id, written.token));
+        read.kind = written.kind;
+        let lease = LeaseRecord::new(entry.id, entry.holder, entry.left).with_ending(entry.ending);
+        read.lease = Some(lease);
+    }
     if let (Some(read), Some(written)) = (&mut read.lease, &written.lease) {
         (read.held_for, read.left) = (written.held_for, written.left);
     }

@@ -115,7 +115,9 @@ where
         let disabled = disabled(reason, by, row.optional_integer("disabled_at")?, clock)?;
         let record = LockRecord::unused(name.clone()).with_token(token).with_disabled(disabled);
         Ok(match lease {
-            Some(marker) if marker.id.as_uuid() == MARKER => {
+            // The columns may be added while a store is open that does not read them. To it the name
+            // is held, as to an earlier version.
+            Some(marker) if marker.id.as_uuid() == MARKER && row.has("queue") => {
                 let (kind, entries) = queue(row, marker.ending.as_ref(), clock, left)?;
                 record.with_queue(kind, entries)
             }
@@ -132,8 +134,8 @@ fn queue(
     clock: i64,
     left: impl Fn(i64) -> Result<Option<Duration>, CorruptRecord>,
 ) -> Result<(LockKind, Vec<EntryRecord>), CorruptRecord> {
-    let text = |column| if row.has(column) { row.text(column) } else { Ok(None) };
-    let (kind, queue) = (not_null("kind", text("kind")?)?, not_null("queue", text("queue")?)?);
+    let text = |column| not_null(column, row.text(column)?);
+    let (kind, queue) = (text("kind")?, text("queue")?);
     let (kind, entries) = entries::read_with(&kind, &queue, ending, clock, left)?;
     if entries.is_empty() {
         return Err(CorruptRecord::new("the queue expires later than its entries"));

@@ -34,7 +34,8 @@ impl Dialect for Sqlite {
     fn capabilities(&self) -> Capabilities {
         let is_notified = notification::IS_SUPPORTED && self.file.is_some();
         let wake = if is_notified { Wake::Push } else { Wake::Poll(watch::INTERVAL) };
-        Capabilities::new(StoreClock::Machine, self.reach, wake)
+        let capabilities = Capabilities::new(StoreClock::Machine, self.reach, wake);
+        if self.sql.queue.is_some() { capabilities.with_queues() } else { capabilities }
     }
 
     fn pool(&self) -> &SqlitePool {
@@ -124,6 +125,18 @@ impl Dialect for Sqlite {
 
     async fn extend(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
         self.renew_leases(leases).await
+    }
+
+    async fn add_entry(&self, values: &Values<'_>) -> Result<Option<LockRecord>> {
+        self.enter_queue(values).await.map(Some)
+    }
+
+    async fn remove_entry(&self, values: &Values<'_>) -> Result<ReleaseOutcome> {
+        self.leave_queue(values).await
+    }
+
+    async fn extend_entries(&self, entries: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+        self.renew_in_queues(entries).await
     }
 
     /// One transaction ends all of them.

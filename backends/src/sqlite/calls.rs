@@ -246,24 +246,6 @@ impl Sqlite {
     pub(super) fn corrupt_row(&self, corrupt: CorruptRecord) -> Error {
         corrupt.into_error(&self.sql.statements.table)
     }
-
-    pub(super) async fn signals_after(&self, seen: i64) -> Result<Vec<SqliteRow>> {
-        let signals = sqlx::query(self.sql.signals.clone()).bind(seen);
-        let rows = match &self.beside {
-            Some(beside) => signals.fetch_all(&mut *beside.lock().await).await,
-            None => signals.fetch_all(&mut *self.connection().await?).await,
-        };
-        rows.map_err(error_codes::not_written)
-    }
-
-    pub(super) async fn latest_signal(&self) -> Result<i64> {
-        let latest = sqlx::query_scalar(self.sql.latest_signal.clone());
-        let signal = match &self.beside {
-            Some(beside) => latest.fetch_one(&mut *beside.lock().await).await,
-            None => latest.fetch_one(&mut *self.connection().await?).await,
-        };
-        signal.map_err(error_codes::not_written)
-    }
 }
 
 /// Returns whether a connection must be closed after such an error: SQLite opens a file that cannot

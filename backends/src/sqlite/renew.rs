@@ -12,7 +12,7 @@ use crate::shell::renew_outcome;
 use crate::sql::encode;
 use crate::sql::purpose::Purpose;
 use crate::sql::row::{get, parse_column, ttl_micros};
-use crate::{Reason, RenewOptions, RenewOutcome, Result};
+use crate::{Error, Reason, RenewOptions, RenewOutcome, Result};
 
 impl Sqlite {
     pub(super) async fn renew_leases(
@@ -42,17 +42,22 @@ impl Sqlite {
             }
             Ok(outcomes)
         };
-        match self.write(Purpose::Renew, Commit::Together, work).await {
-            Ok(outcomes) => Ok(outcomes),
-            Err(error) => {
-                // A row in a file that other processes no longer open does not keep them from the
-                // lock.
-                let Err(why) = self.check_file() else { return Err(error) };
-                let error = why.during("renew").on_store(&self.label);
-                tracing::error!(%error, "all leases of this store are lost");
-                Ok(vec![Ok(RenewOutcome::Lost); leases.len()])
-            }
-        }
+        let renewed = self.write(Purpose::Renew, Commit::Together, work).await;
+        renewed.or_else(|error| self.lost_with_file(error, leases.len()))
+    }
+
+    /// Returns that so many leases are lost if the file was deleted or replaced, and otherwise the
+    /// error of their renewal. A row in a file that other processes no longer open does not keep
+    /// them from the lock.
+    pub(super) fn lost_with_file(
+        &self,
+        error: Error,
+        count: usize,
+    ) -> Result<Vec<Result<RenewOutcome>>> {
+        let Err(why) = self.check_file() else { return Err(error) };
+        let error = why.during("renew").on_store(&self.label);
+        tracing::error!(%error, "all leases of this store are lost");
+        Ok(vec![Ok(RenewOutcome::Lost); count])
     }
 
     fn bind_batch(&self, sql: &SqlStr, batch: &str, now: Now) -> BoundStatement {
@@ -82,8 +87,9 @@ impl Sqlite {
     /// so. Returns `None` if these are damaged too.
     fn told_to_end(&self, row: &SqliteRow, now: Now) -> Option<RenewOutcome> {
         let reason: Reason = parse_column("ending", get(row, "ending").ok()?).ok()??;
-        let (boot, set_at): (String, _) = (get(row, "boot").ok()?, get(row, "set_at").ok()?);
-        let left = self.clock.left(&boot, set_at, get(row, "expires_at").ok()?, now).ok()??;
+        let boot: Option<String> = get(row, "boot").ok()?;
+        let (set_at, expires_at) = (get(row, "set_at").ok()?, get(row, "expires_at").ok()?);
+        let left = self.clock.left(&boot?, set_at, expires_at, now).ok()??;
         Some(RenewOutcome::disabled(reason, left))
     }
 }

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use super::retry_busy::retry_while_busy;
 use super::sql::Sql;
-use super::tables::SCHEMA;
+use super::tables::{ADDED_COLUMNS, AddedColumns, SCHEMA};
 use super::{error_codes, table_check};
 use crate::sql::schema::{check_version, differs};
 use crate::{Error, ErrorKind, Result, Schema};
@@ -39,21 +39,23 @@ pub(super) async fn has_write_ahead_log(connection: &mut SqliteConnection) -> Re
     Ok(mode == "wal")
 }
 
-/// Makes sure that the tables and their index exist, without a write if they do, and returns
-/// whether the table of locks has a column `set_at`.
+/// Makes sure that the tables and their index exist, without a write if they do, and returns which
+/// of the columns that were added the table of locks has.
 ///
-/// A table of the first schema lacks it. It is added if that is allowed; otherwise the store works
-/// without it.
-pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Result<bool> {
+/// A table that an earlier version created lacks some. They are added if that is allowed; otherwise
+/// the store works without them.
+pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Result<AddedColumns> {
     let missing = |name: &str| {
         Error::invalid(format!("\"{name}\" is missing")).with_fix(error_codes::CREATE_IT)
     };
     let found = retry_while_busy(|| find(pool, sql)).await?;
     match found {
-        SchemaState::Complete => return Ok(true),
-        SchemaState::First if schema == Schema::Require => return Ok(without_set_at(sql, None)),
+        SchemaState::Complete => return Ok(AddedColumns::ALL),
+        SchemaState::Earlier(added) if schema == Schema::Require => {
+            return Ok(warn(sql, added, None));
+        }
         SchemaState::Missing(name) if schema == Schema::Require => return Err(missing(&name)),
-        SchemaState::First | SchemaState::Missing(_) => {}
+        SchemaState::Earlier(_) | SchemaState::Missing(_) => {}
         SchemaState::Other(why) => return Err(why),
     }
     let created = retry_while_busy(|| async move {
@@ -62,42 +64,57 @@ pub(super) async fn ensure(pool: &SqlitePool, sql: &Sql, schema: Schema) -> Resu
         for statement in sql.create_if_missing() {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
         }
-        if !has_set_at(&mut transaction, sql).await? {
-            sqlx::raw_sql(AssertSqlSafe(sql.upgrade.clone())).execute(&mut *transaction).await?;
+        let present = added_columns(&mut transaction, sql).await?;
+        for column in ADDED_COLUMNS {
+            if !present.iter().any(|(name, _)| name == column) {
+                let add = AssertSqlSafe(sql.add_column(column));
+                sqlx::raw_sql(add).execute(&mut *transaction).await?;
+            }
         }
         transaction.commit().await
     })
     .await;
     match (created, found) {
         (Ok(()), _) => {}
-        (Err(error), SchemaState::First) => return Ok(without_set_at(sql, Some(&error))),
+        (Err(error), SchemaState::Earlier(added)) => return Ok(warn(sql, added, Some(&error))),
         (Err(error), _) => return Err(error),
     }
     match retry_while_busy(|| find(pool, sql)).await? {
-        SchemaState::Complete => Ok(true),
-        SchemaState::First => Ok(without_set_at(sql, None)),
+        SchemaState::Complete => Ok(AddedColumns::ALL),
+        SchemaState::Earlier(added) => Ok(warn(sql, added, None)),
         SchemaState::Missing(name) => Err(missing(&name)),
         SchemaState::Other(why) => Err(why),
     }
 }
 
-/// Logs what a table of the first schema means for leases.
-fn without_set_at(sql: &Sql, error: Option<&Error>) -> bool {
+/// Logs what it means that a table has no more than these of the columns that were added.
+fn warn(sql: &Sql, added: AddedColumns, error: Option<&Error>) -> AddedColumns {
+    let (table, add) = (&sql.statements.table, |column| sql.add_column(column));
     let error = error.map(tracing::field::display);
-    tracing::warn!(
-        error,
-        "the table {} has no column set_at, so that a lease from before a reboot can block its \
-         name for up to a day; to add it, run: {}",
-        sql.statements.table,
-        sql.upgrade,
-    );
-    false
+    if !added.set_at {
+        tracing::warn!(
+            error,
+            "the table {table} has no column set_at, so that a lease from before a reboot can block \
+             its name for up to a day; to add it, run: {}",
+            add("set_at"),
+        );
+    }
+    if !added.queue {
+        tracing::warn!(
+            error,
+            "the table {table} has no columns kind and queue of the type TEXT, so that the store has \
+             exclusive locks only; to add them, run: {}; {}",
+            add("kind"),
+            add("queue"),
+        );
+    }
+    added
 }
 
 enum SchemaState {
     Complete,
-    /// Only the column `set_at` is missing.
-    First,
+    /// Only columns that were added are missing.
+    Earlier(AddedColumns),
     Missing(String),
     /// It is there and cannot be used.
     Other(Error),
@@ -138,16 +155,32 @@ async fn find(pool: &SqlitePool, sql: &Sql) -> sqlx::Result<SchemaState> {
             return Ok(SchemaState::Other(differs(name, &difference)));
         }
     }
-    Ok(match missing {
-        Some(name) => SchemaState::Missing(name),
-        None if has_set_at(&mut connection, sql).await? => SchemaState::Complete,
-        None => SchemaState::First,
-    })
+    if let Some(name) = missing {
+        return Ok(SchemaState::Missing(name));
+    }
+    let present = added_columns(&mut connection, sql).await?;
+    let has = |column: &str| present.iter().any(|(name, _)| name == column);
+    let can_be_null_text = |column: &str| present.contains(&(String::from(column), true));
+    let added = AddedColumns {
+        set_at: has("set_at"),
+        // An application may have added such a column for itself.
+        queue: can_be_null_text("kind") && can_be_null_text("queue"),
+    };
+    Ok(if added == AddedColumns::ALL { SchemaState::Complete } else { SchemaState::Earlier(added) })
 }
 
-async fn has_set_at(connection: &mut SqliteConnection, sql: &Sql) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) WHERE name = 'set_at')")
-        .bind(&sql.statements.table)
-        .fetch_one(connection)
-        .await
+/// Returns which of the [`ADDED_COLUMNS`] the table of locks has, and whether each can contain text
+/// or NULL.
+async fn added_columns(
+    connection: &mut SqliteConnection,
+    sql: &Sql,
+) -> sqlx::Result<Vec<(String, bool)>> {
+    let columns: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT name, upper(type) = 'TEXT' AND \"notnull\" = 0 AND hidden = 0 \
+         FROM pragma_table_xinfo(?1)",
+    )
+    .bind(&sql.statements.table)
+    .fetch_all(connection)
+    .await?;
+    Ok(columns.into_iter().filter(|(name, _)| ADDED_COLUMNS.contains(&name.as_str())).collect())
 }

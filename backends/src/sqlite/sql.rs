@@ -14,7 +14,11 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::clock::{LONGEST_TTL, TOLERANCE};
 use super::instances::instance_statements;
-use super::tables::{COLUMNS_OF_LOCKS, INSTANCE_COLUMNS, SCHEMA, create_instances, create_table};
+use super::queue_statements::{QueueStatements, columns_of_queue, has_queue};
+use super::tables::{
+    ADDED_COLUMNS, AddedColumns, COLUMNS_OF_LOCKS, INSTANCE_COLUMNS, SCHEMA, add_column,
+    create_instances, create_table,
+};
 use crate::sql::schema::{Column, VERSION};
 use crate::sql::statement::Parameter::{
     After, Boot, By, Holder, Lease, Limit, Name, Prefix, Reason, Ttl, Uptime, Wall,
@@ -22,7 +26,7 @@ use crate::sql::statement::Parameter::{
 use crate::sql::statement::{Parameter, Statement, Statements};
 use crate::{Error, FencingToken, Namespace, Result};
 
-/// [`row`](super::row) reads these columns, besides `set_at`.
+/// [`row`](super::row) reads these columns, besides those that were added to the table later.
 const COLUMNS: &str = "name, token, lease, holder, boot, expires_at, granted_at, ending, \
      disabled_reason, disabled_by, disabled_at";
 
@@ -36,8 +40,6 @@ pub(super) struct Sql {
     create_table: String,
     create_index: String,
     create_instances: String,
-    /// Upgrades a table of the first schema to the second.
-    pub(super) upgrade: String,
 
     /// A grant returns its token, and a disablement a row. The grant decides by the time when the
     /// transaction got the write lock.
@@ -54,7 +56,10 @@ pub(super) struct Sql {
     pub(super) unused: SqlStr,
     /// This removes the names, which are bound as a JSON array.
     pub(super) remove: SqlStr,
-    /// A signal is bound; this returns the names and signals after it.
+    /// These are the statements on queues, if the table has their columns.
+    pub(super) queue: Option<QueueStatements>,
+    /// A signal is bound; this returns the names and signals after it, and whether the row has a
+    /// queue.
     pub(super) signals: SqlStr,
     /// This returns the latest signal.
     pub(super) latest_signal: SqlStr,
@@ -62,11 +67,12 @@ pub(super) struct Sql {
 
 impl Sql {
     pub(super) fn new(namespace: &Namespace) -> Result<Self> {
-        Self::of(namespace, true)
+        Self::of(namespace, AddedColumns::ALL)
     }
 
-    /// Creates the statements for a table with or without a column `set_at`.
-    pub(super) fn of(namespace: &Namespace, has_set_at: bool) -> Result<Self> {
+    /// Creates the statements for a table that has these of the columns that were added.
+    pub(super) fn of(namespace: &Namespace, added: AddedColumns) -> Result<Self> {
+        let has_set_at = added.set_at;
         let table = format!("{namespace}_locks");
         if table.starts_with("sqlite_") {
             return Err(Error::invalid(format!(
@@ -83,7 +89,7 @@ impl Sql {
             if has_set_at { ("set_at", ", set_at", ", ?5") } else { ("NULL", "", "") };
         let set =
             |time: &str| if has_set_at { format!(", set_at = {time}") } else { String::new() };
-        let columns = format!("{COLUMNS}, {set_at} AS set_at");
+        let columns = format!("{COLUMNS}, {set_at} AS set_at{}", columns_of_queue(added.queue));
         let over = |boot: &str, uptime: &str| {
             let latest = format!("{uptime} + {TOLERANCE}");
             format!(
@@ -181,9 +187,7 @@ impl Sql {
             create_table: create_table(&table),
             create_index: format!("CREATE INDEX {index} ON {table} (signal)"),
             create_instances: create_instances(&instances),
-            upgrade: format!(
-                "ALTER TABLE {table} ADD COLUMN set_at INTEGER /* {VERSION}{SCHEMA} */"
-            ),
+            queue: added.queue.then(|| QueueStatements::new(&table, &columns, has_set_at, signal)),
             renew: statement(format!(
                 "UPDATE {table} SET boot = ?2, expires_at = ?3 + asked{} \
                  FROM (SELECT value ->> 0 AS lock, value ->> 1 AS id, value ->> 2 AS asked \
@@ -209,7 +213,9 @@ impl Sql {
                 "DELETE FROM {table} WHERE name IN (SELECT value FROM json_each(?1))"
             )),
             signals: statement(format!(
-                "SELECT name, signal FROM {table} WHERE signal > ?1 ORDER BY signal"
+                "SELECT name, signal, {} AS has_queue FROM {table} \
+                 WHERE signal > ?1 ORDER BY signal",
+                has_queue(added.queue),
             )),
             latest_signal: statement(format!("SELECT coalesce(max(signal), 0) FROM {table}")),
             statements,
@@ -218,16 +224,22 @@ impl Sql {
     }
 
     /// Returns the schema as a script that does nothing if the schema exists. A comment says how to
-    /// upgrade a table of the first schema, since SQL has no condition for that.
+    /// add what a table of an earlier version lacks, since SQL has no condition for that.
     pub(super) fn script(&self) -> String {
         let [table, others @ ..] = self.create_if_missing();
         let upgrade = format!(
-            "-- This is {VERSION}{SCHEMA}. Where {} has no column set_at, it is of schema 1: run once\n\
-             -- {}\n",
-            self.statements.table, self.upgrade
+            "-- This is {VERSION}{SCHEMA}. Where {} is of an earlier version, run once for each column\n\
+             -- that it lacks:\n{}",
+            self.statements.table,
+            ADDED_COLUMNS.map(|column| format!("-- {};\n", self.add_column(column))).concat(),
         );
         let others = others.map(|statement| format!("{statement};\n")).concat();
         format!("{table};\n{upgrade}{others}")
+    }
+
+    /// Returns the statement that adds a column which a table of an earlier version lacks.
+    pub(super) fn add_column(&self, column: &str) -> String {
+        add_column(&self.statements.table, column)
     }
 
     /// Returns the statements of [`script`](Self::script).

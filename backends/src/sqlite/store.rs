@@ -11,6 +11,7 @@ use super::connections::WriteConnection;
 use super::retry_busy::retry_while_busy;
 use super::schema;
 use super::sql::Sql;
+use super::tables::AddedColumns;
 use super::url::Location;
 use crate::shell::Store;
 use crate::sql::released_names::ReleasedNames;
@@ -103,10 +104,9 @@ impl SqliteStore {
     ) -> Result<Self> {
         let before = location.file(&pool, false);
         let newest = Sql::new(&options.namespace)?;
-        let sql = match schema::ensure(&pool, &newest, options.schema).await? {
-            true => newest,
-            false => Sql::of(&options.namespace, false)?,
-        };
+        let added = schema::ensure(&pool, &newest, options.schema).await?;
+        let sql =
+            if added == AddedColumns::ALL { newest } else { Sql::of(&options.namespace, added)? };
         let mut beside = location.connect_beside(&pool).await;
         let keeps_log = match &mut beside {
             Some(beside) => schema::has_write_ahead_log(beside).await?,

@@ -3,13 +3,29 @@
 use crate::sql::schema::{Column, VERSION};
 
 /// This code creates this version of the schema. The first had no column `set_at`, and stated no
-/// version.
+/// version. The columns `kind` and `queue` were added to the second: a program that does not know
+/// them may use the table, since it takes a name with a queue for one that is held.
 pub(super) const SCHEMA: u32 = 2;
+
+/// These columns are missing from a table that an earlier version created.
+pub(super) const ADDED_COLUMNS: [&str; 3] = ["set_at", "kind", "queue"];
+
+/// This says which of the columns that were added the table of locks has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AddedColumns {
+    pub(super) set_at: bool,
+    /// The table has the columns `kind` and `queue`.
+    pub(super) queue: bool,
+}
+
+impl AddedColumns {
+    pub(super) const ALL: Self = Self { set_at: true, queue: true };
+}
 
 /// Without a rowid a lock is one entry of one tree, found by name. No index holds what heartbeats
 /// change. Times are in microseconds: `expires_at` since the boot that `boot` names, the others
 /// since 1970 and for display only; `set_at` is when the lease was granted or last extended, on the
-/// clock of `expires_at`.
+/// clock of `expires_at`. [`entries`](crate::shell::entries) says what `kind` and `queue` contain.
 pub(super) fn create_table(table: &str) -> String {
     format!(
         "CREATE TABLE {table} (
@@ -25,9 +41,20 @@ pub(super) fn create_table(table: &str) -> String {
     disabled_by TEXT,
     disabled_at INTEGER,
     signal INTEGER NOT NULL,
-    set_at INTEGER /* {VERSION}{SCHEMA} */
+    set_at INTEGER /* {VERSION}{SCHEMA} */,
+    kind TEXT,
+    queue TEXT
 ) STRICT, WITHOUT ROWID"
     )
+}
+
+/// Returns the statement that adds one of the [`ADDED_COLUMNS`] to the table.
+pub(super) fn add_column(table: &str, column: &str) -> String {
+    let definition = match column {
+        "set_at" => format!("set_at INTEGER /* {VERSION}{SCHEMA} */"),
+        other => format!("{other} TEXT"),
+    };
+    format!("ALTER TABLE {table} ADD COLUMN {definition}")
 }
 
 /// `expires_at` is in microseconds since the boot that `boot` names, like that of a lease.

@@ -10,16 +10,14 @@
 
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteRow;
 use tokio::time::{Instant, sleep};
 
 use super::calls::Sqlite;
 use super::file::DatabaseFile;
 use super::notification::FileWatch;
-use super::row;
+use crate::Result;
 use crate::shell::Hints;
 use crate::sql::row::get;
-use crate::{Hint, Result};
 
 /// While the watch polls, a hint takes at most this long in ordinary operation.
 pub(super) const INTERVAL: Duration = Duration::from_millis(50);
@@ -74,7 +72,7 @@ pub(super) async fn poll(store: &Sqlite, hints: &Hints) -> Result<()> {
         store.reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let rows = store.signals_after(seen).await?;
         for row in &rows {
-            hints.send(hint(row, store));
+            hints.send(store.hint(row).await);
             seen = get(row, "signal").unwrap_or(seen);
         }
         let took = read.elapsed();
@@ -114,10 +112,6 @@ async fn announced(watch: Option<&FileWatch>) {
     }
 }
 
-fn hint(row: &SqliteRow, store: &Sqlite) -> Hint {
-    row::name(row, &store.sql.statements.table).map_or(Hint::Anything, Hint::Name)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -129,8 +123,8 @@ mod tests {
     use super::super::SqliteStore;
     use super::*;
     use crate::{
-        AcquireOptions, DisableOptions, Holder, LeaseId, LockName, LockStore, OpenOptions, Reason,
-        RenewOptions,
+        AcquireOptions, DisableOptions, Hint, Holder, LeaseId, LockName, LockStore, OpenOptions,
+        Reason, RenewOptions,
     };
 
     const HANG: Duration = Duration::from_secs(60);

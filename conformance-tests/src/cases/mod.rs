@@ -12,6 +12,7 @@ macro_rules! modules {
 }
 
 mod engine;
+mod queue_client;
 
 modules! {
     exclusion,
@@ -44,6 +45,19 @@ modules! {
     settings,
     presence,
     properties,
+    queue_order,
+    queue_attempts,
+    queue_ends,
+    queue_renewals,
+    queue_kinds,
+    queue_disable,
+    queue_hints,
+    queue_names,
+    queue_contention,
+    queue_trust,
+    queue_locks,
+    queue_waits,
+    queue_leaders,
 }
 
 /// Returns all cases, module by module.

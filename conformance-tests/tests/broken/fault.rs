@@ -81,4 +81,56 @@ pub(crate) enum Fault {
     DryRunPrunes,
     /// A namespace is truncated at 21 bytes.
     MixesUpNamespaces,
+    /// The weights of entries are ignored.
+    IgnoresWeights,
+    /// An entry that fits holds the lock although a heavier one waits ahead of it.
+    LightEntriesOvertake,
+    /// Two attempts to enter at once may both find the same queue, and the later one replaces it.
+    ChecksThenEnters,
+    /// A retry of an attempt to enter makes another entry.
+    RetryEntersAgain,
+    /// A retry of an attempt to enter extends its entry.
+    RetryExtendsTheEntry,
+    /// A retry of an attempt to enter reports the whole ttl, although less is left.
+    RetryReportsTheWholeTtl,
+    /// An attempt that does not wait makes an entry that waits.
+    WaitsAnyway,
+    /// A queue has no maximum of entries.
+    QueueHasNoMaximum,
+    /// An attempt to enter with an impossible weight is accepted.
+    EntersWithAnyWeight,
+    /// Another kind of lock can enter the queue.
+    MixesKinds,
+    /// An attempt to enter ignores the lease of an exclusive lock.
+    EnterIgnoresTheLease,
+    /// An acquire ignores the entries of a queue.
+    AcquireIgnoresEntries,
+    /// The tokens of entries are those of the queue, not of the name.
+    EntryTokensRestart,
+    /// The floor is the token of the entry itself.
+    FloorIsTheOwnToken,
+    /// An attempt to enter ignores that the name is disabled.
+    EnterForgetsDisable,
+    /// A disable tells only the holders to leave.
+    DisableForgetsWaiters,
+    /// An enable cancels that entries have to leave.
+    EnableForgetsEntries,
+    /// Entries that have expired hold up the others.
+    DeadEntriesBlock,
+    /// A renewal revives an entry that has expired.
+    RenewRevivesEntries,
+    /// A renewal of a waiter extends nothing.
+    WaitersAreNotExtended,
+    /// A renewal says that a waiter holds the lock.
+    RenewGrantsWaiters,
+    /// A batch is answered with its leases first and its entries last.
+    BatchAnswersEntriesLast,
+    /// A leave does not compare the lease's id.
+    LeaveIgnoresTheId,
+    /// A waiter that leaves stays in the queue.
+    LeaveKeepsWaiters,
+    /// A release removes an entry.
+    ReleaseRemovesEntries,
+    /// The hint of a leave names the lease that left.
+    HintNamesTheLeaver,
 }

@@ -2,6 +2,8 @@
 //! fault breaks.
 
 mod calls;
+mod entries;
+mod queue;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,21 +11,23 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use leasehold_core::{
-    AcquireOptions, AcquireOutcome, Disablement, Error, ErrorKind, FencingToken, Grant, Held,
-    Holder, LeaseId, LeaseRecord, LockName, LockRecord, Reason, RenewOptions, RenewOutcome, Result,
+    AcquireOptions, AcquireOutcome, Disablement, Error, ErrorKind, FencingToken, Grant, Held, Hint,
+    Holder, LeaseId, LeaseRecord, LockKind, LockName, LockRecord, Reason, RenewOptions,
+    RenewOutcome, Result,
 };
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast;
 use tokio::task::yield_now;
 
 use super::fault::Fault;
+use queue::Queue;
 
 /// This is the state that the clients of one namespace share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     origin: Instant,
     entries: Mutex<BTreeMap<LockName, Entry>>,
-    hints: broadcast::Sender<LockName>,
+    hints: broadcast::Sender<Hint>,
     /// This is the number of round trips so far.
     pub(crate) trips: AtomicU64,
     /// This is the number of connections that dropped calls kept.
@@ -51,6 +55,7 @@ pub(crate) struct Entry {
     created: u64,
     token: u64,
     lease: Option<Lease>,
+    queue: Option<Queue>,
     disabled: Option<(Reason, Option<String>, Duration)>,
 }
 
@@ -70,6 +75,11 @@ impl Entry {
 
     fn in_force(&self, now: Duration) -> Option<LeaseId> {
         self.lease.as_ref().filter(|lease| now < lease.expires).map(|lease| lease.id)
+    }
+
+    fn is_in_use(&self, now: Duration) -> bool {
+        let has_entries = self.queue.as_ref().is_some_and(|queue| queue.is_in_use(now));
+        has_entries || self.in_force(now).is_some()
     }
 
     fn disablement(&self, now: Duration) -> Option<Disablement> {
@@ -150,8 +160,12 @@ impl BrokenStore {
     }
 
     fn hint(&self, name: &LockName) {
+        self.send_hint(Hint::Name(name.clone()));
+    }
+
+    fn send_hint(&self, hint: Hint) {
         if !self.has(Fault::GivesNoHints) {
-            let _ = self.shared.hints.send(name.clone());
+            let _ = self.shared.hints.send(hint);
         }
     }
 
@@ -170,19 +184,24 @@ impl BrokenStore {
     fn record(&self, name: &LockName, entry: &Entry) -> Result<LockRecord> {
         let now = self.now();
         let lease = entry.lease.clone().filter(|lease| now < lease.expires);
-        Ok(LockRecord::unused(name.clone())
+        let record = LockRecord::unused(name.clone())
             .with_token((entry.token > 0).then(|| FencingToken::new(entry.token)).transpose()?)
             .with_lease(lease.map(|lease| {
                 LeaseRecord::new(lease.id, lease.holder, lease.expires - now)
                     .with_held_for(now.saturating_sub(lease.granted))
                     .with_ending(lease.ending)
             }))
-            .with_disabled(entry.disablement(now)))
+            .with_disabled(entry.disablement(now));
+        Ok(match &entry.queue {
+            Some(queue) => record.with_queue(queue.kind, queue.records(now)?),
+            None => record,
+        })
     }
 
     /// Returns the answer if the name cannot be granted.
     fn refusal(
         &self,
+        name: &LockName,
         entry: &mut Entry,
         options: &AcquireOptions,
     ) -> Result<Option<AcquireOutcome>> {
@@ -190,6 +209,11 @@ impl BrokenStore {
         let forgets = self.has(Fault::GrantForgetsDisable) && entry.lease.is_some();
         if let Some(disablement) = entry.disablement(now).filter(|_| !forgets) {
             return Ok(Some(AcquireOutcome::Disabled(disablement)));
+        }
+        if let Some(queue) = entry.queue.as_ref().filter(|queue| queue.is_in_use(now))
+            && !self.has(Fault::AcquireIgnoresEntries)
+        {
+            return Err(LockKind::Exclusive.conflict(queue.kind, name));
         }
         let token = entry.token;
         let Some(lease) = entry.live(now) else { return Ok(None) };
@@ -225,6 +249,16 @@ impl BrokenStore {
         });
         let token = FencingToken::new(entry.token)?;
         Ok(AcquireOutcome::Granted(Grant::new(token, options.ttl)))
+    }
+
+    /// Returns whether a prune removes the name.
+    fn is_prunable(&self, entry: &Entry, unused_for: Duration, now: Duration) -> bool {
+        let granted = entry.token.max(1) - 1;
+        let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
+        let old = u128::from(clock.saturating_sub(granted)) >= unused_for.as_micros();
+        (entry.disabled.is_none() || self.has(Fault::PruneForgetsDisable))
+            && (!entry.is_in_use(now) || self.has(Fault::PruneRemovesHeldNames))
+            && (old || self.has(Fault::PruneIgnoresTheAge))
     }
 
     fn renew_one(&self, entry: &mut Entry, renewal: &RenewOptions) -> RenewOutcome {

@@ -138,6 +138,14 @@ fn a_row_without_the_marker_has_none_whatever_the_columns_contain() {
 }
 
 #[test]
+fn a_store_that_does_not_read_the_queue_finds_the_name_held() {
+    let marker = LeaseId::from_uuid(MARKER);
+    let record = read(&leased(marker)).unwrap();
+    assert_eq!(record.lease.map(|lease| lease.id), Some(marker));
+    assert_eq!((record.queue, record.kind), (None, LockKind::Exclusive));
+}
+
+#[test]
 fn a_queue_ends_with_its_row() {
     let mut row = queued(&[stored(7, 0)]);
     row.0.insert("expires_at", Cell::Integer(CLOCK));
@@ -175,8 +183,6 @@ fn a_damaged_queue_is_corrupt() {
         row.0.insert(column, cell);
         assert!(is_corrupt(&row), "{column}");
     }
-    // No program writes a queue into a table without the columns.
-    assert!(is_corrupt(&leased(LeaseId::from_uuid(MARKER))));
     // The row expires with its last entry.
     assert!(is_corrupt(&queued(&[stored(7, 0)])));
 }

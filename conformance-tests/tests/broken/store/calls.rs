@@ -1,14 +1,14 @@
 //! This module has the calls of a broken store.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::unfold;
 use leasehold_core::{
     AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, DisableOutcome, EnableOutcome,
-    Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore, PruneOptions, Reach,
-    ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake,
-    check_ttl,
+    EnterOptions, Hint, HintStream, LeaseId, ListOptions, LockName, LockRecord, LockStore,
+    PruneOptions, Reach, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    StoreClock, Wake, check_ttl,
 };
 use tokio::sync::broadcast;
 use tokio::task::yield_now;
@@ -27,6 +27,7 @@ impl LockStore for BrokenStore {
             .with_min_ttl(Duration::from_millis(10))
             .with_ttl_step(Duration::from_nanos(1))
             .with_renew_batch(1000)
+            .with_queues()
     }
 
     async fn acquire(&self, name: &LockName, options: &AcquireOptions) -> Result<AcquireOutcome> {
@@ -42,14 +43,14 @@ impl LockStore for BrokenStore {
         let mut refusal = None;
         if self.has(Fault::ChecksThenGrants) {
             refusal =
-                self.refusal(self.shared.entries().entry(key.clone()).or_default(), options)?;
+                self.refusal(name, self.shared.entries().entry(key.clone()).or_default(), options)?;
             yield_now().await;
         }
         if self.has(Fault::DroppedHalfway) {
             let free = {
                 let mut entries = self.shared.entries();
                 let entry = entries.entry(key.clone()).or_default();
-                let free = self.refusal(entry, options)?.is_none();
+                let free = self.refusal(name, entry, options)?.is_none();
                 if free {
                     entry.token = self.next_token(entry);
                 }
@@ -66,7 +67,7 @@ impl LockStore for BrokenStore {
                 .entry(key)
                 .or_insert_with(|| Entry { created: u64::MAX - created, ..Entry::default() });
             if !self.has(Fault::ChecksThenGrants) {
-                refusal = self.refusal(entry, options)?;
+                refusal = self.refusal(name, entry, options)?;
             }
             match refusal {
                 Some(refusal) => refusal,
@@ -91,6 +92,14 @@ impl LockStore for BrokenStore {
         outcomes
     }
 
+    async fn enter(&self, name: &LockName, options: &EnterOptions) -> Result<AcquireOutcome> {
+        self.enter_queue(name, options).await
+    }
+
+    async fn leave(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        self.leave_queue(name, lease).await
+    }
+
     async fn renew(&self, leases: &[RenewOptions]) -> Result<Vec<RenewOutcome>> {
         for renewal in leases {
             if !self.has(Fault::GrantsAnyTtl) {
@@ -109,7 +118,10 @@ impl LockStore for BrokenStore {
                 entries.entry(key.clone()).or_default();
             }
             let entry = entries.get_mut(&key);
-            let outcome = entry.map(|entry| self.renew_one(entry, renewal));
+            let outcome = match entry {
+                Some(entry) if renewal.entry => Some(self.renew_entry(entry, renewal)?),
+                entry => entry.map(|entry| self.renew_one(entry, renewal)),
+            };
             outcomes.push((key, outcome.unwrap_or(RenewOutcome::Lost)));
         }
         let one_in_force = outcomes.iter().any(|(_, o)| matches!(o, RenewOutcome::Extended { .. }));
@@ -123,6 +135,11 @@ impl LockStore for BrokenStore {
         }
         if self.has(Fault::BatchAnswersInAnotherOrder) {
             outcomes.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        if self.has(Fault::BatchAnswersEntriesLast) {
+            let mut answers: Vec<_> = outcomes.into_iter().zip(leases).collect();
+            answers.sort_by_key(|(_, renewal)| renewal.entry);
+            outcomes = answers.into_iter().map(|(outcome, _)| outcome).collect();
         }
         if self.has(Fault::HintsAtHeartbeats) {
             leases.iter().for_each(|renewal| self.hint(&renewal.name));
@@ -146,7 +163,8 @@ impl LockStore for BrokenStore {
                     }
                     ReleaseOutcome::Released
                 }
-                _ => ReleaseOutcome::NotHeld,
+                Some(entry) => self.release_entry(entry, lease),
+                None => ReleaseOutcome::NotHeld,
             }
         };
         if outcome == ReleaseOutcome::Released {
@@ -188,6 +206,7 @@ impl LockStore for BrokenStore {
                 if let Some(lease) = entry.live(now).filter(|_| !holder_goes_on) {
                     lease.ending = Some(options.reason.clone());
                 }
+                self.end_entries(entry, &options.reason);
             }
         }
         self.hint(name);
@@ -208,6 +227,7 @@ impl LockStore for BrokenStore {
                 {
                     lease.ending = None;
                 }
+                self.entries_enabled(entry);
                 entry.disabled.take()
             })
         };
@@ -248,14 +268,7 @@ impl LockStore for BrokenStore {
         self.trip().await?;
         let mut entries = self.shared.entries();
         let now = self.now();
-        let unused = |entry: &Entry| {
-            let granted = entry.token.max(1) - 1;
-            let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
-            let old = u128::from(clock.saturating_sub(granted)) >= options.unused_for.as_micros();
-            (entry.disabled.is_none() || self.has(Fault::PruneForgetsDisable))
-                && (entry.in_force(now).is_none() || self.has(Fault::PruneRemovesHeldNames))
-                && (old || self.has(Fault::PruneIgnoresTheAge))
-        };
+        let unused = |entry: &Entry| self.is_prunable(entry, options.unused_for, now);
         let names: Vec<_> = entries
             .iter()
             .filter(|(name, _)| options.after.as_ref().is_none_or(|after| *name > after))
@@ -273,7 +286,7 @@ impl LockStore for BrokenStore {
         let receiver = self.shared.hints.subscribe();
         Ok(Box::pin(unfold(receiver, |mut receiver| async move {
             match receiver.recv().await {
-                Ok(name) => Some((Hint::Name(name), receiver)),
+                Ok(hint) => Some((hint, receiver)),
                 Err(broadcast::error::RecvError::Lagged(_)) => Some((Hint::Anything, receiver)),
                 Err(broadcast::error::RecvError::Closed) => None,
             }

@@ -7,6 +7,8 @@ mod containers;
 mod damage;
 mod files;
 mod leases;
+mod queue_schema;
+mod queues;
 mod replaced;
 mod schema;
 mod schema_versions;

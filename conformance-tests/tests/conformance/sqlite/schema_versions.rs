@@ -26,7 +26,7 @@ CREATE TABLE leasehold_instances (
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID";
 
-async fn first_schema(path: &Path, more: &str) -> SqlitePool {
+pub(super) async fn first_schema(path: &Path, more: &str) -> SqlitePool {
     let pool = plain_pool(path).await;
     sqlx::raw_sql(AssertSqlSafe(format!("{FIRST}; {more}"))).execute(&pool).await.unwrap();
     pool

@@ -4,8 +4,8 @@ use leasehold_conformance::OwnCase;
 
 use super::backend::Sqlite;
 use super::{
-    cancel, connections, containers, damage, files, leases, replaced, schema, schema_versions,
-    watches,
+    cancel, connections, containers, damage, files, leases, queue_schema, queues, replaced, schema,
+    schema_versions, watches,
 };
 
 macro_rules! cases {
@@ -63,6 +63,18 @@ cases! {
         a_first_token_is_later_than_the_wait_for_the_write_lock,
         batch_answers_keep_the_order_of_the_request,
         a_batch_uses_the_primary_key;
+    queue_schema:
+        a_table_without_the_columns_of_queues_has_exclusive_locks_only,
+        a_store_from_before_the_upgrade_finds_a_name_with_a_queue_held,
+        columns_of_an_application_do_not_become_queues;
+    queues:
+        a_corrupt_queue_is_reported_and_concerns_only_its_own_name,
+        an_earlier_queue_of_the_row_has_no_effect,
+        entries_of_another_boot_id_are_live_and_of_an_earlier_boot_are_not,
+        waiting_for_the_write_lock_revives_no_entry,
+        an_entry_that_expires_while_another_waits_for_the_write_lock_holds_nobody_up,
+        a_hint_names_the_entries_that_hold_the_lock_after_one_has_left,
+        entering_and_renewing_entries_wakes_no_watch;
     replaced:
         leases_in_a_file_that_is_deleted_or_replaced_are_lost,
         a_link_to_another_file_is_detected,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use leasehold::sqlite::SqliteStore;
 use leasehold::{
-    AcquireOptions, AcquireOutcome, DisableOptions, Grant, Holder, LeaseId, LockName, LockStore,
-    OpenOptions, Reason, Schema,
+    AcquireOptions, AcquireOutcome, DisableOptions, EnterOptions, Grant, Holder, LeaseId, LockKind,
+    LockName, LockStore, OpenOptions, Reason, RenewOptions, Schema,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
@@ -30,6 +30,19 @@ pub(super) fn name(text: &str) -> LockName {
 
 pub(super) fn asking(lease: LeaseId) -> AcquireOptions {
     AcquireOptions::new(lease, Holder::current(), TTL)
+}
+
+/// Returns the options of an attempt to enter the queue of a fair lock.
+pub(super) fn entering(lease: LeaseId) -> EnterOptions {
+    EnterOptions::new(lease, Holder::current(), TTL, LockKind::Fair)
+}
+
+pub(super) async fn enter(store: &SqliteStore, lock: &str, lease: LeaseId) -> AcquireOutcome {
+    store.enter(&name(lock), &entering(lease)).await.unwrap()
+}
+
+pub(super) fn entry_renewal(lock: &str, lease: LeaseId) -> RenewOptions {
+    RenewOptions::new(name(lock), lease, TTL).of_entry(true)
 }
 
 pub(super) fn disabling(reason: &str) -> DisableOptions {
