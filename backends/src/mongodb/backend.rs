@@ -5,9 +5,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::commands::{Effect, Mongo};
+use super::fields::CorruptDocument;
 use super::permits::PermitKind;
 use super::pipeline::AcquireMarks;
-use super::record::{CorruptDocument, duration, millis};
+use super::record::{duration, millis};
 use super::{pipeline, record, watch};
 use crate::common::timeout::CALL_LIMIT;
 use crate::shell::{
@@ -15,9 +16,9 @@ use crate::shell::{
     acquire_outcome,
 };
 use crate::{
-    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, EnableOutcome, Error, Grant,
-    LeaseId, LockName, LockRecord, Reach, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
-    StoreClock, Wake,
+    AcquireOptions, AcquireOutcome, Capabilities, DisableOptions, EnableOutcome, EnterOptions,
+    Error, Grant, LeaseId, LockName, LockRecord, Reach, ReleaseOutcome, RenewOptions, RenewOutcome,
+    Result, StoreClock, Wake,
 };
 
 impl Mongo {
@@ -57,6 +58,7 @@ impl Backend for Mongo {
             if self.push { Wake::Push } else { Wake::Poll(watch::INTERVAL) },
         )
         .with_ttl_step(Duration::from_millis(1))
+        .with_queues()
     }
 
     async fn acquire(
@@ -104,6 +106,26 @@ impl Backend for Mongo {
         match leases {
             [one] => Ok(vec![self.renew_one(one).await]),
             many => self.renew_many(many).await,
+        }
+    }
+
+    async fn enter(
+        &self,
+        name: &LockName,
+        options: &EnterOptions,
+        _attempt: Attempt,
+    ) -> Result<Option<LockRecord>> {
+        self.enter_queue(name, options).await
+    }
+
+    async fn leave(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        self.leave_queue(name, lease).await
+    }
+
+    async fn renew_entries(&self, entries: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+        match entries {
+            [one] => Ok(vec![self.renew_in_queue(one).await]),
+            many => self.renew_in_queues(many).await,
         }
     }
 

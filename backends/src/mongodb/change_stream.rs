@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::commands::Mongo;
 use super::permits::PermitKind;
-use super::{error_codes, pipeline, record};
+use super::{error_codes, pipeline, record, stored_queue};
 use crate::common::timeout::{CALL_LIMIT, timed_out};
 use crate::{Error, ErrorKind, Hint, LockName, Result};
 
@@ -51,7 +51,8 @@ impl ChangeSource {
                 Err(cause) => return Err(error_codes::reading(cause)),
             }
         }
-        let signals = latest(store).await?;
+        let latest = latest(store).await?;
+        let signals = latest.into_iter().map(|(name, (signal, _))| (name, signal)).collect();
         Ok(Self::Poll(Poll { signals, looked: Instant::now() }))
     }
 
@@ -91,14 +92,19 @@ impl Stream {
     fn hint(&mut self, event: &Document) -> Option<Hint> {
         let name = event.get_document("documentKey").and_then(|key| key.get_str("_id"));
         let Ok(name) = name.map(str::to_owned) else { return Some(Hint::Anything) };
-        let signal = signal_of(event);
+        let fields = fields_of(event);
+        let signal = fields.and_then(|fields| fields.get_i64("signal").ok());
         if signal.is_some() && self.signals.get(&name).copied() == signal {
             return None;
         }
         if self.signals.len() >= MAX_REMEMBERED {
             self.signals.clear();
         }
-        let hint = LockName::new(&name).map_or(Hint::Anything, Hint::Name);
+        let hint = match (LockName::new(&name), fields) {
+            (Ok(name), Some(fields)) => stored_queue::pushed_hint(name, fields, signal),
+            (Ok(name), None) => Hint::Name(name),
+            (Err(_), _) => Hint::Anything,
+        };
         if let Some(signal) = signal {
             self.signals.insert(name, signal);
         }
@@ -106,11 +112,12 @@ impl Stream {
     }
 }
 
-fn signal_of(event: &Document) -> Option<i64> {
+/// Returns the fields that the event says were changed, or the whole document.
+fn fields_of(event: &Document) -> Option<&Document> {
     let whole = event.get_document("fullDocument").ok();
     let changed = event.get_document("updateDescription").ok();
     let changed = changed.and_then(|changed| changed.get_document("updatedFields").ok());
-    changed.or(whole)?.get_i64("signal").ok()
+    changed.or(whole)
 }
 
 pub(super) struct Poll {
@@ -126,10 +133,10 @@ impl Poll {
         self.looked = now;
         let mut hints: Vec<_> = latest
             .iter()
-            .filter(|(name, signal)| self.signals.get(*name) != Some(*signal))
-            .map(|(name, _)| Hint::Name(name.clone()))
+            .filter(|(name, (signal, _))| self.signals.get(*name) != Some(signal))
+            .map(|(_, (_, hint))| hint.clone())
             .collect();
-        self.signals = latest;
+        self.signals = latest.into_iter().map(|(name, (signal, _))| (name, signal)).collect();
         if since.as_millis() * 2 > WINDOW.unsigned_abs().into() {
             hints.push(Hint::Anything);
         }
@@ -137,13 +144,14 @@ impl Poll {
     }
 }
 
-/// Returns the signals within the window.
-async fn latest(store: &Mongo) -> Result<HashMap<LockName, i64>> {
+/// Returns the signals within the window, each with its hint.
+async fn latest(store: &Mongo) -> Result<HashMap<LockName, (i64, Hint)>> {
     let found = store.read_locks(PermitKind::Other, pipeline::signals(WINDOW), 1_000).await?;
     let signal = |document: &Document| {
         // A corrupt document is reported to the callers that use it.
         let name = record::name(document, store.locks()).ok()?;
-        Some((name, document.get_i64("signal").ok()?))
+        let hint = stored_queue::polled_hint(name.clone(), document);
+        Some((name, (document.get_i64("signal").ok()?, hint)))
     };
     Ok(found.iter().filter_map(signal).collect())
 }

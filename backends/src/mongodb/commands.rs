@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::clients::{Clients, Handles};
 use super::collection::{COMMAND_LIMIT, UPSERT_TRIES};
+use super::fields::CorruptDocument;
 use super::permits::PermitKind;
 use super::{error_codes, pipeline, record};
 use crate::shell::{Entry, RecentRefusals};
@@ -151,7 +152,7 @@ impl Mongo {
         Err(self.contradiction())
     }
 
-    async fn modify(
+    pub(super) async fn modify(
         &self,
         purpose: PermitKind,
         name: &LockName,
@@ -270,7 +271,7 @@ impl Mongo {
 
     /// Returns the error for a document about which the server and this code disagree.
     pub(super) fn contradiction(&self) -> Error {
-        record::CorruptDocument::new("the record contradicts itself").in_collection(self.locks())
+        CorruptDocument::new("the record contradicts itself").in_collection(self.locks())
     }
 }
 

@@ -8,16 +8,20 @@ mod clients;
 mod collection;
 mod commands;
 mod error_codes;
+mod fields;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod instances;
 mod permits;
 mod pipeline;
 mod prune;
+mod queue;
+mod queue_pipeline;
 mod record;
 mod renew;
 mod renewal_updates;
 mod store;
+mod stored_queue;
 mod url;
 mod watch;
 

@@ -17,26 +17,26 @@ pub(super) fn now() -> Document {
     doc! { "$toLong": "$$NOW" }
 }
 
-fn literal(value: &str) -> Document {
+pub(super) fn literal(value: &str) -> Document {
     doc! { "$literal": value }
 }
 
-fn is(field: &str, kind: &str) -> Document {
+pub(super) fn is(field: &str, kind: &str) -> Document {
     doc! { "$eq": [{ "$type": format!("${field}") }, kind] }
 }
 
 /// Returns the next value of a field: larger than before, and at least the time in microseconds.
-fn next(field: &str) -> Document {
+pub(super) fn next(field: &str) -> Document {
     let previous = format!("${field}");
     doc! { "$max": [{ "$add": [previous, 1_i64] }, { "$multiply": [now(), 1000_i64] }] }
 }
 
 /// Returns whether an upsert is creating the document.
-fn is_new(name: &LockName) -> Document {
+pub(super) fn is_new(name: &LockName) -> Document {
     doc! { "$eq": ["$$ROOT", { "_id": literal(name.as_str()) }] }
 }
 
-fn is_ours() -> Document {
+pub(super) fn is_ours() -> Document {
     doc! { "$and": [is("token", "long"), is("signal", "long"), is_of_our_version()] }
 }
 
@@ -46,7 +46,7 @@ fn is_of_our_version() -> Document {
     doc! { "$lte": [{ "$ifNull": ["$version", VERSION] }, VERSION] }
 }
 
-fn is_enabled() -> Document {
+pub(super) fn is_enabled() -> Document {
     is("disabled", "missing")
 }
 
@@ -55,7 +55,7 @@ fn is_held() -> Document {
     doc! { "$and": [is("lease", "string"), is("expires", "long"), in_time] }
 }
 
-fn is_free() -> Document {
+pub(super) fn is_free() -> Document {
     let never = doc! { "$and": [is("lease", "missing"), is("expires", "missing")] };
     let in_time = doc! { "$lte": ["$expires", now()] };
     doc! { "$or": [never, { "$and": [is("expires", "long"), in_time] }] }
@@ -246,12 +246,15 @@ pub(super) fn unused(after: Option<&str>, since: Duration, limit: usize) -> Vec<
     ]
 }
 
-/// Reads the names and signals of the last `window` milliseconds.
+/// Reads the names and signals of the last `window` milliseconds, with the queues.
 pub(super) fn signals(window: i64) -> Vec<Document> {
     let since = doc! { "$multiply": [{ "$subtract": [now(), window] }, 1000_i64] };
     vec![
         doc! { "$match": { "signal": { "$type": "long" }, "$expr": { "$gt": ["$signal", since] } } },
-        doc! { "$project": { "signal": 1 } },
+        doc! { "$project": {
+            "signal": 1, "lease": 1, "kind": 1, "capacity": 1, "queue": 1, "ending": 1,
+            "disabled": 1,
+        } },
     ]
 }
 

@@ -1,12 +1,12 @@
 //! Reads documents strictly: a value that Leasehold did not write is an error. Unknown fields are
 //! ignored, unless the document states that a later version wrote it.
 
-use std::fmt::Display;
-use std::str::FromStr;
 use std::time::Duration;
 
 use mongodb::bson::{Bson, Document};
 
+use super::fields::{self, CorruptDocument, number, text};
+use super::stored_queue;
 use crate::shell::StoredInstance;
 use crate::{
     Disablement, Error, ErrorKind, FencingToken, LeaseId, LeaseRecord, LockName, LockRecord,
@@ -26,17 +26,45 @@ pub(super) fn name(document: &Document, collection: &str) -> Result<LockName> {
 
 /// Parses the whole document, as of `now`, a server's time in milliseconds.
 pub(super) fn record(document: &Document, collection: &str, now: i64) -> Result<LockRecord> {
+    parse(document, collection, now, now)
+}
+
+/// Parses a document as of the decision that changed its queue last: the entries in it were live
+/// then. What is left of them is counted from `now`, a server's time, or from that decision.
+///
+/// Who holds the lock follows from this alone. By a later clock, an entry could seem expired that was
+/// extended after the document was read.
+pub(super) fn decided(
+    document: &Document,
+    collection: &str,
+    now: Option<i64>,
+) -> Result<LockRecord> {
+    let decision = document.get_i64("clock").unwrap_or(i64::MIN);
+    parse(document, collection, i64::MIN, now.unwrap_or(decision))
+}
+
+/// Parses the whole document. An entry of a queue is live if it was so at `live_at`, and when the
+/// queue was changed last.
+fn parse(document: &Document, collection: &str, live_at: i64, now: i64) -> Result<LockRecord> {
     let name = name(document, collection)?;
     let parse = || {
         check_version(document)?;
-        let (token, lease) = (token(document)?, lease(document, now)?);
+        let token = token(document)?;
+        let record = LockRecord::unused(name.clone())
+            .with_token(token)
+            .with_disabled(disabled(document, now)?);
+        if stored_queue::is_marked(document) {
+            let queue = stored_queue::read(document, token, live_at, now)?;
+            return Ok(match queue {
+                Some((kind, entries)) => record.with_queue(kind, entries),
+                None => record,
+            });
+        }
+        let lease = lease(document, now)?;
         if lease.is_some() && token.is_none() {
             return Err(CorruptDocument::new("the lease has no token"));
         }
-        Ok(LockRecord::unused(name.clone())
-            .with_token(token)
-            .with_lease(lease)
-            .with_disabled(disabled(document, now)?))
+        Ok(record.with_lease(lease))
     };
     parse().map_err(|damage: CorruptDocument| damage.in_collection(collection).for_lock(&name))
 }
@@ -55,9 +83,9 @@ pub(super) fn instance(document: &Document, collection: &str) -> StoredInstance 
     let id = document.get("_id").unwrap_or(&Bson::Null);
     let (text, left) = match parse() {
         Ok((text, left)) => (Ok(text), left),
-        Err(CorruptDocument(cause)) => {
+        Err(damage) => {
             let message = format!("the collection {collection:?} has a corrupt document {id}");
-            let error = Error::new(ErrorKind::Corrupt, message).with_source(cause);
+            let error = Error::new(ErrorKind::Corrupt, message).with_source(damage.into_error());
             (Err(error.with_fix("delete it")), Duration::ZERO)
         }
     };
@@ -86,9 +114,8 @@ pub(super) fn check_version(document: &Document) -> Result<(), CorruptDocument> 
         "a later version of leasehold wrote it with version {version}; this program reads \
          {VERSION}"
     );
-    Err(CorruptDocument(
-        Error::new(ErrorKind::Corrupt, message).with_fix("update leasehold in this program, too"),
-    ))
+    let error = Error::new(ErrorKind::Corrupt, message);
+    Err(error.with_fix("update leasehold in this program, too").into())
 }
 
 /// Returns the token, or `None` for a name that was disabled before its first grant.
@@ -111,11 +138,7 @@ fn lease(document: &Document, now: i64) -> Result<Option<LeaseRecord>, CorruptDo
     let ending: Option<Reason> = text(document, "ending")?;
     match (id, holder, granted, expires, ending) {
         (Some(id), Some(holder), Some(granted), Some(expires), ending) => {
-            let holder = serde_json::from_str(&holder).map_err(|source| {
-                CorruptDocument(
-                    Error::new(ErrorKind::Corrupt, "the holder is corrupt").with_source(source),
-                )
-            })?;
+            let holder = fields::holder(&holder)?;
             let held_for = millis_between(granted, now);
             let left = millis_between(now, expires);
             let lease =
@@ -153,50 +176,6 @@ pub(super) fn duration(millis: i64) -> Duration {
 /// Returns the time between two times, or zero if the clock was set back in between.
 fn millis_between(from: i64, to: i64) -> Duration {
     Duration::from_millis(u64::try_from(to.saturating_sub(from)).unwrap_or(0))
-}
-
-fn number(document: &Document, field: &str) -> Result<Option<i64>, CorruptDocument> {
-    match document.get(field) {
-        None => Ok(None),
-        Some(Bson::Int64(number)) => Ok(Some(*number)),
-        Some(_) => Err(CorruptDocument::new(format!("{field} is not a 64-bit number"))),
-    }
-}
-
-fn text<T: FromStr<Err: Display>>(
-    document: &Document,
-    field: &str,
-) -> Result<Option<T>, CorruptDocument> {
-    match document.get(field) {
-        None => Ok(None),
-        Some(Bson::String(text)) => {
-            let parsed = text.parse().map(Some);
-            parsed.map_err(|error| CorruptDocument::new(format!("invalid {field}: {error}")))
-        }
-        Some(_) => Err(CorruptDocument::new(format!("{field} is not text"))),
-    }
-}
-
-/// The error of a document, before the name of the collection is added.
-pub(super) struct CorruptDocument(Error);
-
-impl CorruptDocument {
-    pub(super) fn new(message: impl Into<String>) -> Self {
-        Self(Error::new(ErrorKind::Corrupt, message))
-    }
-
-    pub(super) fn in_collection(self, collection: &str) -> Error {
-        let message = format!("the collection {collection:?} has a corrupt document");
-        Error::new(ErrorKind::Corrupt, message)
-            .with_source(self.0)
-            .with_fix("repair or delete it; fencing tokens keep growing")
-    }
-}
-
-impl From<Error> for CorruptDocument {
-    fn from(error: Error) -> Self {
-        Self(error)
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 
 use super::commands::{BatchReply, Effect, Mongo};
 use super::permits::PermitKind;
@@ -49,7 +49,7 @@ impl Mongo {
         }
         let mut failed: HashMap<usize, Error> = failed.into_iter().collect();
         let found = if failed.len() < leases.len() {
-            self.read_renewed(leases).await?
+            self.read_renewed(leases, |document| self.with_time(document)).await?
         } else {
             HashMap::new()
         };
@@ -68,9 +68,10 @@ impl Mongo {
 
     /// Reads the documents after a majority has acknowledged their update, so that they show the
     /// outcome: a lease is extended if it is in force and not told to end.
-    async fn read_renewed(
+    pub(super) async fn read_renewed(
         &self,
         leases: &[&RenewOptions],
+        parse: impl Fn(&Document) -> Result<LockRecord>,
     ) -> Result<HashMap<LockName, Result<LockRecord>>> {
         let names: Vec<_> = leases.iter().map(|lease| lease.name.as_str()).collect();
         let stages = pipeline::read(doc! { "_id": { "$in": names } });
@@ -81,7 +82,7 @@ impl Mongo {
             })?;
         // A document without a readable name belongs to none of these leases.
         let named = found.iter().filter_map(|document| {
-            Some((record::name(document, self.locks()).ok()?, self.with_time(document)))
+            Some((record::name(document, self.locks()).ok()?, parse(document)))
         });
         Ok(named.collect())
     }
