@@ -191,7 +191,7 @@ pub(super) fn enter(
         "ending": "$$REMOVE",
         "signal": { "$ifNull": ["$signal", 0_i64] },
     };
-    for (field, value) in &mut changes {
+    for (field, value) in changes.iter_mut() {
         *value = doc! { "$cond": [entered.clone(), value.clone(), format!("${field}")] }.into();
     }
     changes.extend(doc! { "queue": queue, "clock": clock() });

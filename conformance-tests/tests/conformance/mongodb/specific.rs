@@ -6,6 +6,7 @@ mod fence;
 mod filters;
 mod instances;
 mod outages;
+mod queues;
 mod rights;
 mod settings;
 mod support;
@@ -35,6 +36,13 @@ specific_cases! {
     instances:
         a_corrupt_instance_record_hides_no_other,
         expired_instances_are_removed;
+    queues:
+        a_command_that_waited_revives_no_entry,
+        a_corrupt_queue_affects_only_its_own_name,
+        an_earlier_queue_of_the_document_has_no_effect,
+        a_change_stream_names_the_entries_that_hold_the_lock,
+        a_polling_watch_names_the_entries_that_hold_the_lock,
+        values_of_entries_are_not_evaluated;
     settings:
         a_standalone_server_is_polled,
         read_and_write_concerns_of_the_application_are_not_used,
