@@ -53,6 +53,7 @@ fn has_queue() -> Document {
         is_marked(),
         doc! { "$or": [is("ending", "missing"), is("ending", "string")] },
         doc! { "$eq": [foreign, []] },
+        doc! { "$lt": ["$clock", "$expires"] },
     ];
     for (field, kind) in [
         ("kind", "string"),
@@ -146,7 +147,10 @@ pub(super) fn enter(
     let most = i64::try_from(MAX_ENTRIES).unwrap_or(i64::MAX);
     let has_queue_in_force = doc! { "$and": [has_queue(), is_in_force()] };
     let is_unused = doc! { "$or": [is_new(name), { "$and": [is_ours(), is_free()] }] };
-    let is_same_kind = doc! { "$eq": ["$kind", literal(&kind.code())] };
+    let is_same_kind = doc! { "$and": [
+        { "$eq": ["$kind", literal(&kind.code())] },
+        { "$eq": ["$capacity", capacity] },
+    ] };
     let mut conditions = vec![
         is_enabled(),
         doc! { "$or": [is_unused, has_queue_in_force.clone()] },
@@ -268,3 +272,6 @@ fn granted_by_leaving(lease: LeaseId) -> Document {
     } };
     doc! { "$let": { "vars": { "reduced": reduced }, "in": "$$reduced.woken" } }
 }
+
+#[cfg(test)]
+mod tests;
