@@ -114,7 +114,7 @@ impl Keys {
         if let Some(name) = after {
             // The first key after a name is the name with a NUL appended, which no name contains.
             // The keys of entries have one there, so their range begins after all of these.
-            let next: &[u8] = if family == Family::Entry { &[NUL + 1] } else { &[NUL] };
+            let next: &[u8] = if family == Family::Entry { b"\x01" } else { b"\0" };
             let next = [self.root.as_bytes(), family.as_str().as_bytes(), name, next].concat();
             start = start.max(next);
         }

@@ -8,6 +8,8 @@ mod client;
 mod connection;
 mod entry;
 mod error_codes;
+#[cfg(test)]
+mod fake_etcd;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod instances;

@@ -79,3 +79,6 @@ pub(super) fn move_entry(keys: &Keys, name: &LockName, entry: &StoredEntry, to: 
         ])
         .and_then([TxnOp::put(own, "", Some(attached))])
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,16 +51,24 @@ pub(super) async fn renew_entries(
             times.set(stored.etcd_lease, *left);
         }
     }
-    let record = |(name, queue): (&LockName, Result<StoredLock>)| {
-        (name.clone(), queue.and_then(|queue| queue.into_record(keys, name.clone(), None, &times)))
-    };
-    let records: HashMap<LockName, Result<LockRecord>> = queues.into_iter().map(record).collect();
-    let outcome = |(entry, left): (&&RenewOptions, Result<Option<Duration>>)| {
-        let (Some(_), Some(record)) = (left?, records.get(&entry.name)) else {
-            return Ok(RenewOutcome::Lost);
+    let records: HashMap<&LockName, Result<LockRecord>> = queues
+        .into_iter()
+        .map(|(name, queue)| {
+            let record =
+                queue.and_then(|queue| queue.into_record(keys, name.clone(), None, &times));
+            (name, record)
+        })
+        .collect();
+    let outcome =
+        |(entry, left): (&&RenewOptions, Result<Option<Duration>>)| -> Result<RenewOutcome> {
+            let (Some(_), Some(record)) = (left?, records.get(&entry.name)) else {
+                return Ok(RenewOutcome::Lost);
+            };
+            record
+                .as_ref()
+                .map(|record| record.renew_entry_outcome(entry.lease))
+                .map_err(Error::clone)
         };
-        record.as_ref().map(|record| record.renew_entry_outcome(entry.lease)).map_err(Error::clone)
-    };
     entries.iter().zip(extensions).map(outcome).collect()
 }
 

@@ -195,9 +195,10 @@ async fn follow(
         }
         for name in shorter {
             // Without an entry of this store, nobody here waits in the queue.
-            match queues.has_entry(&name) {
-                true => reads.push(queue_hints::read(client, keys, name)),
-                false => report(Hint::Name(name)),
+            if queues.has_entry(&name) {
+                reads.push(queue_hints::read(client, keys, name));
+            } else {
+                report(Hint::Name(name));
             }
         }
     }
