@@ -164,23 +164,23 @@ fn an_attempt_makes_one_entry() {
 }
 
 #[test]
-fn an_attempt_that_waits_lets_others_overtake_it_and_one_that_does_not_looks_again() {
+fn an_attempt_that_waits_may_be_overtaken_and_one_that_does_not_looks_again() {
     let mut server = Server::new();
     let kind = semaphore(3);
-    server.enter(&attempt(kind)).unwrap();
+    let [first, second] = [attempt(kind), attempt(kind).with_weight(2)];
+    server.enter(&first).unwrap();
     let seen = server.see();
-    server.enter(&attempt(kind).with_weight(2)).unwrap();
+    server.enter(&second).unwrap();
     assert_eq!(server.enter_after(&seen, &attempt(kind).without_waiting()), None);
     let waiter = attempt(kind);
     server.enter_after(&seen, &waiter).unwrap();
     let queue = server.record().queue.unwrap();
-    assert_eq!(
-        (queue.holding, queue.entries.last().map(|entry| entry.id)),
-        (2, Some(waiter.lease))
-    );
-    // Whoever leaves in between makes room.
+    let last = queue.entries.last().map(|entry| entry.id);
+    assert_eq!((queue.holding, last), (2, Some(waiter.lease)));
+    server.leave(second.lease);
+    // There was room, and an entry that leaves in between takes none of it.
     let seen = server.see();
-    server.leave(waiter.lease);
+    server.leave(first.lease);
     server.enter_after(&seen, &attempt(kind).without_waiting()).unwrap();
 }
 
@@ -192,7 +192,7 @@ fn a_queue_never_has_too_many_entries() {
     }
     let seen = server.see();
     server.enter(&attempt(LockKind::Fair)).unwrap();
-    // There is room for the entry that was seen to be missing, and for this one.
+    // This one is the last for which there is room.
     server.enter_after(&seen, &attempt(LockKind::Fair)).unwrap();
     assert_eq!(server.record().queue.unwrap().entries.len(), MAX_ENTRIES);
     assert_eq!(server.enter_after(&seen, &attempt(LockKind::Fair)), None);
@@ -201,9 +201,9 @@ fn a_queue_never_has_too_many_entries() {
 #[test]
 fn a_disable_tells_the_entries_that_there_are_to_leave() {
     let mut server = Server::new();
-    let seen = server.see();
     let [first, second] = [attempt(semaphore(2)), attempt(semaphore(2))];
     server.enter(&first).unwrap();
+    let seen = server.see();
     server.disable("upkeep");
     let told = || Some("upkeep".to_owned());
     assert_eq!(server.endings(), [told()]);
