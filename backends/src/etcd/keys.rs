@@ -162,11 +162,12 @@ impl Keys {
     pub(super) fn parse<'k>(&self, key: &'k [u8]) -> Option<(Family, &'k str)> {
         let rest = key.strip_prefix(self.root.as_bytes())?;
         let family = Family::ALL.into_iter().find(|f| rest.starts_with(f.as_str().as_bytes()))?;
-        let name = std::str::from_utf8(&rest[family.as_str().len()..]).ok()?;
-        match family {
-            Family::Entry => Some((family, name.split_once(char::from(NUL))?.0)),
-            _ => Some((family, name)),
+        let mut name = &rest[family.as_str().len()..];
+        if family == Family::Entry {
+            // What follows is checked when the entry is read.
+            name = &name[..name.iter().position(|byte| *byte == NUL)?];
         }
+        Some((family, std::str::from_utf8(name).ok()?))
     }
 }
 
@@ -202,6 +203,7 @@ mod tests {
             }
         }
         assert_eq!(keys.parse(b"/a/entry/x"), None, "an entry has a lease");
+        assert_eq!(keys.parse(b"/a/entry/x\0\xff"), Some((Family::Entry, "x")));
         assert_eq!(keys.parse(b"/a/other/x"), None);
         assert_eq!(keys.parse(b"/ab/lease/x"), None);
     }
