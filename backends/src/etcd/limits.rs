@@ -18,4 +18,4 @@ pub(super) const TTL_QUERIES_AT_ONCE: usize = 64;
 
 /// For an entry that waits, the time to live of at most this many entries ahead of it is requested,
 /// from the first one on. It learns of the end of the others by the watch, or by its next renewal.
-pub(super) const ENTRIES_AHEAD: usize = 64;
+pub(super) const ENTRIES_AHEAD: usize = 32;

@@ -94,7 +94,9 @@ pub(super) async fn a_list_has_whole_queues_on_every_page(backend: Arc<Etcd>) ->
     let locks = ["a", "a/b", "b", "c"].map(name);
     for lock in &locks {
         for _ in 0..ENTRIES {
-            enter(&store, lock).await?;
+            let mut reader = attempt(&store);
+            reader.kind = LockKind::ReaderWriter;
+            granted(store.store().enter(lock, &reader).await?);
         }
     }
     store.acquire_free(&name("d"), TTL).await?;
