@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use etcd_client::{Event, EventType, WatchFilterType, WatchOptions, WatchStream};
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::client::EtcdClient;
@@ -155,7 +156,7 @@ async fn follow(
     queues: &OwnQueues,
     report: impl Fn(Hint),
 ) -> Result<()> {
-    let mut reads = FuturesUnordered::new();
+    let mut reads: FuturesUnordered<BoxFuture<'_, Hint>> = FuturesUnordered::new();
     let (mut silent_since, mut progress_requested) = (Instant::now(), false);
     // The timer is not set again by each message, which would delay the message.
     let mut check = pin!(sleep(PROGRESS_TIMEOUT));
@@ -196,7 +197,7 @@ async fn follow(
         for name in shorter {
             // Without an entry of this store, nobody here waits in the queue.
             if queues.has_entry(&name) {
-                reads.push(queue_hints::read(client, keys, name));
+                reads.push(queue_hints::read(client, keys, name).boxed());
             } else {
                 report(Hint::Name(name));
             }
