@@ -20,8 +20,8 @@ use crate::{EnterOptions, LockName, MAX_ENTRIES};
 /// refuse what may have changed since:
 ///
 /// * The name is neither disabled nor held as an exclusive lock, and the attempt has no entry.
-/// * Entries may have left, which is no reason against the entry. As long as one that was seen has
-///   not, the kind is the same, because an entry of another kind would have been refused.
+/// * Entries may have left, which only makes room. As long as one that was seen has not, the kind is
+///   the same, because an entry of another kind would have been refused.
 /// * There may be as many new entries as the queue has room for, if the attempt waits. Each was
 ///   created in a revision of its own, so those of the next few revisions are not too many.
 pub(super) fn enter(
