@@ -8,7 +8,7 @@ use arbitrary::Arbitrary;
 use etcd_client::KeyValue;
 use etcd_client::proto::PbKeyValue;
 use leasehold::fuzzing::etcd::{self, Read};
-use leasehold::{DisableOptions, ErrorKind, Namespace};
+use leasehold::{DisableOptions, EnterOptions, ErrorKind, LockKind, Namespace};
 use leasehold_fuzz::{Edit, Written, edited};
 
 #[derive(Debug, Arbitrary)]
@@ -38,7 +38,8 @@ libfuzzer_sys::fuzz_target!(|input: Input<'_>| {
             }
             Some((_, Ok(_))) => {}
             Some((_, Err(error))) => {
-                let unattached = matches!(expected, Read::Lease(..)) && lease == 0;
+                let unattached =
+                    matches!(expected, Read::Lease(..) | Read::Entry(..)) && lease == 0;
                 let no_token = matches!(expected, Read::Granted(_));
                 assert!(!intact || unattached || no_token, "{kv:?} is answered with {error:?}");
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
@@ -50,7 +51,7 @@ libfuzzer_sys::fuzz_target!(|input: Input<'_>| {
 /// Returns the keys and values of a record.
 fn written(input: &Input<'_>, namespace: &Namespace) -> Vec<(Vec<u8>, Vec<u8>, Read)> {
     let record = &input.written.0;
-    let [lease_key, holder_key, ending_key, granted_key, disabled_key] =
+    let [lease_key, holder_key, ending_key, granted_key, disabled_key, leave_key] =
         etcd::keys(namespace, &record.name);
     let mut written = Vec::new();
     if let Some(lease) = &record.lease {
@@ -60,7 +61,14 @@ fn written(input: &Input<'_>, namespace: &Namespace) -> Vec<(Vec<u8>, Vec<u8>, R
         written.push((holder_key, etcd::holder(&lease.holder), read));
         if let Some(reason) = &lease.ending {
             written.push((ending_key, reason.as_str().into(), Read::Ending(reason.clone())));
+            written.push((leave_key, reason.as_str().into(), Read::LeaveReason(reason.clone())));
         }
+        let kind = LockKind::ReaderWriter;
+        let entry = EnterOptions::new(lease.id, lease.holder.clone(), Duration::from_secs(9), kind);
+        let entry = entry.with_weight(LockKind::WRITER_WEIGHT);
+        let key = etcd::entry_key(namespace, &record.name, lease.id);
+        let read = Read::Entry(lease.id, kind, entry.weight, lease.holder.clone(), input.lease);
+        written.push((key, etcd::entry_value(&entry), read));
     }
     if let Some(token) = record.token {
         written.push((granted_key, Vec::new(), Read::Granted(token)));

@@ -12,17 +12,19 @@ use super::client::{BoundedCall, EtcdClient, LeaseExpired};
 use super::error_codes::contended;
 use super::keys::Keys;
 use super::lease_id::TTL_STEP;
+use super::own_queues::OwnQueues;
 use super::stored_lock::{self, StoredLock};
+use super::times_left::TimesLeft;
 use super::transaction::{self, first_key};
-use super::{instances, list, prune, record, renew, watch};
+use super::{instances, list, prune, queue, record, renew, renew_entries, watch};
 use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, RecentRefusals,
     StoredInstance, acquire_outcome,
 };
 use crate::{
     AcquireOptions, AcquireOutcome, Capabilities, Clock, DisableOptions, Disablement,
-    EnableOutcome, Grant, LeaseId, LockName, LockRecord, Reach, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, StoreClock, SystemClock, Wake,
+    EnableOutcome, EnterOptions, Grant, LeaseId, LockName, LockRecord, Reach, ReleaseOutcome,
+    RenewOptions, RenewOutcome, Result, StoreClock, SystemClock, Wake,
 };
 
 /// At its default election timeout of a second, etcd grants no shorter lease.
@@ -36,11 +38,13 @@ pub struct Etcd {
     /// Attempts at these names read them first, since the grant of an etcd lease costs every member
     /// a write.
     refusals: RecentRefusals,
+    queues: OwnQueues,
 }
 
 impl Etcd {
     pub(super) fn new(label: String, keys: Keys, client: EtcdClient) -> Self {
-        Self { label, keys, client, refusals: RecentRefusals::default() }
+        let (refusals, queues) = (RecentRefusals::default(), OwnQueues::default());
+        Self { label, keys, client, refusals, queues }
     }
 
     /// Returns the record that shows why the name cannot be granted to that lease; `None` if
@@ -56,8 +60,10 @@ impl Etcd {
             // The remaining time of a lease is not needed here, so etcd is not asked for it.
             return Ok(Some(disabled_record(name, disabled)));
         }
-        let name = name.clone();
-        let record = stored_lock.into_record(call, &self.keys, name, Some(lease)).await??;
+        // A queue refuses the attempt whatever time is left of its entries.
+        let leases = stored_lock.lease.iter().map(|lease| lease.etcd_lease).collect();
+        let times = TimesLeft::request(call, leases).await?;
+        let record = stored_lock.into_record(&self.keys, name.clone(), Some(lease), &times)?;
         Ok(record.is_in_use().then_some(record))
     }
 
@@ -68,6 +74,18 @@ impl Etcd {
             self.refusals.note(&record.name, &outcome);
         }
         Ok(Decision::Refused(record))
+    }
+
+    /// Keeps or ends the etcd lease to which a key was attached before it was removed.
+    fn released(&self, etcd_lease: i64) -> ReleaseOutcome {
+        // An operator may have put the key manually, without an etcd lease.
+        if etcd_lease != 0 {
+            match self.client.leases().detach(etcd_lease) {
+                Some(lease) => self.client.keep(lease),
+                None => self.client.discard(etcd_lease),
+            }
+        }
+        ReleaseOutcome::Released
     }
 }
 
@@ -100,6 +118,7 @@ impl Backend for Etcd {
             .with_min_ttl(MIN_TTL)
             .with_ttl_step(TTL_STEP)
             .with_renew_batch(renew::BATCH)
+            .with_queues()
     }
 
     async fn acquire(
@@ -110,7 +129,7 @@ impl Backend for Etcd {
     ) -> Result<Decision<Grant>> {
         let call = self.client.call_until(attempt.deadline);
         if attempt.number == 1 && self.refusals.is_expected(name) {
-            let found = call.read_txn(transaction::read(&self.keys, name)).await?;
+            let found = call.read_large_txn(transaction::read(&self.keys, name)).await?;
             let stored_lock = stored_lock::readable(&self.keys, &found, name)?;
             if let Some(record) = self.refusal(&call, name, options.lease, stored_lock).await? {
                 return self.refused(record, options.lease);
@@ -145,6 +164,33 @@ impl Backend for Etcd {
         Ok(renew::renew(&self.client, &self.keys, leases).await)
     }
 
+    async fn enter(
+        &self,
+        name: &LockName,
+        options: &EnterOptions,
+        attempt: Attempt,
+    ) -> Result<Option<LockRecord>> {
+        let call = self.client.call_until(attempt.deadline);
+        // The entry may be made although its outcome is unknown.
+        self.queues.note(name, options.ttl);
+        queue::enter(&self.client, &call, &self.keys, name, options).await
+    }
+
+    async fn leave(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        let leave = transaction::remove(&self.keys.entry(name, lease));
+        let done = self.client.call().write_txn(leave).await?;
+        let done = done.map_err(|LeaseExpired| contended())?;
+        Ok(match first_key(&done) {
+            Some(entry) => self.released(entry.lease()),
+            None => ReleaseOutcome::NotHeld,
+        })
+    }
+
+    async fn renew_entries(&self, entries: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+        entries.iter().for_each(|entry| self.queues.note(&entry.name, entry.ttl));
+        Ok(renew_entries::renew_entries(&self.client, &self.keys, entries).await)
+    }
+
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
         let release = transaction::release(&self.keys, name, lease);
         let done = self.client.call().write_txn(release).await?;
@@ -152,15 +198,7 @@ impl Backend for Etcd {
         if !done.succeeded() {
             return Ok(ReleaseOutcome::NotHeld);
         }
-        // An operator may have put the key manually, without an etcd lease.
-        let attached = first_key(&done).map(|kv| kv.lease()).filter(|id| *id != 0);
-        if let Some(etcd_lease) = attached {
-            match self.client.leases().detach(etcd_lease) {
-                Some(lease) => self.client.keep(lease),
-                None => self.client.discard(etcd_lease),
-            }
-        }
-        Ok(ReleaseOutcome::Released)
+        Ok(self.released(first_key(&done).map_or(0, |kv| kv.lease())))
     }
 
     async fn disable(
@@ -223,7 +261,7 @@ impl Backend for Etcd {
     }
 
     async fn watch_once(&self, hints: &Hints) -> Result<()> {
-        watch::watch_once(&self.client, &self.keys, &self.refusals, hints).await
+        watch::watch_once(&self.client, &self.keys, &self.refusals, &self.queues, hints).await
     }
 
     /// The client limits its calls itself, since it knows what was sent.

@@ -1,11 +1,12 @@
 //! The keys of a namespace.
 //!
 //! Each starts with `/NAMESPACE/` and the name of a family, followed by the lock's name, byte for
-//! byte. No family's name is a prefix of another's, so no two locks share a key.
+//! byte. No family's name is a prefix of another's, so no two locks share a key. The key of an entry
+//! goes on with a NUL, which no name contains, and the entry's lease id.
 
 use uuid::Uuid;
 
-use crate::{LockName, Namespace};
+use crate::{LeaseId, LockName, Namespace};
 
 /// Instances are announced under these keys, which are not watched with those of locks.
 const INSTANCE: &str = "instance/";
@@ -24,11 +25,27 @@ pub(super) enum Family {
     Granted,
     /// The reason why the name is disabled, by whom and since when, as JSON, while it is disabled.
     Disabled,
+    /// An entry of the name's queue, as JSON. It is attached to an etcd lease of its own, and the
+    /// revision in which it was created is its token.
+    Entry,
+    /// The reason of the latest disable during which the queue had entries, as text. The entries
+    /// that were created before it have to leave.
+    LeaveReason,
 }
 
+/// Separates the name from the lease id in the key of an entry.
+const NUL: u8 = 0;
+
 impl Family {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Lease, Self::Holder, Self::Ending, Self::Granted, Self::Disabled];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Lease,
+        Self::Holder,
+        Self::Ending,
+        Self::Granted,
+        Self::Disabled,
+        Self::Entry,
+        Self::LeaveReason,
+    ];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -37,6 +54,8 @@ impl Family {
             Self::Ending => "ending/",
             Self::Granted => "granted/",
             Self::Disabled => "disabled/",
+            Self::Entry => "entry/",
+            Self::LeaveReason => "leave-reason/",
         }
     }
 }
@@ -58,8 +77,24 @@ impl Keys {
         &self.root
     }
 
+    /// Returns the key of a name in a family, of which each name has one key.
     pub(super) fn key(&self, family: Family, name: &LockName) -> Vec<u8> {
         self.start(family, name.as_str())
+    }
+
+    /// Returns the key of an entry.
+    pub(super) fn entry(&self, name: &LockName, lease: LeaseId) -> Vec<u8> {
+        let mut key = self.entries(name).0;
+        key.extend_from_slice(lease.to_string().as_bytes());
+        key
+    }
+
+    /// Returns the range of the keys of all entries of a name.
+    pub(super) fn entries(&self, name: &LockName) -> (Vec<u8>, Vec<u8>) {
+        let mut start = self.key(Family::Entry, name);
+        start.push(NUL);
+        let end = after(start.clone());
+        (start, end)
     }
 
     /// Returns the first key of the family for the name `from` and greater ones.
@@ -78,7 +113,9 @@ impl Keys {
         let mut start = self.start(family, prefix);
         if let Some(name) = after {
             // The first key after a name is the name with a NUL appended, which no name contains.
-            let next = [self.root.as_bytes(), family.as_str().as_bytes(), name, b"\0"].concat();
+            // The keys of entries have one there, so their range begins after all of these.
+            let next: &[u8] = if family == Family::Entry { b"\x01" } else { b"\0" };
+            let next = [self.root.as_bytes(), family.as_str().as_bytes(), name, next].concat();
             start = start.max(next);
         }
         // The range is empty if `after` is greater than all names with the prefix.
@@ -88,7 +125,12 @@ impl Keys {
 
     /// Returns the bytes of the name in a key of that family.
     pub(super) fn name_in<'k>(&self, family: Family, key: &'k [u8]) -> Option<&'k [u8]> {
-        key.strip_prefix(self.root.as_bytes())?.strip_prefix(family.as_str().as_bytes())
+        let rest = key.strip_prefix(self.root.as_bytes())?;
+        let rest = rest.strip_prefix(family.as_str().as_bytes())?;
+        match family {
+            Family::Entry => rest.split(|byte| *byte == NUL).next(),
+            _ => Some(rest),
+        }
     }
 
     /// Returns the first key after all keys of the family whose names start with `prefix`.
@@ -120,8 +162,12 @@ impl Keys {
     pub(super) fn parse<'k>(&self, key: &'k [u8]) -> Option<(Family, &'k str)> {
         let rest = key.strip_prefix(self.root.as_bytes())?;
         let family = Family::ALL.into_iter().find(|f| rest.starts_with(f.as_str().as_bytes()))?;
-        let name = std::str::from_utf8(&rest[family.as_str().len()..]).ok()?;
-        Some((family, name))
+        let mut name = &rest[family.as_str().len()..];
+        if family == Family::Entry {
+            // What follows is checked when the entry is read.
+            name = &name[..name.iter().position(|byte| *byte == NUL)?];
+        }
+        Some((family, std::str::from_utf8(name).ok()?))
     }
 }
 
@@ -146,11 +192,18 @@ mod tests {
         let keys = Keys::new("", &Namespace::new("a").unwrap());
         for name in ["a", "lease/a", "/", "á", "held/", "disabled/x"] {
             let name = LockName::new(name).unwrap();
+            let lease = LeaseId::new();
             for family in Family::ALL {
-                let key = keys.key(family, &name);
+                let key = match family {
+                    Family::Entry => keys.entry(&name, lease),
+                    _ => keys.key(family, &name),
+                };
                 assert_eq!(keys.parse(&key), Some((family, name.as_str())));
+                assert_eq!(keys.name_in(family, &key), Some(name.as_str().as_bytes()));
             }
         }
+        assert_eq!(keys.parse(b"/a/entry/x"), None, "an entry has a lease");
+        assert_eq!(keys.parse(b"/a/entry/x\0\xff"), Some((Family::Entry, "x")));
         assert_eq!(keys.parse(b"/a/other/x"), None);
         assert_eq!(keys.parse(b"/ab/lease/x"), None);
     }
@@ -184,6 +237,23 @@ mod tests {
         assert_eq!((start, end), (b"/a/lease/b\xff\0".to_vec(), b"/a/lease/c".to_vec()));
         let (start, end) = range("b", Some(b"d"));
         assert_eq!(start, end, "no name that sorts after the prefix starts with it");
+    }
+
+    #[test]
+    fn the_entries_of_a_name_are_a_range_of_their_own() {
+        let keys = Keys::new("", &Namespace::new("a").unwrap());
+        let name = |name: &str| LockName::new(name).unwrap();
+        let (start, end) = keys.entries(&name("x"));
+        assert!(start < keys.entry(&name("x"), LeaseId::new()));
+        assert!(keys.entry(&name("x"), LeaseId::new()) < end);
+        for other in ["x ", "x/", "x\u{1}", "xx", "w", "x\u{1}\u{1}", "X", "x/x"] {
+            let key = keys.entry(&name(other), LeaseId::new());
+            assert!(key < start || key >= end, "{other:?}");
+        }
+        // The next page of a list begins after all entries of the last name.
+        let (next, _) = keys.range(Family::Entry, "", Some(b"x"));
+        assert_eq!(next, end);
+        assert!(keys.entry(&name("x\u{1}"), LeaseId::new()) >= next);
     }
 
     #[test]

@@ -15,3 +15,7 @@ pub(super) const UNUSED_LIMIT: Duration = Duration::from_secs(60);
 
 /// For a list, the time to live of at most this many etcd leases is requested at once.
 pub(super) const TTL_QUERIES_AT_ONCE: usize = 64;
+
+/// For an entry that waits, the time to live of at most this many entries ahead of it is requested,
+/// from the first one on. It learns of the end of the others by the watch, or by its next renewal.
+pub(super) const ENTRIES_AHEAD: usize = 32;

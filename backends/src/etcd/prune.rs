@@ -1,4 +1,5 @@
-//! Removes the keys of unused names: for each, the key whose revision is the latest token.
+//! Removes the keys of unused names: for each, the key whose revision is the latest token, and the
+//! reason for which former entries of its queue had to leave.
 //!
 //! A token is a revision of the whole cluster, so the next grant has a larger one, whatever was
 //! removed. The time of a grant comes from the calendar clock of its holder; no lease depends on
@@ -16,8 +17,8 @@ use super::{record, transaction};
 use crate::shell::{Found, Page};
 use crate::{Error, LockName, Result};
 
-/// This many names are checked together; two keys of each are read in one transaction.
-const PAGE: usize = 60;
+/// This many names are checked together; three counts of each are read in one transaction.
+const PAGE: usize = 40;
 
 /// This many keys are removed concurrently.
 const CONCURRENCY: usize = 16;
@@ -81,7 +82,7 @@ async fn candidates(
     Ok((candidates.collect(), last))
 }
 
-/// Returns the candidates that are neither held nor disabled.
+/// Returns the candidates that are neither held nor disabled, and have no queue.
 async fn unused(
     client: &EtcdClient,
     keys: &Keys,
@@ -96,8 +97,8 @@ async fn unused(
         TxnOpResponse::Get(got) => got.count() == 0,
         _ => false,
     };
-    let pairs = counts.chunks(2).map(|pair| pair.len() == 2 && pair.iter().all(is_absent));
-    Ok(candidates.into_iter().zip(pairs).filter_map(|(it, is)| is.then_some(it)).collect())
+    let unused = counts.chunks(3).map(|counts| counts.len() == 3 && counts.iter().all(is_absent));
+    Ok(candidates.into_iter().zip(unused).filter_map(|(it, is)| is.then_some(it)).collect())
 }
 
 /// Removes the key, if the name is still unused and was not granted again.

@@ -111,12 +111,12 @@ pub(super) fn instance_lease(kv: &KeyValue, keys: &Keys) -> Option<i64> {
 
 /// Returns the microseconds of this machine's calendar clock. They are shown to people, and decide
 /// nothing.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn since(kv: &KeyValue, value: &Value) -> Result<Duration> {
+pub(super) fn since(kv: &KeyValue, value: &Value) -> Result<Duration> {
     let at = value["at"].as_u64().ok_or_else(|| corrupt(kv, "it has no time"))?;
     Ok(Duration::from_micros(now().saturating_sub(at)))
 }
@@ -126,7 +126,7 @@ fn text(kv: &KeyValue) -> Result<&str> {
         .map_err(|error| corrupt(kv, "it is not UTF-8 text").with_source(error))
 }
 
-fn object(kv: &KeyValue) -> Result<Value> {
+pub(super) fn object(kv: &KeyValue) -> Result<Value> {
     match serde_json::from_slice(kv.value()) {
         Ok(value @ Value::Object(_)) => check_version(kv, &value).map(|()| value),
         Ok(_) => Err(corrupt(kv, "it is not a JSON object")),
@@ -154,13 +154,13 @@ fn check_version(kv: &KeyValue, value: &Value) -> Result<()> {
     }
 }
 
-fn corrupt(kv: &KeyValue, what: &str) -> Error {
+pub(super) fn corrupt(kv: &KeyValue, what: &str) -> Error {
     let key = String::from_utf8_lossy(kv.key());
     Error::new(ErrorKind::Corrupt, format!("the key {key:?} is corrupt: {what}"))
         .with_fix("delete it, or use another namespace; fencing tokens still increase")
 }
 
-fn unattached(kv: &KeyValue) -> Error {
+pub(super) fn unattached(kv: &KeyValue) -> Error {
     corrupt(kv, "it has no etcd lease and would never expire")
 }
 

@@ -6,19 +6,26 @@ use etcd_client::{
 
 use super::keys::{Family, Keys};
 use super::record::{self, StoredLease};
-use crate::{AcquireOptions, DisableOptions, LeaseId, LockName};
+use crate::{AcquireOptions, DisableOptions, LeaseId, LockName, Reason};
 
 /// Reads all keys of one name.
 pub(super) fn read(keys: &Keys, name: &LockName) -> Txn {
     Txn::new().and_then(reads(keys, name, &Family::ALL))
 }
 
-fn reads(keys: &Keys, name: &LockName, families: &[Family]) -> Vec<TxnOp> {
-    families.iter().map(|family| TxnOp::get(keys.key(*family, name), None)).collect()
+pub(super) fn reads(keys: &Keys, name: &LockName, families: &[Family]) -> Vec<TxnOp> {
+    let read = |family: &Family| match family {
+        Family::Entry => {
+            let (start, end) = keys.entries(name);
+            TxnOp::get(start, Some(GetOptions::new().with_range(end)))
+        }
+        family => TxnOp::get(keys.key(*family, name), None),
+    };
+    families.iter().map(read).collect()
 }
 
-/// Puts the keys of a lock, attached to an etcd lease. If the name is held or disabled, all keys of
-/// the name are read instead.
+/// Puts the keys of a lock, attached to an etcd lease. If the name is held or disabled, or has a
+/// queue, all keys of the name are read instead.
 pub(super) fn grant(
     keys: &Keys,
     name: &LockName,
@@ -28,7 +35,11 @@ pub(super) fn grant(
     let key = |family| keys.key(family, name);
     let attached = || Some(PutOptions::new().with_lease(etcd_lease));
     Txn::new()
-        .when([is_absent(key(Family::Lease)), is_absent(key(Family::Disabled))])
+        .when([
+            is_absent(key(Family::Lease)),
+            is_absent(key(Family::Disabled)),
+            has_no_entries(keys, name),
+        ])
         .and_then([
             TxnOp::put(key(Family::Lease), options.lease.to_string(), attached()),
             TxnOp::put(key(Family::Holder), record::holder_value(&options.holder), attached()),
@@ -55,8 +66,8 @@ pub(super) fn read_before_disable(keys: &Keys, name: &LockName) -> Txn {
     Txn::new().and_then(reads(keys, name, &[Family::Disabled, Family::Lease]))
 }
 
-/// Disables a name and tells the holder of its lease to stop. If the name is already disabled, or
-/// its lease is another one, both keys are read instead.
+/// Disables a name, and tells the holder of its lease to stop and all entries of its queue to leave.
+/// If the name is already disabled, or its lease is another one, both keys are read instead.
 pub(super) fn disable(
     keys: &Keys,
     name: &LockName,
@@ -69,6 +80,7 @@ pub(super) fn disable(
         let attached = PutOptions::new().with_lease(lease.etcd_lease);
         TxnOp::put(key(Family::Ending), options.reason.as_str(), Some(attached))
     }));
+    puts.push(TxnOp::txn(tell_to_leave(keys, name, &options.reason)));
     let revision = lease.map_or(0, |lease| lease.revision);
     Txn::new()
         .when([
@@ -77,6 +89,16 @@ pub(super) fn disable(
         ])
         .and_then(puts)
         .or_else(reads(keys, name, &[Family::Disabled, Family::Lease]))
+}
+
+/// Tells all entries to leave, if there are any. Later ones have greater revisions, so it does not
+/// concern them.
+fn tell_to_leave(keys: &Keys, name: &LockName, reason: &Reason) -> Txn {
+    let (start, end) = keys.entries(name);
+    let reason = TxnOp::put(keys.key(Family::LeaveReason, name), reason.as_str(), None);
+    Txn::new()
+        .when([Compare::create_revision(start, CompareOp::Greater, 0).with_range(end)])
+        .and_then([reason])
 }
 
 /// Enables a name, if it is disabled.
@@ -111,21 +133,26 @@ pub(super) fn move_lease(keys: &Keys, name: &LockName, lease: StoredLease, to: i
         ])
 }
 
-/// Counts the keys of the lease and of the disablement of each name.
+/// Counts the keys of the lease, of the disablement and of the entries of each name.
 pub(super) fn count_uses<'n>(keys: &Keys, names: impl Iterator<Item = &'n LockName>) -> Txn {
     let count = |family, name| {
         let range = GetOptions::new().with_count_only();
         TxnOp::get(keys.key(family, name), Some(range))
     };
+    let count_entries = |name| {
+        let (start, end) = keys.entries(name);
+        TxnOp::get(start, Some(GetOptions::new().with_range(end).with_count_only()))
+    };
     let mut counts = Vec::new();
     for name in names {
         counts.push(count(Family::Lease, name));
         counts.push(count(Family::Disabled, name));
+        counts.push(count_entries(name));
     }
     Txn::new().and_then(counts)
 }
 
-/// Removes the key of an unused name, unless the name was granted or disabled since that revision.
+/// Removes the keys of an unused name, unless the name was granted or disabled since that revision.
 pub(super) fn prune(keys: &Keys, name: &LockName, revision: i64) -> Txn {
     let key = |family| keys.key(family, name);
     Txn::new()
@@ -133,8 +160,12 @@ pub(super) fn prune(keys: &Keys, name: &LockName, revision: i64) -> Txn {
             Compare::mod_revision(key(Family::Granted), CompareOp::Equal, revision),
             is_absent(key(Family::Lease)),
             is_absent(key(Family::Disabled)),
+            has_no_entries(keys, name),
         ])
-        .and_then([TxnOp::delete(key(Family::Granted), None)])
+        .and_then([
+            TxnOp::delete(key(Family::Granted), None),
+            TxnOp::delete(key(Family::LeaveReason), None),
+        ])
 }
 
 /// Reads one key.
@@ -166,6 +197,15 @@ pub(super) fn first_key(response: &TxnResponse) -> Option<KeyValue> {
     }
 }
 
-fn is_absent(key: Vec<u8>) -> Compare {
+pub(super) fn is_absent(key: Vec<u8>) -> Compare {
     Compare::create_revision(key, CompareOp::Equal, 0)
+}
+
+/// Requires that the queue of the name is empty.
+///
+/// A comparison of a range holds if it holds for each key in it. If there is none, the revision is
+/// 0, as for a single key that is absent.
+fn has_no_entries(keys: &Keys, name: &LockName) -> Compare {
+    let (start, end) = keys.entries(name);
+    is_absent(start).with_range(end)
 }

@@ -1,9 +1,13 @@
 //! Reports hints from a watch of etcd.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
 use etcd_client::{Event, EventType, WatchFilterType, WatchOptions, WatchStream};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::client::EtcdClient;
@@ -11,6 +15,8 @@ use super::error_codes;
 use super::keys::{Family, Keys};
 use super::limits::STALL_TIMEOUT;
 use super::members::Target;
+use super::own_queues::OwnQueues;
+use super::queue_hints;
 use crate::common::timeout::CALL_LIMIT;
 use crate::shell::{Hints, RecentRefusals};
 use crate::{Error, ErrorKind, Hint, LockName, Result};
@@ -18,6 +24,9 @@ use crate::{Error, ErrorKind, Hint, LockName, Result};
 /// After a watch was silent for this long, the server is asked for its progress, and has the same
 /// time to answer.
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The stream has this many watches.
+const WATCHES: u32 = 3;
 
 /// A member has at most this long to open a watch.
 const OPEN_LIMIT: Duration = Duration::from_secs(4);
@@ -33,6 +42,7 @@ pub(super) async fn watch_once(
     client: &EtcdClient,
     keys: &Keys,
     refusals: &RecentRefusals,
+    queues: &OwnQueues,
     hints: &Hints,
 ) -> Result<()> {
     let OpenWatch { stream, member } = open_somewhere(client, keys).await?;
@@ -43,7 +53,7 @@ pub(super) async fn watch_once(
         }
         hints.send(hint);
     };
-    let broken = follow(stream, keys, report).await;
+    let broken = follow(stream, client, keys, queues, report).await;
     client.members().use_another(member);
     broken
 }
@@ -66,14 +76,15 @@ fn limit_each(members: usize) -> Duration {
     (OPEN_ALL_LIMIT / members).min(OPEN_LIMIT)
 }
 
-/// A stream with two watches, and the member that serves it.
+/// A stream with three watches, and the member that serves it.
 struct OpenWatch {
     stream: WatchStream,
     member: usize,
 }
 
-/// Opens two watches: one for leases that end, one for names that are disabled or enabled. If the
-/// member does not serve them, another one is used from now on.
+/// Opens three watches: one for leases that end, one for entries of queues that end, and one for
+/// names that are disabled or enabled. If the member does not serve them, another one is used from
+/// now on.
 async fn open(client: &EtcdClient, keys: &Keys, limit: Duration) -> Result<OpenWatch> {
     let members = client.members();
     let target = members.target(members.chosen());
@@ -93,12 +104,16 @@ async fn open(client: &EtcdClient, keys: &Keys, limit: Duration) -> Result<OpenW
 
 async fn open_at(client: &EtcdClient, keys: &Keys, target: &Target) -> Result<WatchStream> {
     let mut client = client.members().client(target).await.map_err(error_codes::reading)?;
-    let ends = WatchOptions::new()
-        .with_range(keys.end(Family::Lease, ""))
-        .with_filters([WatchFilterType::NoPut]);
+    let ends = |family| {
+        WatchOptions::new().with_range(keys.end(family, "")).with_filters([WatchFilterType::NoPut])
+    };
     let switched = WatchOptions::new().with_range(keys.end(Family::Disabled, ""));
     let mut watching = client
-        .watch(keys.start(Family::Lease, ""), Some(ends))
+        .watch(keys.start(Family::Lease, ""), Some(ends(Family::Lease)))
+        .await
+        .map_err(error_codes::reading)?;
+    watching
+        .watch(keys.start(Family::Entry, ""), Some(ends(Family::Entry)))
         .await
         .map_err(error_codes::reading)?;
     watching
@@ -106,7 +121,7 @@ async fn open_at(client: &EtcdClient, keys: &Keys, target: &Target) -> Result<Wa
         .await
         .map_err(error_codes::reading)?;
     let mut created = 0;
-    while created < 2 {
+    while created < WATCHES {
         let message = watching.message().await.map_err(error_codes::reading)?;
         let message = message.ok_or_else(|| ended("etcd ended the watch"))?;
         if message.canceled() {
@@ -132,7 +147,16 @@ fn canceled(reason: &str) -> Error {
 /// Reports the events of the stream until it breaks. The stream is always read: otherwise the
 /// events that etcd sends would fill the flow-control window of the connection, which all calls
 /// share.
-async fn follow(mut watching: WatchStream, keys: &Keys, report: impl Fn(Hint)) -> Result<()> {
+///
+/// The queues in which entries ended are read at the same time.
+async fn follow(
+    mut watching: WatchStream,
+    client: &EtcdClient,
+    keys: &Keys,
+    queues: &OwnQueues,
+    report: impl Fn(Hint),
+) -> Result<()> {
+    let mut reads: FuturesUnordered<BoxFuture<'_, Hint>> = FuturesUnordered::new();
     let (mut silent_since, mut progress_requested) = (Instant::now(), false);
     // The timer is not set again by each message, which would delay the message.
     let mut check = pin!(sleep(PROGRESS_TIMEOUT));
@@ -140,6 +164,10 @@ async fn follow(mut watching: WatchStream, keys: &Keys, report: impl Fn(Hint)) -
         let message = tokio::select! {
             biased;
             message = watching.message() => message.map_err(error_codes::reading)?,
+            Some(hint) = reads.next() => {
+                report(hint);
+                continue;
+            }
             () = &mut check => {
                 if silent_since.elapsed() >= PROGRESS_TIMEOUT {
                     if progress_requested {
@@ -158,22 +186,73 @@ async fn follow(mut watching: WatchStream, keys: &Keys, report: impl Fn(Hint)) -
             return Err(canceled(message.cancel_reason()));
         }
         (silent_since, progress_requested) = (Instant::now(), false);
-        message.events().iter().filter_map(|event| hint(keys, event)).for_each(&report);
+        let mut shorter = BTreeSet::new();
+        for event in message.events() {
+            match change(keys, event) {
+                Some(Change::Hinted(hint)) => report(hint),
+                Some(Change::EntryEnded(name)) => _ = shorter.insert(name),
+                None => {}
+            }
+        }
+        for name in shorter {
+            // Without an entry of this store, nobody here waits in the queue.
+            if queues.has_entry(&name) {
+                reads.push(queue_hints::read(client, keys, name).boxed());
+            } else {
+                report(Hint::Name(name));
+            }
+        }
     }
 }
 
-/// Returns the hint of an event for waiters; `None` for a grant.
-fn hint(keys: &Keys, event: &Event) -> Option<Hint> {
-    match keys.parse(event.kv()?.key()) {
-        Some((Family::Lease, _)) if event.event_type() == EventType::Put => None,
-        Some((_, name)) => Some(LockName::new(name).map_or(Hint::Anything, Hint::Name)),
-        None => Some(Hint::Anything),
-    }
+/// What an event means for waiters.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    Hinted(Hint),
+    /// An entry left the queue of this name, or expired.
+    EntryEnded(LockName),
+}
+
+/// Returns what an event means for waiters; `None` for a grant and for a new entry.
+fn change(keys: &Keys, event: &Event) -> Option<Change> {
+    let hint = match keys.parse(event.kv()?.key()) {
+        Some((Family::Lease | Family::Entry, _)) if event.event_type() == EventType::Put => {
+            return None;
+        }
+        Some((family, name)) => match LockName::new(name) {
+            Ok(name) if family == Family::Entry => return Some(Change::EntryEnded(name)),
+            name => name.map_or(Hint::Anything, Hint::Name),
+        },
+        None => Hint::Anything,
+    };
+    Some(Change::Hinted(hint))
 }
 
 #[cfg(test)]
 mod tests {
+    use etcd_client::proto::{PbEvent, PbKeyValue};
+
     use super::*;
+    use crate::{LeaseId, Namespace};
+
+    #[test]
+    fn only_the_end_of_a_lease_or_an_entry_means_something() {
+        let keys = Keys::new("", &Namespace::new("a").unwrap());
+        let name = LockName::new("x").unwrap();
+        let of = |key: Vec<u8>, event: EventType| {
+            let kv = Some(PbKeyValue { key, ..PbKeyValue::default() });
+            change(&keys, &Event(PbEvent { r#type: event as i32, kv, prev_kv: None }))
+        };
+        let hinted = || Some(Change::Hinted(Hint::Name(name.clone())));
+        let (lease, entry) = (keys.key(Family::Lease, &name), keys.entry(&name, LeaseId::new()));
+        assert_eq!(of(lease.clone(), EventType::Put), None);
+        assert_eq!(of(lease, EventType::Delete), hinted());
+        assert_eq!(of(entry.clone(), EventType::Put), None);
+        assert_eq!(of(entry, EventType::Delete), Some(Change::EntryEnded(name.clone())));
+        for event in [EventType::Put, EventType::Delete] {
+            assert_eq!(of(keys.key(Family::Disabled, &name), event), hinted());
+        }
+    }
 
     #[test]
     fn opening_on_all_members_fits_the_call_limit() {

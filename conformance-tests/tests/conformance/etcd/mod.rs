@@ -9,6 +9,7 @@ mod kept_leases;
 mod members;
 mod metrics;
 mod probes;
+mod queues;
 mod records;
 mod specific;
 mod support;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use etcd_client::DeleteOptions;
 use futures_util::future::BoxFuture;
 use leasehold::etcd::EtcdStore;
 use leasehold_conformance::{
@@ -36,10 +37,14 @@ impl OtherProcesses for Etcd {
 impl DeleteRecord for Etcd {
     async fn delete_record(&self, namespace: &Namespace, name: &LockName) -> Result<()> {
         let mut client = self.client().await?;
-        for family in ["lease", "holder", "ending", "granted", "disabled"] {
+        let families = ["lease", "holder", "ending", "granted", "disabled", "leave-reason"];
+        for family in families {
             let key = format!("/{namespace}/{family}/{name}");
             client.delete(key, None).await.map_err(broken)?;
         }
+        // The key of each entry goes on with its lease id.
+        let entries = Some(DeleteOptions::new().with_prefix());
+        client.delete(format!("/{namespace}/entry/{name}\0"), entries).await.map_err(broken)?;
         Ok(())
     }
 }

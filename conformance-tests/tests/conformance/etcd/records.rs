@@ -16,7 +16,7 @@ use super::{Etcd, client};
 use crate::broken::broken;
 
 /// Returns a store in a new namespace, and a client of etcd.
-async fn new_keys(backend: &Etcd) -> CaseResult<(Client, Raw, Namespace)> {
+pub(super) async fn new_keys(backend: &Etcd) -> CaseResult<(Client, Raw, Namespace)> {
     let namespace = namespace()?;
     let store = connect(backend.url(), &namespace).await?;
     let raw = client(backend.address()).await.map_err(broken)?;

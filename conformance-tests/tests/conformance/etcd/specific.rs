@@ -1,7 +1,7 @@
 //! This module lists the cases that are specific to etcd.
 
 use super::{
-    Etcd, connect_errors, connections, fence, instances, kept_leases, members, records, tls,
+    Etcd, connect_errors, connections, fence, instances, kept_leases, members, queues, records, tls,
 };
 
 specific_cases! {
@@ -15,6 +15,12 @@ specific_cases! {
         long_keys_of_other_names_fail_no_renewal,
         keys_that_are_not_names_hide_no_name,
         a_grant_without_a_time_counts_as_old;
+    queues:
+        a_corrupt_entry_is_reported_and_concerns_only_its_own_name,
+        a_list_has_whole_queues_on_every_page,
+        an_entry_whose_etcd_lease_ends_wakes_those_that_hold_the_lock_then,
+        each_entry_has_an_etcd_lease_of_its_own,
+        a_name_with_the_lease_of_an_earlier_version_gets_no_entry;
     fence:
         no_transaction_of_an_older_term_commits_once_the_fence_is_raised,
         a_write_is_conditional_on_the_grant_itself,
