@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::user_lock::UserLockNames;
-use crate::{Held, LockName, MAX_TTL};
+use crate::{Held, LockName, MAX_TTL, QueueRecord};
 
 /// A name counts as disabled for this long after an attempt found it so.
 const DISABLED: Duration = Duration::from_secs(120);
@@ -67,6 +67,10 @@ pub(super) struct Awaited {
     taken_for_released: bool,
     /// A notification was wrongly taken for the release of this lease.
     was_wrong: bool,
+    /// A queue is waited in, so a watch reads which of its entries hold the lock.
+    in_queue: bool,
+    /// The leaving of other entries than the one of this holder may matter too.
+    has_others: bool,
 }
 
 impl Awaited {
@@ -76,7 +80,25 @@ impl Awaited {
         let was_wrong = last
             .is_some_and(|last| last.token == token && (last.taken_for_released || last.was_wrong));
         let (holder, until) = (held.holder.instance, Instant::now() + held.left + ANSWER_TIME);
-        Self { holder, until, token, taken_for_released: false, was_wrong }
+        Self {
+            holder,
+            until,
+            token,
+            taken_for_released: false,
+            was_wrong,
+            in_queue: false,
+            has_others: false,
+        }
+    }
+
+    pub(super) fn is_in_queue(&self) -> bool {
+        self.in_queue
+    }
+
+    /// Notes that an entry waits in that queue, whose first entry this is.
+    pub(super) fn in_queue(held: &Held, queue: &QueueRecord) -> Self {
+        let has_others = queue.entries.len() > 2;
+        Self { in_queue: true, has_others, ..Self::new(held, None) }
     }
 }
 
@@ -86,7 +108,7 @@ impl ListenerState {
     fn take_for_released(&mut self, holder: Uuid) -> Option<LockName> {
         let mut of_holder = self.awaited.iter_mut().filter(|(_, one)| one.holder == holder);
         match (of_holder.next(), of_holder.next()) {
-            (Some((name, awaited)), None) if !awaited.was_wrong => {
+            (Some((name, awaited)), None) if !awaited.was_wrong && !awaited.in_queue => {
                 awaited.taken_for_released = true;
                 Some(name.clone())
             }
@@ -118,7 +140,8 @@ impl ListenerState {
     pub(super) fn read_due(&mut self, last_read: Instant, now: Instant) -> Option<Instant> {
         self.forget_outdated(now);
         let knows_disabled = !self.disabled.is_empty() || !self.found_disabled.is_empty();
-        if self.awaited.is_empty() || knows_disabled {
+        let has_others = self.awaited.values().any(|awaited| awaited.has_others);
+        if self.awaited.is_empty() || knows_disabled || has_others {
             return Some(last_read);
         }
         let mut due = last_read;

@@ -18,8 +18,8 @@ use super::listener::Listener;
 use super::notifier::Notifier;
 use super::user_lock::UserLockNames;
 use crate::{
-    AcquireOptions, AcquireOutcome, Grant, LeaseId, LockName, Queued, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result,
+    AcquireOptions, AcquireOutcome, Grant, LeaseId, LockName, LockRecord, Queued, ReleaseOutcome,
+    RenewOptions, RenewOutcome, Result, Standing,
 };
 
 /// Notifies others of the releases of this store's leases, and listens for the releases of others.
@@ -75,6 +75,44 @@ impl ReleaseNotifications {
                 }
             }
             AcquireOutcome::Disabled(_) => self.listener.disabled(name),
+        }
+    }
+
+    /// Notes the record after an attempt to enter a queue, or after a renewal of that entry.
+    pub(super) fn on_entry(&self, lease: LeaseId, record: &LockRecord) {
+        let name = &record.name;
+        if record.disabled.is_some() {
+            self.listener.disabled(name);
+            return;
+        }
+        let Some(queue) = &record.queue else { return };
+        match queue.standing(lease) {
+            Some(Standing::Holds { entry, .. }) => {
+                let own = entry.holder.instance;
+                // Another entry of this store may wait in the same queue.
+                if !queue.waiters().iter().any(|waiter| waiter.holder.instance == own) {
+                    self.listener.forget(name);
+                }
+                self.notifier.granted(own, lease, entry.left);
+            }
+            Some(Standing::Waits { .. }) => {
+                let first = queue.entries.first();
+                if first.is_some_and(|first| self.notifier.notifies_for(first.holder.instance)) {
+                    self.listener.forget(name);
+                } else {
+                    self.listener.await_in_queue(name, queue);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Notifies the waiters after an entry has left.
+    pub(super) fn on_leave(&self, lease: LeaseId, outcome: ReleaseOutcome) {
+        let has_left = outcome == ReleaseOutcome::Released;
+        self.notifier.remove(lease, has_left);
+        if has_left {
+            self.listener.left_here();
         }
     }
 
