@@ -61,7 +61,7 @@ impl QueueStatements {
         let last_end = format!("(SELECT MAX(q.x) FROM {entries})");
         let marker = marker();
         Self {
-            enter: enter(table, clock, &entries, &checked, &first_holder),
+            enter: enter(table, clock, &checked, &first_holder),
             leave: Statement::new(
                 format!(
                     "UPDATE {table} SET attempt = {clock}, \
@@ -123,7 +123,7 @@ impl QueueStatements {
     }
 }
 
-fn enter(table: &str, clock: &str, entries: &str, checked: &str, first_holder: &str) -> Statement {
+fn enter(table: &str, clock: &str, checked: &str, first_holder: &str) -> Statement {
     let marker = marker();
     let entry = |token: &str| {
         format!(
@@ -138,10 +138,11 @@ fn enter(table: &str, clock: &str, entries: &str, checked: &str, first_holder: &
              AND (? = 1 OR SUM(IF(q.x > {clock}, q.w, 0)) + ? <= ?) AND MAX(q.w) <= ? \
          FROM {checked})"
     );
-    // The entries that are live at the time of the decision, each with this change.
+    // The entries that are live at the time of the decision, each with this change. A row that has no
+    // queue may contain the damaged rest of one.
     let live = |change: &str| {
         format!(
-            "(SELECT JSON_ARRAYAGG(JSON_SET(q.doc, {change})) FROM {entries} \
+            "(SELECT JSON_ARRAYAGG(JSON_SET(q.doc, {change})) FROM {checked} \
              WHERE q.x > {table}.attempt AND {table}.lease = {marker})"
         )
     };

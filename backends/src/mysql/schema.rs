@@ -87,7 +87,7 @@ async fn check_server(connection: &mut MySqlConnection) -> Result<(String, bool)
         "SELECT CAST(VERSION() AS BINARY) AS version, \
              CAST(CONVERT(DATABASE() USING utf8mb4) AS BINARY) AS chosen, \
              @@autocommit = 1 AS autocommit, @@read_only = 1 AS read_only, \
-             CAST(@@group_concat_max_len AS SIGNED) AS aggregate_len, \
+             CAST(LEAST(@@group_concat_max_len, 1 << 30) AS SIGNED) AS aggregate_len, \
              FIND_IN_SET('SIMULTANEOUS_ASSIGNMENT', @@sql_mode) > 0 AS unordered, \
              SYSDATE(6) = NOW(6) AND SLEEP(0.001) = 0 AND SYSDATE(6) = NOW(6) AS frozen",
     )
