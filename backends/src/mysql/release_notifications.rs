@@ -137,7 +137,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{FencingToken, Holder};
+    use crate::{EntryRecord, FencingToken, Holder, LockKind};
 
     #[tokio::test]
     async fn a_store_that_holds_leases_or_reads_records_follows_all_changes() {
@@ -156,5 +156,26 @@ mod tests {
         holds.on_acquire(&name, &options, &AcquireOutcome::Granted(grant));
         let follow = [&waits, &reads, &holds].map(ReleaseNotifications::follows_all_changes);
         assert_eq!(follow, [false, true, true]);
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_holds_a_lock_is_announced_and_one_that_waits_is_not() {
+        let options = super::super::url::from_url("mysql://app@db/app").unwrap();
+        let pool = crate::sql::pool::application_pool::<sqlx::MySql>(&options, None);
+        let ttl = Duration::from_secs(60);
+        let entry = |token: u64| {
+            let token = FencingToken::new(token).unwrap();
+            EntryRecord::new(LeaseId::new(), Holder::current(), token, ttl)
+        };
+        let (first, second) = (entry(1), entry(2));
+        let entries = vec![first.clone(), second.clone()];
+        let unused = LockRecord::unused(LockName::new("job").unwrap());
+        let record = unused.with_queue(LockKind::Fair, entries);
+        for (own, is_announced) in [(first, true), (second, false)] {
+            let close_all = watch::Sender::new(()).subscribe();
+            let store = ReleaseNotifications::new(&pool, "app", "leasehold_locks", close_all);
+            store.on_entry(own.id, &record);
+            assert_eq!(store.notifier.notifies_for(own.holder.instance), is_announced);
+        }
     }
 }

@@ -6,9 +6,7 @@ use leasehold::Schema;
 use leasehold::mysql::MySqlStore;
 use leasehold_conformance::expect::{granted, held, holds, queued};
 use leasehold_conformance::{Backend, CaseResult, Client, race};
-use leasehold_core::{
-    LeaseId, LockKind, LockStore, Namespace, ReleaseOutcome, RenewOutcome, Result,
-};
+use leasehold_core::{LeaseId, LockKind, Namespace, ReleaseOutcome, RenewOutcome, Result};
 use sqlx::AssertSqlSafe;
 
 use super::support::{LONG, entering, entry_renewal, fresh, name};
