@@ -19,7 +19,7 @@ use crate::{
 
 impl MySql {
     /// Adds an entry, unless something is against it, and returns the record after that; `None` if
-    /// the name has none any more.
+    /// its row has been removed.
     pub(super) async fn enter_queue(&self, values: &Values<'_>) -> Result<Option<LockRecord>> {
         let statements = self.queue_statements()?;
         let (name, lease) = (LockName::new(values.name)?, values.lease.parse::<LeaseId>()?);
@@ -90,7 +90,7 @@ impl MySql {
         match self.find(Purpose::Read, &values).await {
             Ok(Some(record)) => {
                 if let Some(queue) = &record.queue {
-                    self.notifications.listener.queue_changed(&name, queue);
+                    self.notifications.on_queue_changed(&name, queue);
                 }
                 hint_of(record)
             }

@@ -18,8 +18,8 @@ use super::listener::Listener;
 use super::notifier::Notifier;
 use super::user_lock::UserLockNames;
 use crate::{
-    AcquireOptions, AcquireOutcome, Grant, LeaseId, LockName, LockRecord, Queued, ReleaseOutcome,
-    RenewOptions, RenewOutcome, Result, Standing,
+    AcquireOptions, AcquireOutcome, EntryRecord, Grant, LeaseId, LockName, LockRecord, QueueRecord,
+    Queued, ReleaseOutcome, RenewOptions, RenewOutcome, Result, Standing,
 };
 
 /// Notifies others of the releases of this store's leases, and listens for the releases of others.
@@ -107,6 +107,14 @@ impl ReleaseNotifications {
         }
     }
 
+    /// Notes a queue that a watch read because it was signalled.
+    pub(super) fn on_queue_changed(&self, name: &LockName, queue: &QueueRecord) {
+        let is_own = |first: &EntryRecord| self.notifier.notifies_for(first.holder.instance);
+        if !queue.entries.first().is_some_and(is_own) {
+            self.listener.queue_changed(name, queue);
+        }
+    }
+
     /// Notifies the waiters after an entry has left.
     pub(super) fn on_leave(&self, lease: LeaseId, outcome: ReleaseOutcome) {
         let has_left = outcome == ReleaseOutcome::Released;
@@ -137,7 +145,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{EntryRecord, FencingToken, Holder, LockKind};
+    use crate::{FencingToken, Holder, LockKind};
 
     #[tokio::test]
     async fn a_store_that_holds_leases_or_reads_records_follows_all_changes() {

@@ -106,8 +106,7 @@ pub(super) async fn an_earlier_queue_of_the_row_has_no_effect(backend: Arc<MySql
     Ok(())
 }
 
-/// Locks the row `job` until `SHORT` has passed since all that was made before, and longer. The
-/// statement runs before the row is locked no more.
+/// Locks the row `job` for longer than `SHORT`. In the same transaction, the row gets these values.
 async fn locked(backend: &MySql, namespace: &Namespace, statement: &str) -> CaseResult<Task<()>> {
     let mut transaction = backend.admin().begin().await?;
     let lock = format!("SELECT 1 FROM {namespace}_locks WHERE name = 'job' FOR UPDATE");
