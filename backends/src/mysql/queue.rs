@@ -87,7 +87,8 @@ impl MySql {
     /// lock now are those to be told.
     pub(super) async fn queue_hint(&self, name: LockName) -> Hint {
         let values = Values { name: name.as_str(), ..Values::default() };
-        match self.find(Purpose::Read, &values).await {
+        let found = self.find(Purpose::Read, &values).await;
+        match found {
             Ok(Some(record)) => {
                 if let Some(queue) = &record.queue {
                     self.notifications.on_queue_changed(&name, queue);
