@@ -13,7 +13,7 @@
 //! `JSON_ARRAYAGG` keeps no promised order, and readers sort the entries by their tokens. On MariaDB
 //! its result ends at `group_concat_max_len`, which must be [`MIN_AGGREGATE`] at least. As the
 //! argument of a JSON function, MariaDB takes only the result of another one for JSON, so each is
-//! nested directly. Text is bound as bytes, and becomes text of the character set of JSON.
+//! nested directly.
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
@@ -24,6 +24,9 @@ use crate::sql::statement::Statement;
 
 /// On MariaDB `group_concat_max_len` must allow for a full queue. This is its default there.
 pub(super) const MIN_AGGREGATE: i64 = 1 << 20;
+
+/// This is text that is bound as bytes, whatever the connection's character set is.
+const TEXT: &str = "CONVERT(CAST(? AS BINARY) USING utf8mb4)";
 
 /// These are the columns of an entry. `doc` is the whole entry, which may have more.
 const ENTRY: &str = "'$[*]' COLUMNS (doc JSON PATH '$', \
@@ -93,7 +96,7 @@ impl QueueStatements {
                              IF(q.e IS NULL AND r.ttl IS NOT NULL, \
                                  {table}.attempt + r.ttl, q.x))) \
                          FROM {entries} LEFT JOIN \
-                             JSON_TABLE(CONVERT(CAST(? AS BINARY) USING utf8mb4), '$[*]' COLUMNS ( \
+                             JSON_TABLE({TEXT}, '$[*]' COLUMNS ( \
                                  name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[0]', \
                                  lease VARCHAR(36) CHARACTER SET utf8mb4 PATH '$[1]', \
                                  ttl BIGINT PATH '$[2]')) AS r \
@@ -127,8 +130,8 @@ fn enter(table: &str, clock: &str, checked: &str, first_holder: &str) -> Stateme
     let marker = marker();
     let entry = |token: &str| {
         format!(
-            "JSON_OBJECT('l', CONVERT(CAST(? AS BINARY) USING utf8mb4), 'p', {token}, 'w', CAST(? AS SIGNED), \
-             'h', CONVERT(CAST(? AS BINARY) USING utf8mb4), 't', attempt, 'x', attempt + CAST(? AS SIGNED))"
+            "JSON_OBJECT('l', {TEXT}, 'p', {token}, 'w', CAST(? AS SIGNED), 'h', {TEXT}, \
+             't', attempt, 'x', attempt + CAST(? AS SIGNED))"
         )
     };
     let (first, next) = (entry("attempt"), entry("token"));

@@ -1,5 +1,3 @@
-use sqlx::SqlStr;
-
 use super::super::sql::Sql;
 use super::*;
 use crate::Namespace;
