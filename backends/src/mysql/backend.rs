@@ -22,7 +22,12 @@ use crate::{
 };
 
 impl MySql {
-    async fn find(&self, purpose: Purpose, values: &Values<'_>) -> Result<Option<LockRecord>> {
+    /// Reads the row of the values' name, as it was last committed.
+    pub(super) async fn find(
+        &self,
+        purpose: Purpose,
+        values: &Values<'_>,
+    ) -> Result<Option<LockRecord>> {
         let Statements { table, find, .. } = &self.sql.statements;
         let rows = self.connections.read_rows(purpose, || bind(find, values)).await?;
         rows.first().map(|row| row::record(row, table)).transpose()
@@ -103,8 +108,10 @@ impl Dialect for MySql {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(StoreClock::Server, Reach::Network, Wake::Poll(watch::INTERVAL))
-            .with_renew_batch(encode::RENEW_BATCH)
+        let capabilities =
+            Capabilities::new(StoreClock::Server, Reach::Network, Wake::Poll(watch::INTERVAL))
+                .with_renew_batch(encode::RENEW_BATCH);
+        if self.sql.queue.is_some() { capabilities.with_queues() } else { capabilities }
     }
 
     fn pool(&self) -> &MySqlPool {
@@ -171,6 +178,18 @@ impl Dialect for MySql {
         };
         self.notifications.on_renew(leases, &results);
         Ok(results)
+    }
+
+    async fn add_entry(&self, values: &Values<'_>) -> Result<Option<LockRecord>> {
+        self.enter_queue(values).await
+    }
+
+    async fn remove_entry(&self, values: &Values<'_>) -> Result<ReleaseOutcome> {
+        self.leave_queue(values).await
+    }
+
+    async fn extend_entries(&self, entries: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+        self.renew_in_queues(entries).await
     }
 
     async fn prune(

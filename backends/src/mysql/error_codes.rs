@@ -77,7 +77,7 @@ impl ErrorCodes for MySql {
                 "the lock table does not match leasehold's schema",
                 "was it changed at run time?",
             ),
-            1264 | 1366 | 1406 | 1048 | 1690 | 3140..=3143 => (
+            1264 | 1366 | 1406 | 1048 | 1690 | 3140..=3143 | 4037 | 4038 => (
                 Corrupt,
                 "the row has invalid values",
                 "repair or delete it; fencing tokens keep growing",

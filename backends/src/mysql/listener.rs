@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::listen_task;
 use super::listener_state::{Awaited, Inner};
 use super::user_lock::UserLockNames;
-use crate::{Held, LockName};
+use crate::{Held, LockName, QueueRecord};
 
 /// A store listens for at most this many holders at once, and polls for the releases of others.
 const MAX_CONNECTIONS: usize = 3;
@@ -40,11 +40,36 @@ impl Listener {
 
     /// Notes that another has the name, and listens for its release.
     pub(super) fn await_holder(&self, name: &LockName, held: &Held) {
+        self.wait_for(name, held, |last| Awaited::new(held, last));
+    }
+
+    /// Notes that an entry of this store waits in that queue, and listens for its first entry, which is
+    /// held by another store.
+    pub(super) fn await_in_queue(&self, name: &LockName, queue: &QueueRecord) {
+        let Some(first) = queue.entries.first() else { return };
+        let held = Held::new(first.holder.clone(), first.token, first.left);
+        self.wait_for(name, &held, |_| Awaited::in_queue(&held, queue));
+    }
+
+    /// Listens for the first entry of a queue that has changed, if an entry of this store waits there.
+    pub(super) fn queue_changed(&self, name: &LockName, queue: &QueueRecord) {
+        let waits = self.0.state().awaited.get(name).is_some_and(Awaited::is_in_queue);
+        if waits {
+            self.await_in_queue(name, queue);
+        }
+    }
+
+    fn wait_for(
+        &self,
+        name: &LockName,
+        held: &Held,
+        awaited: impl FnOnce(Option<&Awaited>) -> Awaited,
+    ) {
         let holder = held.holder.instance;
         let mut state = self.0.state();
         let Some(runtime) = state.watches.first().cloned() else { return };
         state.disabled.remove(name);
-        let awaited = Awaited::new(held, state.awaited.get(name));
+        let awaited = awaited(state.awaited.get(name));
         state.awaited.insert(name.clone(), awaited);
         if state.listened.contains_key(&holder) {
             return;
@@ -81,6 +106,11 @@ impl Listener {
     /// Notifies the watches that this store has released the name.
     pub(super) fn released_here(&self, name: &LockName) {
         self.0.notify(Some(name.clone()));
+    }
+
+    /// Makes the watches read what was signalled, because an entry of this store has left a queue.
+    pub(super) fn left_here(&self) {
+        self.0.notify(None);
     }
 }
 

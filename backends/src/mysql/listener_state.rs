@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::user_lock::UserLockNames;
-use crate::{Held, LockName, MAX_TTL};
+use crate::{Held, LockName, MAX_TTL, QueueRecord};
 
 /// A name counts as disabled for this long after an attempt found it so.
 const DISABLED: Duration = Duration::from_secs(120);
@@ -67,6 +67,8 @@ pub(super) struct Awaited {
     taken_for_released: bool,
     /// A notification was wrongly taken for the release of this lease.
     was_wrong: bool,
+    /// An entry waits in a queue of so many. A watch reads which of them hold the lock.
+    entries: Option<usize>,
 }
 
 impl Awaited {
@@ -76,7 +78,21 @@ impl Awaited {
         let was_wrong = last
             .is_some_and(|last| last.token == token && (last.taken_for_released || last.was_wrong));
         let (holder, until) = (held.holder.instance, Instant::now() + held.left + ANSWER_TIME);
-        Self { holder, until, token, taken_for_released: false, was_wrong }
+        Self { holder, until, token, taken_for_released: false, was_wrong, entries: None }
+    }
+
+    pub(super) fn is_in_queue(&self) -> bool {
+        self.entries.is_some()
+    }
+
+    /// Returns whether it may matter that another entry leaves than the one of this holder.
+    fn has_others(&self) -> bool {
+        self.entries.is_some_and(|entries| entries > 2)
+    }
+
+    /// Notes that an entry waits in that queue, whose first entry this is.
+    pub(super) fn in_queue(held: &Held, queue: &QueueRecord) -> Self {
+        Self { entries: Some(queue.entries.len()), ..Self::new(held, None) }
     }
 }
 
@@ -86,7 +102,7 @@ impl ListenerState {
     fn take_for_released(&mut self, holder: Uuid) -> Option<LockName> {
         let mut of_holder = self.awaited.iter_mut().filter(|(_, one)| one.holder == holder);
         match (of_holder.next(), of_holder.next()) {
-            (Some((name, awaited)), None) if !awaited.was_wrong => {
+            (Some((name, awaited)), None) if !awaited.was_wrong && !awaited.is_in_queue() => {
                 awaited.taken_for_released = true;
                 Some(name.clone())
             }
@@ -118,7 +134,8 @@ impl ListenerState {
     pub(super) fn read_due(&mut self, last_read: Instant, now: Instant) -> Option<Instant> {
         self.forget_outdated(now);
         let knows_disabled = !self.disabled.is_empty() || !self.found_disabled.is_empty();
-        if self.awaited.is_empty() || knows_disabled {
+        let has_others = self.awaited.values().any(Awaited::has_others);
+        if self.awaited.is_empty() || knows_disabled || has_others {
             return Some(last_read);
         }
         let mut due = last_read;

@@ -9,6 +9,8 @@ mod listen_task;
 mod listener;
 mod listener_state;
 mod notifier;
+mod queue;
+mod queue_statements;
 mod release_notifications;
 mod row;
 mod schema;

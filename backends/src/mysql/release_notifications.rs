@@ -18,8 +18,8 @@ use super::listener::Listener;
 use super::notifier::Notifier;
 use super::user_lock::UserLockNames;
 use crate::{
-    AcquireOptions, AcquireOutcome, Grant, LeaseId, LockName, Queued, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result,
+    AcquireOptions, AcquireOutcome, EntryRecord, Grant, LeaseId, LockName, LockRecord, QueueRecord,
+    Queued, ReleaseOutcome, RenewOptions, RenewOutcome, Result, Standing,
 };
 
 /// Notifies others of the releases of this store's leases, and listens for the releases of others.
@@ -78,6 +78,52 @@ impl ReleaseNotifications {
         }
     }
 
+    /// Notes the record after an attempt to enter a queue, or after a renewal of that entry.
+    pub(super) fn on_entry(&self, lease: LeaseId, record: &LockRecord) {
+        let name = &record.name;
+        if record.disabled.is_some() {
+            self.listener.disabled(name);
+            return;
+        }
+        let Some(queue) = &record.queue else { return };
+        match queue.standing(lease) {
+            Some(Standing::Holds { entry, .. }) => {
+                let own = entry.holder.instance;
+                // Another entry of this store may wait in the same queue.
+                if !queue.waiters().iter().any(|waiter| waiter.holder.instance == own) {
+                    self.listener.forget(name);
+                }
+                self.notifier.granted(own, lease, entry.left);
+            }
+            Some(Standing::Waits { .. }) => {
+                let first = queue.entries.first();
+                if first.is_some_and(|first| self.notifier.notifies_for(first.holder.instance)) {
+                    self.listener.forget(name);
+                } else {
+                    self.listener.await_in_queue(name, queue);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Notes a queue that a watch read because it was signalled.
+    pub(super) fn on_queue_changed(&self, name: &LockName, queue: &QueueRecord) {
+        let is_own = |first: &EntryRecord| self.notifier.notifies_for(first.holder.instance);
+        if !queue.entries.first().is_some_and(is_own) {
+            self.listener.queue_changed(name, queue);
+        }
+    }
+
+    /// Notifies the waiters after an entry has left.
+    pub(super) fn on_leave(&self, lease: LeaseId, outcome: ReleaseOutcome) {
+        let has_left = outcome == ReleaseOutcome::Released;
+        self.notifier.remove(lease, has_left);
+        if has_left {
+            self.listener.left_here();
+        }
+    }
+
     /// Notes the answers to a renewal.
     pub(super) fn on_renew(&self, leases: &[&RenewOptions], results: &[Result<RenewOutcome>]) {
         let ids = leases.iter().map(|lease| lease.lease).zip(results);
@@ -99,7 +145,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{FencingToken, Holder};
+    use crate::{FencingToken, Holder, LockKind};
 
     #[tokio::test]
     async fn a_store_that_holds_leases_or_reads_records_follows_all_changes() {
@@ -118,5 +164,26 @@ mod tests {
         holds.on_acquire(&name, &options, &AcquireOutcome::Granted(grant));
         let follow = [&waits, &reads, &holds].map(ReleaseNotifications::follows_all_changes);
         assert_eq!(follow, [false, true, true]);
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_holds_a_lock_is_announced_and_one_that_waits_is_not() {
+        let options = super::super::url::from_url("mysql://app@db/app").unwrap();
+        let pool = crate::sql::pool::application_pool::<sqlx::MySql>(&options, None);
+        let ttl = Duration::from_secs(60);
+        let entry = |token: u64| {
+            let token = FencingToken::new(token).unwrap();
+            EntryRecord::new(LeaseId::new(), Holder::current(), token, ttl)
+        };
+        let (first, second) = (entry(1), entry(2));
+        let entries = vec![first.clone(), second.clone()];
+        let unused = LockRecord::unused(LockName::new("job").unwrap());
+        let record = unused.with_queue(LockKind::Fair, entries);
+        for (own, is_announced) in [(first, true), (second, false)] {
+            let close_all = watch::Sender::new(()).subscribe();
+            let store = ReleaseNotifications::new(&pool, "app", "leasehold_locks", close_all);
+            store.on_entry(own.id, &record);
+            assert_eq!(store.notifier.notifies_for(own.holder.instance), is_announced);
+        }
     }
 }

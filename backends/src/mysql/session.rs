@@ -10,8 +10,10 @@ use sqlx::{ConnectOptions, Executor};
 use super::error_codes;
 use crate::sql::pool::{Health, Server};
 
-/// Without these limits, a statement that waits for a row or a table could outlast its call.
-const SETTINGS: &str = "SET autocommit = 1, innodb_lock_wait_timeout = 8, lock_wait_timeout = 8";
+/// Without these limits, a statement that waits for a row or a table could outlast its call. MariaDB
+/// cuts the entries of a queue at the last one.
+const SETTINGS: &str = "SET autocommit = 1, innodb_lock_wait_timeout = 8, lock_wait_timeout = 8, \
+     group_concat_max_len = 16777216";
 
 /// A store opens its sessions with these settings.
 pub(crate) struct SessionSettings {

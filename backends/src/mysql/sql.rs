@@ -23,7 +23,8 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::tables::{EXPECTED, INSTANCE_COLUMNS, create, create_instances, qualified};
+use super::queue_statements::{QueueStatements, columns_of_queue, has_queue};
+use super::tables::{EXPECTED, INSTANCE_COLUMNS, add_columns, create, create_instances, qualified};
 use crate::Namespace;
 use crate::sql::prune;
 use crate::sql::schema::Column;
@@ -37,7 +38,7 @@ const CLOCK: &str = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIME
      + MOD(TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) + 8100000000, 1800000000) - 900000000)";
 
 /// [`row`](crate::sql::row) reads these columns of the table `l`, as bytes whatever the
-/// connection's character set is.
+/// connection's character set is, besides those that were added to the table later.
 const COLUMNS: &str = "l.name, l.token, l.lease, CAST(l.holder AS BINARY) AS holder, \
      l.expires_at, l.granted_at, CAST(l.ending AS BINARY) AS ending, \
      CAST(l.disabled_reason AS BINARY) AS disabled_reason, \
@@ -49,6 +50,8 @@ pub(super) struct Sql {
     pub(super) name: String,
     /// Creates the table where it is missing.
     create: String,
+    /// Adds the columns of queues to the table.
+    pub(super) add_columns: String,
     /// The table of instances has this name without its database.
     instances: String,
     /// Creates the table of instances where it is missing.
@@ -72,8 +75,10 @@ pub(super) struct Sql {
     pub(super) find_names: SqlStr,
     /// A time is bound; this returns the clock under an empty name, and the names that were
     /// signalled since then, with the times. The token is that of a grant that was neither released
-    /// nor disabled since, or else 0.
+    /// nor disabled since, or else 0. The last column says whether the row has a queue.
     pub(super) signals: SqlStr,
+    /// These are the statements on queues, if the table has their columns.
+    pub(super) queue: Option<QueueStatements>,
 }
 
 /// A renewal that extended the lease gives this answer.
@@ -87,11 +92,17 @@ pub(super) const KNOWN: u64 = 1;
 impl Sql {
     /// Creates the statements for the tables in that database.
     pub(super) fn new(namespace: &Namespace, database: &str) -> Self {
+        Self::of(namespace, database, true)
+    }
+
+    /// Does the same for a table that has the columns of queues or not.
+    pub(super) fn of(namespace: &Namespace, database: &str, queue: bool) -> Self {
         let (name, instances) = (format!("{namespace}_locks"), format!("{namespace}_instances"));
         let table = qualified(database, &name);
         let statement = |text: String| AssertSqlSafe(text).into_sql_str();
         let unused = prune::condition(CLOCK, "?");
-        let standing = format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l");
+        let columns = format!("{COLUMNS}{}", columns_of_queue(queue));
+        let standing = format!("SELECT {columns}, {CLOCK} AS clock FROM {table} AS l");
         let leases = "JSON_TABLE(CONVERT(? USING utf8mb4), '$[*]' COLUMNS ( \
              name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[0]', \
              lease VARCHAR(36) CHARACTER SET utf8mb4 PATH '$[1]', \
@@ -186,6 +197,8 @@ impl Sql {
         };
         Self {
             create: create(&name),
+            add_columns: add_columns(&table),
+            queue: queue.then(|| QueueStatements::new(&table, CLOCK, &standing)),
             create_instances: create_instances(&instances),
             renew: Statement::new(
                 format!(
@@ -205,7 +218,7 @@ impl Sql {
                      AND l.ending IS NULL AND l.disabled_reason IS NULL \
                      AND l.token > 0 AND l.granted_at IS NOT NULL AND JSON_VALID(l.holder)"
             )),
-            find_batch: statement(format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {leases}")),
+            find_batch: statement(format!("SELECT {columns}, {CLOCK} AS clock FROM {leases}")),
             unused: Statement::new(
                 format!("{standing} WHERE l.name > ? AND {unused} ORDER BY l.name LIMIT ?"),
                 &[After, Age, Limit],
@@ -215,10 +228,11 @@ impl Sql {
             )),
             find_names: statement(format!("SELECT l.name FROM {tokens}")),
             signals: statement(format!(
-                "SELECT CAST('' AS BINARY) AS name, {CLOCK} AS `signal`, 0 AS token \
+                "SELECT CAST('' AS BINARY) AS name, {CLOCK} AS `signal`, 0 AS token, 0 AS has_queue \
                  UNION ALL SELECT name, `signal`, IF(lease IS NULL OR ending IS NOT NULL \
-                     OR disabled_reason IS NOT NULL, 0, token) \
-                 FROM {table} WHERE `signal` > ?"
+                     OR disabled_reason IS NOT NULL, 0, token), {} \
+                 FROM {table} WHERE `signal` > ?",
+                has_queue(queue),
             )),
             statements,
             name,

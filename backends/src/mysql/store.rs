@@ -25,7 +25,8 @@ impl MySqlStore {
     /// Connects to the database of a URL such as `mysql://user:password@host/database`, with a pool
     /// of its own. The options are sqlx's; `mariadb://` is the same.
     ///
-    /// A missing table is created if [`OpenOptions::schema`] allows.
+    /// A missing table is created if [`OpenOptions::schema`] allows, and the columns of queues are
+    /// added to the table of an earlier version.
     ///
     /// # Errors
     /// This returns [`Invalid`](crate::ErrorKind::Invalid) for an invalid URL, another kind of
@@ -44,7 +45,7 @@ impl MySqlStore {
         let check = async {
             let mut connection =
                 session::connect(&connect).await.map_err(connecting::<sqlx::MySql>)?;
-            let (database, sql) = schema::open(&mut connection, options).await?;
+            let (database, sql) = schema::open(&mut connection, &connect, options).await?;
             let session = SessionSettings::new(&database);
             let limited = session.limit_waits(&mut connection).await;
             limited.map_err(error_codes::not_written)?;
@@ -75,7 +76,8 @@ impl MySqlStore {
         let label = url::label(&pool.connect_options());
         let check = async {
             let mut connection = pool.acquire().await.map_err(error_codes::not_written)?;
-            let opened = schema::open(&mut connection, options).await;
+            let connect = pool.connect_options();
+            let opened = schema::open(&mut connection, &connect, options).await;
             if opened.is_err() {
                 connection.close_on_drop();
             }

@@ -4,19 +4,19 @@ use sqlx::Row;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 
 use super::error_codes;
-use super::tables::SCHEMA;
+use super::tables::{QUEUE_COLUMNS, SCHEMA};
 use crate::Result;
 use crate::sql::schema::{self, Column, FoundColumn};
 
-/// Returns whether the table exists.
+/// Returns whether the table has the columns of queues too; `None` if it does not exist.
 ///
 /// # Errors
 /// This returns [`Corrupt`](crate::ErrorKind::Corrupt) for a table that is not Leasehold's.
-pub(super) async fn exists(
+pub(super) async fn find(
     connection: &mut MySqlConnection,
     table: &str,
     expected: &[Column],
-) -> Result<bool> {
+) -> Result<Option<bool>> {
     let columns = sqlx::query(
         "SELECT CAST(c.column_name AS BINARY) AS name, CAST(c.column_type AS BINARY) AS kind, \
              c.is_nullable = 'NO' AS filled, \
@@ -38,17 +38,25 @@ pub(super) async fn exists(
     .fetch_all(connection)
     .await
     .map_err(error_codes::not_written)?;
-    let Some(first) = columns.first() else { return Ok(false) };
+    let Some(first) = columns.first() else { return Ok(None) };
     let comment: Vec<u8> = first.try_get("comment").map_err(error_codes::not_written)?;
     schema::check_version(table, &String::from_utf8_lossy(&comment), SCHEMA)?;
-    match difference(&columns, expected).map_err(error_codes::not_written)? {
-        None => Ok(true),
-        Some(difference) => Err(schema::differs(table, &difference)),
+    let difference = difference(&columns, expected, |_| true);
+    if let Some(difference) = difference.map_err(error_codes::not_written)? {
+        return Err(schema::differs(table, &difference));
     }
+    // An application may have added such a column for itself.
+    let is_of_queue = |column: &str| QUEUE_COLUMNS.iter().any(|(name, ..)| *name == column);
+    let difference = self::difference(&columns, &QUEUE_COLUMNS, is_of_queue);
+    Ok(Some(difference.map_err(error_codes::not_written)?.is_none()))
 }
 
-/// Returns the first difference from what is expected.
-fn difference(columns: &[MySqlRow], expected: &[Column]) -> sqlx::Result<Option<String>> {
+/// Returns the first difference from what is expected, among the columns that are checked.
+fn difference(
+    columns: &[MySqlRow],
+    expected: &[Column],
+    is_checked: impl Fn(&str) -> bool,
+) -> sqlx::Result<Option<String>> {
     let key = expected.first().map_or("", |(name, ..)| name);
     let mut found = Vec::new();
     for column in columns {
@@ -61,6 +69,9 @@ fn difference(columns: &[MySqlRow], expected: &[Column]) -> sqlx::Result<Option<
             return Ok(Some(format!("its engine is {engine}, not InnoDB")));
         }
         let (name, kind, charset) = (text("name")?, text("kind")?, text("charset")?);
+        if !is_checked(&name) {
+            continue;
+        }
         // MariaDB shows a width, which means nothing.
         let kind = if kind == "bigint(20)" { "bigint".to_owned() } else { kind };
         let wrong = if kind == "longtext" && charset != "utf8mb4" {

@@ -49,6 +49,7 @@ struct Signal {
     at: i64,
     /// This is the token of a grant after the signal that still stands, or 0.
     token: i64,
+    has_queue: bool,
 }
 
 impl MySql {
@@ -60,7 +61,9 @@ impl MySql {
         let mut found = SignalRead { clock: since, signals: HashMap::new() };
         for row in &rows {
             let read = || {
-                let signal = Signal { at: get(row, "signal")?, token: get(row, "token")? };
+                let has_queue = get::<_, i64>(row, "has_queue")? == 1;
+                let (at, token) = (get(row, "signal")?, get(row, "token")?);
+                let signal = Signal { at, token, has_queue };
                 Ok((get::<_, Vec<u8>>(row, "name")?, signal))
             };
             let (name, signal) = read().map_err(|corrupt| self.corrupt_row(corrupt))?;
@@ -138,6 +141,7 @@ pub(super) async fn poll(store: &MySql, hints: &Hints) -> Result<()> {
             }
             let name = std::str::from_utf8(name).ok();
             match name.and_then(|name| name.parse::<LockName>().ok()) {
+                Some(name) if signal.has_queue => hints.send(store.queue_hint(name).await),
                 // A waiter has asked since, and would get the same answer.
                 Some(name) if listener.is_refused_by(&name, signal.token) => {}
                 Some(name) => hints.send(Hint::Name(name)),

@@ -1,7 +1,7 @@
 //! These tests cover which name a notification is taken for, and when a watch reads.
 
 use super::*;
-use crate::{FencingToken, Holder};
+use crate::{EntryRecord, FencingToken, Holder, LeaseId, LockKind};
 
 fn held(holder: &Holder, token: u64) -> Held {
     let token = FencingToken::new(token).unwrap();
@@ -96,4 +96,43 @@ fn a_watch_reads_at_its_interval_if_a_change_may_not_be_announced() {
     let mut state = waiting(begun);
     state.found_disabled.insert(name, begun);
     assert!(always(state), "another client may not know that it was enabled");
+}
+
+fn entry(holder: &Holder, token: u64) -> EntryRecord {
+    let token = FencingToken::new(token).unwrap();
+    EntryRecord::new(LeaseId::new(), holder.clone(), token, Duration::from_secs(600))
+}
+
+/// Notes that an entry waits in a fair lock's queue of these holders.
+fn wait_in_queue(state: &mut ListenerState, name: &LockName, holders: &[&Holder]) {
+    let entries = holders.iter().zip(1_000..).map(|(holder, token)| entry(holder, token));
+    let queue = QueueRecord::new(LockKind::Fair, entries.collect());
+    let awaited = Awaited::in_queue(&held(holders[0], 1_000), &queue);
+    state.awaited.insert(name.clone(), awaited);
+}
+
+/// The watch then reads which entries hold the lock, so that no others ask.
+#[test]
+fn a_notification_is_not_taken_for_the_release_of_a_name_with_a_queue() {
+    let name = LockName::new("job").unwrap();
+    let (first, own) = (Holder::current(), Holder::current());
+    let mut state = ListenerState::default();
+    wait_in_queue(&mut state, &name, &[&first, &own]);
+    assert_eq!(state.take_for_released(first.instance), None);
+    refuse(&mut state, &name, &held(&first, 1_000));
+    assert_eq!(state.take_for_released(first.instance), Some(name));
+}
+
+#[test]
+fn a_watch_reads_while_an_entry_waits_for_more_than_one_other() {
+    let name = LockName::new("job").unwrap();
+    let (first, second, own) = (Holder::current(), Holder::current(), Holder::current());
+    let mut state = ListenerState::default();
+    let now = Instant::now();
+    let read = now + ARRIVAL_TIME;
+    state.listened.insert(first.instance, Some(now));
+    wait_in_queue(&mut state, &name, &[&first, &own]);
+    assert_eq!(state.read_due(read, now), None, "the first entry announces that it leaves");
+    wait_in_queue(&mut state, &name, &[&first, &second, &own]);
+    assert_eq!(state.read_due(read, now), Some(read), "the second entry may leave");
 }

@@ -8,6 +8,8 @@ mod databases;
 mod dialect;
 mod fence;
 mod found_rows_flag;
+mod queue_schema;
+mod queues;
 mod rows;
 mod schema;
 mod session_loss;

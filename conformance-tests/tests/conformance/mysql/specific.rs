@@ -1,8 +1,8 @@
 //! This module lists the cases that are specific to MySQL and MariaDB.
 
 use super::{
-    MySql, calls, connect_errors, damage, databases, fence, found_rows_flag, rows, schema,
-    session_loss, switch_over, tls, user_locks,
+    MySql, calls, connect_errors, damage, databases, fence, found_rows_flag, queue_schema, queues,
+    rows, schema, session_loss, switch_over, tls, user_locks,
 };
 
 specific_cases! {
@@ -27,6 +27,19 @@ specific_cases! {
     schema:
         a_table_without_a_version_has_schema_1,
         a_later_schema_is_refused;
+    queues:
+        a_corrupt_queue_is_reported_and_concerns_only_its_own_name,
+        an_earlier_queue_of_the_row_has_no_effect,
+        waiting_for_a_row_lock_revives_no_entry,
+        an_entry_that_expires_while_another_waits_for_the_row_holds_nobody_up,
+        an_entry_that_is_being_renewed_is_not_taken_for_expired,
+        session_settings_change_no_outcome_of_a_queue,
+        a_hint_names_the_entries_that_hold_the_lock_after_one_has_left;
+    queue_schema:
+        a_table_without_the_columns_of_queues_has_exclusive_locks_only,
+        instances_that_open_a_table_at_once_add_the_columns_of_queues,
+        a_store_from_before_the_upgrade_finds_a_name_with_a_queue_held,
+        columns_of_an_application_do_not_become_queues;
     fence:
         the_fenced_write_of_an_overtaken_holder_has_no_effect;
     found_rows_flag:
