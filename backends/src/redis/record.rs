@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use ::redis::Value;
 
+use super::stored_queue::StoredQueue;
+use crate::shell::entries::MARKER;
 use crate::{
     Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Reason, Result,
 };
@@ -24,10 +26,15 @@ const FIELDS: &[&str] = &[
     "granted_at",
     "expires_at",
     "ending",
+    "kind",
+    "queue",
     "disabled_reason",
     "disabled_by",
     "disabled_at",
 ];
+
+/// The fields of a queue, which are read only if the record has one in place of a lease.
+const QUEUE_FIELDS: &[&str] = &["kind", "queue"];
 
 /// The reply of a script: a word, and the values that follow it.
 #[derive(Debug)]
@@ -121,8 +128,9 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
     for pair in flat.chunks_exact(2) {
         // A later version may have added fields, and these may have any bytes.
         let Some(field) = text(&pair[0]).filter(|field| FIELDS.contains(field)) else { continue };
-        let value =
-            text(&pair[1]).ok_or_else(|| corrupt_reason(format!("{field} is not UTF-8")))?;
+        let value = text(&pair[1]).ok_or_else(|| corrupt_reason(format!("{field} is not UTF-8")));
+        // What an earlier queue has left is not read, so it may have any bytes too.
+        let value = if QUEUE_FIELDS.contains(&field) { value.unwrap_or_default() } else { value? };
         fields.insert(field, value);
     }
     let fields = Fields(fields);
@@ -158,7 +166,22 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
         ),
         None => None,
     };
-    Ok(LockRecord::unused(name.clone()).with_token(token).with_lease(lease).with_disabled(disabled))
+    let record = LockRecord::unused(name.clone()).with_token(token).with_disabled(disabled);
+    match lease {
+        Some(lease) if lease.id.as_uuid() == MARKER => {
+            let queue = StoredQueue {
+                kind: fields.required("kind")?,
+                lines: fields.required("queue")?,
+                token,
+                expires_at: fields.required_parsed("expires_at")?,
+                ending: lease.ending.as_ref(),
+                now,
+            };
+            let (kind, entries) = queue.read()?;
+            Ok(record.with_queue(kind, entries))
+        }
+        lease => Ok(record.with_lease(lease)),
+    }
 }
 
 fn micros(later: u64, earlier: u64) -> Duration {

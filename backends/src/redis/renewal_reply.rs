@@ -10,7 +10,7 @@ use ::redis::{RedisResult, Value};
 use super::error_codes;
 use super::record::{ScriptReply, unexpected_reply};
 use super::request::micros;
-use crate::{LockName, RenewOutcome, Result};
+use crate::{LockName, LockRecord, RenewOutcome, Result};
 
 /// The letters of leases without an answer of their own.
 const EXTENDED: u8 = b'e';
@@ -64,6 +64,16 @@ pub(super) fn outcome(
     }
     let left = answer.duration(1)?;
     Ok(RenewOutcome::disabled(answer.reason(name)?, left))
+}
+
+/// Reads the record in the reply to the renewal of entries of that name; `None` if it has no queue.
+pub(super) fn record(name: &LockName, reply: Result<Value>) -> Result<Option<LockRecord>> {
+    let answer = ScriptReply::for_lock(name, reply?)?;
+    match &*answer.word {
+        "none" => Ok(None),
+        "record" => answer.record(name).map(Some),
+        _ => Err(unexpected_reply()),
+    }
 }
 
 #[cfg(test)]

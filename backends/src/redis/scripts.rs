@@ -49,6 +49,9 @@ macro_rules! scripts {
 scripts!(
     ACQUIRE ["scripts/acquire.lua"] false,
     RELEASE ["scripts/write.lua" "scripts/release.lua"] false,
+    ENTER ["scripts/queue.lua" "scripts/enter.lua"] false,
+    LEAVE ["scripts/write.lua" "scripts/queue.lua" "scripts/leave.lua"] false,
+    RENEW_ENTRIES ["scripts/queue.lua" "scripts/renew_entries.lua"] true,
     DISABLE ["scripts/write.lua" "scripts/disable.lua"] false,
     ENABLE ["scripts/write.lua" "scripts/enable.lua"] false,
     READ ["scripts/read.lua"] true,

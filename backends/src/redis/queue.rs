@@ -1,0 +1,41 @@
+//! Enters a queue. The entries are in the record of their name, and one script decides.
+
+use super::record::unexpected_reply;
+use super::request::micros;
+use super::script_runner::ScriptRunner;
+use super::scripts;
+use super::wait_pool::WriteKind;
+use crate::{EnterOptions, Error, LockName, LockRecord, MAX_ENTRIES, Result};
+
+/// Adds an entry, unless something is against it, and returns the record as it is then. If the
+/// attempt has an entry, this also returns an error if too few replicas confirmed that.
+pub(super) async fn enter(
+    runner: &ScriptRunner,
+    name: &LockName,
+    options: &EnterOptions,
+) -> Result<(LockRecord, Option<Error>)> {
+    let EnterOptions { lease, holder, ttl, kind, weight, wait, .. } = options;
+    let holder = serde_json::to_string(holder).map_err(|error| {
+        Error::invalid("the holder cannot be encoded as JSON").with_source(error)
+    })?;
+    let more = [
+        lease.to_string(),
+        holder,
+        micros(*ttl).to_string(),
+        kind.code(),
+        kind.capacity().to_string(),
+        weight.to_string(),
+        if *wait { "wait".to_owned() } else { String::new() },
+        MAX_ENTRIES.to_string(),
+    ];
+    let more: Vec<_> = more.iter().map(String::as_str).collect();
+    let (reply, missing) =
+        runner.run_on_replicas(WriteKind::Grant, &scripts::ENTER, name, &more).await?;
+    let record = reply.record(name)?;
+    match &*reply.word {
+        "entered" => Ok((record, missing)),
+        // A refusal needs no confirmation by replicas.
+        "refused" => Ok((record, None)),
+        _ => Err(unexpected_reply()),
+    }
+}
