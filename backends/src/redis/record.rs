@@ -221,6 +221,60 @@ mod tests {
         record_of_bytes(&fields)
     }
 
+    /// Returns a record whose only entry has this line, with other values for some fields.
+    fn marked(changed: &[(&str, &[u8])]) -> Result<LockRecord> {
+        let holder = format!(r#"{{"instance":"{MARKER}","host":"h","pid":4}}"#);
+        let line = format!(
+            r#"{{"l":"{}","p":7,"w":1,"t":5,"x":19,"h":{holder}}}"#,
+            "00000000-0000-0000-0000-000000000001"
+        );
+        let mut fields: Vec<(&[u8], &[u8])> = vec![
+            (b"token", b"7"),
+            (b"lease", b"00000000-0000-0000-0000-000000000000"),
+            (b"holder", holder.as_bytes()),
+            (b"granted_at", b"5"),
+            (b"expires_at", b"19"),
+            (b"kind", b"fair"),
+            (b"queue", line.as_bytes()),
+        ];
+        for (field, value) in changed {
+            fields.retain(|(other, _)| *other != field.as_bytes());
+            fields.push((field.as_bytes(), value));
+        }
+        record_of_bytes(&fields)
+    }
+
+    #[test]
+    fn a_record_has_a_queue_in_place_of_a_lease() {
+        let found = marked(&[]).unwrap();
+        assert_eq!((found.kind, found.lease), (crate::LockKind::Fair, None));
+        let entries = found.queue.unwrap().entries;
+        assert_eq!((entries.len(), entries[0].left), (1, Duration::from_micros(10)));
+        let told = marked(&[("ending", b"upkeep")]).unwrap().queue.unwrap();
+        assert_eq!(told.entries[0].ending.as_ref().map(Reason::as_str), Some("upkeep"));
+        for damage in [
+            ("kind", &b"exclusive"[..]),
+            ("kind", b"\xff"),
+            ("queue", b"\xff"),
+            ("queue", b""),
+            ("expires_at", b"20"),
+            ("token", b"6"),
+        ] {
+            assert_eq!(marked(&[damage]).unwrap_err().kind(), ErrorKind::Corrupt, "{damage:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_an_earlier_queue_is_not_read() {
+        for left_over in [&b"\xff"[..], b"damaged", b""] {
+            let expired = marked(&[("expires_at", b"9"), ("queue", left_over)]).unwrap();
+            assert!(!expired.is_in_use(), "{expired:?}");
+            let other = b"00000000-0000-0000-0000-000000000001";
+            let leased = marked(&[("lease", other), ("kind", left_over)]).unwrap();
+            assert!(leased.lease.is_some() && leased.queue.is_none(), "{leased:?}");
+        }
+    }
+
     fn record_of_bytes(fields: &[(&[u8], &[u8])]) -> Result<LockRecord> {
         let bulk = |bytes: &[u8]| Value::BulkString(bytes.to_vec());
         let flat = fields.iter().flat_map(|(field, value)| [bulk(field), bulk(value)]).collect();

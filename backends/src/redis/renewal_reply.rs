@@ -164,4 +164,18 @@ mod tests {
             matches!(outcome, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
         );
     }
+
+    #[test]
+    fn entries_without_a_queue_are_lost() {
+        let name = LockName::new("a").unwrap();
+        let of = |parts: Vec<Value>| record(&name, Ok(Value::Array(parts)));
+        assert_eq!(of(vec![bulk(b"none")]).unwrap(), None);
+        let flat = Value::Array(vec![bulk(b"token"), bulk(b"7")]);
+        let found = of(vec![bulk(b"record"), bulk(b"9"), flat.clone()]).unwrap();
+        assert!(found.is_some_and(|found| found.queue.is_none()));
+        for word in [&b"damaged"[..], b"what"] {
+            let error = of(vec![bulk(word), bulk(b"9"), flat.clone()]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+        }
+    }
 }

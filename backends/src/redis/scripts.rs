@@ -57,3 +57,19 @@ scripts!(
     READ ["scripts/read.lua"] true,
     PRUNE ["scripts/prune.lua"] false,
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LockName;
+    use crate::shell::hint_text::MAX_LEASES;
+
+    #[test]
+    fn a_leave_writes_hints_as_they_are_read() {
+        for part in
+            [format!("#granted > {MAX_LEASES} "), format!("{} - #text", LockName::MAX_BYTES + 1)]
+        {
+            assert!(LEAVE.code.contains(&part), "{part}");
+        }
+    }
+}
