@@ -229,7 +229,7 @@ mod tests {
             "00000000-0000-0000-0000-000000000001"
         );
         let mut fields: Vec<(&[u8], &[u8])> = vec![
-            (b"token", b"7"),
+            (&b"token"[..], &b"7"[..]),
             (b"lease", b"00000000-0000-0000-0000-000000000000"),
             (b"holder", holder.as_bytes()),
             (b"granted_at", b"5"),
