@@ -3,7 +3,7 @@
 #![no_main]
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use leasehold::{ErrorKind, LockRecord, fuzzing};
+use leasehold::{ErrorKind, LeaseRecord, LockKind, LockRecord, fuzzing};
 use leasehold_fuzz::{Edit, Written, edited};
 use redis::Value;
 
@@ -13,6 +13,8 @@ struct Input<'a> {
     word: Word<'a>,
     damage: Vec<Damage<'a>>,
     replacement: Option<AnyValue>,
+    /// This is true if the lease is that of the only entry of a queue.
+    queued: bool,
 }
 
 #[derive(Debug, Arbitrary)]
@@ -69,17 +71,17 @@ impl<'a> Arbitrary<'a> for AnyValue {
 }
 
 libfuzzer_sys::fuzz_target!(|input: Input<'_>| {
-    let Input { written: Written(record), word, damage, replacement } = input;
+    let Input { written: Written(record), word, damage, replacement, queued } = input;
     let intact = damage.is_empty() && replacement.is_none() && !matches!(word, Word::Damaged);
-    let answer =
-        replacement.map_or_else(|| answer(&record, &word, &damage), |replacement| replacement.0);
+    let answer = replacement
+        .map_or_else(|| answer(&record, &word, &damage, queued), |replacement| replacement.0);
 
     match fuzzing::redis::renewed(&record.name, answer.clone()) {
         Ok(_) => {}
         Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}"),
     }
     match fuzzing::redis::record(&record.name, answer) {
-        Ok((_, read)) if intact => assert_eq!(read, record),
+        Ok((_, read)) if intact => assert_eq!(with_lease(read), record),
         Ok((_, read)) => assert!(read.lease.is_none() || read.token.is_some(), "{read:?}"),
         Err(error) if intact => panic!("{record:?} is answered with {error:?}"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}"),
@@ -89,8 +91,8 @@ libfuzzer_sys::fuzz_target!(|input: Input<'_>| {
 const NOW: u64 = 1_700_000_000_000_000;
 
 /// Returns the reply of the scripts after the damage.
-fn answer(record: &LockRecord, word: &Word<'_>, damage: &[Damage<'_>]) -> Value {
-    let mut fields = fields(record);
+fn answer(record: &LockRecord, word: &Word<'_>, damage: &[Damage<'_>], queued: bool) -> Value {
+    let mut fields = fields(record, queued);
     let mut now = NOW.to_string().into_bytes();
     for damage in damage {
         let of = |field: u8| usize::from(field) % fields.len().max(1);
@@ -122,16 +124,45 @@ fn answer(record: &LockRecord, word: &Word<'_>, damage: &[Damage<'_>]) -> Value 
     Value::Array(vec![word, Value::BulkString(now), Value::Array(flat)])
 }
 
-fn fields(record: &LockRecord) -> Vec<(String, Vec<u8>)> {
+/// Returns the record with a lease in place of the only entry of its queue.
+fn with_lease(mut read: LockRecord) -> LockRecord {
+    if let Some(mut queue) = read.queue.take() {
+        let entry = queue.entries.remove(0);
+        assert_eq!((read.kind, Some(entry.token)), (LockKind::Fair, read.token));
+        read.kind = LockKind::Exclusive;
+        let lease = LeaseRecord::new(entry.id, entry.holder, entry.left)
+            .with_held_for(entry.entered)
+            .with_ending(entry.ending);
+        read.lease = Some(lease);
+    }
+    read
+}
+
+fn fields(record: &LockRecord, queued: bool) -> Vec<(String, Vec<u8>)> {
     let mut fields = Vec::new();
     let mut put = |name: &str, value: String| fields.push((name.to_owned(), value.into_bytes()));
     let micros = |duration: std::time::Duration| duration.as_micros() as u64;
     put("token", record.token.map_or(0, leasehold::FencingToken::get).to_string());
     if let Some(lease) = &record.lease {
-        put("lease", lease.id.to_string());
-        put("holder", serde_json::to_string(&lease.holder).unwrap());
-        put("granted_at", (NOW - micros(lease.held_for)).to_string());
-        put("expires_at", (NOW + micros(lease.left)).to_string());
+        let holder = serde_json::to_string(&lease.holder).unwrap();
+        let (granted_at, expires_at) = (NOW - micros(lease.held_for), NOW + micros(lease.left));
+        if queued {
+            let token = record.token.map_or(0, leasehold::FencingToken::get);
+            put("lease", "00000000-0000-0000-0000-000000000000".to_owned());
+            put("kind", LockKind::Fair.code());
+            put(
+                "queue",
+                format!(
+                    r#"{{"l":"{}","p":{token},"w":1,"t":{granted_at},"x":{expires_at},"h":{holder}}}"#,
+                    lease.id
+                ),
+            );
+        } else {
+            put("lease", lease.id.to_string());
+        }
+        put("holder", holder);
+        put("granted_at", granted_at.to_string());
+        put("expires_at", expires_at.to_string());
         if let Some(reason) = &lease.ending {
             put("ending", reason.to_string());
         }

@@ -17,16 +17,16 @@ use super::runtimes::{Connections, Runtimes};
 use super::scan::ScanCache;
 use super::script_runner::ScriptRunner;
 use super::url::Config;
-use super::wait_pool::WriteKind;
-use super::{error_codes, scripts, servers, watch};
+use super::wait_pool::{WriteKind, unreplicated};
+use super::{error_codes, queue, scripts, servers, watch};
 use crate::common::timeout::CALL_LIMIT;
 use crate::shell::{
     Attempt, Backend, Decision, Entry, Found, Hints, Operation, Page, StoredInstance,
 };
 use crate::{
-    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, Error, ErrorKind, FencingToken,
-    Grant, LeaseId, LockName, Namespace, Reach, ReleaseOptions, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, StoreClock, Wake,
+    AcquireOptions, Capabilities, DisableOptions, EnableOutcome, EnterOptions, Error, ErrorKind,
+    FencingToken, Grant, LeaseId, LockName, LockRecord, Namespace, Reach, ReleaseOptions,
+    ReleaseOutcome, RenewOptions, RenewOutcome, Result, StoreClock, Wake,
 };
 
 /// The backend of a [`RedisStore`](super::RedisStore).
@@ -68,18 +68,6 @@ impl Redis {
     fn connections(&self) -> Arc<Connections> {
         self.runner.runtimes.here()
     }
-
-    /// Releases a grant that too few replicas confirmed.
-    async fn release_unreplicated(&self, name: &LockName, lease: LeaseId, missing: Error) -> Error {
-        match self.release(name, lease).await {
-            Ok(_) => missing,
-            Err(cause) => Error::new(
-                ErrorKind::OutcomeUnknown,
-                "too few replicas confirmed the grant, and releasing it failed",
-            )
-            .with_source(cause),
-        }
-    }
 }
 
 impl Backend for Redis {
@@ -88,7 +76,7 @@ impl Backend for Redis {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(StoreClock::Server, Reach::Network, Wake::Push)
+        Capabilities::new(StoreClock::Server, Reach::Network, Wake::Push).with_queues()
     }
 
     async fn acquire(
@@ -110,7 +98,7 @@ impl Backend for Redis {
                 Ok(Decision::Done(Grant::new(token, reply.duration(1)?)))
             }
             ("granted", Some(missing)) => {
-                Err(self.release_unreplicated(name, options.lease, missing).await)
+                Err(unreplicated(missing, self.release(name, options.lease).await))
             }
             ("held" | "disabled", _) => refused(&reply, name),
             _ => Err(unexpected_reply()),
@@ -120,6 +108,27 @@ impl Backend for Redis {
     async fn renew(&self, leases: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
         let requests = leases.iter().map(|lease| self.runner.renewal(lease)).collect();
         renew::renew(&self.connections(), leases, requests).await
+    }
+
+    async fn enter(
+        &self,
+        name: &LockName,
+        options: &EnterOptions,
+        _: Attempt,
+    ) -> Result<Option<LockRecord>> {
+        let (record, missing) = queue::enter(&self.runner, name, options).await?;
+        match missing {
+            None => Ok(Some(record)),
+            Some(missing) => Err(unreplicated(missing, self.leave(name, options.lease).await)),
+        }
+    }
+
+    async fn leave(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
+        release_outcome(&self.runner.run(&scripts::LEAVE, name, &[&lease.to_string()]).await?)
+    }
+
+    async fn renew_entries(&self, entries: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+        renew::renew_entries(&self.runner, entries).await
     }
 
     async fn release(&self, name: &LockName, lease: LeaseId) -> Result<ReleaseOutcome> {
@@ -220,7 +229,8 @@ impl Backend for Redis {
         // of a cluster to another. Otherwise each request has a limit of its own, so that it is
         // known whether it was sent.
         let is_one_request = self.runner.runtimes.has_one_request_per_call();
-        (operation == Operation::Acquire && !is_one_request).then_some(CALL_LIMIT)
+        let is_attempt = matches!(operation, Operation::Acquire | Operation::Enter);
+        (is_attempt && !is_one_request).then_some(CALL_LIMIT)
     }
 }
 

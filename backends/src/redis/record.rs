@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use ::redis::Value;
 
+use super::stored_queue::StoredQueue;
+use crate::shell::entries::MARKER;
 use crate::{
     Disablement, Error, ErrorKind, FencingToken, LeaseRecord, LockName, LockRecord, Reason, Result,
 };
@@ -24,10 +26,15 @@ const FIELDS: &[&str] = &[
     "granted_at",
     "expires_at",
     "ending",
+    "kind",
+    "queue",
     "disabled_reason",
     "disabled_by",
     "disabled_at",
 ];
+
+/// The fields of a queue, which are read only if the record has one in place of a lease.
+const QUEUE_FIELDS: &[&str] = &["kind", "queue"];
 
 /// The reply of a script: a word, and the values that follow it.
 #[derive(Debug)]
@@ -121,8 +128,9 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
     for pair in flat.chunks_exact(2) {
         // A later version may have added fields, and these may have any bytes.
         let Some(field) = text(&pair[0]).filter(|field| FIELDS.contains(field)) else { continue };
-        let value =
-            text(&pair[1]).ok_or_else(|| corrupt_reason(format!("{field} is not UTF-8")))?;
+        let value = text(&pair[1]).ok_or_else(|| corrupt_reason(format!("{field} is not UTF-8")));
+        // What an earlier queue has left is not read, so it may have any bytes too.
+        let value = if QUEUE_FIELDS.contains(&field) { value.unwrap_or_default() } else { value? };
         fields.insert(field, value);
     }
     let fields = Fields(fields);
@@ -158,7 +166,22 @@ fn parse(name: &LockName, now: u64, flat: &[Value]) -> Result<LockRecord> {
         ),
         None => None,
     };
-    Ok(LockRecord::unused(name.clone()).with_token(token).with_lease(lease).with_disabled(disabled))
+    let record = LockRecord::unused(name.clone()).with_token(token).with_disabled(disabled);
+    match lease {
+        Some(lease) if lease.id.as_uuid() == MARKER => {
+            let queue = StoredQueue {
+                kind: fields.required("kind")?,
+                lines: fields.required("queue")?,
+                token,
+                expires_at: fields.required_parsed("expires_at")?,
+                ending: lease.ending.as_ref(),
+                now,
+            };
+            let (kind, entries) = queue.read()?;
+            Ok(record.with_queue(kind, entries))
+        }
+        lease => Ok(record.with_lease(lease)),
+    }
 }
 
 fn micros(later: u64, earlier: u64) -> Duration {
@@ -196,6 +219,60 @@ mod tests {
         let fields: Vec<_> =
             fields.iter().map(|(field, value)| (field.as_bytes(), value.as_bytes())).collect();
         record_of_bytes(&fields)
+    }
+
+    /// Returns a record whose only entry has this line, with other values for some fields.
+    fn marked(changed: &[(&str, &[u8])]) -> Result<LockRecord> {
+        let holder = format!(r#"{{"instance":"{MARKER}","host":"h","pid":4}}"#);
+        let line = format!(
+            r#"{{"l":"{}","p":7,"w":1,"t":5,"x":19,"h":{holder}}}"#,
+            "00000000-0000-0000-0000-000000000001"
+        );
+        let mut fields: Vec<(&[u8], &[u8])> = vec![
+            (&b"token"[..], &b"7"[..]),
+            (b"lease", b"00000000-0000-0000-0000-000000000000"),
+            (b"holder", holder.as_bytes()),
+            (b"granted_at", b"5"),
+            (b"expires_at", b"19"),
+            (b"kind", b"fair"),
+            (b"queue", line.as_bytes()),
+        ];
+        for (field, value) in changed {
+            fields.retain(|(other, _)| *other != field.as_bytes());
+            fields.push((field.as_bytes(), value));
+        }
+        record_of_bytes(&fields)
+    }
+
+    #[test]
+    fn a_record_has_a_queue_in_place_of_a_lease() {
+        let found = marked(&[]).unwrap();
+        assert_eq!((found.kind, found.lease), (crate::LockKind::Fair, None));
+        let entries = found.queue.unwrap().entries;
+        assert_eq!((entries.len(), entries[0].left), (1, Duration::from_micros(10)));
+        let told = marked(&[("ending", b"upkeep")]).unwrap().queue.unwrap();
+        assert_eq!(told.entries[0].ending.as_ref().map(Reason::as_str), Some("upkeep"));
+        for damage in [
+            ("kind", &b"exclusive"[..]),
+            ("kind", b"\xff"),
+            ("queue", b"\xff"),
+            ("queue", b""),
+            ("expires_at", b"20"),
+            ("token", b"6"),
+        ] {
+            assert_eq!(marked(&[damage]).unwrap_err().kind(), ErrorKind::Corrupt, "{damage:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_an_earlier_queue_is_not_read() {
+        for left_over in [&b"\xff"[..], b"damaged", b""] {
+            let expired = marked(&[("expires_at", b"9"), ("queue", left_over)]).unwrap();
+            assert!(!expired.is_in_use(), "{expired:?}");
+            let other = b"00000000-0000-0000-0000-000000000001";
+            let leased = marked(&[("lease", other), ("kind", left_over)]).unwrap();
+            assert!(leased.lease.is_some() && leased.queue.is_none(), "{leased:?}");
+        }
     }
 
     fn record_of_bytes(fields: &[(&[u8], &[u8])]) -> Result<LockRecord> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::renewal_reply;
 use super::request::Request;
 use super::runtimes::Connections;
+use super::script_runner::ScriptRunner;
 use super::wait_pool::{REPLICA_TIMEOUT, WaitReply};
 use crate::{Error, RenewOptions, RenewOutcome, Result};
 
@@ -17,22 +18,57 @@ pub(super) async fn renew(
     leases: &[&RenewOptions],
     requests: Vec<Request>,
 ) -> Result<Vec<Result<RenewOutcome>>> {
-    let shortest = leases.iter().map(|lease| lease.ttl).min().unwrap_or_default();
-    let WaitReply { answers, missing } = match &connections.replicas {
-        // This is less than the engine's default limit for a heartbeat, so that the engine gets
-        // the reason.
-        Some(replicas) => replicas.renew(&requests, REPLICA_TIMEOUT.min(shortest / 12)).await?,
-        None => {
-            let limit = |latency| shard_limit(latency, shortest);
-            let answers = connections.servers.call_all(requests, limit).await?;
-            WaitReply { answers, missing: None }
-        }
-    };
+    let WaitReply { answers, missing } = send(connections, leases, requests).await?;
     let outcomes = leases.iter().zip(answers).map(|(lease, answer)| {
         let outcome = renewal_reply::outcome(&lease.name, lease.ttl, answer);
         replicated(outcome, missing.as_ref())
     });
     Ok(outcomes.collect())
+}
+
+/// Renews entries of queues, those of each queue by one request.
+///
+/// Failures are handled as in [`renew`]. The entries are in the order of their names.
+pub(super) async fn renew_entries(
+    runner: &ScriptRunner,
+    entries: &[&RenewOptions],
+) -> Result<Vec<Result<RenewOutcome>>> {
+    let queues: Vec<_> = entries.chunk_by(|one, next| one.name == next.name).collect();
+    let request = |queue: &&[&RenewOptions]| runner.renewal_of_entries(&queue[0].name, queue);
+    let requests = queues.iter().map(request).collect();
+    let WaitReply { answers, missing } = send(&runner.runtimes.here(), entries, requests).await?;
+    let mut outcomes = Vec::with_capacity(entries.len());
+    for (queue, answer) in queues.into_iter().zip(answers) {
+        let record = renewal_reply::record(&queue[0].name, answer);
+        for entry in queue {
+            let outcome = match &record {
+                Ok(Some(record)) => Ok(record.renew_entry_outcome(entry.lease)),
+                Ok(None) => Ok(RenewOutcome::Lost),
+                Err(error) => Err(error.clone()),
+            };
+            outcomes.push(replicated(outcome, missing.as_ref()));
+        }
+    }
+    Ok(outcomes)
+}
+
+/// Sends requests that renew these leases.
+async fn send(
+    connections: &Connections,
+    leases: &[&RenewOptions],
+    requests: Vec<Request>,
+) -> Result<WaitReply> {
+    let shortest = leases.iter().map(|lease| lease.ttl).min().unwrap_or_default();
+    match &connections.replicas {
+        // This is less than the engine's default limit for a heartbeat, so that the engine gets
+        // the reason.
+        Some(replicas) => replicas.renew(&requests, REPLICA_TIMEOUT.min(shortest / 12)).await,
+        None => {
+            let limit = |latency| shard_limit(latency, shortest);
+            let answers = connections.servers.call_all(requests, limit).await?;
+            Ok(WaitReply { answers, missing: None })
+        }
+    }
 }
 
 /// Returns how long a node of a cluster may take for a batch of renewals: a small part of the

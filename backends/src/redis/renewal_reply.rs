@@ -10,7 +10,7 @@ use ::redis::{RedisResult, Value};
 use super::error_codes;
 use super::record::{ScriptReply, unexpected_reply};
 use super::request::micros;
-use crate::{LockName, RenewOutcome, Result};
+use crate::{LockName, LockRecord, RenewOutcome, Result};
 
 /// The letters of leases without an answer of their own.
 const EXTENDED: u8 = b'e';
@@ -64,6 +64,16 @@ pub(super) fn outcome(
     }
     let left = answer.duration(1)?;
     Ok(RenewOutcome::disabled(answer.reason(name)?, left))
+}
+
+/// Reads the record in the reply to the renewal of entries of that name; `None` if it has no queue.
+pub(super) fn record(name: &LockName, reply: Result<Value>) -> Result<Option<LockRecord>> {
+    let answer = ScriptReply::for_lock(name, reply?)?;
+    match &*answer.word {
+        "none" => Ok(None),
+        "record" => answer.record(name).map(Some),
+        _ => Err(unexpected_reply()),
+    }
 }
 
 #[cfg(test)]
@@ -153,5 +163,19 @@ mod tests {
         assert!(
             matches!(outcome, RenewOutcome::Disabled { reason, .. } if reason.as_str() == "upkeep")
         );
+    }
+
+    #[test]
+    fn entries_without_a_queue_are_lost() {
+        let name = LockName::new("a").unwrap();
+        let of = |parts: Vec<Value>| record(&name, Ok(Value::Array(parts)));
+        assert_eq!(of(vec![bulk(b"none")]).unwrap(), None);
+        let flat = Value::Array(vec![bulk(b"token"), bulk(b"7")]);
+        let found = of(vec![bulk(b"record"), bulk(b"9"), flat.clone()]).unwrap();
+        assert!(found.is_some_and(|found| found.queue.is_none()));
+        for word in [&b"damaged"[..], b"what"] {
+            let error = of(vec![bulk(word), bulk(b"9"), flat.clone()]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+        }
     }
 }

@@ -3,12 +3,12 @@
 use ::redis::Value;
 
 use super::record::ScriptReply;
-use super::request::{Renewal, Request, ScriptCall};
+use super::request::{Renewal, Request, ScriptCall, micros};
 use super::runtimes::Runtimes;
 use super::scan::ScanCache;
 use super::scripts::Script;
-use super::servers;
 use super::wait_pool::WriteKind;
+use super::{scripts, servers};
 use crate::shell::{Found, Page};
 use crate::{Error, LockName, RenewOptions, Result};
 
@@ -43,6 +43,19 @@ impl ScriptRunner {
     /// Returns the request that renews a lease.
     pub(super) fn renewal(&self, RenewOptions { name, lease, ttl, .. }: &RenewOptions) -> Request {
         Request::Renewal(Renewal { key: self.key(name), lease: *lease, ttl: *ttl })
+    }
+
+    /// Returns the request that renews these entries, which are in the queue of that name.
+    pub(super) fn renewal_of_entries(&self, name: &LockName, entries: &[&RenewOptions]) -> Request {
+        let of_entry = |entry: &&RenewOptions| {
+            [entry.lease.to_string(), micros(entry.ttl).to_string()].map(String::into_bytes)
+        };
+        let arguments = entries.iter().flat_map(of_entry).collect();
+        Request::Script(ScriptCall {
+            script: &scripts::RENEW_ENTRIES,
+            key: self.key(name),
+            arguments,
+        })
     }
 
     fn key(&self, name: &LockName) -> Vec<u8> {

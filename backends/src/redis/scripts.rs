@@ -49,8 +49,27 @@ macro_rules! scripts {
 scripts!(
     ACQUIRE ["scripts/acquire.lua"] false,
     RELEASE ["scripts/write.lua" "scripts/release.lua"] false,
+    ENTER ["scripts/queue.lua" "scripts/enter.lua"] false,
+    LEAVE ["scripts/write.lua" "scripts/queue.lua" "scripts/leave.lua"] false,
+    RENEW_ENTRIES ["scripts/queue.lua" "scripts/renew_entries.lua"] true,
     DISABLE ["scripts/write.lua" "scripts/disable.lua"] false,
     ENABLE ["scripts/write.lua" "scripts/enable.lua"] false,
     READ ["scripts/read.lua"] true,
     PRUNE ["scripts/prune.lua"] false,
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LockName;
+    use crate::shell::hint_text::MAX_LEASES;
+
+    #[test]
+    fn a_leave_writes_hints_as_they_are_read() {
+        for part in
+            [format!("#granted > {MAX_LEASES} "), format!("{} - #text", LockName::MAX_BYTES + 1)]
+        {
+            assert!(LEAVE.code.contains(&part), "{part}");
+        }
+    }
+}

@@ -17,7 +17,7 @@ use super::request::Request;
 use super::servers;
 use super::shared_connection::SharedConnection;
 use super::topology::ServerLocator;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, ReleaseOutcome, Result};
 
 /// A grant or a disable waits this long for the replicas that the URL requires; a renewal waits at
 /// most this long.
@@ -130,6 +130,18 @@ impl ReplicaWaits {
             Some(cause) => error.with_source(cause),
             None => error,
         })
+    }
+}
+
+/// Returns the error of a grant or an entry that too few replicas confirmed, and that was ended.
+pub(super) fn unreplicated(missing: Error, ended: Result<ReleaseOutcome>) -> Error {
+    match ended {
+        Ok(_) => missing,
+        Err(cause) => Error::new(
+            ErrorKind::OutcomeUnknown,
+            "too few replicas confirmed the grant, and releasing it failed",
+        )
+        .with_source(cause),
     }
 }
 

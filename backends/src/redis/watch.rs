@@ -12,8 +12,8 @@ use super::address::Address;
 use super::error_codes;
 use super::topology::Topology;
 use crate::common::timeout::{CALL_LIMIT, timed_out};
-use crate::shell::Hints;
-use crate::{Error, ErrorKind, Hint, LockName, Result};
+use crate::shell::{Hints, hint_text};
+use crate::{Error, ErrorKind, Hint, Result};
 
 /// A connection that was silent for this long is tested, since a dead connection is silent too.
 const TEST_AFTER_SILENCE: Duration = Duration::from_secs(15);
@@ -53,9 +53,8 @@ async fn forward(subscription: PubSub, hints: &Hints) -> Error {
                     let message = "the server closed the subscription";
                     return Error::new(ErrorKind::Unavailable, message);
                 };
-                let name = message.get_payload::<String>().ok();
-                let name = name.and_then(|name| LockName::new(name).ok());
-                hints.send(name.map_or(Hint::Anything, Hint::Name));
+                let text = message.get_payload::<String>();
+                hints.send(text.map_or(Hint::Anything, |text| hint_text::read(&text)));
                 silent_since = Instant::now();
             }
             () = &mut test => {

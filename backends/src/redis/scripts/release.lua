@@ -8,8 +8,12 @@ if #flat == 10 then
   redis.call('HDEL', key, 'token', 'lease', 'holder', 'granted_at', 'expires_at')
   redis.call('HSET', key, 'token', record.token)
 else
-  redis.call('HDEL', key, 'lease', 'holder', 'granted_at', 'expires_at', 'ending')
-  compact({ lease = true, holder = true, granted_at = true, expires_at = true, ending = true })
+  -- An expired queue may have left its fields.
+  redis.call('HDEL', key, 'lease', 'holder', 'granted_at', 'expires_at', 'ending', 'kind', 'queue')
+  compact({
+    lease = true, holder = true, granted_at = true, expires_at = true, ending = true, kind = true,
+    queue = true,
+  })
 end
 tell()
 return { 'released' }

@@ -15,6 +15,7 @@ mod fence;
 mod keys;
 mod nodes;
 mod probes;
+mod queues;
 mod replicas;
 mod sentinel;
 mod specific;

@@ -2,7 +2,7 @@
 
 use super::{
     Redis, cluster, cluster_outages, commands, connect_errors, degraded_server, fence, keys,
-    replicas, sentinel, tls,
+    queues, replicas, sentinel, tls,
 };
 
 specific_cases! {
@@ -35,6 +35,16 @@ specific_cases! {
         a_lock_runs_two_scripts_with_few_commands,
         a_renewal_runs_one_script_with_three_commands,
         a_hundred_renewals_share_a_script;
+    queues:
+        a_renewal_that_waited_revives_no_entry,
+        a_corrupt_queue_affects_only_its_own_name,
+        an_earlier_queue_of_a_record_has_no_effect,
+        an_earlier_program_finds_the_name_held,
+        added_parts_of_an_entry_are_kept,
+        hints_name_the_entries_that_hold_the_lock,
+        entries_are_kept_when_the_server_is_out_of_memory,
+        entries_of_a_queue_share_one_script,
+        an_entry_that_no_replica_confirmed_is_removed;
     degraded_server:
         leases_are_kept_when_the_server_is_out_of_memory,
         an_unusable_connection_is_replaced,
