@@ -9,7 +9,7 @@ use crate::{Hint, LeaseId, LockName, Result};
 
 /// A hint about more entries than this is sent as one about the name. The longest text is then below
 /// 8,000 bytes, which a notification of PostgreSQL may have at most.
-const MAX_LEASES: usize = 200;
+pub(crate) const MAX_LEASES: usize = 200;
 
 /// Returns the text of a hint about a name or its entries; `None` for any other one.
 pub(crate) fn write(hint: &Hint) -> Option<String> {
