@@ -18,8 +18,8 @@ use crate::sql::released_names::ReleasedNames;
 use crate::sql::row::{self, get, ttl_micros};
 use crate::sql::statement::{Statement, Statements, Values};
 use crate::{
-    Capabilities, FencingToken, LockName, Reach, ReleaseOptions, ReleaseOutcome, RenewOptions,
-    RenewOutcome, Result, StoreClock, Wake,
+    Capabilities, FencingToken, LockName, LockRecord, Reach, ReleaseOptions, ReleaseOutcome,
+    RenewOptions, RenewOutcome, Result, StoreClock, Wake,
 };
 
 impl Postgres {
@@ -51,8 +51,9 @@ impl Dialect for Postgres {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(StoreClock::Server, Reach::Network, Wake::Push)
-            .with_renew_batch(encode::RENEW_BATCH)
+        let capabilities = Capabilities::new(StoreClock::Server, Reach::Network, Wake::Push)
+            .with_renew_batch(encode::RENEW_BATCH);
+        if self.sql.queue.is_some() { capabilities.with_queues() } else { capabilities }
     }
 
     fn pool(&self) -> &PgPool {
@@ -96,7 +97,11 @@ impl Dialect for Postgres {
         if done {
             return Ok(Decision::Done(self.token(row)?));
         }
-        Ok(Decision::Refused(row::record(row, &self.sql.statements.table)?))
+        let record = row::record(row, &self.sql.statements.table)?;
+        if purpose == Purpose::Acquire && self.is_refused_by_queue(&record) {
+            return self.refusal_by_queue(values).await;
+        }
+        Ok(Decision::Refused(record))
     }
 
     async fn change(
@@ -127,6 +132,18 @@ impl Dialect for Postgres {
                 .map_err(|corrupt| self.corrupt_row(corrupt))?;
         }
         Ok(outcomes)
+    }
+
+    async fn add_entry(&self, values: &Values<'_>) -> Result<Option<LockRecord>> {
+        self.enter_queue(values).await
+    }
+
+    async fn remove_entry(&self, values: &Values<'_>) -> Result<ReleaseOutcome> {
+        self.leave_queue(values).await
+    }
+
+    async fn extend_entries(&self, entries: &[&RenewOptions]) -> Result<Vec<Result<RenewOutcome>>> {
+        self.renew_in_queues(entries).await
     }
 
     async fn end(&self, leases: &[&ReleaseOptions]) -> Result<Option<Vec<Result<ReleaseOutcome>>>> {

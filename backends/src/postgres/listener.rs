@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use super::error_codes::READ_ONLY;
 use super::pooler;
 use crate::common::timeout::CALL_LIMIT;
-use crate::{Hint, LeaseId, LockName};
+use crate::shell::hint_text;
+use crate::{Hint, LeaseId};
 
 /// A connection is tested after this silence, since a dead one is silent too.
 const TEST_AFTER_SILENCE: Duration = Duration::from_secs(15);
@@ -95,7 +96,7 @@ impl Listener {
             loop {
                 match listener.try_recv().await? {
                     Some(heard) if heard.channel() == channel => break,
-                    Some(heard) => on_hint(hint(heard.payload())),
+                    Some(heard) => on_hint(hint_text::read(heard.payload())),
                     None => return Err(sqlx::Error::PoolClosed),
                 }
             }
@@ -116,7 +117,7 @@ impl Listener {
             let listener = self.listener()?;
             match timeout(TEST_AFTER_SILENCE, listener.try_recv()).await {
                 Ok(Ok(Some(heard))) if heard.channel() == channel => {
-                    return Ok(hint(heard.payload()));
+                    return Ok(hint_text::read(heard.payload()));
                 }
                 Ok(Ok(Some(_))) => {}
                 Ok(Ok(None)) => return Err(sqlx::Error::PoolClosed),
@@ -137,10 +138,6 @@ async fn accepts_writes(connection: &mut PgConnection) -> sqlx::Result<()> {
     let query = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool";
     let row = connection.fetch_one(sqlx::raw_sql(query)).await?;
     if row.try_get(0)? { Err(sqlx::Error::Protocol(READ_ONLY.into())) } else { Ok(()) }
-}
-
-fn hint(payload: &str) -> Hint {
-    LockName::new(payload).map_or(Hint::Anything, Hint::Name)
 }
 
 impl Drop for Listener {

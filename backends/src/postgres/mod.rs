@@ -5,6 +5,7 @@
 mod asynchronous;
 mod backend;
 mod calls;
+mod clock;
 mod connect_url;
 mod error_codes;
 mod listen_state;
@@ -13,6 +14,8 @@ mod notify;
 mod poll;
 mod polled_names;
 mod pooler;
+mod queue;
+mod queue_statements;
 mod row;
 mod schema;
 mod session;

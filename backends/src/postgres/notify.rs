@@ -27,6 +27,20 @@ pub(super) fn notifying_asynchronously(
     with_forms(&format!("{}, {ASYNCHRONOUS}", notify(channel)), parameters, text)
 }
 
+/// Does the same for the text of a hint that is another expression, and sends none if that is NULL.
+pub(super) fn notifying_about(
+    hint: &str,
+    channel: &str,
+    parameters: &'static [Parameter],
+    text: impl Fn(&str) -> String,
+) -> Statement {
+    // PostgreSQL sends an empty notification for NULL.
+    let notify = format!(
+        "CASE WHEN {hint} IS NOT NULL THEN pg_notify('{channel}', {hint})::text END AS notified"
+    );
+    with_forms(&format!("{notify}, {ASYNCHRONOUS}"), parameters, text)
+}
+
 fn notify(channel: &str) -> String {
     format!("pg_notify('{channel}', l.name)::text AS notified")
 }

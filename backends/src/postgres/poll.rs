@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use super::calls::Postgres;
 use crate::sql::purpose::Purpose;
 use crate::sql::row::get;
-use crate::{Clock, Hint, LockName, Result, SystemClock};
+use crate::{Clock, Hint, LeaseId, LockName, Result, SystemClock};
 
 /// The query runs this often while its answers are fast.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -34,6 +34,8 @@ pub(super) struct Poller {
 struct PolledState {
     lease: Option<String>,
     disabled: bool,
+    /// These entries hold the lock of a name with a queue.
+    holding: Vec<LeaseId>,
 }
 
 impl Poller {
@@ -64,8 +66,14 @@ impl Poller {
         let mut found = HashMap::new();
         for row in rows {
             let read = || {
-                let state =
-                    PolledState { lease: get(row, "lease")?, disabled: get(row, "disabled")? };
+                let holding: Option<String> = get(row, "holding")?;
+                // Those that cannot be read get no hint, and find that out by themselves.
+                let holding = holding.iter().flat_map(|leases| leases.split(','));
+                let state = PolledState {
+                    lease: get(row, "lease")?,
+                    disabled: get(row, "disabled")?,
+                    holding: holding.filter_map(|lease| lease.parse().ok()).collect(),
+                };
                 Ok((get::<_, String>(row, "name")?, state))
             };
             let (name, state) = read().map_err(|corrupt| store.corrupt_row(corrupt))?;
@@ -75,13 +83,22 @@ impl Poller {
         let mut hints = Vec::new();
         for name in names {
             let now = found.remove(name.as_str()).unwrap_or_default();
-            if is_hint(known.get(&name), &now) {
-                hints.push(Hint::Name(name.clone()));
-            }
+            hints.extend(hint(&name, known.get(&name), &now));
             self.known.insert(name, now);
         }
         Ok(hints)
     }
+}
+
+/// Returns the hint about a name, if one is needed. In a queue, those that hold the lock since the last
+/// read need one.
+fn hint(name: &LockName, before: Option<&PolledState>, now: &PolledState) -> Option<Hint> {
+    if is_hint(before, now) {
+        return Some(Hint::Name(name.clone()));
+    }
+    let held = |lease: &LeaseId| before.is_some_and(|before| before.holding.contains(lease));
+    let is_granted = now.holding.iter().any(|lease| !held(lease));
+    is_granted.then(|| Hint::Entries(name.clone(), now.holding.clone()))
 }
 
 /// Returns whether a waiter, or the holder, needs a hint. A grant does not matter to others. At the
@@ -104,7 +121,31 @@ mod tests {
     use super::*;
 
     fn state(lease: &str, disabled: bool) -> PolledState {
-        PolledState { lease: (!lease.is_empty()).then(|| lease.to_owned()), disabled }
+        let lease = (!lease.is_empty()).then(|| lease.to_owned());
+        PolledState { lease, disabled, holding: Vec::new() }
+    }
+
+    #[test]
+    fn entries_that_hold_the_lock_since_the_last_read_get_a_hint() {
+        let name = LockName::new("a").unwrap();
+        let [first, second] = [LeaseId::new(), LeaseId::new()];
+        let queue = |holding: &[LeaseId]| PolledState {
+            holding: holding.to_vec(),
+            ..state("marker", false)
+        };
+        let both = queue(&[first, second]);
+        let entries = |holding: &[LeaseId]| Some(Hint::Entries(name.clone(), holding.to_vec()));
+        for (before, now, told) in [
+            (None, &both, entries(&[first, second])),
+            (Some(queue(&[first])), &both, entries(&[first, second])),
+            (Some(queue(&[first])), &queue(&[second]), entries(&[second])),
+            (Some(both.clone()), &both, None),
+            (Some(both.clone()), &queue(&[second]), None),
+            (Some(both.clone()), &state("", false), Some(Hint::Name(name.clone()))),
+            (Some(both.clone()), &state("marker", true), Some(Hint::Name(name.clone()))),
+        ] {
+            assert_eq!(hint(&name, before.as_ref(), now), told, "{before:?} {now:?}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ const HEADING: &str = "\
 -- Version 1 of the schema. Each statement can be repeated.
 -- Tables without a comment were created before the schema had a version, and have the columns of
 -- version 1: the statements COMMENT ON TABLE are all that takes them to version 1.
+-- ALTER TABLE adds the columns of queues to a table that was created without them.
 ";
 
 /// This is a table of a namespace.
@@ -66,8 +67,10 @@ fn comment(table: &str) -> String {
 
 /// Returns the statements that an application's migrations may contain.
 pub(super) fn text(namespace: &Namespace) -> String {
-    let tables = Table::all(namespace).map(|table| table.script(&table.name));
-    format!("{}{}", HEADING, tables.concat())
+    let [locks, instances] = Table::all(namespace);
+    let add = tables::add_columns(&locks.name);
+    let (locks, instances) = (locks.script(&locks.name), instances.script(&instances.name));
+    format!("{HEADING}{locks}{add};\n{instances}")
 }
 
 /// Makes sure that the server can be used and that the tables are there; it writes nothing, and
@@ -75,6 +78,9 @@ pub(super) fn text(namespace: &Namespace) -> String {
 ///
 /// The returned statements name the schema of each table, since the search path may differ between
 /// the connections of a pool, and between the sessions behind a pooler.
+///
+/// A table that an earlier version created lacks the columns of queues. They are added if that is
+/// allowed; otherwise the store works without them.
 pub(super) async fn open(
     connection: &mut PgConnection,
     options: &OpenOptions,
@@ -83,17 +89,49 @@ pub(super) async fn open(
     check_server(connection).await?;
     pooler::check(connection, connect).await?;
     let [locks, instances] = Table::all(&options.namespace);
-    let locks = find_schema(connection, &locks, options.schema).await?;
-    let instances = find_schema(connection, &instances, options.schema).await?;
-    Ok(Sql::new(&options.namespace, locks, instances))
+    let (name, has_queues) = find_schema(connection, &locks, options.schema).await?;
+    let has_queues = has_queues || add_queues(connection, &locks, &name, options.schema).await?;
+    let (instances, _) = find_schema(connection, &instances, options.schema).await?;
+    Ok(Sql::new(&options.namespace, name, instances, has_queues))
 }
 
-/// Finds or creates the table, and returns its qualified name.
+/// Adds the columns of queues to the table with that qualified name, and returns whether it has them.
+///
+/// While this waits for the table, the statements of all others wait for this. So it waits for a
+/// short time only. The setting ends with the transaction, also behind a pooler.
+async fn add_queues(
+    connection: &mut PgConnection,
+    table: &Table,
+    qualified: &str,
+    allowed: Schema,
+) -> Result<bool> {
+    let add = tables::add_columns(qualified);
+    let mut error = None;
+    if allowed != Schema::Require {
+        // Several statements in one message are one transaction.
+        let script = format!("SET LOCAL lock_timeout = '2s'; {}; {add}", one_at_a_time(table));
+        error = create::<sqlx::Postgres>(connection, &script).await.err();
+        // The name was quoted by the server, and what it quotes may contain these.
+        let literal = format!("E'{}'", qualified.replace('\\', "\\\\").replace('\'', "''"));
+        if let Some((_, true)) = find(connection, table, &literal).await? {
+            return Ok(true);
+        }
+    }
+    tracing::warn!(
+        error = error.as_ref().map(tracing::field::display),
+        "the table {qualified} has no columns kind and queue as leasehold creates them, so that the \
+         store has exclusive locks only; to add them, run: {add}"
+    );
+    Ok(false)
+}
+
+/// Finds or creates the table, and returns its qualified name, and whether it has the columns of
+/// queues.
 async fn find_schema(
     connection: &mut PgConnection,
     table: &Table,
     allowed: Schema,
-) -> Result<String> {
+) -> Result<(String, bool)> {
     let name = &table.name;
     if let Some(found) = find(connection, table, &format!("'{name}'")).await? {
         return Ok(found);
@@ -136,27 +174,27 @@ async fn check_server(connection: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Starters queue for an advisory lock, since `IF NOT EXISTS` alone is not safe against others who
-/// create the same.
+/// Returns the statement with which starters queue for an advisory lock, since `IF NOT EXISTS` alone
+/// is not safe against others who create the same.
+fn one_at_a_time(table: &Table) -> String {
+    format!("SELECT pg_advisory_xact_lock(hashtext('leasehold'), hashtext('{}'))", table.name)
+}
+
 async fn create_table(connection: &mut PgConnection, table: &Table, qualified: &str) -> Result<()> {
     // Several statements in one message are one transaction.
-    let script = format!(
-        "SELECT pg_advisory_xact_lock(hashtext('leasehold'), hashtext('{}')); {}",
-        table.name,
-        table.script(qualified)
-    );
+    let script = format!("{}; {}", one_at_a_time(table), table.script(qualified));
     create::<sqlx::Postgres>(connection, &script).await
 }
 
-/// Returns the qualified name of the table if it exists, or an error if it is not one of
-/// Leasehold's.
+/// Returns the qualified name of the table if it exists, and whether it has the columns of queues, or
+/// an error if it is not one of Leasehold's.
 ///
 /// `literal` is the table's name as an SQL literal, qualified or resolved by the search path.
 async fn find(
     connection: &mut PgConnection,
     table: &Table,
     literal: &str,
-) -> Result<Option<String>> {
+) -> Result<Option<(String, bool)>> {
     let query = table_check::query(literal);
     let rows = all(connection, query).await?;
     let Some(first) = rows.first() else { return Ok(None) };
@@ -169,7 +207,8 @@ async fn find(
     let comment: Option<String> = first.try_get("comment").map_err(error_codes::not_written)?;
     schema::check_version(name, &comment.unwrap_or_default(), SCHEMA)?;
     let of: String = first.try_get("schema").map_err(error_codes::not_written)?;
-    Ok(Some(format!("{of}.{name}")))
+    let has_queues = table_check::has_queues(&rows).map_err(error_codes::not_written)?;
+    Ok(Some((format!("{of}.{name}"), has_queues)))
 }
 
 async fn all(connection: &mut PgConnection, query: String) -> Result<Vec<PgRow>> {
@@ -209,6 +248,8 @@ mod tests {
             let comment = format!("COMMENT ON TABLE {table} IS 'leasehold schema 1';\n");
             assert!(text.contains(&comment), "{text}");
         }
+        let add = "ALTER TABLE billing_locks ADD COLUMN IF NOT EXISTS kind text, ";
+        assert!(text.contains(add), "{text}");
         assert!(text.starts_with("-- "), "{text}");
     }
 }

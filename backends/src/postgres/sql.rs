@@ -29,7 +29,10 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::asynchronous::asynchronous;
+use super::clock::CLOCK;
 use super::notify::{notifying, notifying_asynchronously};
+use super::queue_statements::{QueueStatements, columns_of_queue, holding};
+use super::tables;
 use crate::Namespace;
 use crate::sql::prune::condition;
 use crate::sql::statement::Parameter::{
@@ -37,14 +40,13 @@ use crate::sql::statement::Parameter::{
 };
 use crate::sql::statement::{InstanceStatements, Statement, Statements};
 
-/// This expression reads the server's clock in microseconds since 1970. A statement evaluates it up
-/// to nine times, so it computes with floating-point numbers, which are exact to a microsecond here;
-/// since PostgreSQL 14, `extract` computes with slower decimal ones.
-const CLOCK: &str = "(date_part('epoch', clock_timestamp()) * 1000000)::bigint";
-
 /// [`row`](crate::sql::row) reads these columns of the table `l`.
 const COLUMNS: &str = "l.name, l.token, l.lease::text AS lease, l.holder, l.expires_at, \
      l.granted_at, l.ending, l.disabled_reason, l.disabled_by, l.disabled_at";
+
+/// These are the names of the columns of a row with a queue.
+const NAMES: &str = "name, token, lease, holder, expires_at, granted_at, ending, disabled_reason, \
+     disabled_by, disabled_at, kind, queue";
 
 /// These are the statements on one namespace's tables.
 pub(super) struct Sql {
@@ -65,18 +67,33 @@ pub(super) struct Sql {
     /// The names, tokens and the age are bound; this removes those that are unused and returns
     /// their names.
     pub(super) remove: SqlStr,
-    /// The names are bound; this returns name, lease and `disabled` of those that have a row.
+    /// The names are bound; this returns name, lease and `disabled` of those that have a row, and the
+    /// leases that hold the lock of a name with a queue.
     pub(super) poll: SqlStr,
+    /// These are the statements on queues, if the table has their columns.
+    pub(super) queue: Option<QueueStatements>,
+    /// Adds the columns of queues to the table.
+    pub(super) add_columns: String,
 }
 
 impl Sql {
-    /// Creates the statements for the tables with those qualified names.
-    pub(super) fn new(namespace: &Namespace, table: String, instances: String) -> Self {
+    /// Creates the statements for the tables with those qualified names. `queue` says whether the
+    /// table of locks has the columns of queues.
+    pub(super) fn new(
+        namespace: &Namespace,
+        table: String,
+        instances: String,
+        queue: bool,
+    ) -> Self {
         // The channel does not contain the schema, as in earlier versions. At worst that causes a
         // superfluous hint.
         let channel = format!("{namespace}_locks");
         let statement = |text: String| AssertSqlSafe(text).into_sql_str();
         let standing = format!("SELECT {COLUMNS}, {CLOCK} AS clock FROM {table} AS l");
+        // What grants, renews or ends a lease is the same whether or not there are queues.
+        let columns =
+            if queue { format!("{COLUMNS}{}", columns_of_queue()) } else { COLUMNS.to_owned() };
+        let shown = format!("SELECT {columns}, {CLOCK} AS clock FROM {table} AS l");
         Self {
             // Rows are locked in the order of names, so that two batches cannot wait for each other.
             renew: statement(format!(
@@ -125,9 +142,12 @@ impl Sql {
                 condition(CLOCK, "$3")
             )),
             poll: statement(format!(
-                "SELECT l.name, l.lease::text AS lease, l.disabled_reason IS NOT NULL AS disabled \
-                 FROM {table} AS l WHERE l.name = ANY($1::text[])"
+                "SELECT l.name, l.lease::text AS lease, l.disabled_reason IS NOT NULL AS disabled, \
+                     {} AS holding FROM {table} AS l WHERE l.name = ANY($1::text[])",
+                holding(queue)
             )),
+            queue: queue.then(|| QueueStatements::new(&table, &channel, &columns, NAMES)),
+            add_columns: tables::add_columns(&table),
             statements: Statements {
                 // A name that is seen to be held or disabled is not even locked: candidates that
                 // look again and again write nothing and wait for nobody.
@@ -198,10 +218,10 @@ impl Sql {
                          WHERE l.name = $1 AND l.disabled_reason IS NOT NULL RETURNING {notify}"
                     )
                 }),
-                find: Statement::new(format!("{standing} WHERE l.name = $1"), &[Name]),
+                find: Statement::new(format!("{shown} WHERE l.name = $1"), &[Name]),
                 list: Statement::new(
                     format!(
-                        "{standing} WHERE l.name >= $1 AND l.name IS DISTINCT FROM $2 \
+                        "{shown} WHERE l.name >= $1 AND l.name IS DISTINCT FROM $2 \
                          ORDER BY l.name LIMIT $3"
                     ),
                     &[First, After, Limit],
@@ -248,42 +268,4 @@ fn instance_statements(table: String) -> InstanceStatements {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_placeholder_has_a_value() {
-        let sql = Sql::new(&Namespace::default(), "t".to_owned(), "i".to_owned());
-        sql.statements.assert_bound('$');
-        sql.unused.assert_bound('$');
-    }
-
-    #[test]
-    fn only_releases_and_announcements_are_committed_asynchronously() {
-        let sql = Sql::new(&Namespace::default(), "t".to_owned(), "i".to_owned());
-        let (statements, instances) = (&sql.statements, &sql.statements.instances);
-        let is_asynchronous = |sql: &SqlStr| sql.as_str().contains("synchronous_commit', 'off'");
-        for statement in [
-            &statements.release,
-            &sql.release_many,
-            &instances.announce,
-            &instances.sweep,
-            &instances.withdraw,
-        ] {
-            assert!(is_asynchronous(&statement.sql), "{}", statement.sql.as_str());
-            // A server that refuses the setting gets a form without it.
-            let fallback = statement.fallback.as_ref().unwrap();
-            assert!(!is_asynchronous(&fallback.sql), "{}", fallback.sql.as_str());
-        }
-        for durable in [
-            &statements.acquire.sql,
-            &statements.acquire_free.sql,
-            &statements.disable.sql,
-            &statements.enable.sql,
-            &sql.renew,
-            &sql.remove,
-        ] {
-            assert!(!is_asynchronous(durable), "{}", durable.as_str());
-        }
-    }
-}
+mod tests;

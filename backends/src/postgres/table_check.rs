@@ -3,6 +3,7 @@
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::tables::QUEUE_COLUMNS;
 use crate::sql::schema::{self, Column, FoundColumn};
 
 /// Returns the query for the columns of a table, whose name is an SQL literal. Each row also has
@@ -51,4 +52,16 @@ pub(super) fn difference(columns: &[PgRow], expected: &[Column]) -> sqlx::Result
         found.push(FoundColumn { name, kind, filled, given, wrong });
     }
     Ok(schema::difference(found, expected))
+}
+
+/// Returns whether the table has the columns of queues. An application may have added such a column
+/// for itself.
+pub(super) fn has_queues(columns: &[PgRow]) -> sqlx::Result<bool> {
+    let mut found = 0;
+    for column in columns {
+        let (name, kind): (String, String) = (column.try_get("name")?, column.try_get("type")?);
+        let (filled, given): (bool, bool) = (column.try_get("filled")?, column.try_get("given")?);
+        found += usize::from(!given && QUEUE_COLUMNS.contains(&(&*name, &*kind, filled)));
+    }
+    Ok(found == QUEUE_COLUMNS.len())
 }

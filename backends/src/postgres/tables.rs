@@ -6,6 +6,7 @@ use crate::sql::schema::Column;
 /// pages keep room for the next version of their rows, so that a heartbeat touches no index and
 /// leaves nothing for VACUUM. Times are microseconds since 1970 by the server's clock, the unit of
 /// tokens, which a damaged value cannot take to infinity; `to_timestamp(expires_at / 1e6)` shows one.
+/// [`entries`](crate::shell::entries) says what `kind` and `queue` contain.
 pub(super) fn create(table: &str) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS {table} (
@@ -18,8 +19,19 @@ pub(super) fn create(table: &str) -> String {
     ending text,
     disabled_reason text,
     disabled_by text,
-    disabled_at bigint
+    disabled_at bigint,
+    kind text,
+    queue jsonb
 ) WITH (fillfactor = 50)"
+    )
+}
+
+/// Returns the statement that adds the [`QUEUE_COLUMNS`] to a table that an earlier version created. It
+/// can be repeated, and takes no time for the rows that there are.
+pub(super) fn add_columns(table: &str) -> String {
+    format!(
+        "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS kind text, \
+         ADD COLUMN IF NOT EXISTS queue jsonb"
     )
 }
 
@@ -33,7 +45,7 @@ pub(super) fn create_instances(table: &str) -> String {
     )
 }
 
-/// The table of locks has these columns.
+/// The table of locks has these columns in every version, besides the [`QUEUE_COLUMNS`].
 pub(super) const EXPECTED: [Column; 10] = [
     ("name", "text", true),
     ("token", "bigint", true),
@@ -47,6 +59,9 @@ pub(super) const EXPECTED: [Column; 10] = [
     ("disabled_at", "bigint", false),
 ];
 
+/// These columns are missing from a table that an earlier version created.
+pub(super) const QUEUE_COLUMNS: [Column; 2] = [("kind", "text", false), ("queue", "jsonb", false)];
+
 /// The table of instances has these columns.
 pub(super) const INSTANCE_COLUMNS: [Column; 3] =
     [("instance", "uuid", true), ("presence", "text", true), ("expires_at", "bigint", true)];
@@ -58,10 +73,14 @@ mod tests {
     #[test]
     fn the_columns_expected_are_those_created() {
         let created = create("t");
-        for (name, kind, _) in EXPECTED {
+        for (name, kind, _) in EXPECTED.into_iter().chain(QUEUE_COLUMNS) {
             assert!(created.contains(&format!("    {name} {kind}")), "{name}");
         }
-        assert_eq!(created.lines().count(), EXPECTED.len() + 2);
+        assert_eq!(created.lines().count(), EXPECTED.len() + QUEUE_COLUMNS.len() + 2);
+        let added = add_columns("t");
+        for (name, kind, _) in QUEUE_COLUMNS {
+            assert!(added.contains(&format!("ADD COLUMN IF NOT EXISTS {name} {kind}")), "{added}");
+        }
         let created = create_instances("t");
         for (name, kind, filled) in INSTANCE_COLUMNS {
             assert!(created.contains(&format!("    {name} {kind} NOT NULL")) && filled, "{name}");

@@ -13,6 +13,8 @@ mod heartbeats;
 mod notifications;
 mod old_pooler;
 mod pooler;
+mod queue_schema;
+mod queues;
 mod rows;
 mod schemas;
 mod session_loss;

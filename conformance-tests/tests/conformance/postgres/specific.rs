@@ -2,7 +2,8 @@
 
 use super::{
     Postgres, addresses, calls, commits, connect_errors, damage, failover, heartbeats,
-    notifications, old_pooler, pooler, rows, schemas, session_loss, sessions, switch_over, tls,
+    notifications, old_pooler, pooler, queue_schema, queues, rows, schemas, session_loss, sessions,
+    switch_over, tls,
 };
 
 specific_cases! {
@@ -30,6 +31,22 @@ specific_cases! {
         a_concurrent_disable_wins_over_an_acquire,
         deallocated_statements_are_prepared_again,
         a_dropped_table_is_reported_and_used_once_it_exists_again;
+    queues:
+        a_corrupt_queue_is_reported_and_concerns_only_its_own_name,
+        an_earlier_queue_of_the_row_has_no_effect,
+        waiting_for_a_row_lock_revives_no_entry,
+        an_entry_that_expires_while_another_waits_for_the_row_holds_nobody_up,
+        an_entry_that_is_being_renewed_is_not_taken_for_expired,
+        a_refused_attempt_to_enter_writes_nothing,
+        queues_work_in_stricter_isolation_levels,
+        a_hint_names_the_entries_that_hold_the_lock_after_one_has_left;
+    queue_schema:
+        a_table_without_the_columns_of_queues_has_exclusive_locks_only,
+        instances_that_open_a_table_at_once_add_the_columns_of_queues,
+        a_store_from_before_the_upgrade_finds_a_name_with_a_queue_held,
+        columns_of_an_application_do_not_become_queues,
+        a_table_that_is_in_use_gets_the_columns_of_queues_later,
+        the_printed_schema_adds_the_columns_of_queues;
     session_loss:
         a_terminated_session_is_replaced,
         a_release_on_a_dead_connection_is_sent_again,
