@@ -28,7 +28,7 @@ crate::case::cases! {
     ],
 }
 
-const CLIENTS: usize = 4;
+const CLIENTS: usize = 3;
 const CONTENDERS: usize = 16;
 const ROUNDS: usize = 3;
 

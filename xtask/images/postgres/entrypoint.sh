@@ -14,4 +14,6 @@ if [ ! -e "$PGDATA/PG_VERSION" ]; then
     echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
     echo 'host replication all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
 fi
-exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$@" -c listen_addresses='*'
+# Cases that run beside each other have several pools each.
+exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$@" \
+    -c listen_addresses='*' -c max_connections=300
