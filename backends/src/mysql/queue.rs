@@ -19,7 +19,7 @@ use crate::{
 
 impl MySql {
     /// Adds an entry, unless something is against it, and returns the record after that; `None` if
-    /// its row has been removed.
+    /// its row has been removed. An entry that the record shows as disabled is removed again.
     pub(super) async fn enter_queue(&self, values: &Values<'_>) -> Result<Option<LockRecord>> {
         let statements = self.queue_statements()?;
         let (name, lease) = (LockName::new(values.name)?, values.lease.parse::<LeaseId>()?);
@@ -30,6 +30,13 @@ impl MySql {
             self.locked_record(statements, values).await?
         };
         if let Some(record) = &record {
+            let mut entries = record.queue.iter().flat_map(|queue| &queue.entries);
+            let is_disabled = record.disabled.is_some();
+            if entries.any(|entry| entry.id == lease && (is_disabled || entry.ending.is_some())) {
+                // The name was disabled after the statement that added the entry. The attempt is
+                // refused for that, so its entry must not remain.
+                self.write(Purpose::Release, || bind(&statements.leave, values)).await?;
+            }
             self.notifications.on_entry(lease, record);
         }
         Ok(record)
