@@ -113,7 +113,7 @@ fn out_of_order(entries: &[Entry], capacity: u32) -> Option<String> {
         for (token, standing) in &queue {
             sum += u64::from(standing.weight);
             if standing.holding > 0 && sum > u64::from(capacity) {
-                let ahead = queue.range(..token).map(|(token, ahead)| (*token, ahead.weight));
+                let ahead = queue.range(..*token).map(|(token, ahead)| (*token, ahead.weight));
                 let ahead: Vec<_> = ahead.collect();
                 return Some(format!(
                     "token {token} of weight {} holds at {at} ahead of its turn; earlier live \

@@ -97,7 +97,7 @@ async fn run_client(number: usize, job: &Job, finish: &AtomicBool) {
 /// Opens a store with connections of this client alone, and few of them.
 pub(crate) async fn open(job: &Job) -> Result<Client> {
     let options = OpenOptions::default()
-        .with_namespace(Namespace::new(&job.namespace)?)
+        .with_namespace(Namespace::new(job.namespace.as_str())?)
         .with_max_connections(NonZeroU32::new(2));
     let store = leasehold::url::open(&job.url, &options).await?;
     let settings = Settings::new().ttl(TTL);

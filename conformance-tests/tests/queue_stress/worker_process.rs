@@ -82,7 +82,7 @@ impl Drop for WorkerProcess {
 fn read_events(lines: impl BufRead, held: &AtomicU64) -> Vec<Event> {
     let mut events = Vec::new();
     for line in lines.lines().map_while(Result::ok) {
-        match serde_json::from_str(&line) {
+        match serde_json::from_str::<Event>(&line) {
             Ok(event) => {
                 if matches!(event, Event::Ended(Ending::Held)) {
                     held.fetch_add(1, Ordering::Relaxed);

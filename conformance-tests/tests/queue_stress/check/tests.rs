@@ -54,7 +54,7 @@ fn weights_are_summed_up() {
     assert_eq!(found(&entries, 3), "");
     assert!(found(&entries, 2).contains("clients trust too much"));
     let many = 1 << 30;
-    let readers_and_writer = [holds(1, 1, 10, 11, 30), holds(2, many, 12, 29, 40)];
+    let readers_and_writer = [holds(1, 1, 10, 11, 30), holds(2, many, 12, 27, 40)];
     assert!(found(&readers_and_writer, many).contains("clients trust too much"));
 }
 
