@@ -66,7 +66,8 @@ impl History {
                 self.attempts.entry(*lease).or_insert(attempt);
             }
             Event::Stands { lease, token, sent, at, left, holds } => {
-                self.stand(*lease, *token, *at, certainly_until(*sent, *left), *holds);
+                let until = certainly_until(*sent, *left);
+                self.stand(*lease, *token, (*sent, *at, until), *holds);
             }
             Event::Leaves { lease, at } => {
                 if let Some(attempt) = self.attempts.get_mut(lease) {
@@ -79,7 +80,15 @@ impl History {
         }
     }
 
-    fn stand(&mut self, lease: LeaseId, token: Option<u64>, at: u64, until: u64, holds: bool) {
+    /// Records a reply with the times at which it was asked for and arrived, and until which the
+    /// entry is live.
+    fn stand(
+        &mut self,
+        lease: LeaseId,
+        token: Option<u64>,
+        (sent, at, until): (u64, u64, u64),
+        holds: bool,
+    ) {
         let Some(attempt) = self.attempts.get_mut(&lease) else {
             return self.faults.push(format!("the store renewed {lease}, which has not entered"));
         };
@@ -100,6 +109,8 @@ impl History {
         entry.until = entry.until.max(until);
         if holds {
             entry.granted = Some(entry.granted.map_or(at, |granted| granted.min(at)));
+        } else if entry.granted.is_some_and(|granted| granted < sent) {
+            self.faults.push(format!("token {token} held the lock, and waits again"));
         }
     }
 
@@ -214,7 +225,7 @@ mod tests {
         let [one, two] = [LeaseId::new(), LeaseId::new()];
         let enters = |lease| Event::Enters { lease, weight: 1, at: 0 };
         let failed = Ending::Failed { why: "conflict".to_owned(), transient: false };
-        let faulty: [&[Event]; 4] = [
+        let faulty: [&[Event]; 5] = [
             &[
                 enters(one),
                 enters(two),
@@ -222,6 +233,7 @@ mod tests {
                 stands(two, Some(7), 2, true),
             ],
             &[stands(one, None, 1, true)],
+            &[enters(one), stands(one, Some(7), 1, true), stands(one, None, 3, false)],
             &[Event::Trusted { token: 7, from: 1, to: 2 }],
             &[Event::Ended(failed)],
         ];
