@@ -14,8 +14,18 @@ use crate::monotonic;
 pub(crate) type Calls = BTreeMap<String, u64>;
 
 /// These operations are counted: all that a client sends on its own.
-const OPERATIONS: [&str; 8] =
-    ["acquire", "announce", "get", "instances", "release", "renew", "watch", "withdraw"];
+const OPERATIONS: [&str; 10] = [
+    "acquire",
+    "announce",
+    "enter",
+    "get",
+    "instances",
+    "leave",
+    "release",
+    "renew",
+    "watch",
+    "withdraw",
+];
 
 /// A renewal is one call to `renew`.
 #[derive(Clone, Copy, Debug)]

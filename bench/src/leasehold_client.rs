@@ -26,6 +26,9 @@ pub(crate) const LEASEHOLD: &str = "Leasehold";
 /// The client on the application's own pool or client has this name in the report.
 pub(crate) const OWN_POOL: &str = "Leasehold, own pool";
 
+/// The client whose locks are fair has this name in the report.
+pub(crate) const FAIR: &str = "Leasehold, fair lock";
+
 /// All tables and keys of the measurements begin with this.
 pub(crate) const NAMESPACE: &str = "leasehold_bench";
 
@@ -35,19 +38,22 @@ const WAIT_LIMIT: Duration = Duration::from_secs(600);
 pub(crate) struct LeaseholdClient {
     name: &'static str,
     client: Client,
+    /// The locks are held in the order of arrival.
+    fair: bool,
 }
 
 impl LeaseholdClient {
     /// Opens the store by its URL.
     pub(crate) async fn by_url(url: &str) -> Result<Self> {
-        Ok(Self { name: LEASEHOLD, client: Client::builder(store(url).await?).build()? })
+        let client = Client::builder(store(url).await?).build()?;
+        Ok(Self { name: LEASEHOLD, client, fair: false })
     }
 
     /// Opens the store by its URL, and counts the calls to it.
     pub(crate) async fn counted(url: &str) -> Result<(Self, Arc<CountingStore>)> {
         let store = Arc::new(CountingStore::new(store(url).await?));
         let client = Client::builder(store.clone()).build()?;
-        Ok((Self { name: LEASEHOLD, client }, store))
+        Ok((Self { name: LEASEHOLD, client, fair: false }, store))
     }
 
     /// Opens the store on a pool or client as an application has one, with its defaults.
@@ -80,7 +86,13 @@ impl LeaseholdClient {
                 Arc::new(EtcdStore::from_client(client, &options).await?)
             }
         };
-        Ok(Self { name: OWN_POOL, client: Client::builder(store).build()? })
+        Ok(Self { name: OWN_POOL, client: Client::builder(store).build()?, fair: false })
+    }
+
+    /// Returns this client as one whose locks are fair. Their names are not those of other locks, so
+    /// that the records of these stay as they are.
+    pub(crate) fn fair(self) -> Self {
+        Self { name: FAIR, fair: true, ..self }
     }
 
     /// Returns the client.
@@ -96,7 +108,10 @@ impl LockLibrary for LeaseholdClient {
     }
 
     async fn acquire(&self, lock: &str) -> Result<Release> {
-        let guard = self.client.lock(lock)?.acquire(WAIT_LIMIT).await?;
+        let guard = match self.fair {
+            true => self.client.fair_lock(format!("fair-{lock}"))?.acquire(WAIT_LIMIT).await?,
+            false => self.client.lock(lock)?.acquire(WAIT_LIMIT).await?,
+        };
         Ok(Box::pin(async move { Ok(guard.release().await?) }))
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::contender::LockLibrary;
 use crate::floor::{self, FLOOR};
-use crate::leasehold_client::{LEASEHOLD, LeaseholdClient, OWN_POOL};
+use crate::leasehold_client::{FAIR, LEASEHOLD, LeaseholdClient, OWN_POOL};
 use crate::peers;
 
 /// Opens all libraries on that server, Leasehold first.
@@ -23,6 +23,7 @@ pub(crate) async fn open_all(url: &str) -> Result<Vec<Arc<dyn LockLibrary>>> {
 pub(crate) async fn open(name: &str, url: &str) -> Result<Arc<dyn LockLibrary>> {
     match name {
         LEASEHOLD => Ok(Arc::new(LeaseholdClient::by_url(url).await?)),
+        FAIR => Ok(Arc::new(LeaseholdClient::by_url(url).await?.fair())),
         FLOOR => floor::hand_over::open(url).await,
         OWN_POOL => Ok(Arc::new(LeaseholdClient::on_own_pool(url).await?)),
         _ => {

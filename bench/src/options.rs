@@ -34,6 +34,8 @@ pub(crate) enum Measurement {
     Calls,
     /// The time from a release to the next grant
     HandOver,
+    /// A fair lock beside the plain one: acquire and release, and hand-overs
+    FairLock,
     /// How evenly grants fall
     Evenness,
     /// The heartbeat of 1 to 100,000 leases

@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail};
 use crate::libraries;
 use crate::machine::Machine;
 use crate::measures::{
-    calls_per_lock, cold_start, contended, crash, evenness, fence, hand_over, heartbeat, idle,
-    uncontended,
+    calls_per_lock, cold_start, contended, crash, evenness, fair_lock, fence, hand_over, heartbeat,
+    idle, uncontended,
 };
 use crate::options::{Measurement, Options};
 use crate::report::{self, Results, ServerResults};
@@ -63,7 +63,9 @@ impl OfServer<'_> {
         let named = contended::named(&libraries);
         drop(libraries);
         self.make(Measurement::Calls, one(calls_per_lock::measure(url))).await;
-        self.make(Measurement::HandOver, one(hand_over::measure(url, &named, plan))).await;
+        let hand_overs = hand_over::measure(url, &named, &hand_over::SETTINGS, plan);
+        self.make(Measurement::HandOver, one(hand_overs)).await;
+        self.make(Measurement::FairLock, fair_lock(url, plan)).await;
         self.make(Measurement::Evenness, one(evenness::measure(url, &named, plan))).await;
         self.make(Measurement::Heartbeat, one(heartbeat::measure(url))).await;
         let program = self.options.command_line.as_deref();

@@ -15,8 +15,12 @@ use crate::statistics::{medians, millis, of_slices};
 use crate::table::{Table, Unit};
 
 /// These are the numbers of waiters and of processes.
-const SETTINGS: [(usize, usize); 8] =
+pub(crate) const SETTINGS: [(usize, usize); 8] =
     [(1, 1), (1, 2), (10, 1), (10, 10), (100, 1), (100, 10), (1000, 1), (1000, 10)];
+
+/// These are the settings that compare fair locks with others. With one waiter, each process has one
+/// of the two participants.
+pub(super) const FAIR_SETTINGS: [(usize, usize); 3] = [(1, 2), (64, 10), (1000, 10)];
 
 const COLUMNS: [(&str, Unit); 8] = [
     ("median", Unit::Millis),
@@ -30,12 +34,17 @@ const COLUMNS: [(&str, Unit); 8] = [
 ];
 
 /// Measures each setting once with the floor and with each library, in random order.
-pub(crate) async fn measure(url: &str, libraries: &[NamedLibrary], plan: Plan) -> Result<Table> {
+pub(crate) async fn measure(
+    url: &str,
+    libraries: &[NamedLibrary],
+    settings: &[(usize, usize)],
+    plan: Plan,
+) -> Result<Table> {
     let reader = server_counts::open(url).await;
     let mut table = Table::new("Hand-over", "contender, waiters, processes", &COLUMNS);
     let floor = NamedLibrary { name: FLOOR.to_owned(), max_waiters: MAX_WAITERS };
     let contenders: Vec<_> = libraries.iter().chain(exists(url).then_some(&floor)).collect();
-    for (waiters, processes) in SETTINGS {
+    for (waiters, processes) in settings.iter().copied() {
         let fits = |library: &&&NamedLibrary| waiters <= library.max_waiters;
         let mut measured: Vec<_> = contenders.iter().filter(fits).collect();
         fastrand::shuffle(&mut measured);

@@ -18,6 +18,7 @@ use anyhow::Result;
 
 use crate::contender::{AcquireRelease, LockLibrary};
 use crate::floor;
+use crate::leasehold_client::LeaseholdClient;
 use crate::own_calls;
 use crate::slices::Plan;
 use crate::table::Table;
@@ -37,4 +38,22 @@ pub(crate) async fn uncontended(
     // The ping decides nothing, so it is left out.
     contenders.remove(0);
     Ok(vec![one, many_names::measure(&contenders, plan).await?])
+}
+
+/// Measures a fair lock beside the plain one and the floor: acquire and release, and hand-overs.
+pub(crate) async fn fair_lock(url: &str, plan: Plan) -> Result<Vec<Table>> {
+    let libraries: [Arc<dyn LockLibrary>; 2] = [
+        Arc::new(LeaseholdClient::by_url(url).await?),
+        Arc::new(LeaseholdClient::by_url(url).await?.fair()),
+    ];
+    let mut tables = uncontended(url, &libraries, plan).await?;
+    let named = contended::named(&libraries);
+    // Workers open the libraries themselves, and servers limit the number of connections.
+    drop(libraries);
+    tables.push(hand_over::measure(url, &named, &hand_over::FAIR_SETTINGS, plan).await?);
+    for table in &mut tables {
+        // The plots of other measurements have the titles without this.
+        table.title += ", with fair locks";
+    }
+    Ok(tables)
 }

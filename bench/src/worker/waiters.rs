@@ -12,7 +12,7 @@ use super::job::{Grant, Job, Report};
 use super::orders::Orders;
 use crate::contender::LockLibrary;
 use crate::counting_store::{CountingStore, calls_between};
-use crate::leasehold_client::{LEASEHOLD, LeaseholdClient};
+use crate::leasehold_client::{FAIR, LEASEHOLD, LeaseholdClient};
 use crate::{libraries, monotonic};
 
 type Grants = Arc<Mutex<Vec<Grant>>>;
@@ -58,11 +58,13 @@ pub(super) async fn run(
 
 /// Opens the library. The calls of Leasehold to its store are counted.
 async fn open(job: &Job) -> Result<(Arc<dyn LockLibrary>, Option<Arc<CountingStore>>)> {
-    if job.library == LEASEHOLD {
-        let (client, store) = LeaseholdClient::counted(&job.url).await?;
-        return Ok((Arc::new(client), Some(store)));
+    let is_fair = job.library == FAIR;
+    if !is_fair && job.library != LEASEHOLD {
+        return Ok((libraries::open(&job.library, &job.url).await?, None));
     }
-    Ok((libraries::open(&job.library, &job.url).await?, None))
+    let (client, store) = LeaseholdClient::counted(&job.url).await?;
+    let client = if is_fair { client.fair() } else { client };
+    Ok((Arc::new(client), Some(store)))
 }
 
 struct Waiter {
