@@ -14,7 +14,7 @@ pub(crate) const NAME: &str = "job";
 /// Guards are asked this often whether they are held.
 const STEP: Duration = Duration::from_millis(20);
 
-/// How long an attempt waits.
+/// An attempt waits for so long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wait {
     /// It makes no entry that waits.

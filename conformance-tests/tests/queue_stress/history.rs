@@ -23,7 +23,7 @@ pub(crate) struct Entry {
     pub(crate) trusted: Option<(u64, u64)>,
 }
 
-/// How the attempts of all clients have ended.
+/// The attempts of all clients have ended in these ways.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Endings {
     pub(crate) held: u64,

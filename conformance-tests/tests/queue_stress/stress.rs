@@ -71,8 +71,8 @@ async fn each_kind(server: &str, url: &str, namespace: &Namespace) {
 
 fn seconds() -> Duration {
     let given = env::var("LEASEHOLD_TEST_QUEUE_SECONDS");
-    let given = given.map(|given| given.parse().expect("LEASEHOLD_TEST_QUEUE_SECONDS is a number"));
-    Duration::from_secs(given.unwrap_or(SECONDS))
+    let parse = |given: String| given.parse().expect("LEASEHOLD_TEST_QUEUE_SECONDS is a number");
+    Duration::from_secs(given.map_or(SECONDS, parse))
 }
 
 struct Stress<'a> {
