@@ -14,6 +14,8 @@ if [ ! -e "$PGDATA/PG_VERSION" ]; then
     echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
     echo 'host replication all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
 fi
-# Cases that run beside each other have several pools each.
-exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$@" \
-    -c listen_addresses='*' -c max_connections=300
+# Cases that run beside each other have several pools each. The arguments come last, because the last
+# value of a setting counts.
+shift
+exec setpriv --reuid=postgres --regid=postgres --init-groups -- postgres \
+    -c listen_addresses='*' -c max_connections=300 "$@"
