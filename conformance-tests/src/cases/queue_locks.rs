@@ -22,7 +22,7 @@ crate::case::cases! {
     ],
     NothingLeftHeld: [
         cancelled_calls_leave_no_permit_in_use[Queues],
-        a_dropped_guard_gives_its_permits_back[Queues],
+        a_dropped_guard_releases_its_permits[Queues],
         a_dropped_waiter_holds_up_nobody[Queues],
     ],
 }
@@ -185,7 +185,7 @@ async fn cancelled_calls_leave_no_permit_in_use(ctx: Ctx) -> CaseResult {
     Ok(all.release().await?)
 }
 
-async fn a_dropped_guard_gives_its_permits_back(ctx: Ctx) -> CaseResult {
+async fn a_dropped_guard_releases_its_permits(ctx: Ctx) -> CaseResult {
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
     let long = Settings::new().ttl(ctx.long_ttl());
     let guard = first.semaphore("job", 3)?.settings(&long)?.acquire_many(2, SOON).await?;
