@@ -21,8 +21,7 @@ pub struct Status {
     /// This is the latest known leader: this instance, or another one as of the latest attempt.
     pub leader: Option<Holder>,
     /// This many entries are ahead of this instance's own, which waits in a queue: those that hold
-    /// the lock, and those that wait for it. It is `None` if this instance does not wait in one, as
-    /// in an election for an exclusive lock.
+    /// the lock, and those that wait for it. `None` means that this instance waits in no queue.
     pub ahead: Option<usize>,
     /// This is set if the latest attempt found the name disabled.
     pub disabled: Option<Disablement>,
