@@ -144,7 +144,7 @@ impl From<Error> for Problem {
             ErrorKind::Conflict => Self::new(
                 StatusCode::CONFLICT,
                 "conflict",
-                "the name is in use as another kind of lock",
+                "the name is in use as another kind of lock, or its queue is full",
                 detail,
             ),
             ErrorKind::Unsupported => Self::new(

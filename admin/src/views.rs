@@ -44,8 +44,8 @@ pub struct LockView<'a> {
     /// The reason why the holder has to stop.
     ending: Option<&'a str>,
     /// All holders, in the order of their tokens.
-    holders: Vec<HoldingView<'a>>,
-    /// Those that wait, in their order.
+    holders: Vec<CurrentHolderView<'a>>,
+    /// The entries that wait, in the order of the queue.
     waiters: Vec<WaiterView<'a>>,
     disabled: Option<DisabledView<'a>>,
     /// The reason why the store cannot read the lock's record; all other fields are null then.
@@ -61,9 +61,9 @@ pub struct HolderView<'a> {
     label: Option<&'a str>,
 }
 
-/// A holding view is one of the holders of a lock.
+/// A current holder view is one of the holders of a lock.
 #[derive(Debug, Serialize)]
-struct HoldingView<'a> {
+struct CurrentHolderView<'a> {
     holder: HolderView<'a>,
     token: Option<u64>,
     /// The holder has this much of the capacity.
@@ -117,7 +117,7 @@ impl<'a> From<&'a LockRecord> for LockView<'a> {
             held_for_ms: held.map(|held| millis(held.held_for)),
             left_ms: held.map(|held| millis(held.left)),
             ending: held.and_then(|held| held.ending).map(Reason::as_str),
-            holders: record.holders().map(HoldingView::from).collect(),
+            holders: record.holders().map(CurrentHolderView::from).collect(),
             waiters: (1_usize..).zip(waiters).map(WaiterView::from).collect(),
             disabled: record.disabled.as_ref().map(DisabledView::from),
             corrupt: record.corrupt.as_deref(),
@@ -136,7 +136,7 @@ impl<'a> From<&'a Holder> for HolderView<'a> {
     }
 }
 
-impl<'a> From<CurrentHolder<'a>> for HoldingView<'a> {
+impl<'a> From<CurrentHolder<'a>> for CurrentHolderView<'a> {
     fn from(held: CurrentHolder<'a>) -> Self {
         Self {
             holder: held.holder.into(),

@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Run a command for as long as this process holds a lock
     #[command(after_help = RUN_HELP)]
     Run(RunArgs),
-    /// Show locks: who holds them, who waits, and which are disabled
+    /// Show locks: their holders and waiters, and which are disabled
     Status(StatusArgs),
     /// Disable a lock until it is enabled; its holders stop
     Disable(DisableArgs),

@@ -56,7 +56,7 @@ pub(crate) struct RunSettings {
     #[arg(default_missing_value = "true", help_heading = KIND)]
     fair: Option<String>,
 
-    /// Hold one of so many permits: the command runs at most so many times, on all machines together
+    /// Hold one of this many permits: at most this many commands run at a time, on all machines
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true, help_heading = KIND)]
     permits: Option<String>,
 

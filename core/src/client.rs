@@ -100,7 +100,7 @@ impl Client {
         FairLock::new(self.named(name)?)
     }
 
-    /// Returns the semaphore of that name, which has so many permits.
+    /// Returns the semaphore of that name, which has this many permits.
     ///
     /// # Errors
     /// This fails for the same reasons as [`fair_lock`](Self::fair_lock), and for a number of

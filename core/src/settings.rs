@@ -125,7 +125,8 @@ impl Settings {
     /// Without this setting, it polls once per ttl while it receives hints and the name is held, and
     /// otherwise three times. It also asks when the lease in force should have ended.
     ///
-    /// An instance that waits in the queue of a lock looks at each of its heartbeats instead.
+    /// An instance that waits in the queue of a lock does not poll: its heartbeats show its
+    /// position.
     #[must_use]
     pub fn poll_interval(self, interval: Duration) -> Self {
         Self { poll_interval: Some(interval), ..self }

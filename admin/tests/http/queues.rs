@@ -16,13 +16,13 @@ fn client(store: &Arc<dyn LockStore>, label: &str) -> Client {
     Client::builder(store.clone()).label(label).settings(settings).build().unwrap()
 }
 
-/// Starts a task of another instance that waits for so many of three permits.
+/// Starts a task of another instance that waits for this many of three permits.
 fn wait(store: &Arc<dyn LockStore>, label: &str, permits: u32) -> JoinHandle<Guard> {
     let semaphore = client(store, label).semaphore("job", 3).unwrap();
     tokio::spawn(async move { semaphore.acquire_many(permits, TEST_TIMEOUT).await.unwrap() })
 }
 
-/// Waits until the lock has so many waiters.
+/// Waits until the lock has this many waiters.
 async fn until_waiting(server: &TestServer, count: usize) -> Value {
     loop {
         let lock = server.get("/v1/locks/job").await.ok();

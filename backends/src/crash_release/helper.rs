@@ -41,11 +41,11 @@ const AT_ONCE: usize = 16;
 struct Application {
     process: u32,
     address: StoreAddress,
-    held: BTreeMap<LeaseId, Held>,
+    held: BTreeMap<LeaseId, LeaseOf>,
 }
 
-/// This is what is held by a lease of that name.
-enum Held {
+/// A lease is that of an exclusive lock, or of an entry in the queue of that name.
+enum LeaseOf {
     Lock(LockName),
     Entry(LockName),
 }
@@ -104,10 +104,10 @@ fn follow(input: impl BufRead) -> Option<Application> {
     for line in lines {
         match Message::parse(&line.ok()?) {
             Some(Message::Held(name, lease)) => {
-                held.insert(lease, Held::Lock(name));
+                held.insert(lease, LeaseOf::Lock(name));
             }
             Some(Message::Entered(name, lease)) => {
-                held.insert(lease, Held::Entry(name));
+                held.insert(lease, LeaseOf::Entry(name));
             }
             Some(Message::Ended(lease)) => {
                 held.remove(&lease);
@@ -135,7 +135,7 @@ fn has_ended(process: u32) -> bool {
 /// another id.
 async fn release(Application { address, held, .. }: Application) {
     let Some(store) = open(&address).await else { return };
-    let release = |(lease, held): (LeaseId, Held)| {
+    let release = |(lease, held): (LeaseId, LeaseOf)| {
         let store = store.clone();
         async move {
             while let Err(error) = end(&*store, &held, lease).await
@@ -148,10 +148,10 @@ async fn release(Application { address, held, .. }: Application) {
     stream::iter(held).for_each_concurrent(AT_ONCE, release).await;
 }
 
-async fn end(store: &dyn LockStore, held: &Held, lease: LeaseId) -> Result<ReleaseOutcome> {
+async fn end(store: &dyn LockStore, held: &LeaseOf, lease: LeaseId) -> Result<ReleaseOutcome> {
     match held {
-        Held::Lock(name) => store.release(name, lease).await,
-        Held::Entry(name) => store.leave(name, lease).await,
+        LeaseOf::Lock(name) => store.release(name, lease).await,
+        LeaseOf::Entry(name) => store.leave(name, lease).await,
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::record::{corrupt, now, object, since, unattached};
 use crate::{EnterOptions, Holder, LeaseId, LockKind, Result};
 
-/// The entry of a queue, which is live as long as its key exists.
+/// A stored entry of a queue is live as long as its key exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoredEntry {
     pub(super) lease: LeaseId,

@@ -8,7 +8,7 @@ use etcd_client::proto::{
 };
 use etcd_client::{CompareOp, Txn, TxnResponse};
 
-/// The keys and the revision of an etcd.
+/// A fake etcd has the keys and the revision of one.
 #[derive(Debug, Default)]
 pub(super) struct FakeEtcd {
     keys: BTreeMap<Vec<u8>, PbKeyValue>,

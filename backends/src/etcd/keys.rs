@@ -2,7 +2,7 @@
 //!
 //! Each starts with `/NAMESPACE/` and the name of a family, followed by the lock's name, byte for
 //! byte. No family's name is a prefix of another's, so no two locks share a key. The key of an entry
-//! goes on with a NUL, which no name contains, and the entry's lease id.
+//! continues with a NUL, which no name contains, and the entry's lease id.
 
 use uuid::Uuid;
 

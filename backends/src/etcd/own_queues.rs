@@ -1,7 +1,7 @@
 //! Remembers the names in whose queues this store has entries.
 //!
-//! When an entry leaves such a queue, the store reads who holds the lock now, so that only those of
-//! its waiters ask that have got it. A change of any other queue costs no read.
+//! When an entry leaves such a queue, the store reads which entries hold the lock now, so that only
+//! those of its waiters ask that hold it. A change of any other queue costs no read.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -20,7 +20,7 @@ use super::times_left::TimesLeft;
 use super::{queue_transaction, transaction};
 use crate::{Clock, EnterOptions, LockName, LockRecord, Result, SystemClock, count_holding};
 
-/// Adds an entry, unless something is against it, and returns the record as it is then. Returns
+/// Adds an entry, unless something prevents it, and returns the record as it is then. Returns
 /// `None` if the name changed in between.
 pub(super) async fn enter(
     client: &EtcdClient,
@@ -84,7 +84,7 @@ fn revision(response: &TxnResponse) -> i64 {
     response.header().map_or(0, ResponseHeader::revision)
 }
 
-/// Returns whether nothing is against the entry, as the name was read.
+/// Returns whether nothing prevents the entry, by what was read of the name.
 fn may_enter(
     keys: &Keys,
     name: &LockName,
@@ -128,7 +128,7 @@ fn holds(stored: &StoredLock, options: &EnterOptions) -> bool {
     count_holding(weights, options.kind.capacity()) > stored.entries().len()
 }
 
-/// Returns the etcd leases of the entries whose times an entry is told that waits behind them.
+/// Returns the etcd leases of the entries whose times an entry that waits behind them needs.
 fn leases_ahead(stored: &StoredLock) -> Vec<i64> {
     stored.entries().take(ENTRIES_AHEAD).map(|entry| entry.etcd_lease).collect()
 }

@@ -1,5 +1,5 @@
-//! Finds out whom the end of an entry concerns: a watch reports which entry ended, but not who holds
-//! the lock now.
+//! Finds out which waiters the end of an entry concerns: a watch reports which entry ended, but not
+//! which ones hold the lock now.
 
 use super::client::EtcdClient;
 use super::keys::Keys;

@@ -13,10 +13,10 @@ use super::stored_lock::StoredLock;
 use super::transaction::{is_absent, reads};
 use crate::{EnterOptions, LockName, MAX_ENTRIES};
 
-/// Adds an entry, attached to an etcd lease, and reads all keys of the name, if nothing is against
+/// Adds an entry, attached to an etcd lease, and reads all keys of the name, if nothing prevents
 /// the entry now.
 ///
-/// `seen` was read at that revision, and nothing was against the entry then. So the comparisons only
+/// `seen` was read at that revision, and nothing prevented the entry then. So the comparisons only
 /// refuse what may have changed since:
 ///
 /// * The name is neither disabled nor held as an exclusive lock, and the attempt has no entry.

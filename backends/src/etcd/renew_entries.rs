@@ -25,7 +25,7 @@ use crate::{Error, LeaseId, LockName, LockRecord, RenewOptions, RenewOutcome, Re
 /// allows 128 operations.
 const NAMES_AT_ONCE: usize = 40;
 
-/// The queues that were read; one that is empty is not among them.
+/// These are the queues that were read; one that is empty is not among them.
 type Queues<'n> = HashMap<&'n LockName, Result<StoredLock>>;
 
 /// Renews each entry separately, so that the failure of a key or a member concerns only its queue.
@@ -87,7 +87,7 @@ fn leases_ahead(queues: &Queues<'_>, entries: &[&RenewOptions]) -> Vec<i64> {
     leases
 }
 
-/// The values that all renewals of a batch share.
+/// These values are the same for all renewals of a batch.
 struct EntryRenewal<'a> {
     client: &'a EtcdClient,
     keys: &'a Keys,

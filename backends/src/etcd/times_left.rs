@@ -1,4 +1,4 @@
-//! The remaining times of several etcd leases, which etcd reports one by one.
+//! Requests the remaining times of several etcd leases, which etcd reports one by one.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::lease_id::{seconds_of, whole_seconds};
 use super::limits::{STALL_TIMEOUT, TTL_QUERIES_AT_ONCE};
 use crate::{Error, Result};
 
-/// The remaining times of etcd leases by their ids; `None` for one that has expired.
+/// These are the remaining times of etcd leases by their ids; `None` for one that has expired.
 #[derive(Debug, Default)]
 pub(super) struct TimesLeft(HashMap<i64, Option<TimeToLive>>);
 
@@ -27,8 +27,8 @@ impl TimesLeft {
             .map(Self)
     }
 
-    /// Asks etcd for the times of entries of others. They say no more than when to look again, so
-    /// the answers are not waited for if they are late.
+    /// Asks etcd for the times of entries of others. They only say when to look again, so the
+    /// answers are not waited for if they are late.
     pub(super) async fn of_others(call: &BoundedCall, leases: Vec<i64>) -> Self {
         match timeout(STALL_TIMEOUT, Self::request(call, leases)).await {
             Ok(Ok(times)) => times,

@@ -76,7 +76,7 @@ fn limit_each(members: usize) -> Duration {
     (OPEN_ALL_LIMIT / members).min(OPEN_LIMIT)
 }
 
-/// A stream with three watches, and the member that serves it.
+/// An open watch is a stream with three watches, and the member that serves it.
 struct OpenWatch {
     stream: WatchStream,
     member: usize,
@@ -205,7 +205,7 @@ async fn follow(
     }
 }
 
-/// What an event means for waiters.
+/// A change is what an event means for waiters.
 #[derive(Debug, PartialEq, Eq)]
 enum Change {
     Hinted(Hint),

@@ -1,4 +1,5 @@
-//! The operations on queues. The entries are in the document of their name, and one command decides.
+//! This module has the operations on queues. The entries are in the document of their name, and one
+//! command decides.
 
 use std::collections::HashMap;
 
@@ -15,7 +16,7 @@ use crate::{
 };
 
 impl Mongo {
-    /// Adds an entry, unless something is against it, and returns the record as it is then.
+    /// Adds an entry, unless something prevents it, and returns the record as it is then.
     pub(super) async fn enter_queue(
         &self,
         name: &LockName,

@@ -6,7 +6,7 @@
 //! The field `clock` has the time of the decision that changed the queue last. The server's time is
 //! that of the start of a command, which may wait for another one that started later. The clock of
 //! each decision is therefore the later of the two times, and entries that have expired by it are
-//! dropped: a command that waited extends no entry whose end another client was told.
+//! dropped: a command that waited extends no entry whose end was reported to another client.
 
 use mongodb::bson::{Bson, Document, doc};
 

@@ -67,7 +67,7 @@ pub(super) struct Awaited {
     taken_for_released: bool,
     /// A notification was wrongly taken for the release of this lease.
     was_wrong: bool,
-    /// An entry waits in a queue of so many. A watch reads which of them hold the lock.
+    /// An entry waits in a queue of this many. A watch reads which of them hold the lock.
     entries: Option<usize>,
 }
 

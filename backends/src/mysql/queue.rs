@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl MySql {
-    /// Adds an entry, unless something is against it, and returns the record after that; `None` if
+    /// Adds an entry, unless something prevents it, and returns the record after that; `None` if
     /// its row has been removed. An entry that the record shows as disabled is removed again.
     pub(super) async fn enter_queue(&self, values: &Values<'_>) -> Result<Option<LockRecord>> {
         let statements = self.queue_statements()?;
@@ -90,8 +90,8 @@ impl MySql {
 
     /// Returns the hint about a name with a queue that was signalled.
     ///
-    /// A row does not say why it was signalled. An entry may have left, and the entries that hold the
-    /// lock now are those to be told.
+    /// A row does not say why it was signalled. An entry may have left, so the hint names the
+    /// entries that hold the lock now.
     pub(super) async fn queue_hint(&self, name: LockName) -> Hint {
         let values = Values { name: name.as_str(), ..Values::default() };
         let found = self.find(Purpose::Read, &values).await;

@@ -54,8 +54,8 @@ pub(super) struct QueueStatements {
 }
 
 impl QueueStatements {
-    /// `standing` selects the columns of a record from the table `l`.
-    pub(super) fn new(table: &str, clock: &str, standing: &str) -> Self {
+    /// `records` selects the columns of a record from the table `l`.
+    pub(super) fn new(table: &str, clock: &str, records: &str) -> Self {
         let entries = format!("JSON_TABLE({table}.queue, {ENTRY}");
         // What is not JSON has no sound entries.
         let checked =
@@ -85,10 +85,7 @@ impl QueueStatements {
                 ),
                 &[Lease, Name, Lease],
             ),
-            find: Statement::new(
-                format!("{standing} WHERE l.name = ? LOCK IN SHARE MODE"),
-                &[Name],
-            ),
+            find: Statement::new(format!("{records} WHERE l.name = ? LOCK IN SHARE MODE"), &[Name]),
             // An entry is extended only in the row of its own name.
             renew: format!(
                 "UPDATE {table} FORCE INDEX (PRIMARY) SET attempt = {clock}, \
@@ -109,17 +106,17 @@ impl QueueStatements {
                      AND disabled_reason IS NULL AND (SELECT {SOUND} FROM {checked}) \
                      AND name IN "
             ),
-            find_many: format!("{standing} FORCE INDEX (PRIMARY) WHERE l.name IN "),
+            find_many: format!("{records} FORCE INDEX (PRIMARY) WHERE l.name IN "),
         }
     }
 
-    /// Extends entries, which are bound as JSON; then so many names are bound. The rows are locked in
-    /// the order of their names, as by every other batch.
+    /// Extends entries, which are bound as JSON; then this many names are bound. The rows are
+    /// locked in the order of their names, as by every other batch.
     pub(super) fn renew(&self, names: usize) -> SqlStr {
         AssertSqlSafe(format!("{}({})", self.renew, placeholders(names))).into_sql_str()
     }
 
-    /// Reads the rows of so many names, locked.
+    /// Reads the rows of this many names, locked.
     pub(super) fn find_many(&self, names: usize) -> SqlStr {
         let text = format!("{}({}) LOCK IN SHARE MODE", self.find_many, placeholders(names));
         AssertSqlSafe(text).into_sql_str()

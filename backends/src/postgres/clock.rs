@@ -1,4 +1,4 @@
-//! The clock by which leases expire.
+//! This module has the clock by which leases expire.
 
 /// This expression reads the server's clock in microseconds since 1970. A statement evaluates it up
 /// to nine times, so it computes with floating-point numbers, which are exact to a microsecond here;

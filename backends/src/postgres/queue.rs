@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Postgres {
-    /// Adds an entry, unless something is against it, and returns the record after that; `None` if
+    /// Adds an entry, unless something prevents it, and returns the record after that; `None` if
     /// the row changed in between.
     pub(super) async fn enter_queue(&self, values: &Values<'_>) -> Result<Option<LockRecord>> {
         let statements = self.queue_statements()?;
@@ -80,8 +80,8 @@ impl Postgres {
         values: &Values<'_>,
     ) -> Result<Decision<Option<FencingToken>>> {
         let record = self.find(values).await?;
-        let is_against = |record: &LockRecord| record.is_in_use() || record.disabled.is_some();
-        Ok(record.filter(is_against).map_or(Decision::Changed, Decision::Refused))
+        let refuses = |record: &LockRecord| record.is_in_use() || record.disabled.is_some();
+        Ok(record.filter(refuses).map_or(Decision::Changed, Decision::Refused))
     }
 
     async fn find(&self, values: &Values<'_>) -> Result<Option<LockRecord>> {

@@ -7,7 +7,7 @@ use super::scripts;
 use super::wait_pool::WriteKind;
 use crate::{EnterOptions, Error, LockName, LockRecord, MAX_ENTRIES, Result};
 
-/// Adds an entry, unless something is against it, and returns the record as it is then. If the
+/// Adds an entry, unless something prevents it, and returns the record as it is then. If the
 /// attempt has an entry, this also returns an error if too few replicas confirmed that.
 pub(super) async fn enter(
     runner: &ScriptRunner,

@@ -10,7 +10,7 @@ use crate::{EntryRecord, Error, ErrorKind, FencingToken, LeaseId, LockKind, Reas
 /// Each time is below this number, up to which the numbers of Lua are exact.
 const TIME_LIMIT: i64 = 1 << 53;
 
-/// The fields of a record that has a queue in force.
+/// A stored queue has the fields of a record that has a queue in force.
 #[derive(Debug)]
 pub(super) struct StoredQueue<'a> {
     pub(super) kind: &'a str,
@@ -27,7 +27,7 @@ impl StoredQueue<'_> {
     /// Returns the kind of the lock and the live entries.
     ///
     /// # Errors
-    /// [`Corrupt`](ErrorKind::Corrupt) for whatever the scripts did not write.
+    /// [`Corrupt`](ErrorKind::Corrupt) if the scripts did not write the queue.
     pub(super) fn read(&self) -> Result<(LockKind, Vec<EntryRecord>)> {
         let kind: LockKind = self.kind.parse()?;
         let stored = self.lines.split('\n').map(entry).collect::<Result<Vec<_>>>()?;
@@ -50,7 +50,7 @@ impl StoredQueue<'_> {
     }
 }
 
-/// The part of a line before the holder.
+/// A head is the part of a line before the holder.
 #[derive(Deserialize)]
 struct Head {
     #[serde(rename = "l")]

@@ -110,7 +110,7 @@ pub trait Backend: Debug + Send + Sync + Sized + 'static {
         leases: &[&RenewOptions],
     ) -> impl Future<Output = Result<Vec<Result<RenewOutcome>>>> + Send;
 
-    /// Enters the queue of the name in one atomic operation, if nothing is against it, and returns
+    /// Enters the queue of the name in one atomic operation, if nothing prevents it, and returns
     /// the record as the operation left it.
     ///
     /// An entry is made if and only if [`LockRecord::enter_outcome`] of the record before returns

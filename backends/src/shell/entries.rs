@@ -52,7 +52,7 @@ use crate::{
 /// A record with this lease id has a queue in place of a lease. No attempt has this id.
 pub(crate) const MARKER: Uuid = Uuid::nil();
 
-/// An entry as it is stored.
+/// A stored entry is an entry in the form in which a store keeps it.
 ///
 /// Each field is a number or a text, so that every database can take an entry apart and put it
 /// together again. Later versions may add fields.
@@ -84,7 +84,7 @@ pub(crate) struct StoredEntry {
 /// store's clock. `ending` is that of the record.
 ///
 /// # Errors
-/// [`Corrupt`](ErrorKind::Corrupt) for whatever Leasehold did not write.
+/// [`Corrupt`](ErrorKind::Corrupt) if Leasehold did not write them.
 pub(crate) fn read(
     kind: &str,
     queue: &str,

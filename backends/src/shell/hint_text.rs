@@ -1,4 +1,4 @@
-//! The text of a hint, for stores that send hints as messages.
+//! This module has the text of a hint, for stores that send hints as messages.
 //!
 //! A hint about a name is the name, as in earlier versions. A hint about entries is longer than any
 //! name, so that it cannot be mistaken for one; an earlier version treats such a text as

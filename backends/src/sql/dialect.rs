@@ -89,8 +89,8 @@ pub(crate) trait Dialect: Debug + Send + Sync + Sized + 'static {
         leases: &[&RenewOptions],
     ) -> impl Future<Output = Result<Vec<Result<RenewOutcome>>>> + Send;
 
-    /// Adds an entry to the queue of the values' name, unless something is against it, and returns the
-    /// record as the statement left it; `None` if it changed before it was read. See
+    /// Adds an entry to the queue of the values' name, unless something prevents it, and returns
+    /// the record as the statement left it; `None` if it changed before it was read. See
     /// [`entries`](crate::shell::entries).
     ///
     /// The values have the name, the lease, the holder, the ttl, the kind, its capacity, the weight

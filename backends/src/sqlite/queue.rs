@@ -26,7 +26,7 @@ use crate::{
 };
 
 impl Sqlite {
-    /// Adds an entry, unless something is against it, and returns the record as it is then.
+    /// Adds an entry, unless something prevents it, and returns the record as it is then.
     pub(super) async fn enter_queue(&self, values: &Values<'_>) -> Result<LockRecord> {
         let statements = self.queue_statements()?;
         let (name, options) = attempt(values)?;
@@ -52,7 +52,7 @@ impl Sqlite {
         self.write(Purpose::Acquire, Commit::Together, work).await
     }
 
-    /// Removes the entry of the values' lease, and wakes the watches if that concerns anybody.
+    /// Removes the entry of the values' lease, and wakes the watches if that concerns a waiter.
     pub(super) async fn leave_queue(&self, values: &Values<'_>) -> Result<ReleaseOutcome> {
         let statements = self.queue_statements()?;
         let lease: LeaseId = values.lease.parse()?;
@@ -61,10 +61,10 @@ impl Sqlite {
             async |connection: &mut SqliteConnection, now: Now| -> Result<(ReleaseOutcome, bool)> {
                 let found = self.read_queue(&mut *connection, values, now).await?;
                 let Some(mut queue) = found else { return Ok((ReleaseOutcome::NotHeld, false)) };
-                let Some(left) = queue.remove(lease) else {
+                let Some(removed) = queue.remove(lease) else {
                     return Ok((ReleaseOutcome::NotHeld, false));
                 };
-                let concerns_others = queue.record.hint_of_leaving(&left).is_some();
+                let concerns_others = queue.record.hint_of_leaving(&removed).is_some();
                 let write = match queue.row()? {
                     Some(row) if concerns_others => {
                         self.bind_rows(&statements.keep_and_signal, &[row], now)?
@@ -173,7 +173,7 @@ impl Sqlite {
         Ok(query.bind(encoded(rows)?).bind(self.clock.boot()).bind(now.uptime).bind(now.wall))
     }
 
-    /// Runs a statement on so many rows, which were read in the same transaction.
+    /// Runs a statement on this many rows, which were read in the same transaction.
     async fn run(
         &self,
         connection: &mut SqliteConnection,

@@ -46,9 +46,9 @@ impl Sqlite {
         renewed.or_else(|error| self.lost_with_file(error, leases.len()))
     }
 
-    /// Returns that so many leases are lost if the file was deleted or replaced, and otherwise the
-    /// error of their renewal. A row in a file that other processes no longer open does not keep
-    /// them from the lock.
+    /// Reports this many leases as lost if the file was deleted or replaced, and otherwise returns
+    /// the error of their renewal. A row in a file that other processes no longer open does not
+    /// keep them from the lock.
     pub(super) fn lost_with_file(
         &self,
         error: Error,

@@ -26,8 +26,8 @@ impl Sqlite {
 
     /// Returns the hint about a row of [`signals_after`](Self::signals_after).
     ///
-    /// A row does not say why it was signalled. If it has a queue now, an entry may have left, and
-    /// the entries that hold the lock are those to be told.
+    /// A row does not say why it was signalled. If it has a queue now, an entry may have left, so
+    /// the hint names the entries that hold the lock.
     pub(super) async fn hint(&self, row: &SqliteRow) -> Hint {
         let Ok(name) = row::name(row, &self.sql.statements.table) else { return Hint::Anything };
         if get::<_, i64>(row, "has_queue").is_ok_and(|has_queue| has_queue == 0) {

@@ -67,7 +67,7 @@ impl StoredQueue {
         Ok(Self { record, entries, is_extended: false })
     }
 
-    /// Adds the entry of an attempt that nothing is against, and returns its token.
+    /// Adds the entry of an attempt that nothing prevents, and returns its token.
     ///
     /// # Errors
     /// This fails if the tokens are used up.

@@ -29,8 +29,8 @@ pub(crate) const OWN: &[Key] = &[
         "permits",
         Kind::Count,
         "none: the lock is not a semaphore",
-        "`leasehold run`: hold one of so many permits, so that the command runs at most so many \
-         times on all machines together.",
+        "`leasehold run`: hold one of this many permits, so that at most this many commands run at \
+         a time, on all machines together.",
     ),
     Key::new(
         "read",

@@ -9,7 +9,7 @@ use crate::io::exit::{Failure, chain};
 /// These settings choose the kind of the lock.
 pub(crate) const SETTINGS: [&str; 4] = ["fair", "permits", "read", "write"];
 
-/// A run holds a lock of this kind, and so much of its capacity.
+/// A run holds a lock of this kind, with this much of its capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RunKind {
     pub(crate) kind: LockKind,

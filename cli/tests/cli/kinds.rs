@@ -18,7 +18,7 @@ fn start(bench: &Bench, options: &[&str], script: &str) -> Running {
     Running::start(bench.run(&[&["--ttl", "1h"][..], options].concat(), script))
 }
 
-/// Waits until the lock has so many holders and so many that wait, and returns it.
+/// Waits until the lock has these numbers of holders and waiters, and returns it.
 fn until(bench: &Bench, holders: usize, waiters: usize) -> Value {
     let count = |lock: &Value, list: &str| lock[list].as_array().map(Vec::len);
     wait_for("holders and waiters", || {
@@ -40,7 +40,7 @@ fn lines(bench: &Bench, file: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_semaphore_runs_at_most_so_many_commands() {
+fn a_semaphore_runs_at_most_as_many_commands_as_permits() {
     let bench = Bench::new();
     let script = "echo begin >> log; sleep 0.05; echo end >> log";
     let mut runs: Vec<_> = (0..6).map(|_| start(&bench, &["--permits", "2"], script)).collect();

@@ -51,7 +51,7 @@ async fn a_retry_returns_the_standing_of_the_entry_and_extends_nothing(ctx: Ctx)
         let again = queued(client.enter(&retry).await?);
         assert_eq!((again.token, again.ahead), (waiter.token, 1));
         assert!(again.left <= waiter.left, "{:?} after {:?}", again.left, waiter.left);
-        // Its entry is there, so this is no question of waiting.
+        // The entry exists, so the attempt does not have to wait for one.
         let again = queued(client.enter(&second.clone().without_waiting()).await?);
         assert_eq!(again.token, waiter.token);
     }
@@ -60,8 +60,8 @@ async fn a_retry_returns_the_standing_of_the_entry_and_extends_nothing(ctx: Ctx)
     assert_eq!((again.token, again.floor), (waiter.token, waiter.token));
     assert!(again.left <= waiter.left, "{:?} after {:?}", again.left, waiter.left);
     // An attempt that has ended is a new one.
-    let anew = queued(queue.enter(&first).await?);
-    assert!(anew.token > waiter.token && anew.ahead == 1, "{anew:?}");
+    let next = queued(queue.enter(&first).await?);
+    assert!(next.token > waiter.token && next.ahead == 1, "{next:?}");
     Ok(())
 }
 

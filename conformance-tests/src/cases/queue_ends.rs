@@ -154,7 +154,7 @@ async fn an_expired_entry_is_never_revived(ctx: Ctx) -> CaseResult {
     Ok(())
 }
 
-/// A waiter that has expired is gone for good, so its turn is lost too.
+/// A waiter that has expired is never revived, so its turn is lost too.
 async fn an_expired_waiter_enters_again_at_the_end(ctx: Ctx) -> CaseResult {
     let queue = QueueClient::open(&ctx, "job", LockKind::Fair).await?;
     let first = queue.attempt();
@@ -164,14 +164,14 @@ async fn an_expired_waiter_enters_again_at_the_end(ctx: Ctx) -> CaseResult {
     let second = queue.attempt();
     queue.enter(&second).await?;
     queue.until_gone(expired.lease).await?;
-    let anew = queue.repeat_for(&expired, queue.ttl);
-    let token = queued(queue.enter(&anew).await?).token;
+    let again = queue.repeat_for(&expired, queue.ttl);
+    let token = queued(queue.enter(&again).await?).token;
     assert!(token > old, "{token} after {old}");
     queue.leave(&first).await?;
     holds(queue.renew(&second).await?);
-    waits(queue.renew(&anew).await?);
+    waits(queue.renew(&again).await?);
     queue.leave(&second).await?;
-    holds(queue.renew(&anew).await?);
+    holds(queue.renew(&again).await?);
     Ok(())
 }
 
@@ -197,7 +197,7 @@ async fn a_queue_that_expired_as_a_whole_is_free(ctx: Ctx) -> CaseResult {
 }
 
 /// A waiter that does not renew is granted the lock by the leaving of others when its own entry has
-/// almost expired. It has to be told how little time is left.
+/// almost expired. The reply has to say how little time is left.
 async fn a_grant_that_is_about_to_expire_overlaps_with_no_other(ctx: Ctx) -> CaseResult {
     let queue = QueueClient::open(&ctx, "job", LockKind::Fair).await?;
     let ttl = ctx.in_steps(ctx.short_ttl() * 2);

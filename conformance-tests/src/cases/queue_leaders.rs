@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::engine::{client, ttl};
-use super::queue_locks::{SOON, patient, until_queue};
+use super::queue_locks::{SOON, until_queue, without_expiry};
 use crate::{CaseResult, Ctx, Failure};
 
 crate::case::cases! {
@@ -73,7 +73,7 @@ async fn candidates(
     let observer = client(ctx).await?;
     let mut candidates = Vec::new();
     for number in 1..=count {
-        let election = client(ctx).await?.election("job")?.settings(&patient(ctx))?;
+        let election = client(ctx).await?.election("job")?.settings(&without_expiry(ctx))?;
         candidates.push(election.leaders(LEADERS)?.spawn(job(terms)));
         until_queue(&observer, |queue| queue.entries.len() == number).await?;
     }

@@ -22,7 +22,7 @@ crate::case::cases! {
     ],
     NothingLeftHeld: [
         cancelled_calls_leave_no_permit_in_use[Queues],
-        a_dropped_guard_gives_its_permits_back[Queues],
+        a_dropped_guard_releases_its_permits[Queues],
         a_dropped_waiter_holds_up_nobody[Queues],
     ],
 }
@@ -31,7 +31,7 @@ crate::case::cases! {
 pub(super) const SOON: Duration = Duration::from_secs(60);
 
 /// Returns settings with which leases do not expire within a case, although waiters look often.
-pub(super) fn patient(ctx: &Ctx) -> Settings {
+pub(super) fn without_expiry(ctx: &Ctx) -> Settings {
     let often = ttl(ctx) / 5;
     Settings::new().ttl(ctx.long_ttl()).heartbeat_interval(often).poll_interval(often)
 }
@@ -62,13 +62,14 @@ async fn clients_hold_a_fair_lock_one_at_a_time_in_order(ctx: Ctx) -> CaseResult
     for _ in 0..4 {
         clients.push(client(&ctx).await?);
     }
-    let patient = patient(&ctx);
+    let without_expiry = without_expiry(&ctx);
     race((0..12).map(|number| {
-        let (client, patient) = (clients[number % 4].clone(), patient.clone());
+        let (client, without_expiry) = (clients[number % 4].clone(), without_expiry.clone());
         let (inside, last) = (inside.clone(), last.clone());
         async move {
             for _ in 0..3 {
-                let guard = client.fair_lock("job")?.settings(&patient)?.acquire(MAX_TTL).await?;
+                let guard =
+                    client.fair_lock("job")?.settings(&without_expiry)?.acquire(MAX_TTL).await?;
                 assert_eq!(inside.lock().replace(number), None, "two are inside");
                 let before = last.lock().replace(guard.token());
                 assert!(before < Some(guard.token()), "{} after {before:?}", guard.token());
@@ -89,7 +90,8 @@ async fn clients_share_the_permits_of_a_semaphore(ctx: Ctx) -> CaseResult {
     let used = Arc::new(AtomicU32::new(0));
     let mut semaphores: Vec<Semaphore> = Vec::new();
     for _ in 0..4 {
-        semaphores.push(client(&ctx).await?.semaphore("job", PERMITS)?.settings(&patient(&ctx))?);
+        semaphores
+            .push(client(&ctx).await?.semaphore("job", PERMITS)?.settings(&without_expiry(&ctx))?);
     }
     race((0..12_u32).zip(semaphores.into_iter().cycle()).map(|(number, semaphore)| {
         let used = used.clone();
@@ -117,7 +119,7 @@ async fn a_writer_gets_its_turn_among_readers_that_never_stop(ctx: Ctx) -> CaseR
     let (readers, writing) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
     let mut tasks = Vec::new();
     for _ in 0..3 {
-        let lock = client(&ctx).await?.rw_lock("job")?.settings(&patient(&ctx))?;
+        let lock = client(&ctx).await?.rw_lock("job")?.settings(&without_expiry(&ctx))?;
         let (stop, readers, writing) = (stop.clone(), readers.clone(), writing.clone());
         tasks.push(spawn(async move {
             while !stop.load(Ordering::SeqCst) {
@@ -131,7 +133,7 @@ async fn a_writer_gets_its_turn_among_readers_that_never_stop(ctx: Ctx) -> CaseR
             Ok(())
         }));
     }
-    let lock = client(&ctx).await?.rw_lock("job")?.settings(&patient(&ctx))?;
+    let lock = client(&ctx).await?.rw_lock("job")?.settings(&without_expiry(&ctx))?;
     for _ in 0..4 {
         let guard = lock.write(SOON).await?;
         writing.store(true, Ordering::SeqCst);
@@ -149,8 +151,8 @@ async fn a_writer_gets_its_turn_among_readers_that_never_stop(ctx: Ctx) -> CaseR
 
 async fn a_waiting_call_is_told_its_position(ctx: Ctx) -> CaseResult {
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
-    let held = first.fair_lock("job")?.settings(&patient(&ctx))?.acquire(SOON).await?;
-    let lock = second.fair_lock("job")?.settings(&patient(&ctx))?;
+    let held = first.fair_lock("job")?.settings(&without_expiry(&ctx))?.acquire(SOON).await?;
+    let lock = second.fair_lock("job")?.settings(&without_expiry(&ctx))?;
     let told: Arc<Mutex<Vec<usize>>> = Arc::default();
     let waiting = spawn({
         let told = told.clone();
@@ -185,7 +187,7 @@ async fn cancelled_calls_leave_no_permit_in_use(ctx: Ctx) -> CaseResult {
     Ok(all.release().await?)
 }
 
-async fn a_dropped_guard_gives_its_permits_back(ctx: Ctx) -> CaseResult {
+async fn a_dropped_guard_releases_its_permits(ctx: Ctx) -> CaseResult {
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
     let long = Settings::new().ttl(ctx.long_ttl());
     let guard = first.semaphore("job", 3)?.settings(&long)?.acquire_many(2, SOON).await?;
@@ -204,7 +206,7 @@ async fn a_dropped_waiter_holds_up_nobody(ctx: Ctx) -> CaseResult {
     let lock = waiter.fair_lock("job")?.settings(&long)?;
     let dropped = spawn(async move { Ok(lock.acquire(MAX_TTL).await?) });
     until_queue(&holder, |queue| queue.waiters().len() == 1).await?;
-    let lock = behind.fair_lock("job")?.settings(&patient(&ctx))?;
+    let lock = behind.fair_lock("job")?.settings(&without_expiry(&ctx))?;
     let next = spawn(async move { Ok(lock.acquire(MAX_TTL).await?) });
     until_queue(&holder, |queue| queue.waiters().len() == 2).await?;
     drop(dropped);

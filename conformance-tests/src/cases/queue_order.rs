@@ -60,7 +60,7 @@ async fn an_entry_that_waits_is_told_what_is_ahead_of_it(ctx: Ctx) -> CaseResult
     assert!(second.recheck > queue.ttl, "none ahead expires within {:?}", second.recheck);
     let last = other.attempt_for(doubled);
     for _ in 0..2 {
-        // A retry is told the same.
+        // A retry gets the same answer.
         let third = queued(other.enter(&last).await?);
         assert_eq!(third.ahead, 2);
         assert!(third.left > queue.ttl && third.left <= doubled, "{:?} left", third.left);

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::task::yield_now;
 
 use super::engine::{client, gated, settings};
-use super::queue_locks::{SOON, patient, until_queue};
+use super::queue_locks::{SOON, until_queue, without_expiry};
 use crate::{CaseResult, Ctx, race, spawn};
 
 crate::case::cases! {
@@ -25,15 +25,15 @@ crate::case::cases! {
 }
 
 async fn a_waiter_whose_entry_expired_does_not_get_the_lock_by_it(ctx: Ctx) -> CaseResult {
-    let patient = patient(&ctx);
+    let without_expiry = without_expiry(&ctx);
     let (first, second) = (client(&ctx).await?, client(&ctx).await?);
     let (cut_off, gate) = gated(&ctx).await?;
-    let held = first.fair_lock("job")?.settings(&patient)?.acquire(SOON).await?;
+    let held = first.fair_lock("job")?.settings(&without_expiry)?.acquire(SOON).await?;
     let lock = cut_off.fair_lock("job")?;
     let expired = spawn(async move { Ok(lock.acquire(MAX_TTL).await?) });
     let before = until_queue(&first, |queue| queue.entries.len() == 2).await?;
     let old = before.entries[1].clone();
-    let lock = second.fair_lock("job")?.settings(&patient)?;
+    let lock = second.fair_lock("job")?.settings(&without_expiry)?;
     let behind = spawn(async move { Ok(lock.acquire(MAX_TTL).await?) });
     until_queue(&first, |queue| queue.entries.len() == 3).await?;
     gate.shut();
@@ -94,12 +94,13 @@ async fn locks_with_queues_work_although_each_watch_ends(ctx: Ctx) -> CaseResult
         let store = UnwatchedStore(ctx.backend().open(ctx.namespace()).await?);
         clients.push(Client::builder(Arc::new(store)).settings(settings(&ctx)).build()?);
     }
-    let patient = patient(&ctx);
+    let without_expiry = without_expiry(&ctx);
     race(clients.into_iter().enumerate().map(|(number, client)| {
-        let (inside, patient) = (inside.clone(), patient.clone());
+        let (inside, without_expiry) = (inside.clone(), without_expiry.clone());
         async move {
             for _ in 0..2 {
-                let guard = client.fair_lock("job")?.settings(&patient)?.acquire(MAX_TTL).await?;
+                let guard =
+                    client.fair_lock("job")?.settings(&without_expiry)?.acquire(MAX_TTL).await?;
                 assert_eq!(inside.lock().replace(number), None, "two are inside");
                 yield_now().await;
                 assert!(guard.is_held());

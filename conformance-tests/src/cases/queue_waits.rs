@@ -6,7 +6,7 @@ use leasehold_core::{ErrorKind, LockKind, LossReason, MAX_TTL, Settings};
 use tokio::time::timeout;
 
 use super::engine::{client, gated};
-use super::queue_locks::{SOON, patient, until_queue};
+use super::queue_locks::{SOON, until_queue, without_expiry};
 use crate::{CaseResult, Ctx, spawn};
 
 crate::case::cases! {
@@ -84,10 +84,10 @@ async fn locks_of_different_kinds_refuse_each_others_names(ctx: Ctx) -> CaseResu
 
 async fn a_disabled_queue_is_used_again_after_an_enable(ctx: Ctx) -> CaseResult {
     let (operator, first) = (client(&ctx).await?, client(&ctx).await?);
-    let held = first.fair_lock("job")?.settings(&patient(&ctx))?.acquire(SOON).await?;
+    let held = first.fair_lock("job")?.settings(&without_expiry(&ctx))?.acquire(SOON).await?;
     let mut waiting = Vec::new();
     for _ in 0..2 {
-        let lock = client(&ctx).await?.fair_lock("job")?.settings(&patient(&ctx))?;
+        let lock = client(&ctx).await?.fair_lock("job")?.settings(&without_expiry(&ctx))?;
         waiting.push(spawn(async move { Ok(lock.acquire(MAX_TTL).await?.release().await?) }));
     }
     until_queue(&operator, |queue| queue.waiters().len() == 2).await?;

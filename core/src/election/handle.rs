@@ -20,8 +20,8 @@ pub struct Status {
     pub token: Option<FencingToken>,
     /// This is the latest known leader: this instance, or another one as of the latest attempt.
     pub leader: Option<Holder>,
-    /// This instance waits in the queue of a lock of another [kind](crate::LockKind), and so many
-    /// entries are ahead of its own: those that hold the lock, and those that wait for it.
+    /// This many entries are ahead of this instance's own, which waits in a queue: those that hold
+    /// the lock, and those that wait for it. `None` means that this instance waits in no queue.
     pub ahead: Option<usize>,
     /// This is set if the latest attempt found the name disabled.
     pub disabled: Option<Disablement>,

@@ -72,12 +72,12 @@ impl Election {
         Ok(Self { timing: Arc::new(timing), ..self })
     }
 
-    /// Returns this election with so many leaders at a time, instead of one: each of them runs the
-    /// job. The candidates lead in the order of arrival at the store.
+    /// Returns this election with this many leaders at a time, instead of one: each of them runs
+    /// the job. The candidates lead in the order of arrival at the store.
     ///
     /// All instances have to name the same number. If the name is in use with another number, or as
     /// a lock, this instance logs the conflict and tries again, as after a failure of the store,
-    /// until nobody uses the name otherwise.
+    /// until that use has ended.
     ///
     /// A resource that accepts only the latest token would refuse the other leaders: see
     /// [`Leadership::floor`].
@@ -111,8 +111,9 @@ impl Election {
     /// much of the [capacity](LockKind::capacity). So a job can share a name with the
     /// [locks](crate::Client::semaphore) of other programs, which are held only for a short time.
     ///
-    /// An election is for an [exclusive](LockKind::Exclusive) lock unless it gets another kind. What
-    /// [`leaders`](Self::leaders) says of other numbers and of tokens is true of other kinds too.
+    /// An election is for an [exclusive](LockKind::Exclusive) lock unless it gets another kind.
+    /// What [`leaders`](Self::leaders) says about other numbers and about tokens applies to other
+    /// kinds too.
     ///
     /// ```
     /// # use leasehold_core::{Client, LockKind, MemoryStore};

@@ -30,11 +30,9 @@ impl EntryOptions {
     pub(crate) fn with_weight(self, weight: u32, name: &LockName) -> Result<Self> {
         let (kind, most) = (self.kind, self.kind.capacity());
         if weight == 0 || weight > most {
-            return Err(Error::invalid(format!(
-                "{weight} of the permits of {kind} cannot be acquired"
-            ))
-            .with_fix(format!("acquire 1 to {most}"))
-            .for_lock(name));
+            return Err(Error::invalid(format!("{weight} permits of {kind} cannot be acquired"))
+                .with_fix(format!("the number must be between 1 and {most}"))
+                .for_lock(name));
         }
         Ok(Self { weight, ..self })
     }

@@ -8,7 +8,7 @@ use super::machine::NextTick;
 use crate::Moment;
 use crate::engine::Engine;
 
-/// A tick timer draws the moment of a machine's next tick.
+/// A tick timer draws the random moment of a machine's next tick, and waits for it.
 #[derive(Debug, Default)]
 pub(crate) struct TickTimer {
     drawn: Option<(NextTick, Moment)>,

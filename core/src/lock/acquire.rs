@@ -1,4 +1,4 @@
-//! A call that waits for a lock: it queues behind the other calls of its client, and asks the store
+//! A call that waits for a lock queues behind the other calls of its client, and asks the store
 //! when it is the first of them.
 
 use std::future::pending;
@@ -13,8 +13,8 @@ use crate::lease::{EntryOptions, Reply};
 use crate::{AcquireOutcome, Holder, Result};
 
 impl NamedLock {
-    /// Waits for the lock, at most for `limit`, in its queue. The caller is told of each new
-    /// position there.
+    /// Waits for the lock, at most for `limit`, in its queue. Each new position there is passed to
+    /// `on_position`.
     pub(super) async fn wait_in_queue(
         &self,
         limit: Duration,

@@ -82,9 +82,9 @@ impl FairLock {
     /// they were first polled: the next one enters when the one before holds the lock or has given
     /// up. So a client has at most one entry that waits, and calls of different clients alternate.
     ///
-    /// A call that waits is told by a hint of the store that it holds the lock, or else by its next
-    /// heartbeat. When a guard of the same client is released, it looks at once. After a crash of
-    /// the holder it holds the lock as soon as the holder's lease has expired.
+    /// A call that waits learns that it holds the lock from a hint of the store, or else from its
+    /// next heartbeat. When a guard of the same client is released, it asks the store at once.
+    /// After a crash of the holder it holds the lock as soon as the holder's lease has expired.
     ///
     /// # Errors
     /// This fails with [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut), whose message says how
@@ -103,9 +103,9 @@ impl FairLock {
         self.acquire_with(limit, |_| {}).await
     }
 
-    /// Does the same as [`acquire`](Self::acquire), and tells the position in the queue: when the
-    /// call has entered it, and each time a heartbeat shows another one. Nothing is told while the
-    /// call waits behind others of its client, or if it gets the lock at once.
+    /// Does the same as [`acquire`](Self::acquire), and calls `on_position` with the position in
+    /// the queue: when the call has entered it, and each time a heartbeat shows a new one. It is
+    /// not called while the call waits behind others of its client, or if it gets the lock at once.
     ///
     /// [`Client::status`](crate::Client::status) shows the entries of all clients.
     ///
@@ -116,8 +116,8 @@ impl FairLock {
     /// # let client = Client::new(MemoryStore::new())?;
     /// let lock = client.fair_lock("print-queue")?;
     /// let limit = Duration::from_secs(30);
-    /// let tell = |position: leasehold_core::Position| println!("{} ahead", position.ahead);
-    /// let guard = lock.acquire_with(limit, tell).await?;
+    /// let show = |position: leasehold_core::Position| println!("{} ahead", position.ahead);
+    /// let guard = lock.acquire_with(limit, show).await?;
     /// # guard.release().await }
     /// ```
     ///
@@ -125,7 +125,7 @@ impl FairLock {
     /// This fails for the same reasons as [`acquire`](Self::acquire).
     ///
     /// # Cancel safety
-    /// It is that of [`acquire`](Self::acquire).
+    /// This is the same as for [`acquire`](Self::acquire).
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.

@@ -10,7 +10,7 @@ use crate::lease::machine::Event;
 use crate::lease::{EntryOptions, Reply};
 use crate::{Error, ErrorKind, LockKind, LockName, Result, Settings, Timing};
 
-/// A named lock is that of one client, of any kind.
+/// A named lock belongs to one client, and may be of any kind.
 #[derive(Clone, Debug)]
 pub(crate) struct NamedLock {
     pub(super) engine: Arc<Engine>,

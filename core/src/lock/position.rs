@@ -1,4 +1,4 @@
-//! The position of a waiting call in the queue of its lock.
+//! A call that waits for a lock with a queue knows its position there, and reports it.
 
 use crate::{Holder, Queued, RenewOutcome, Result};
 
@@ -11,11 +11,12 @@ pub struct Position {
     pub ahead: usize,
 }
 
-/// What a waiting call knows of its entry in a queue. It tells its caller each new position.
+/// A queue progress has what a waiting call knows of its entry in a queue. It reports each new
+/// position to the caller.
 pub(super) struct QueueProgress<'a> {
     on_position: &'a mut (dyn FnMut(Position) + Send),
-    /// The caller was told last that so many entries are ahead.
-    told: Option<usize>,
+    /// The latest position that was reported has this many entries ahead.
+    reported: Option<usize>,
     /// When the call entered the queue, this instance had the first entry.
     first: Option<FirstEntry>,
     /// The latest description says how many entries are ahead.
@@ -24,20 +25,20 @@ pub(super) struct QueueProgress<'a> {
 
 struct FirstEntry {
     holder: Holder,
-    /// So many entries were ahead then. None of them has left while it is still as many.
+    /// This many entries were ahead then. None of them has left while the number is the same.
     ahead: usize,
 }
 
 impl<'a> QueueProgress<'a> {
     pub(super) fn new(on_position: &'a mut (dyn FnMut(Position) + Send)) -> Self {
-        Self { on_position, told: None, first: None, described: false }
+        Self { on_position, reported: None, first: None, described: false }
     }
 
     /// Records that the call has entered the queue and waits, and describes that.
     pub(super) fn entered(&mut self, queued: &Queued) -> String {
         let first = FirstEntry { holder: queued.held.holder.clone(), ahead: queued.ahead };
         self.first = Some(first);
-        self.tell(queued.ahead);
+        self.report(queued.ahead);
         self.describe(queued.ahead)
     }
 
@@ -45,7 +46,7 @@ impl<'a> QueueProgress<'a> {
     pub(super) fn renewed(&mut self, outcome: &Result<RenewOutcome>) -> Option<String> {
         match outcome {
             Ok(RenewOutcome::Queued { ahead, .. }) => {
-                let is_new = self.tell(*ahead) || !self.described;
+                let is_new = self.report(*ahead) || !self.described;
                 is_new.then(|| self.describe(*ahead))
             }
             Err(error) => {
@@ -57,9 +58,9 @@ impl<'a> QueueProgress<'a> {
         }
     }
 
-    /// Tells the caller the position, and returns whether it is a new one.
-    fn tell(&mut self, ahead: usize) -> bool {
-        let is_new = self.told.replace(ahead) != Some(ahead);
+    /// Reports the position to the caller if it is a new one, and returns whether it is.
+    fn report(&mut self, ahead: usize) -> bool {
+        let is_new = self.reported.replace(ahead) != Some(ahead);
         if is_new {
             (self.on_position)(Position { ahead });
         }

@@ -120,14 +120,14 @@ impl RwLock {
         self.read_with(limit, |_| {}).await
     }
 
-    /// Does the same as [`read`](Self::read), and tells the position in the queue, as
+    /// Does the same as [`read`](Self::read), and reports the position in the queue, as
     /// [`FairLock::acquire_with`](crate::FairLock::acquire_with) does.
     ///
     /// # Errors
     /// This fails for the same reasons as [`read`](Self::read).
     ///
     /// # Cancel safety
-    /// It is that of [`read`](Self::read).
+    /// This is the same as for [`read`](Self::read).
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
@@ -145,7 +145,7 @@ impl RwLock {
     /// This fails for the same reasons as [`read`](Self::read).
     ///
     /// # Cancel safety
-    /// It is that of [`read`](Self::read).
+    /// This is the same as for [`read`](Self::read).
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
@@ -153,14 +153,14 @@ impl RwLock {
         self.write_with(limit, |_| {}).await
     }
 
-    /// Does the same as [`write`](Self::write), and tells the position in the queue, as
+    /// Does the same as [`write`](Self::write), and reports the position in the queue, as
     /// [`FairLock::acquire_with`](crate::FairLock::acquire_with) does.
     ///
     /// # Errors
     /// This fails for the same reasons as [`read`](Self::read).
     ///
     /// # Cancel safety
-    /// It is that of [`read`](Self::read).
+    /// This is the same as for [`read`](Self::read).
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.

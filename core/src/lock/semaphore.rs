@@ -12,8 +12,8 @@ use crate::{LockKind, LockName, Result, Settings};
 /// [`Client::semaphore`](crate::Client::semaphore) creates it.
 ///
 /// The calls get their permits in the order in which they arrived at the store, as those of a
-/// [`FairLock`](crate::FairLock) do. A call that needs many permits waits until so many are free, and
-/// all calls behind it wait too, even if they need fewer: otherwise it could wait forever.
+/// [`FairLock`](crate::FairLock) do. A call that needs many permits waits until that many are free,
+/// and all calls behind it wait too, even if they need fewer: otherwise it could wait forever.
 ///
 /// All clients have to name the same number of permits. A name that is in use with another number is
 /// refused, with an error that names both.
@@ -89,9 +89,9 @@ impl Semaphore {
         self.try_acquire_many(1).await
     }
 
-    /// Tries to acquire so many permits with one guard. Returns `None` if too few are left, if calls
-    /// wait for permits, if the name is disabled, or if the reply took too long for the lease to be
-    /// used.
+    /// Tries to acquire this many permits with one guard. Returns `None` if too few are left, if
+    /// calls wait for permits, if the name is disabled, or if the reply took too long for the lease
+    /// to be used.
     ///
     /// It asks the store at once, and does not queue.
     ///
@@ -125,8 +125,8 @@ impl Semaphore {
         self.acquire_many(1, limit).await
     }
 
-    /// Waits for so many permits, at most for `limit`, and acquires them all with one guard; with a
-    /// limit of zero it tries once.
+    /// Waits for this many permits, at most for `limit`, and acquires them all with one guard; with
+    /// a limit of zero it tries once.
     ///
     /// The calls of one client enter the store's queue one after the other, as those for a
     /// [`FairLock`](crate::FairLock::acquire) do.
@@ -137,7 +137,7 @@ impl Semaphore {
     /// all permits.
     ///
     /// # Cancel safety
-    /// It is that of [`acquire`](Self::acquire).
+    /// This is the same as for [`acquire`](Self::acquire).
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.
@@ -145,14 +145,14 @@ impl Semaphore {
         self.acquire_many_with(permits, limit, |_| {}).await
     }
 
-    /// Does the same as [`acquire_many`](Self::acquire_many), and tells the position in the queue,
-    /// as [`FairLock::acquire_with`](crate::FairLock::acquire_with) does.
+    /// Does the same as [`acquire_many`](Self::acquire_many), and reports the position in the
+    /// queue, as [`FairLock::acquire_with`](crate::FairLock::acquire_with) does.
     ///
     /// # Errors
     /// This fails for the same reasons as [`acquire_many`](Self::acquire_many).
     ///
     /// # Cancel safety
-    /// It is that of [`acquire`](Self::acquire).
+    /// This is the same as for [`acquire`](Self::acquire).
     ///
     /// # Panics
     /// This panics outside of a tokio runtime.

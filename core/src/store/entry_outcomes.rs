@@ -14,7 +14,7 @@ impl LockRecord {
     /// Returns the outcome of an attempt to [enter](crate::LockStore::enter) the queue, as this
     /// record shows it.
     ///
-    /// `None` means that the attempt has no live entry and that nothing is against one. So a store
+    /// `None` means that the attempt has no live entry and that nothing prevents one. So a store
     /// that decides in its own code makes the entry then, and one whose server decides tries again,
     /// because the record changed after that.
     ///
@@ -73,9 +73,9 @@ impl LockRecord {
     /// The hint names the entries that hold the lock because of it. If the queue is empty now, it is
     /// about the [name](Hint::Name), since the name can be used as another kind of lock then.
     #[must_use]
-    pub fn hint_of_leaving(&self, left: &EntryRecord) -> Option<Hint> {
+    pub fn hint_of_leaving(&self, removed: &EntryRecord) -> Option<Hint> {
         let Some(queue) = &self.queue else { return Some(Hint::Name(self.name.clone())) };
-        let granted = queue.granted_by_leaving(self.kind, left);
+        let granted = queue.granted_by_leaving(self.kind, removed);
         (!granted.is_empty()).then(|| Hint::Entries(self.name.clone(), granted))
     }
 }

@@ -8,28 +8,28 @@ use serde::{Serialize, Serializer};
 
 use crate::{Error, ErrorKind, LockName, Result};
 
-/// The kind of a lock.
+/// The kind of a lock says how many may hold it at a time, and in which order.
 ///
 /// An exclusive lock has one lease, which the store gives to the first that asks while the name is
 /// free. The other kinds have a queue of entries, in order of arrival, of which the first ones hold
 /// the lock: as many as the [capacity](Self::capacity) allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LockKind {
-    /// One lease at a time, in no order: a [`Lock`](crate::Lock) or an
+    /// One lease at a time is in force, in no order: this is a [`Lock`](crate::Lock) or an
     /// [`Election`](crate::Election).
     Exclusive,
-    /// One entry at a time, in order of arrival.
+    /// One entry at a time holds the lock, in order of arrival.
     Fair,
     /// Entries hold this many permits at most, in order of arrival.
     Semaphore(NonZeroU32),
-    /// Many readers or one writer, in order of arrival.
+    /// Many readers or one writer hold the lock, in order of arrival.
     ReaderWriter,
-    /// An election of this many leaders.
+    /// This many leaders of an election hold the lock at most, in order of arrival.
     Leaders(NonZeroU32),
 }
 
 impl LockKind {
-    /// The weight of a writer, which is the capacity of a reader/writer lock. A reader has the
+    /// A writer has this weight, which is the capacity of a reader/writer lock. A reader has the
     /// weight 1.
     pub const WRITER_WEIGHT: u32 = Self::MAX_CAPACITY;
 

@@ -135,8 +135,8 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     ///   with the time that is left, and extends nothing.
     /// * A disabled name gets no entry, and the outcome says why. A retry gets the same outcome, also
     ///   if the name was enabled since: the entry was told to leave.
-    /// * A waiter is [renewed](Self::renew) like a holder. Nothing else makes it hold the lock than
-    ///   that others leave or expire.
+    /// * A waiter is [renewed](Self::renew) like a holder. It holds the lock once enough entries
+    ///   ahead of it have left or expired, and by nothing else.
     ///
     /// # Errors
     /// This fails as [`acquire`](Self::acquire) does, and also with

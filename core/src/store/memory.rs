@@ -133,9 +133,9 @@ impl LockStore for MemoryStore {
             let mut names = self.names();
             let now = self.now();
             let Some(stored) = names.get_mut(name) else { return Ok(ReleaseOutcome::NotHeld) };
-            let left = stored.queue.as_mut().and_then(|queue| queue.remove(lease, now));
-            let Some(left) = left else { return Ok(ReleaseOutcome::NotHeld) };
-            stored.record(name, now).ok().and_then(|record| record.hint_of_leaving(&left))
+            let removed = stored.queue.as_mut().and_then(|queue| queue.remove(lease, now));
+            let Some(removed) = removed else { return Ok(ReleaseOutcome::NotHeld) };
+            stored.record(name, now).ok().and_then(|record| record.hint_of_leaving(&removed))
         };
         if let Some(hint) = hint {
             self.hint(hint);

@@ -77,7 +77,7 @@ impl EnterOptions {
         }
         if *weight == 0 || *weight > kind.capacity() {
             let most = kind.capacity();
-            return Err(Error::invalid(format!("{kind} has no entry of the weight {weight}"))
+            return Err(Error::invalid(format!("{weight} is not a valid weight in {kind}"))
                 .with_fix(format!("the weight must be between 1 and {most}")));
         }
         Ok(())

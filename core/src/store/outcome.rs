@@ -59,7 +59,7 @@ pub struct Queued {
     pub left: Duration,
     /// This many entries are ahead of it.
     pub ahead: usize,
-    /// None of them expires before this time has passed, unless it leaves.
+    /// No entry ahead of it expires before this time has passed, but one may leave.
     pub recheck: Duration,
     /// This instance has the first entry of the queue, with that entry's token and time.
     pub held: Held,
@@ -118,7 +118,7 @@ pub enum RenewOutcome {
         left: Duration,
         /// This many entries are ahead of it.
         ahead: usize,
-        /// None of them expires before this time has passed, unless it leaves.
+        /// No entry ahead of it expires before this time has passed, but one may leave.
         recheck: Duration,
     },
     /// No lease of that id is in force: it expired, was released or never existed.

@@ -93,9 +93,9 @@ impl QueueRecord {
     /// Returns the leases of the entries that hold the lock but did not hold it before, when this
     /// entry was live too.
     #[must_use]
-    pub fn granted_by_leaving(&self, kind: LockKind, left: &EntryRecord) -> Vec<LeaseId> {
+    pub fn granted_by_leaving(&self, kind: LockKind, removed: &EntryRecord) -> Vec<LeaseId> {
         let mut before = self.entries.clone();
-        before.push(left.clone());
+        before.push(removed.clone());
         let before = Self::new(kind, before);
         let held = |lease| before.holders().iter().any(|entry| entry.id == lease);
         self.holders().iter().map(|entry| entry.id).filter(|lease| !held(*lease)).collect()
@@ -118,7 +118,7 @@ pub enum Standing<'a> {
         entry: &'a EntryRecord,
         /// This many live entries are ahead of it.
         ahead: usize,
-        /// None of the entries ahead expires before this time has passed.
+        /// No entry ahead of it expires before this time has passed, but one may leave.
         recheck: Duration,
     },
 }
@@ -143,7 +143,7 @@ pub struct EntryRecord {
     /// The entry lasts this much longer, unless it is renewed or leaves.
     pub left: Duration,
     /// The name was disabled since the entry was made, for this reason: the entry is not renewed,
-    /// and whoever holds or waits by it has to leave.
+    /// and its instance has to leave.
     pub ending: Option<Reason>,
 }
 

@@ -150,7 +150,7 @@ impl ClientMetrics {
         WaitTimer { waits, clock, from: clock.now(), outcome: "cancelled", _waiting: waiting }
     }
 
-    /// Records that an entry has to wait, because so many are ahead of it.
+    /// Records that an entry has to wait, because this many are ahead of it.
     pub(crate) fn record_queued(&self, kind: LockKind, ahead: usize) {
         self.queues.record_ahead(kind, ahead);
     }

@@ -43,7 +43,7 @@ fn an_entry_with_too_little_time_left_is_not_trusted_until_it_is_renewed() {
 }
 
 #[test]
-fn a_retried_attempt_with_too_little_time_left_keeps_its_place() {
+fn a_retried_attempt_with_too_little_time_left_keeps_its_position() {
     let mut machine = entering();
     let actions = machine.handle(granted(0, SECOND / 2), at(10));
     assert_eq!(renewal(&actions), (at(10), at(10)));
@@ -65,7 +65,7 @@ fn a_lost_entry_is_replaced_at_once_under_another_lease() {
     assert_eq!(actions, acquire(AttemptKind::New));
 }
 
-/// If the entry is still live, the same attempt finds it in its place.
+/// If the entry is still live, the same attempt finds it in the queue.
 #[test]
 fn an_attempt_whose_entry_may_have_expired_is_repeated() {
     let mut machine = waiting();

@@ -58,7 +58,7 @@ async fn neither_readers_nor_writers_starve() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_semaphore_has_so_many_holders() {
+async fn a_semaphore_has_as_many_holders_as_permits() {
     let store = InstanceStore::new();
     let client = store.client();
     let mut held = Vec::new();

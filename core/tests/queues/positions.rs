@@ -1,4 +1,4 @@
-//! A call that waits knows its position, and tells it when it gives up.
+//! A call that waits knows its position, and names it when it times out.
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};

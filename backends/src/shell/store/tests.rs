@@ -58,7 +58,7 @@ async fn an_attempt_is_repeated_if_the_reason_for_its_failure_no_longer_exists()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_to_enter_is_repeated_while_nothing_is_against_it() {
+async fn an_attempt_to_enter_is_repeated_while_nothing_prevents_it() {
     let store = store();
     let attempt = EnterOptions::new(LeaseId::new(), Holder::current(), SECOND, LockKind::Fair);
     let entered = &store.backend().entered;

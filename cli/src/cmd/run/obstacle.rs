@@ -7,7 +7,7 @@ use crate::io::table::visible;
 /// These are the obstacles that the status of the election has shown.
 #[derive(Debug, Default)]
 pub(super) struct Obstacles {
-    /// So many entries were ahead of the one that waits when it was first seen in the queue.
+    /// This many entries were ahead of the one that waits when it was first seen in the queue.
     first_ahead: Option<usize>,
 }
 

@@ -197,8 +197,8 @@ impl BrokenStore {
         if self.has(Fault::LeaveKeepsWaiters) && at >= queue.holding() {
             return Ok(Some(None));
         }
-        let left = queue.entries.remove(at).record(now)?;
-        Ok(Some(self.record(name, entry)?.hint_of_leaving(&left)))
+        let removed = queue.entries.remove(at).record(now)?;
+        Ok(Some(self.record(name, entry)?.hint_of_leaving(&removed)))
     }
 
     pub(super) fn renew_entry(

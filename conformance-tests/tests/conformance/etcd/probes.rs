@@ -42,7 +42,7 @@ impl DeleteRecord for Etcd {
             let key = format!("/{namespace}/{family}/{name}");
             client.delete(key, None).await.map_err(broken)?;
         }
-        // The key of each entry goes on with its lease id.
+        // The key of each entry continues with its lease id.
         let entries = Some(DeleteOptions::new().with_prefix());
         client.delete(format!("/{namespace}/entry/{name}\0"), entries).await.map_err(broken)?;
         Ok(())

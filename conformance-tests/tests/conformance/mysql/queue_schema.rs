@@ -90,7 +90,7 @@ pub(super) async fn instances_that_open_a_table_at_once_add_the_columns_of_queue
     Ok(())
 }
 
-/// Neither does an earlier version of the program know the columns: it sees the same row.
+/// An earlier version of the program does not know the columns either: it sees the same row.
 pub(super) async fn a_store_from_before_the_upgrade_finds_a_name_with_a_queue_held(
     backend: Arc<MySql>,
 ) -> CaseResult {

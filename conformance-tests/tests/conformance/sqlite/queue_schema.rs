@@ -51,7 +51,7 @@ pub(super) async fn a_table_without_the_columns_of_queues_has_exclusive_locks_on
     Ok(())
 }
 
-/// Neither does an earlier version of the program know the columns: it sees the same row.
+/// An earlier version of the program does not know the columns either: it sees the same row.
 pub(super) async fn a_store_from_before_the_upgrade_finds_a_name_with_a_queue_held() -> CaseResult {
     let (_folder, path) = place();
     let old = SqliteStore::from_pool(second_schema(&path).await, &required()).await.unwrap();

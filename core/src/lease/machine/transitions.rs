@@ -53,7 +53,7 @@ impl Machine {
                 self.lose(LossReason::Expired, actions);
             }
             State::Held { plan } => actions.extend(plan.retry(now).map(renew)),
-            // The entry may have expired. If it has not, the same attempt finds it in its place.
+            // The entry may have expired. If it has not, the same attempt finds it in the queue.
             State::Queued(entry) if now >= entry.ends_at() => self.start_attempt(actions),
             State::Queued(entry) => actions.extend(entry.on_tick(now).map(renew)),
             State::Releasing { lease_ends, retry_at, .. }
@@ -138,7 +138,7 @@ impl Machine {
         // After a slow reply, too little of the lease may be left to stop a job within it.
         if self.leaving || now >= schedule.step_down_at() {
             if self.has_entry {
-                // The entry stays in its place, and a renewal may still make it last longer.
+                // The entry keeps its position, and a renewal may still extend it.
                 return self.on_queued(grant.token, (sent, grant.left), None, false, now, actions);
             }
             let cooldown = if self.leaving { Cooldown::None } else { Cooldown::Failure };

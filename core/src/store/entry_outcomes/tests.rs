@@ -32,7 +32,7 @@ fn attempt(number: u64, kind: LockKind) -> EnterOptions {
 }
 
 #[test]
-fn an_entry_is_made_if_nothing_is_against_it() {
+fn an_entry_is_made_if_nothing_prevents_it() {
     let queue = unused().with_queue(permits(2), vec![entry(1, 1)]);
     for (record, options) in [
         (unused(), attempt(2, LockKind::Fair).without_waiting()),
@@ -44,7 +44,7 @@ fn an_entry_is_made_if_nothing_is_against_it() {
 }
 
 #[test]
-fn what_is_against_an_entry_is_checked_in_one_order() {
+fn what_prevents_an_entry_is_checked_in_one_order() {
     let options = attempt(1, LockKind::Fair);
     let EnterOptions { lease, holder, .. } = options.clone();
     let leased = unused().with_lease(LeaseRecord::new(lease, holder, LEFT));
