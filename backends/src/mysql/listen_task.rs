@@ -35,7 +35,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A task pauses for this long, at first and at most, after an answer that came at once: no session
 /// keeps the user-level lock, or it is passed on all the time.
 const INSTANT_REPLY_BACKOFF: (Duration, Duration) =
-    (Duration::from_millis(20), Duration::from_secs(5));
+    (Duration::from_millis(10), Duration::from_secs(5));
+
+/// Pauses grow by this factor. They grow slower while no session keeps the user-level lock, since
+/// the holder may have been killed, and another process mostly releases its lease after some 100 ms.
+const BACKOFF_FACTOR: f64 = 2.0;
+const BACKOFF_FACTOR_OF_NO_HOLDER: f64 = 1.15;
 
 /// A task pauses for at most this long after a user-level lock that was granted at once.
 const MAX_PAUSE_AFTER_GRANT: Duration = Duration::from_millis(200);
@@ -115,13 +120,17 @@ async fn listen_for(
             Ok(result) if waits => next_wait(result, cut_off),
             _ => TRY_SECONDS,
         };
+        let mut factor = BACKOFF_FACTOR;
         let most = match answer {
             Ok(result) => {
                 match result {
                     WaitResult::Granted => inner.released_by(*holder),
                     // The holder may have been killed, and another process releases its lease about
                     // now: the watch reads at growing intervals for a while.
-                    WaitResult::NotHeld => inner.notify(None),
+                    WaitResult::NotHeld => {
+                        inner.notify(None);
+                        factor = BACKOFF_FACTOR_OF_NO_HOLDER;
+                    }
                     WaitResult::TimedOut => {}
                 }
                 // The answer that no session keeps it takes time only on the network.
@@ -141,7 +150,7 @@ async fn listen_for(
             }
         };
         sleep(pause.min(most).mul_f64(0.75 + fastrand::f64() / 2.0)).await;
-        pause = (pause * 2).min(most);
+        pause = pause.mul_f64(factor).min(most);
     }
 }
 

@@ -44,10 +44,14 @@ impl HeldLease {
         set_format(if self.json { LogFormat::Json } else { LogFormat::Text });
     }
 
-    /// Opens the store, and releases the lease, or leaves the queue with its entry. If the lease has
-    /// ended or was released, this changes nothing: each grant has another id.
-    pub(super) async fn release(&self) -> Result<ReleaseOutcome> {
-        let store: Arc<dyn LockStore> = self.store.open().await?;
+    /// Opens the store.
+    pub(super) async fn open_store(&self) -> Result<Arc<dyn LockStore>> {
+        self.store.open().await
+    }
+
+    /// Releases the lease in its store, or leaves the queue with its entry. If the lease has ended or
+    /// was released, this changes nothing: each grant has another id.
+    pub(super) async fn release(&self, store: &Arc<dyn LockStore>) -> Result<ReleaseOutcome> {
         if self.in_queue {
             store.leave(&self.name, self.lease).await
         } else {

@@ -23,7 +23,7 @@ const EXIT_AFTER: Duration = Duration::from_secs(15);
 /// The command's processes are looked for at this interval.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A release that failed is tried again after this pause.
+/// A call to the store that failed is tried again after this pause.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// The surroundings are what the watchdog detached from when it started.
@@ -49,12 +49,7 @@ pub(super) fn release(
     }
     let _ = thread::Builder::new().spawn(exit_late);
     let limit = deadline.min(now + LIMIT);
-    let outcome = if wait_for_end(lease, group, limit) {
-        run(lease, limit, from)
-    } else {
-        let message = "a process that the command started may still run";
-        Err(Error::new(ErrorKind::Unavailable, message))
-    };
+    let outcome = run(lease, group, limit, from);
     from.stderr.attach();
     lease.use_message_format();
     let name = &lease.name;
@@ -102,8 +97,13 @@ fn wait_until(limit: Moment, mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Releases the lease in a runtime of its own.
-fn run(lease: &HeldLease, limit: Moment, from: &Surroundings) -> Result<ReleaseOutcome> {
+/// Waits and releases in a runtime of its own.
+fn run(
+    lease: &HeldLease,
+    group: ProcessGroup,
+    limit: Moment,
+    from: &Surroundings,
+) -> Result<ReleaseOutcome> {
     let failed = |error: std::io::Error| {
         Error::new(ErrorKind::Unavailable, "cannot prepare the release").with_source(error)
     };
@@ -112,19 +112,40 @@ fn run(lease: &HeldLease, limit: Moment, from: &Surroundings) -> Result<ReleaseO
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(failed)?;
-    let outcome = runtime.block_on(release_by(lease, limit));
+    let outcome = runtime.block_on(release_after_end(lease, group, limit));
     // A call to a store that hangs must not keep the process running.
     runtime.shutdown_background();
     outcome
 }
 
-/// Releases the lease, and tries again until that moment while the store is unavailable.
-async fn release_by(lease: &HeldLease, limit: Moment) -> Result<ReleaseOutcome> {
+/// Releases the lease once the command has certainly ended. The store is opened meanwhile, which can
+/// take longer than that.
+async fn release_after_end(
+    lease: &HeldLease,
+    group: ProcessGroup,
+    limit: Moment,
+) -> Result<ReleaseOutcome> {
+    let waited_for = lease.clone();
+    let end = tokio::task::spawn_blocking(move || wait_for_end(&waited_for, group, limit));
+    let (has_ended, store) = tokio::join!(end, retry(limit, || lease.open_store()));
+    if !has_ended.unwrap_or(false) {
+        let message = "a process that the command started may still run";
+        return Err(Error::new(ErrorKind::Unavailable, message));
+    }
+    let store = store?;
+    retry(limit, || lease.release(&store)).await
+}
+
+/// Calls the store, and tries again until that moment while it is unavailable.
+async fn retry<T, F>(limit: Moment, call: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
     let mut error = Error::new(ErrorKind::Unavailable, "the store did not respond in time");
     loop {
         tokio::select! {
             biased;
-            outcome = lease.release() => match outcome {
+            outcome = call() => match outcome {
                 Err(failed) if !is_permanent(&failed) => error = failed,
                 outcome => return outcome,
             },
