@@ -1,12 +1,13 @@
-//! Locks with queues are tested under stress: 64 clients in 16 processes use one name of each kind,
+//! Locks with queues are tested under stress: 16 clients in 4 processes use one name of each kind,
 //! while processes are paused for longer than the ttl, killed and started again.
 //!
 //! Each process reports what it asks of the store and which replies it gets, and when it has trusted
 //! a lock. The test then checks the history of all processes (`check.rs`): the capacity, the order,
 //! and that no waiter is forgotten.
 //!
-//! `LEASEHOLD_TEST_QUEUE_SECONDS` is the time for which processes are paused and killed, for each
-//! kind on each server. A server that is named by a variable must allow 500 connections.
+//! With `LEASEHOLD_TEST_QUEUE_SECONDS`, 64 clients in 16 processes are disturbed for that many
+//! seconds, for each kind on each server. A server that is named by a variable must then allow 500
+//! connections.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod attempt;

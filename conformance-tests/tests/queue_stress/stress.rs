@@ -13,17 +13,24 @@ use crate::check::violations;
 use crate::event::Event;
 use crate::history::History;
 use crate::server::Target;
-use crate::worker::{self, CLIENTS, Job, TTL};
+use crate::worker::{self, CLIENTS, Job};
 use crate::worker_process::WorkerProcess;
 
-const PROCESSES: usize = 16;
+/// How many processes use each lock, with which ttl, and for how long they are paused and killed.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    processes: usize,
+    ttl: Duration,
+    seconds: Duration,
+}
 
-/// Processes are paused and killed for this many seconds, unless the environment variable has
-/// another number.
-const SECONDS: u64 = 3;
+/// This is the scale unless the environment variable says how long. etcd has no shorter leases.
+const SMALL: Scale =
+    Scale { processes: 4, ttl: Duration::from_secs(2), seconds: Duration::from_secs(3) };
 
-/// A paused process has lost its leases when it continues.
-const PAUSE: Duration = Duration::from_secs(3);
+/// Heartbeats of this many stores are a load for the server, so they have longer leases.
+const LARGE: Scale =
+    Scale { processes: 16, ttl: Duration::from_secs(6), seconds: Duration::from_secs(60) };
 
 /// If no client holds the lock for this long, all of them are stuck. What a dead process leaves
 /// behind is over after a ttl.
@@ -62,22 +69,36 @@ async fn each_kind(server: &str, url: &str, namespace: &Namespace) {
         LockKind::ReaderWriter,
         LockKind::leaders(3).unwrap(),
     ];
+    let scale = Scale::from_env();
     for kind in kinds {
-        let job = Job { url: url.to_owned(), namespace: namespace.to_string(), kind: kind.code() };
-        let stress = Stress::start(server, kind, job);
+        let job = Job {
+            url: url.to_owned(),
+            namespace: namespace.to_string(),
+            kind: kind.code(),
+            ttl: scale.ttl,
+        };
+        let stress = Stress::start(server, kind, scale, job);
         stress.run().await;
     }
 }
 
-fn seconds() -> Duration {
-    let given = env::var("LEASEHOLD_TEST_QUEUE_SECONDS");
-    let parse = |given: String| given.parse().expect("LEASEHOLD_TEST_QUEUE_SECONDS is a number");
-    Duration::from_secs(given.map_or(SECONDS, parse))
+impl Scale {
+    fn from_env() -> Self {
+        let Ok(given) = env::var("LEASEHOLD_TEST_QUEUE_SECONDS") else { return SMALL };
+        let seconds = given.parse().expect("LEASEHOLD_TEST_QUEUE_SECONDS is a number");
+        Self { seconds: Duration::from_secs(seconds), ..LARGE }
+    }
+
+    /// A process that was paused for so long has lost its leases when it continues.
+    fn pause(self) -> Duration {
+        self.ttl * 3 / 2
+    }
 }
 
 struct Stress<'a> {
     server: &'a str,
     kind: LockKind,
+    scale: Scale,
     job: Job,
     workers: Vec<WorkerProcess>,
     /// The processes that were killed had reported these events.
@@ -87,15 +108,15 @@ struct Stress<'a> {
 }
 
 impl<'a> Stress<'a> {
-    fn start(server: &'a str, kind: LockKind, job: Job) -> Self {
-        let workers = (0..PROCESSES).map(|_| WorkerProcess::start(&job)).collect();
-        Self { server, kind, job, workers, ended: Vec::new(), paused: 0, killed: 0 }
+    fn start(server: &'a str, kind: LockKind, scale: Scale, job: Job) -> Self {
+        let workers = (0..scale.processes).map(|_| WorkerProcess::start(&job)).collect();
+        Self { server, kind, scale, job, workers, ended: Vec::new(), paused: 0, killed: 0 }
     }
 
     async fn run(mut self) {
         // Processes that have not started yet would not notice what happens to them.
         self.until(|stress| stress.workers.iter().all(|worker| worker.held() > 0)).await;
-        let end = Instant::now() + seconds();
+        let end = Instant::now() + self.scale.seconds;
         for round in 0.. {
             self.disturb(round).await;
             if Instant::now() >= end {
@@ -104,7 +125,7 @@ impl<'a> Stress<'a> {
         }
         self.workers.iter_mut().for_each(WorkerProcess::finish);
         // Each client holds the lock once more, however long that takes.
-        self.until(|stress| stress.ended_workers() == PROCESSES).await;
+        self.until(|stress| stress.ended_workers() == stress.scale.processes).await;
         self.wait_for_empty_queue().await;
 
         let mut history = History::default();
@@ -117,21 +138,22 @@ impl<'a> Stress<'a> {
     /// Pauses two processes and kills two others. One of those that were paused is killed too in
     /// every second round.
     async fn disturb(&mut self, round: usize) {
+        let processes = self.scale.processes;
         let [one, two, three, four] =
-            [0, 1, 2, 3].map(|part| (round + part * PROCESSES / 4) % PROCESSES);
+            [0, 1, 2, 3].map(|part| (round + part * processes / 4) % processes);
         for paused in [one, two] {
             self.workers[paused].signal("-STOP");
             self.paused += 1;
         }
         self.replace(three);
-        sleep(PAUSE).await;
+        sleep(self.scale.pause()).await;
         self.workers[one].signal("-CONT");
         match round % 2 {
             0 => self.workers[two].signal("-CONT"),
             _ => self.replace(two),
         }
         self.replace(four);
-        sleep(TTL / 4).await;
+        sleep(self.scale.ttl / 4).await;
     }
 
     /// Kills a process, and starts another one.
@@ -213,7 +235,7 @@ impl<'a> Stress<'a> {
         let mut found = history.faults.clone();
         found.extend(violations(&entries, self.kind.capacity()));
         assert!(found.is_empty(), "{}: {found:#?}", self.name());
-        assert_eq!(history.finished, PROCESSES * CLIENTS, "{}: clients", self.name());
-        assert!(trusted >= PROCESSES * CLIENTS, "{}: too few holders", self.name());
+        assert_eq!(history.finished, self.scale.processes * CLIENTS, "{}: clients", self.name());
+        assert!(trusted >= self.scale.processes * CLIENTS, "{}: too few holders", self.name());
     }
 }

@@ -25,9 +25,6 @@ use crate::recorder::Recorder;
 /// A worker process has this many clients.
 pub(crate) const CLIENTS: usize = 4;
 
-/// etcd has no shorter leases.
-pub(crate) const TTL: Duration = Duration::from_secs(2);
-
 /// An attempt that waits longer than this is stuck, and the test has failed before.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -40,6 +37,7 @@ pub(crate) struct Job {
     pub(crate) namespace: String,
     /// This is the [code](LockKind::code) of the kind.
     pub(crate) kind: String,
+    pub(crate) ttl: Duration,
 }
 
 /// Runs this process as a worker if it was started as one.
@@ -80,7 +78,7 @@ async fn run_client(number: usize, job: &Job, finish: &AtomicBool) {
         let is_last = finish.load(Ordering::Relaxed);
         let ending = match is_last {
             true => last_attempt(kind).run(&client).await,
-            false => attempt(kind).run(&client).await,
+            false => attempt(kind, job.ttl).run(&client).await,
         };
         let failed = matches!(ending, Ending::Failed { .. });
         let held = ending == Ending::Held;
@@ -100,12 +98,12 @@ pub(crate) async fn open(job: &Job) -> Result<Client> {
         .with_namespace(Namespace::new(job.namespace.as_str())?)
         .with_max_connections(NonZeroU32::new(2));
     let store = leasehold::url::open(&job.url, &options).await?;
-    let settings = Settings::new().ttl(TTL);
+    let settings = Settings::new().ttl(job.ttl);
     Client::builder(Arc::new(Recorder(store))).settings(settings).build()
 }
 
 /// Returns a random attempt.
-fn attempt(kind: LockKind) -> Attempt {
+fn attempt(kind: LockKind, ttl: Duration) -> Attempt {
     let wait = match fastrand::u32(..8) {
         0 => Wait::Try,
         1 => Wait::AtMost(Duration::from_millis(fastrand::u64(5..500))),
@@ -113,7 +111,7 @@ fn attempt(kind: LockKind) -> Attempt {
     };
     // Some are renewed while they hold the lock.
     let hold = match fastrand::u32(..64) {
-        0 => TTL * fastrand::u32(..100) / 100,
+        0 => ttl * fastrand::u32(..100) / 100,
         _ => Duration::from_millis(fastrand::u64(..8)),
     };
     Attempt { wait, hold, drops: fastrand::u32(..8) == 0, ..last_attempt(kind) }
