@@ -84,7 +84,10 @@ fn status_prints_a_table() {
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), 3, "{table}");
     let head: Vec<_> = lines[0].split_whitespace().collect();
-    assert_eq!(head, ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "KIND", "SINCE", "TOKEN", "REASON"]);
+    assert_eq!(
+        head,
+        ["NAME", "STATE", "LEFT", "STANDBYS", "HOLDER", "KIND", "SINCE", "TOKEN", "REASON"]
+    );
     assert!(lines[1].contains("disabled") && lines[1].trim_end().ends_with("  because"), "{table}");
     assert!(lines[1].starts_with("evil\\u{1b}[2J\\nname "), "{table}");
     for word in ["hello", "held", &format!("pid {}", run.id()), &leader.token.to_string()] {
