@@ -27,7 +27,7 @@ impl MySql {
         let record = if token > 0 {
             Some(only_entry(name, lease, FencingToken::new(token)?, values)?)
         } else {
-            self.locked_record(statements, values).await?
+            self.locked_record(statements, values).await.map_err(after_write)?
         };
         if let Some(record) = &record {
             let mut entries = record.queue.iter().flat_map(|queue| &queue.entries);
@@ -72,7 +72,7 @@ impl MySql {
         };
         self.connections.execute(Purpose::Renew, renew).await?;
         let find = || bind_names(sqlx::query(statements.find_many(names.len())), &names);
-        let rows = self.connections.read_rows(Purpose::Renew, find).await?;
+        let rows = self.connections.read_rows(Purpose::Renew, find).await.map_err(after_write)?;
         // A row without a readable name belongs to none of these entries.
         let table = &self.sql.statements.table;
         let named = |row: &MySqlRow| Some((row::name(row, table).ok()?, row::record(row, table)));
@@ -128,6 +128,15 @@ impl MySql {
         let table = &self.sql.statements.table;
         rows.first().map(|row| row::record(row, table)).transpose()
     }
+}
+
+/// Returns the error of a read after a statement that has changed the row: the change stands.
+fn after_write(error: Error) -> Error {
+    if error.kind() != ErrorKind::Unavailable {
+        return error;
+    }
+    let message = "the queue was changed, but reading the result failed";
+    Error::new(ErrorKind::OutcomeUnknown, message).with_source(error)
 }
 
 fn bind_names(

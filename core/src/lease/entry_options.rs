@@ -13,7 +13,7 @@ pub(crate) struct EntryOptions {
     /// The entry needs this much of the lock's capacity.
     weight: u32,
     /// The entry waits if it does not hold the lock at once.
-    wait: bool,
+    pub(crate) wait: bool,
 }
 
 impl EntryOptions {

@@ -29,6 +29,8 @@ pub(crate) struct LeaseRequests {
     entry: Option<EntryOptions>,
     /// A lease that was granted, or an entry that waits, must be renewed by this moment.
     renew_by: Moment,
+    /// The store has refused the latest attempt, which has no lease and no entry.
+    is_refused: bool,
     /// This is the latest floor that a reply to this attempt had.
     floor: Option<FencingToken>,
     /// This is the latest attempt; `None` means that a call owns it.
@@ -111,6 +113,7 @@ impl LeaseRequests {
             attempt: None,
             acquiring: None,
             renewals: None,
+            is_refused: false,
             releasing: None,
         }
     }
@@ -124,6 +127,12 @@ impl LeaseRequests {
     pub(crate) fn lease(&self) -> Option<LeaseId> {
         let requested = self.acquiring.as_ref().map(AcquireCall::lease);
         requested.or_else(|| self.attempt.as_ref().map(AcquireAttempt::lease))
+    }
+
+    /// Returns the lease of the entry that the latest attempt made, as far as is known; `None` if it
+    /// was refused. A subscriber without an entry is told of every change of the queue.
+    pub(crate) fn entry_lease(&self) -> Option<LeaseId> {
+        self.lease().filter(|_| self.entry.is_some() && !self.is_refused)
     }
 
     /// Returns the latest floor of the lease that was granted.
@@ -171,6 +180,7 @@ impl LeaseRequests {
         // attempt.
         self.stop_renewing();
         self.floor = None;
+        self.is_refused = false;
         let latest = self.attempt.take().filter(|_| id == AttemptKind::Retry);
         let attempt = latest.unwrap_or_else(|| {
             let (engine, name) = (self.engine.clone(), self.name.clone());
@@ -189,7 +199,9 @@ impl LeaseRequests {
             (attempt, reply) = finish(&mut self.acquiring) => {
                 self.attempt = Some(attempt);
                 self.record_attempt(&reply);
-                let watched = self.engine.hint_dispatcher.position().is_some();
+                // An attempt that makes no entry is not told when others leave without a successor.
+                let is_told = self.entry.is_none_or(|entry| entry.wait);
+                let watched = is_told && self.engine.hint_dispatcher.position().is_some();
                 Reply::Acquire { reply, watched }
             }
             (reply, in_flight) = next_renewal(&mut self.renewals) => {
@@ -204,6 +216,8 @@ impl LeaseRequests {
     }
 
     fn record_attempt(&mut self, reply: &TimedReply<AcquireOutcome>) {
+        self.is_refused =
+            matches!(reply.outcome, Ok(AcquireOutcome::Held(_) | AcquireOutcome::Disabled(_)));
         let left = match &reply.outcome {
             Ok(AcquireOutcome::Granted(grant)) => {
                 self.floor = Some(grant.floor);

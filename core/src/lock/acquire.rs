@@ -112,7 +112,7 @@ impl NamedLock {
             }
             if let (Some(hints), Some(_)) = (&hints, entry) {
                 // A lost entry is replaced by one under another id.
-                hints.set_entry(waiter.requests.lease());
+                hints.set_entry(waiter.requests.entry_lease());
             }
         }
     }

@@ -14,6 +14,10 @@ use crate::{LockKind, LockName, Result, Settings};
 /// Readers and writers get the lock in the order in which they arrived at the store, so neither
 /// of them starves: readers that arrive after a waiting writer wait until it has released the lock.
 ///
+/// A name has at most [`MAX_ENTRIES`](crate::MAX_ENTRIES) entries: its holders and the waiters of all
+/// clients, of which each client has one. An attempt beyond that fails with
+/// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
+///
 /// ```
 /// use std::time::Duration;
 /// use leasehold_core::{Client, MemoryStore};

@@ -15,6 +15,10 @@ use crate::{LockKind, LockName, Result, Settings};
 /// [`FairLock`](crate::FairLock) do. A call that needs many permits waits until that many are free,
 /// and all calls behind it wait too, even if they need fewer: otherwise it could wait forever.
 ///
+/// A name has at most [`MAX_ENTRIES`](crate::MAX_ENTRIES) entries: its holders and the waiters of all
+/// clients, of which each client has one. An attempt beyond that fails with
+/// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
+///
 /// All clients have to name the same number of permits. A name that is in use with another number is
 /// refused, with an error that names both.
 ///

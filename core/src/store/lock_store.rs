@@ -153,7 +153,8 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// Removes the entry of that lease from the queue of the name, if it is live.
     ///
     /// * No other entry is touched. Leaving twice is harmless.
-    /// * Watchers get a hint, with the leases of the entries that hold the lock because of it.
+    /// * Watchers get a hint with the leases of the entries that hold the lock because of it. They may
+    ///   get none if there is no such entry, unless the queue is empty now.
     ///
     /// # Errors
     /// On a store without [queues](Capabilities::queues) this always fails with

@@ -70,8 +70,8 @@ impl QueueRecord {
     }
 
     /// Returns the smallest token of the live entries. A resource that keeps the largest floor it
-    /// has seen, and accepts every token that is at least that, accepts no holder that has expired
-    /// before the queue had this floor.
+    /// has seen, and accepts every token that is at least that, refuses all holders with a smaller
+    /// token. It does not refuse a holder that expired while one with a smaller token is live.
     #[must_use]
     pub fn floor(&self) -> Option<FencingToken> {
         self.entries.first().map(|entry| entry.token)

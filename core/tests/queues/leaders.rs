@@ -1,5 +1,6 @@
 //! An election of several leaders has as many at a time.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use leasehold_core::{
 };
 use tokio::time::{sleep, timeout};
 
-use crate::instance_store::InstanceStore;
+use crate::instance_store::{InstanceStore, LATENCY};
 use crate::{HOUR, SECOND, entries};
 
 fn job() -> impl Job {
@@ -59,6 +60,44 @@ async fn two_of_three_candidates_lead_and_the_third_follows_one_of_them() {
         election.shutdown().await;
     }
     assert_eq!(entries(&client).await, (0, 0));
+}
+
+/// The reply to a renewal comes after that to a later one, and says that the candidate waits.
+#[tokio::test(start_paused = true)]
+async fn a_reply_from_before_its_turn_does_not_end_the_term_of_a_leader() {
+    let store = InstanceStore::new();
+    let mut elections = three_candidates(&store).await;
+    let late = store.another();
+    let last = campaign(&late.client());
+    sleep(SECOND).await;
+    late.faults.renewed_late_by.store(4_000, SeqCst);
+    let renewals = late.count("renew");
+    while late.count("renew") == renewals {
+        sleep(LATENCY).await;
+    }
+    sleep(3 * LATENCY).await;
+    late.faults.renewed_late_by.store(0, SeqCst);
+    for _ in 0..2 {
+        elections.remove(0).shutdown().await;
+    }
+    leads(&last).await;
+    sleep(10 * SECOND).await;
+    assert!(last.status().is_leading(), "{:?}", last.status());
+    assert_eq!((last.status().terms, last.status().ahead), (1, None));
+}
+
+/// Nobody waits when a leader leaves, so no hint names a successor.
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_does_not_wait_soon_finds_that_a_leader_has_left() {
+    let store = InstanceStore::new();
+    let mut elections = three_candidates(&store).await;
+    elections.remove(2).shutdown().await;
+    let election = store.another().client().election("a").unwrap().leaders(2).unwrap();
+    let last = election.without_waiting().spawn(job());
+    sleep(SECOND).await;
+    assert!(!last.status().is_leading());
+    elections.remove(0).shutdown().await;
+    leads(&last).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,7 +25,7 @@ impl Driver {
                 }
                 self.requests.send(request);
                 if is_attempt && self.requests.entry().is_some() {
-                    self.hints.set_entry(self.requests.lease());
+                    self.hints.set_entry(self.requests.entry_lease());
                 }
             }
             Action::Start { token, deadline } => self.start(token, deadline),
@@ -62,6 +62,8 @@ impl Driver {
 
     fn start(&mut self, token: FencingToken, deadline: Moment) {
         let (Some(job), Some(lease)) = (self.job.clone(), self.requests.lease()) else { return };
+        // The reply to a renewal that was decided before the grant says that the entry waits.
+        self.requests.stop_renewing();
         // A hint that is held back came before the grant.
         self.hint_spread = HintSpread::default();
         let Self { engine, name, .. } = self;

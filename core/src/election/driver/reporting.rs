@@ -12,7 +12,12 @@ impl Driver {
     /// Records in the status and the metrics what a reply shows.
     pub(super) fn record(&mut self, reply: &Reply) {
         match reply {
-            Reply::Acquire { reply, .. } => self.record_acquire(reply),
+            Reply::Acquire { reply, .. } => {
+                if self.requests.entry().is_some() {
+                    self.hints.set_entry(self.requests.entry_lease());
+                }
+                self.record_acquire(reply);
+            }
             Reply::Renew { reply, .. } => {
                 if let (Ok(RenewOutcome::Extended { floor, .. }), Some(tasks)) =
                     (&reply.outcome, &self.tasks)

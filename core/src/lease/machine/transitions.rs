@@ -191,7 +191,8 @@ impl Machine {
                 actions.push(Action::ExtendTrust(plan.schedule().deadline()));
                 actions.extend(next.map(renew));
             }
-            // An entry that holds the lock waits again only if the store has lost its latest writes.
+            // An entry that holds the lock waits again only if the store has lost its latest writes:
+            // the replies to renewals that were sent before the grant are dropped.
             RenewReply::Lost | RenewReply::Queued { .. } => self.lose(LossReason::Gone, actions),
             RenewReply::Disabled { reason } => self.lose(LossReason::Disabled { reason }, actions),
             RenewReply::Failed if now >= plan.schedule().step_down_at() => {

@@ -118,7 +118,7 @@ fn run(
     outcome
 }
 
-/// Releases the lease once the command has certainly ended. The store is opened meanwhile, which can
+/// Releases the lease once the command has certainly ended. The store is opened before that, which can
 /// take longer than that.
 async fn release_after_end(
     lease: &HeldLease,
