@@ -1,11 +1,11 @@
 //! This model checks queues, on which fair locks, semaphores, reader/writer locks and elections of
 //! several leaders are built, in every order of events, up to a number of faults and commands.
 //!
-//! The code that ships is checked: the store decides by the [rule of queues](leasehold_core::QueueRecord) and the
-//! outcomes that follow from it, and each instance runs the [machine of a
-//! lease](leasehold_core::lease::Machine) as a lock with a queue drives it. The drivers, which keep
-//! lease ids and send requests, are modelled. So are the store's entries, a network that loses and
-//! delays messages, and the clocks. Names are not disabled here.
+//! The code that ships is checked: the store decides by the
+//! [rule of queues](leasehold_core::QueueRecord) and the outcomes that follow from it, and each
+//! instance runs the [machine of a lease](leasehold_core::lease::Machine) as a lock with a queue
+//! drives it. The drivers, which keep lease ids and send requests, are modelled. So are the store's
+//! entries, a network that loses and delays messages, and the clocks. Names are not disabled here.
 //!
 //! Time passes in whole units, and a state has times only relative to the present, so that states
 //! recur and a search ends. Without a fault nothing is late but hints: a message arrives and a timer
