@@ -16,6 +16,9 @@ const MAX_DELIVERY: Duration = Duration::from_millis(50);
 /// A hint is passed on within this time, and a renewal may be sent in between.
 const HINT_SPREAD: Duration = Duration::from_millis(10);
 
+/// Within this time after a fault an instance has noticed that it cannot watch the store.
+const WATCH_REOPEN_LIMIT: Duration = Duration::from_secs(20);
+
 /// These are the times at which the store gave the entries of each name a whole ttl, and those at
 /// which they left.
 #[derive(Debug, Default)]
@@ -78,6 +81,8 @@ pub(super) fn check(history: &History) -> Found {
     // The time at which each lease was last renewed or requested. A retry is granted the same
     // lease.
     let mut last: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
+    // An entry that was just made is renewed at once if its instance may have missed a hint.
+    let mut entered: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
     let mut times = EntryTimes::default();
     let mut hinted: HashMap<(InstanceId, Option<NameId>), Duration> = HashMap::new();
     for (now, event) in &history.events {
@@ -85,22 +90,29 @@ pub(super) fn check(history: &History) -> Found {
         times.see(*now, event, timing.ttl);
         match event {
             Event::Granted(process, name, token) | Event::Entered(process, name, token, _) => {
+                if matches!(event, Event::Entered(..)) {
+                    entered.insert((*process, *name, *token), *now);
+                }
                 last.entry((*process, *name, *token)).or_insert(now.saturating_sub(MAX_DELIVERY));
             }
             Event::Hinted(process, name) => {
                 hinted.insert((*process, *name), *now);
             }
             Event::Renewed(process, leases) => {
-                // A failed renewal is retried sooner, until a ttl after the failure.
-                let faultless =
-                    faults.over_since(*process).is_some_and(|at| at + timing.ttl < *now);
+                // A failed renewal is retried sooner, until a ttl after the failure. Those that wait
+                // in a queue also ask when the watch could not be opened again.
+                let waits = leases.iter().any(|(name, _)| history.kind(*name).has_queue());
+                let excused = if waits { timing.ttl.max(WATCH_REOPEN_LIMIT) } else { timing.ttl };
+                let faultless = faults.over_since(*process).is_some_and(|at| at + excused < *now);
                 let is_due = |(name, token): &(NameId, u64)| {
                     let before = last.get(&(*process, *name, *token)).copied().unwrap_or_default();
                     let hint = |name| {
                         let at = hinted.get(&(*process, name));
                         at.is_some_and(|at| *at + HINT_SPREAD >= before)
                     };
+                    let entered = entered.get(&(*process, *name, *token));
                     before + interval <= *now
+                        || entered.is_some_and(|at| *now <= *at + MAX_DELIVERY * 2)
                         || hint(Some(*name))
                         || hint(None)
                         || times.may_have_expired((*name, *token), before, *now, timing.ttl)

@@ -19,7 +19,7 @@ pub(super) async fn acquire_locks(
 ) {
     loop {
         it.clock.sleep(it.up_to(Duration::from_secs(8))).await;
-        let chosen = it.draw(u32::try_from(kinds.len()).unwrap_or(1)) as usize;
+        let chosen = it.draw(u32::try_from(kinds.len()).unwrap_or(1).max(1)) as usize;
         let Some(kind) = kinds.get(chosen).copied() else { return };
         let name = first + chosen;
         // A call without time makes a single try. Only those on queues are drawn: in an exclusive
