@@ -1,6 +1,6 @@
 //! The job of one term has ended before that of the next begins, on instances that were not frozen
-//! in between: no lease can stop a job that wakes too late. In an election of several leaders no more
-//! jobs than leaders run at a time.
+//! in between: no lease can stop a job that wakes too late. In an election of several leaders, at
+//! most as many jobs as it has leaders run at a time.
 
 use std::collections::HashMap;
 
