@@ -6,6 +6,7 @@ pub mod explored;
 pub mod fence_model;
 pub mod history;
 pub mod model;
+pub mod queue_model;
 pub mod simulation;
 pub mod soak;
 

@@ -22,6 +22,7 @@ fn two_thousand_seeds_hold_all_invariants() {
     assert!(found.failure.is_none());
     // The histories prove something only if much happened in them.
     assert!(found.runs == 2000 && found.terms > 10_000, "too little happened: {found}");
+    assert!(found.entries > 4_000 && found.waited > 500, "too little happened: {found}");
 }
 
 #[test]
@@ -77,6 +78,22 @@ fn notices(defect: Defect, checker: &str) {
 #[test]
 fn a_double_granting_store_is_caught() {
     notices(Defect::GrantsTwice, "trust_overlap");
+}
+
+#[test]
+fn a_store_that_skips_the_queue_is_caught() {
+    notices(Defect::SkipsQueue, "queue_order");
+    notices(Defect::SkipsQueue, "trust_overlap");
+}
+
+#[test]
+fn a_store_that_forgets_waiters_is_caught() {
+    notices(Defect::ForgetsWaiters, "forgotten_waiters");
+}
+
+#[test]
+fn a_store_that_raises_floors_too_early_is_caught() {
+    notices(Defect::RaisesFloors, "stale_writes");
 }
 
 #[test]

@@ -52,6 +52,9 @@ enum Task {
     /// Searches the model: give CANDIDATES LOCKERS FAULTS COMMANDS, and optionally STEPS (0 for
     /// all) and MUTATION
     Model(verification::Arguments),
+    /// Searches the model of queues: give KIND (such as `semaphore:2`), WEIGHTS (such as 1,2,1),
+    /// FAULTS and COMMANDS, and optionally STEPS (0 for all) and MUTATION
+    QueueModel(verification::Arguments),
     /// Runs seeds of the simulation: give --seeds N --jobs J, or --seed S --trace
     Sim(verification::Arguments),
     /// Runs many locks and elections and measures their resources: give --minutes M, and optionally
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Task::Monitoring => monitoring::check(),
         Task::Package => package::test(),
         Task::Model(arguments) => verification::run("model", &arguments),
+        Task::QueueModel(arguments) => verification::run("queue_model", &arguments),
         Task::Sim(arguments) => verification::run("sim", &arguments),
         Task::Soak(arguments) => verification::run("soak", &arguments),
         Task::Bench(options) => bench::bench(&options),

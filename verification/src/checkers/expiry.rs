@@ -1,5 +1,6 @@
 //! A lease that expires, for instance after a crash, is granted to another instance at once: the
-//! waiters know when the lease expires, and do not wait for a poll.
+//! waiters know when the lease expires, and do not wait for a poll. This concerns names without a
+//! queue.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(super) fn check(history: &History) -> Found {
         waiting.overdue(*now)?;
         waiting.see(*now, event);
         match event {
+            Event::Granted(_, name, _) | Event::Extended(_, name, _)
+                if history.kind(*name).has_queue() => {}
             // A retry is granted the rest of the same lease.
             Event::Granted(_, name, token)
                 if ends.get(name).is_none_or(|(granted, _)| granted != token) =>
@@ -45,6 +48,8 @@ pub(super) fn check(history: &History) -> Found {
 
 #[cfg(test)]
 mod tests {
+    use leasehold_core::LockKind;
+
     use super::*;
 
     /// Returns a history in which the leader's lease expires at 55 s.
@@ -88,5 +93,11 @@ mod tests {
         {
             assert!(found(excuse, 64.0).is_ok());
         }
+    }
+
+    #[test]
+    fn a_queue_is_excused() {
+        let history = history(Event::Hinted(2, None), 60.0);
+        assert!(check(&history.with_kinds(&[LockKind::Fair])).is_ok());
     }
 }

@@ -1,5 +1,5 @@
 //! A lock or a lead that is released is granted to a waiter at once: the release causes a hint, and
-//! no waiter has to wait for a poll.
+//! no waiter has to wait for a poll. This concerns names without a queue.
 
 use std::time::Duration;
 
@@ -22,7 +22,9 @@ pub(super) fn check(history: &History) -> Found {
     for (now, event) in &history.events {
         waiting.overdue(*now)?;
         waiting.see(*now, event);
-        if let Event::Released(name, _) = event {
+        if let Event::Released(name, _) = event
+            && !history.kind(*name).has_queue()
+        {
             waiting.set_free(*name, *now, rest, *now + HANDOVER_LIMIT);
         }
     }

@@ -1,5 +1,6 @@
 //! The job of one term has ended before that of the next begins, on instances that were not frozen
-//! in between: no lease can stop a job that wakes too late.
+//! in between: no lease can stop a job that wakes too late. In an election of several leaders, at
+//! most as many jobs as it has leaders run at a time.
 
 use std::collections::HashMap;
 
@@ -20,12 +21,16 @@ pub(super) fn check(history: &History) -> Found {
     for (now, event) in &history.events {
         match event {
             Event::Started(process, name, token) => {
-                let other = terms.iter().find(|((_, led, _), term)| {
+                let others = terms.iter().filter(|((_, led, _), term)| {
                     led == name && (term.start || term.stop) && !term.frozen
                 });
-                if let Some(((holder, _, before), _)) = other {
+                let others: Vec<_> =
+                    others.map(|((holder, _, before), _)| (*holder, *before)).collect();
+                let most = usize::try_from(history.kind(*name).capacity()).unwrap_or(usize::MAX);
+                if others.len() >= most {
                     let what = format!(
-                        "{process} starts {token} of {name} while {holder} has not ended {before}"
+                        "{process} starts {token} of {name} while these have not ended, by \
+                         instance and token: {others:?}"
                     );
                     return Err((*now, what));
                 }
@@ -55,6 +60,8 @@ pub(super) fn check(history: &History) -> Found {
 
 #[cfg(test)]
 mod tests {
+    use leasehold_core::LockKind;
+
     use super::*;
 
     fn found(between: &[Event]) -> Found {
@@ -73,5 +80,16 @@ mod tests {
         assert!(found(&[start, stop]).is_ok());
         assert!(found(&[Event::Frozen(1)]).is_ok());
         assert!(found(&[Event::Crashed(1)]).is_ok());
+    }
+
+    #[test]
+    fn as_many_jobs_run_as_there_are_leaders() {
+        let found = |leaders| {
+            let terms = (1..4).map(|process| (1.0, Event::Started(process, 0, 10)));
+            let history = History::of(&terms.collect::<Vec<_>>()).unwrap();
+            check(&history.with_kinds(&[LockKind::leaders(leaders).unwrap()]))
+        };
+        assert!(found(3).is_ok());
+        assert!(found(2).is_err());
     }
 }

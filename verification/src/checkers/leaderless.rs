@@ -1,6 +1,6 @@
 //! While some instance could lead a name and nothing prevents it, the name has no leader for at
 //! most the time of a lease, a call that hangs and the pause after it. A frozen instance counts as
-//! the leader as long as it trusts its lease.
+//! the leader as long as it trusts its lease. This concerns elections without a queue.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -150,7 +150,7 @@ pub(super) fn check(history: &History) -> Found {
 /// Returns the names that any instance led. The other names are only locked.
 fn names_that_are_led(history: &History) -> HashSet<NameId> {
     let started = |(_, event): &(Duration, Event)| match event {
-        Event::Started(_, name, _) => Some(*name),
+        Event::Started(_, name, _) if !history.kind(*name).has_queue() => Some(*name),
         _ => None,
     };
     history.events.iter().filter_map(started).collect()

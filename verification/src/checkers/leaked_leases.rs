@@ -16,7 +16,7 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) fn check(history: &History) -> Found {
     // Grants on which no instance has relied, and the time since when no fault explains that.
-    let mut unused: HashMap<NameId, (InstanceId, u64, Duration)> = HashMap::new();
+    let mut unused: HashMap<(NameId, u64), (InstanceId, Duration)> = HashMap::new();
     let mut last_fault: HashMap<InstanceId, Duration> = HashMap::new();
     let (mut out, mut cut) = (HashSet::new(), HashSet::new());
     // A retry is granted the rest of the same lease.
@@ -25,8 +25,8 @@ pub(super) fn check(history: &History) -> Found {
     // The leases of aborted jobs expire on their own.
     let mut aborted = HashSet::new();
     for (now, event) in &history.events {
-        let leaked = unused.iter().find(|(_, (.., since))| *now > *since + RELEASE_LIMIT);
-        if let Some((name, (process, token, since))) = leaked {
+        let leaked = unused.iter().find(|(_, (_, since))| *now > *since + RELEASE_LIMIT);
+        if let Some(((name, token), (process, since))) = leaked {
             let what =
                 format!("{process} neither uses nor releases {token} of {name} since {since:?}");
             return Err((*now, what));
@@ -43,25 +43,25 @@ pub(super) fn check(history: &History) -> Found {
                 seen.insert((*name, *token));
             }
             Event::Granted(process, name, token) if seen.insert((*name, *token)) => {
-                unused.insert(*name, (*process, *token, *now));
+                unused.insert((*name, *token), (*process, *now));
             }
             Event::TrustEnded(process, name, token) => {
                 let runs_on = trusted.get(&(*name, *token)).is_some_and(|until| until > now);
                 let expires = aborted.contains(&(*name, *token));
                 if runs_on && !expires && !out.contains(process) && !cut.contains(process) {
-                    unused.insert(*name, (*process, *token, *now));
+                    unused.insert((*name, *token), (*process, *now));
                 }
             }
             Event::TrustExtended(_, name, token, until) => {
                 trusted.insert((*name, *token), *until);
-                unused.retain(|held, (_, term, _)| held != name || term != token);
+                unused.remove(&(*name, *token));
             }
             Event::Aborted(_, name, token) => {
                 aborted.insert((*name, *token));
             }
             Event::Released(name, token) => {
                 trusted.remove(&(*name, *token));
-                unused.remove(name);
+                unused.remove(&(*name, *token));
             }
             // After a crash the leases of the instance expire. The faults of an instance excuse
             // only that instance.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::faults::InstanceFaults;
 use super::found::Found;
+use super::in_force::InForce;
 use crate::history::{Event, History, InstanceId, NameId};
 
 /// The error of a timer and the time of a reply are much less than this.
@@ -30,10 +31,10 @@ pub(super) fn check(history: &History) -> Found {
         history.timing.heartbeat_interval.mul_f64(1.002) + history.timing.retry_interval();
     let mut faults = InstanceFaults::default();
     let mut held: HashMap<(InstanceId, NameId, u64), HeldGuard> = HashMap::new();
-    // The latest grant of each name, and those that were in force when their name was disabled.
-    let mut granted: HashMap<NameId, u64> = HashMap::new();
+    // What is in force, and what was in force when its name was disabled.
+    let mut in_force = InForce::default();
     let mut disabled: HashSet<(NameId, u64)> = HashSet::new();
-    let mut freed: HashMap<NameId, u64> = HashMap::new();
+    let mut freed: HashSet<(NameId, u64)> = HashSet::new();
     for (now, event) in &history.events {
         let late = held.iter().find(|((process, ..), guard)| {
             let faultless_since = faults.over_since(*process);
@@ -54,19 +55,18 @@ pub(super) fn check(history: &History) -> Found {
             return Err((*now, what));
         }
         faults.see(*now, event);
+        in_force.see(event);
         match event {
-            Event::Granted(_, name, token) => {
-                granted.insert(*name, *token);
-            }
             Event::Disabled(name) => {
-                let Some(token) = granted.get(name) else { continue };
-                disabled.insert((*name, *token));
-                let its =
-                    held.iter_mut().filter(|((_, held, term), _)| (held, term) == (name, token));
+                let ending: Vec<u64> = in_force.of(*name).collect();
+                let its = held
+                    .iter_mut()
+                    .filter(|((_, held, term), _)| held == name && ending.contains(term));
                 its.for_each(|(_, guard)| guard.disabled = Some(*now));
+                disabled.extend(ending.into_iter().map(|token| (*name, token)));
             }
             Event::Released(name, token) => {
-                freed.insert(*name, *token);
+                freed.insert((*name, *token));
             }
             Event::GuardAcquired(process, name, token) => {
                 // Before that there was no guard to notice it.
@@ -88,7 +88,7 @@ pub(super) fn check(history: &History) -> Found {
                 let is_over = guard.as_ref().is_some_and(|guard| guard.until <= *now + ROUNDING);
                 let is_so = match *why {
                     "expired" => is_over,
-                    "gone" => is_over || freed.get(name) == Some(token),
+                    "gone" => is_over || freed.contains(&(*name, *token)),
                     "disabled" => guard.as_ref().is_some_and(|guard| guard.disabled.is_some()),
                     _ => false,
                 };

@@ -4,12 +4,14 @@ mod cancellation;
 mod disable_deadline;
 mod expiry;
 mod faults;
+mod forgotten_waiters;
 mod found;
 mod granted_before_use;
 mod handover;
 mod heartbeat_causes;
 mod heartbeats;
 mod heartbeats_after_release;
+mod in_force;
 mod job_overlap;
 mod leaderless;
 mod leaked_leases;
@@ -17,6 +19,8 @@ mod leaked_tasks;
 mod loss_reports;
 mod no_self_blocking;
 mod panics;
+mod queue_entries;
+mod queue_order;
 mod released_after_abort;
 mod stale_trust;
 mod stale_writes;
@@ -50,7 +54,7 @@ pub struct Violation {
 type Checker = (&'static str, fn(&History) -> Found);
 
 /// Every checker with its name.
-const CHECKERS: [Checker; 25] = [
+const CHECKERS: [Checker; 27] = [
     ("trust_overlap", trust_overlap::check),
     ("trust_returns", trust_returns::check),
     ("stale_trust", stale_trust::check),
@@ -67,6 +71,8 @@ const CHECKERS: [Checker; 25] = [
     ("released_after_abort", released_after_abort::check),
     ("no_self_blocking", no_self_blocking::check),
     ("unresolved_attempts", unresolved_attempts::check),
+    ("queue_order", queue_order::check),
+    ("forgotten_waiters", forgotten_waiters::check),
     ("leaderless", leaderless::check),
     ("takeover", takeover::check),
     ("handover", handover::check),

@@ -1,6 +1,7 @@
 //! No instance blocks itself. While it waits for a name, it is not refused because of a lease that
-//! one of its own attempts in the same wait was granted without the instance knowing. It must retry
-//! such an attempt, because that lease blocks every other attempt of the instance until it expires.
+//! one of its own attempts in the same wait was granted without the instance knowing, and does not
+//! wait behind an entry of such an attempt. It must retry such an attempt, because that lease or
+//! entry blocks every other attempt of the instance until it expires.
 //!
 //! No fault excuses a violation. Two leases may block the instance: one that was granted in an
 //! earlier wait that it gave up, and one that was granted before the name was disabled. Both are
@@ -33,7 +34,7 @@ pub(super) fn check(history: &History) -> Found {
                 _,
                 _,
                 attempt,
-                AttemptResult::Granted | AttemptResult::Disabled,
+                AttemptResult::Granted | AttemptResult::Queued | AttemptResult::Disabled,
             ) => {
                 open.remove(attempt);
             }

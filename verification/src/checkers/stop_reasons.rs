@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::faults::InstanceFaults;
 use super::found::Found;
+use super::in_force::InForce;
 use crate::history::{Event, History, InstanceId, NameId};
 
 /// The error of a timer is much less than this.
@@ -26,7 +27,7 @@ struct TermCauses {
     requested: HashSet<(NameId, u64)>,
     hinted: HashMap<InstanceId, Duration>,
     freed: HashSet<(NameId, u64)>,
-    granted: HashMap<NameId, u64>,
+    in_force: InForce,
     /// These are the leases that were in force when their name was disabled.
     disabled: HashSet<(NameId, u64)>,
 }
@@ -97,6 +98,7 @@ impl TermCauses {
 
     fn see(&mut self, now: Duration, event: &Event, ttl: Duration) {
         self.faults.see(now, event);
+        self.in_force.see(event);
         match event {
             Event::Leaving(process) => {
                 self.leaving.insert(*process);
@@ -107,8 +109,7 @@ impl TermCauses {
             Event::StartEnded(process, name, token) => {
                 self.start_ended.insert((*process, *name, *token));
             }
-            Event::Granted(_, name, token) => {
-                self.granted.insert(*name, *token);
+            Event::Granted(_, name, token) | Event::Entered(_, name, token, _) => {
                 self.leases.entry((*name, *token)).or_insert(now + ttl);
             }
             Event::Extended(_, name, token) => {
@@ -126,7 +127,7 @@ impl TermCauses {
                 self.freed.insert((*name, *token));
             }
             Event::Disabled(name) => {
-                self.disabled.extend(self.granted.get(name).map(|token| (*name, *token)));
+                self.disabled.extend(self.in_force.of(*name).map(|token| (*name, token)));
             }
             _ => {}
         }

@@ -1,5 +1,5 @@
 //! After a leader releases its lease, a waiting candidate leads at once: the release causes a hint,
-//! and no candidate has to wait for a poll.
+//! and no candidate has to wait for a poll. This concerns elections without a queue.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -72,7 +72,7 @@ pub(super) fn check(history: &History) -> Found {
             };
             let faultless = states.faultless_since + rest < *now;
             let waiters: Vec<_> = states.able().filter(waits).map(|(waiter, _)| waiter).collect();
-            if faultless && !waiters.is_empty() {
+            if faultless && !waiters.is_empty() && !history.kind(*name).has_queue() {
                 given_up.insert(*name, (*now, waiters));
             }
         }

@@ -1,7 +1,8 @@
 //! No attempt stays unresolved, whatever the faults. An attempt that may have been granted without
 //! the instance knowing is retried or released within the pause that is allowed in between. A
 //! granted lease is used or released at once. So no lease stays held for the rest of a ttl without
-//! its instance knowing.
+//! its instance knowing. An entry that waits is known, and so is one that was granted when too little
+//! of it was left: it is renewed before it is used.
 //!
 //! (`leaked_leases` checks the effect at the store, but only without faults.)
 
@@ -53,6 +54,12 @@ pub(super) fn check(history: &History) -> Found {
             }
             Event::AcquireEnded(_, _, attempt, answer) => {
                 let Some(it) = open.get_mut(attempt) else { continue };
+                let is_entry = history.kind(it.name).has_queue();
+                if *answer == AttemptResult::Queued || is_entry && *answer == AttemptResult::Granted
+                {
+                    open.remove(attempt);
+                    continue;
+                }
                 it.in_doubt |= *answer == AttemptResult::Unknown;
                 let within = if *answer == AttemptResult::Granted { RESOLVE_LIMIT } else { pause };
                 it.due = Some((*now, within));
@@ -78,6 +85,8 @@ pub(super) fn check(history: &History) -> Found {
 
 #[cfg(test)]
 mod tests {
+    use leasehold_core::LockKind;
+
     use super::*;
 
     /// Returns the result for a history in which an attempt gets that answer at 2 s, and no other
@@ -137,5 +146,21 @@ mod tests {
             assert!(found(AttemptResult::Granted, (2.0, then), 60.0).is_ok());
         }
         assert!(found(AttemptResult::Granted, (2.0, Event::Started(1, 1, 10)), 60.0).is_err());
+    }
+
+    #[test]
+    fn a_known_entry_need_not_be_used_at_once() {
+        let found = |kind, told| {
+            let events = [
+                (1.0, Event::AcquireSent(1, 0, 5)),
+                (2.0, Event::AcquireEnded(1, 0, 5, told)),
+                (60.0, Event::Hinted(2, None)),
+            ];
+            check(&History::of(&events).unwrap().with_kinds(&[kind]))
+        };
+        assert!(found(LockKind::Fair, AttemptResult::Queued).is_ok());
+        assert!(found(LockKind::Fair, AttemptResult::Granted).is_ok());
+        assert!(found(LockKind::Exclusive, AttemptResult::Granted).is_err());
+        assert!(found(LockKind::Fair, AttemptResult::Unknown).is_err());
     }
 }

@@ -38,17 +38,21 @@ pub enum Event {
     AcquireSent(InstanceId, NameId, AttemptKind),
     /// A call of that attempt has ended for the instance: it was answered or timed out.
     AcquireEnded(InstanceId, NameId, AttemptKind, AttemptResult),
-    /// An instance asks the store to release the lease of that attempt, if there is one.
+    /// An instance asks the store to release the lease of that attempt, or to remove its entry, if
+    /// there is one.
     ReleaseSent(InstanceId, NameId, AttemptKind),
-    /// The store refused the name to an attempt of an instance, because of the lease of another
-    /// attempt.
+    /// The store refused the name to an attempt of an instance, or made it wait, because of the lease
+    /// or the entry of another attempt.
     RefusedBy(InstanceId, NameId, AttemptKind, AttemptKind),
-    /// The store granted the name to an instance. Like everything that the store does, this holds
-    /// whether or not the reply arrives: for the instance, a call that timed out is unknown.
+    /// The store granted the name to an instance, or answered that the instance's entry holds the
+    /// lock. Like everything that the store does, this holds whether or not the reply arrives: for
+    /// the instance, a call that timed out is unknown.
     Granted(InstanceId, NameId, u64),
-    /// The store extended an instance's lease to a whole ttl from now.
+    /// The store made an instance's entry in the queue of the name, with that token and weight.
+    Entered(InstanceId, NameId, u64, u32),
+    /// The store extended an instance's lease to a whole ttl from now, or its entry, which may wait.
     Extended(InstanceId, NameId, u64),
-    /// The store released a lease of the name.
+    /// The store released a lease of the name, or removed an entry that left.
     Released(NameId, u64),
     /// An instance asked the store to renew these leases in one call.
     Renewed(InstanceId, Vec<(NameId, u64)>),
@@ -84,9 +88,9 @@ pub enum Event {
     Stopped(InstanceId, NameId, u64),
     /// `start` or `stop` was aborted, so that work that it began may continue.
     Aborted(InstanceId, NameId, u64),
-    /// An instance wrote under that token to the resource that the lock protects, which refuses a
-    /// token smaller than one that it has seen.
-    Wrote(InstanceId, NameId, u64, WriteResult),
+    /// An instance wrote under that token and floor to the resource that the lock protects, which
+    /// refuses a token smaller than a floor that it has seen.
+    Wrote(InstanceId, NameId, u64, u64, WriteResult),
     /// An operator disabled the name.
     Disabled(NameId),
     /// An operator enabled the name.
@@ -105,6 +109,8 @@ pub enum Event {
 pub enum AttemptResult {
     /// The instance has the lease.
     Granted,
+    /// The instance has an entry, which waits.
+    Queued,
     /// This call was granted nothing. An earlier call may have been granted the lease, or may still
     /// be.
     Refused,
@@ -146,6 +152,7 @@ impl Event {
             | Self::ReleaseSent(process, ..)
             | Self::RefusedBy(process, ..)
             | Self::Granted(process, ..)
+            | Self::Entered(process, ..)
             | Self::Extended(process, ..)
             | Self::WaitStarted(process, _)
             | Self::WaitEnded(process, _)

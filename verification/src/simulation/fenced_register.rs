@@ -1,5 +1,5 @@
-//! This module defines the resource that the locks protect. It remembers the largest token and
-//! refuses smaller ones.
+//! This module defines the resource that the locks protect. It remembers the largest floor and
+//! refuses smaller tokens. The floor of an exclusive lock is its token.
 
 use std::collections::HashMap;
 
@@ -14,13 +14,13 @@ pub(super) struct FencedRegisters {
 }
 
 impl FencedRegisters {
-    pub(super) fn write(&self, name: NameId, token: u64) -> WriteResult {
+    pub(super) fn write(&self, name: NameId, token: u64, floor: u64) -> WriteResult {
         let mut seen = self.seen.lock();
         let seen = seen.entry(name).or_default();
         if token < *seen {
             return WriteResult::Refused;
         }
-        *seen = token;
+        *seen = floor.max(*seen);
         WriteResult::Accepted
     }
 }

@@ -1,6 +1,7 @@
-//! This module defines the numbers of leases, and the tokens under which they were granted.
+//! This module defines the numbers of leases, and the tokens under which they were granted, or of
+//! their entries.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use leasehold_core::LeaseId;
 use parking_lot::{Mutex, MutexGuard};
@@ -18,6 +19,10 @@ struct Entries {
     attempts: HashMap<LeaseId, AttemptKind>,
     tokens: HashMap<LeaseId, u64>,
     granted: HashMap<(NameId, u64), LeaseId>,
+    /// These are the tokens of the entries of which the store has said that they hold the lock.
+    holding: HashSet<(NameId, u64)>,
+    /// These attempts do not wait.
+    single_tries: HashSet<LeaseId>,
     /// These are the ids under which attempts with a forgotten id continue.
     renamed: HashMap<LeaseId, LeaseId>,
 }
@@ -35,6 +40,29 @@ impl GrantLog {
         let mut entries = self.entries();
         entries.tokens.insert(lease, token);
         entries.granted.insert((name, token), lease);
+    }
+
+    /// Notes that the store says that an entry holds the lock, and returns whether this is the first
+    /// time.
+    pub(super) fn hold(&self, name: NameId, token: u64) -> bool {
+        self.entries().holding.insert((name, token))
+    }
+
+    /// Returns whether the store has said that an entry holds the lock.
+    pub(super) fn is_held(&self, name: NameId, token: u64) -> bool {
+        self.entries().holding.contains(&(name, token))
+    }
+
+    /// Notes that an attempt does not wait.
+    pub(super) fn record_single_try(&self, lease: LeaseId) {
+        self.entries().single_tries.insert(lease);
+    }
+
+    /// Returns whether the attempt with that token of the name does not wait.
+    pub(super) fn is_single_try(&self, name: NameId, token: u64) -> bool {
+        let entries = self.entries();
+        let lease = entries.granted.get(&(name, token));
+        lease.is_some_and(|lease| entries.single_tries.contains(lease))
     }
 
     /// Returns the token under which the lease was last granted, or 0 if it never was.

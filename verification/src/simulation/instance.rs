@@ -45,14 +45,14 @@ impl Instance {
 
     /// Writes to the resource that the name protects, after the instance was told that the lease is
     /// held. During the write the instance may freeze, and the reply may be lost.
-    pub(super) async fn write(&self, name: NameId, token: u64) {
+    pub(super) async fn write(&self, name: NameId, token: u64, floor: u64) {
         self.note(Event::ToldHeld(self.id, name, token));
         self.clock.sleep(self.up_to(Duration::from_millis(50))).await;
         if !self.alive.load(Ordering::SeqCst) {
             return;
         }
-        let outcome = self.registers.write(name, token);
+        let outcome = self.registers.write(name, token, floor);
         let reported = if self.draw(10) == 0 { WriteResult::Unknown } else { outcome };
-        self.note(Event::Wrote(self.id, name, token, reported));
+        self.note(Event::Wrote(self.id, name, token, floor, reported));
     }
 }

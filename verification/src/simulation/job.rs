@@ -30,7 +30,7 @@ impl WorkJob {
         let (clock, token) = (&self.instance.clock, leadership.token().get());
         loop {
             if leadership.is_held() {
-                self.instance.write(self.name, token).await;
+                self.instance.write(self.name, token, leadership.floor().get()).await;
             }
             let pause = clock.sleep(self.instance.up_to(Duration::from_millis(1_500)));
             tokio::select! {

@@ -102,6 +102,15 @@ impl SimulatedStore {
         AttemptEndRecorder { link: self, name, lease, attempt, answer: AttemptResult::Unknown }
     }
 
+    /// Records that the instance releases a lease or leaves a queue, and returns the id at the store.
+    fn record_release(&self, name: &LockName, lease: LeaseId) -> LeaseId {
+        let grants = &self.0.recording_store.grants;
+        let lease = grants.renamed(lease);
+        let (name, attempt) = (NameTable::number(name), grants.attempt(lease));
+        self.note_own(Event::ReleaseSent(self.0.process, name, attempt));
+        lease
+    }
+
     /// Returns when an answer to a heartbeat has reached the engine, which handles it next.
     pub(super) async fn heartbeat_answered(&self) {
         self.0.answered.notified().await;
@@ -148,6 +157,16 @@ impl SimulatedStore {
     }
 }
 
+/// Returns what the instance knows after that outcome.
+fn answer(outcome: &AcquireOutcome) -> AttemptResult {
+    match outcome {
+        AcquireOutcome::Granted(_) => AttemptResult::Granted,
+        AcquireOutcome::Queued(_) => AttemptResult::Queued,
+        AcquireOutcome::Held(_) => AttemptResult::Refused,
+        AcquireOutcome::Disabled(_) => AttemptResult::Disabled,
+    }
+}
+
 /// Records the answer to an attempt when its call has ended, whether it was awaited or not.
 struct AttemptEndRecorder<'a> {
     link: &'a SimulatedStore,
@@ -189,9 +208,17 @@ impl Interceptor for SimulatedStore {
                 options.lease = grants.renamed(options.lease);
                 let reply = self.pass(Request::Acquire(name, options)).await;
                 recorder.answer = match &reply {
-                    Ok(Reply::Acquire(AcquireOutcome::Granted(_))) => AttemptResult::Granted,
-                    Ok(Reply::Acquire(AcquireOutcome::Held(_))) => AttemptResult::Refused,
-                    Ok(Reply::Acquire(AcquireOutcome::Disabled(_))) => AttemptResult::Disabled,
+                    Ok(Reply::Acquire(outcome)) => answer(outcome),
+                    _ => AttemptResult::Unknown,
+                };
+                reply
+            }
+            Request::Enter(name, mut options) => {
+                let mut recorder = self.record_acquire(&name, options.lease);
+                options.lease = grants.renamed(options.lease);
+                let reply = self.pass(Request::Enter(name, options)).await;
+                recorder.answer = match &reply {
+                    Ok(Reply::Enter(outcome)) => answer(outcome),
                     _ => AttemptResult::Unknown,
                 };
                 reply
@@ -207,10 +234,12 @@ impl Interceptor for SimulatedStore {
                 reply
             }
             Request::Release(name, lease) => {
-                let lease = grants.renamed(lease);
-                let (number, attempt) = (NameTable::number(&name), grants.attempt(lease));
-                self.note_own(Event::ReleaseSent(self.0.process, number, attempt));
+                let lease = self.record_release(&name, lease);
                 self.pass(Request::Release(name, lease)).await
+            }
+            Request::Leave(name, lease) => {
+                let lease = self.record_release(&name, lease);
+                self.pass(Request::Leave(name, lease)).await
             }
             // Each lease has a message of its own.
             Request::AcquireMany(attempts) => {

@@ -4,26 +4,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{Client, Clock, Guard, LossReason};
+use leasehold_core::{Client, Clock, Guard, LockKind, LossReason, Result};
 
-use super::SimulationPlan;
 use super::instance::Instance;
 use super::names::NameTable;
 use crate::history::{Event, NameId};
 
-/// Acquires locks until it is aborted.
-pub(super) async fn acquire_locks(it: Arc<Instance>, client: Client, first: NameId) {
+/// Acquires locks until it is aborted. The names have these kinds, and numbers from `first` on.
+pub(super) async fn acquire_locks(
+    it: Arc<Instance>,
+    client: Client,
+    first: NameId,
+    kinds: Vec<LockKind>,
+) {
     loop {
         it.clock.sleep(it.up_to(Duration::from_secs(8))).await;
-        let name = first + it.draw(u32::try_from(SimulationPlan::LOCKED).unwrap_or(1)) as usize;
-        let Ok(lock) = client.lock(NameTable::name(name)) else { return };
-        let limit = it.up_to(Duration::from_secs(20));
+        let chosen = it.draw(u32::try_from(kinds.len()).unwrap_or(1).max(1)) as usize;
+        let Some(kind) = kinds.get(chosen).copied() else { return };
+        let name = first + chosen;
+        // A call without time makes a single try. Only those on queues are drawn: in an exclusive
+        // lock they would be refused because of the client's own waiters.
+        let tries_once = kind.has_queue() && it.draw(8) == 0;
+        let limit = if tries_once { Duration::ZERO } else { it.up_to(Duration::from_secs(20)) };
         let drop_after = it.up_to(Duration::from_secs(30));
         it.note(Event::WaitStarted(it.id, name));
         let waiting = OnDrop(&it, [Event::WaitEnded(it.id, name)]);
         let taken = tokio::select! {
             biased;
-            taken = lock.acquire(limit) => taken,
+            taken = acquire(&it, &client, name, kind, limit) => taken,
             // This drops the call before it has ended.
             () = it.clock.sleep(drop_after) => continue,
         };
@@ -31,6 +39,28 @@ pub(super) async fn acquire_locks(it: Arc<Instance>, client: Client, first: Name
         if let Ok(guard) = taken {
             hold_lock(&it, name, guard).await;
         }
+    }
+}
+
+/// Acquires a lock of that kind.
+async fn acquire(
+    it: &Instance,
+    client: &Client,
+    name: NameId,
+    kind: LockKind,
+    limit: Duration,
+) -> Result<Guard> {
+    let name = NameTable::name(name);
+    match kind {
+        LockKind::Fair => client.fair_lock(name)?.acquire(limit).await,
+        LockKind::Semaphore(permits) => {
+            let semaphore = client.semaphore(name, permits.get())?;
+            semaphore.acquire_many(1 + it.draw(permits.get()), limit).await
+        }
+        LockKind::ReaderWriter if it.draw(3) == 0 => client.rw_lock(name)?.write(limit).await,
+        LockKind::ReaderWriter => client.rw_lock(name)?.read(limit).await,
+        // Only elections have leaders.
+        LockKind::Exclusive | LockKind::Leaders(_) => client.lock(name)?.acquire(limit).await,
     }
 }
 
@@ -67,7 +97,7 @@ async fn work(it: &Instance, name: NameId, guard: &Guard) {
     let obeys = it.draw(4) != 0;
     for _ in 0..it.draw(20) {
         if guard.is_held() {
-            it.write(name, guard.token().get()).await;
+            it.write(name, guard.token().get(), guard.floor().get()).await;
         } else if obeys {
             return;
         }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use leasehold_core::{LockStore, MemoryStore, Result, Settings, Timing};
+use leasehold_core::{LockKind, LockStore, MemoryStore, Result, Settings, Timing};
 
-use super::settings;
+use super::{kinds, settings};
 use crate::history::NameId;
 
 /// This is the plan of a run, without the choices that the same seed decides during the run.
@@ -15,8 +15,10 @@ pub struct SimulationPlan {
     pub seed: u64,
     /// This many instances run at a time. A new instance replaces one that has crashed or left.
     pub instances: usize,
-    /// This many names are led, each by one of the instances.
+    /// This many names are led, each by one or more of the instances.
     pub led: usize,
+    /// These are the kinds of the names that are led, and then of those that are locked.
+    pub kinds: Vec<LockKind>,
     /// These are the settings of every instance.
     pub settings: Settings,
     /// These are the operations, each with its time.
@@ -64,6 +66,13 @@ pub enum FaultProfile {
 pub enum Defect {
     /// The store grants a name that is held, from time to time.
     GrantsTwice,
+    /// The store says that an entry holds the lock although it waits, from time to time.
+    SkipsQueue,
+    /// The store says that an entry waits although it holds the lock, unless it held it when it was
+    /// made.
+    ForgetsWaiters,
+    /// The store says that the floor of a queue is the token of the latest entry.
+    RaisesFloors,
     /// The store restarts the tokens, from time to time.
     ForgetsTokens,
     /// The store extends the leases of disabled names.
@@ -97,6 +106,9 @@ impl SimulationPlan {
         let ttl = Duration::from_secs([3, 5, 9, 15][random.usize(0..4)]);
         let settings = settings::draw(ttl, &mut random);
         let (instances, led) = (random.usize(2..6), random.usize(1..4));
+        let led_kinds = (0..led).map(|_| kinds::draw_led(&mut random)).collect::<Vec<_>>();
+        let locked_kinds = (0..Self::LOCKED).map(|_| kinds::draw_locked(&mut random));
+        let kinds = led_kinds.into_iter().chain(locked_kinds).collect();
         let mut at = Duration::ZERO;
         let mut operations = Vec::new();
         // Some runs have a fault almost every second. Some have none, and many handovers.
@@ -132,7 +144,7 @@ impl SimulationPlan {
             ));
         }
         operations.sort_by_key(|(at, _)| *at);
-        Self { seed, instances, led, settings, operations, defect: None }
+        Self { seed, instances, led, kinds, settings, operations, defect: None }
     }
 
     /// Makes an instance fail to renew its leases, freeze during a heartbeat, and continue when its
@@ -175,6 +187,9 @@ impl fmt::Display for SimulationPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, instances, led, .. } = self;
         writeln!(f, "seed {seed}: {instances} instances, {led} names led")?;
+        for (name, kind) in self.kinds.iter().enumerate() {
+            writeln!(f, "name {name}: {kind}")?;
+        }
         if let Ok(timing) = self.timing() {
             writeln!(f, "{timing:?}")?;
         }

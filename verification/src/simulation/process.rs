@@ -82,13 +82,17 @@ impl RunningInstance {
             .build()?;
         let grace = plan.timing()?.stop_grace;
         let mut elections = Vec::new();
-        for name in 0..plan.led {
+        let (led, locked) = plan.kinds.split_at(plan.led.min(plan.kinds.len()));
+        for (name, kind) in led.iter().enumerate() {
             let job = WorkJob::new(instance.clone(), name, grace);
-            elections.push(client.election(NameTable::name(name))?.spawn(job));
+            let election = client.election(NameTable::name(name))?.with_kind(*kind, 1)?;
+            elections.push(election.spawn(job));
         }
         // Two tasks often wait for the same lock, in the client's own queue.
-        let lock_callers = [(); 2]
-            .map(|()| lock_workload::acquire_locks(instance.clone(), client.clone(), plan.led));
+        let lock_callers = [(); 2].map(|()| {
+            let (instance, client) = (instance.clone(), client.clone());
+            lock_workload::acquire_locks(instance, client, plan.led, locked.to_vec())
+        });
         let lock_task = tokio::spawn(join_all(lock_callers)).abort_handle();
         instance.note(Event::Booted(id));
         Ok(Self { instance, elections, lock_task })

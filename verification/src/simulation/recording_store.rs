@@ -43,6 +43,10 @@ impl RecordingStore {
             Request::Acquire(name, options) => {
                 Reply::Acquire(self.acquire(process, &name, &options).await?)
             }
+            Request::Enter(name, options) => {
+                Reply::Enter(self.enter(process, &name, &options).await?)
+            }
+            Request::Leave(name, lease) => Reply::Leave(self.leave(&name, lease).await?),
             Request::Renew(leases) => Reply::Renew(self.renew(process, &leases).await?),
             Request::Release(name, lease) => Reply::Release(self.release(&name, lease).await?),
             request => request.send_to(&self.store).await?,
@@ -104,11 +108,8 @@ impl RecordingStore {
                 }
             }
         }
-        for (outcome, renewal) in outcomes.iter().zip(leases) {
-            if matches!(outcome, RenewOutcome::Extended { .. }) {
-                let (name, token) = self.name_and_token(renewal);
-                self.recorder.record(Event::Extended(process, name, token));
-            }
+        for (outcome, renewal) in outcomes.iter_mut().zip(leases) {
+            self.record_renewal(process, outcome, renewal);
         }
         Ok(outcomes)
     }
@@ -118,14 +119,18 @@ impl RecordingStore {
             return Ok(ReleaseOutcome::Released);
         }
         let outcome = self.store.release(name, lease).await?;
+        self.record_release(name, lease, outcome);
+        Ok(outcome)
+    }
+
+    pub(super) fn record_release(&self, name: &LockName, lease: LeaseId, outcome: ReleaseOutcome) {
         if outcome == ReleaseOutcome::Released {
             let token = self.grants.token(lease);
             self.recorder.record(Event::Released(NameTable::number(name), token));
         }
-        Ok(outcome)
     }
 
-    fn fails_after_a_while(&self) -> Result<()> {
+    pub(super) fn fails_after_a_while(&self) -> Result<()> {
         const AFTER: Duration = Duration::from_secs(40);
         if self.recorder.now() < AFTER {
             return Ok(());
@@ -138,7 +143,7 @@ impl RecordingStore {
         (NameTable::number(&renewal.name), self.grants.token(renewal.lease))
     }
 
-    fn sometimes(&self) -> bool {
+    pub(super) fn sometimes(&self) -> bool {
         self.random.lock().u32(0..20) == 0
     }
 }

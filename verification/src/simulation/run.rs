@@ -51,7 +51,7 @@ pub fn run(plan: &SimulationPlan) -> Result<RunResult> {
 async fn run_plan(plan: &SimulationPlan) -> Result<History> {
     let timing = plan.timing()?;
     let begun = Instant::now();
-    let recorder = HistoryRecorder::new(timing.clone());
+    let recorder = HistoryRecorder::new(timing.clone(), plan.kinds.clone());
     let mut random = fastrand::Rng::with_seed(plan.seed ^ 0x5eed);
     let ppm = match plan.defect {
         Some(Defect::SlowClocks) => 0,

@@ -19,6 +19,10 @@ pub struct SearchResult {
     pub events: u64,
     /// This is the number of terms that began in them.
     pub terms: u64,
+    /// This is the number of entries that were made in queues.
+    pub entries: u64,
+    /// This is the number of those that held the lock only after they had waited.
+    pub waited: u64,
     /// This is the failure of the smallest seed that failed, after shrinking.
     pub failure: Option<FailingRun>,
 }
@@ -65,6 +69,9 @@ fn search_in(
                 found.runs += 1;
                 found.events += outcome.history.events.len() as u64;
                 found.terms += outcome.history.terms() as u64;
+                let (entries, waited) = outcome.history.entries();
+                found.entries += entries as u64;
+                found.waited += waited as u64;
                 if outcome.violations.is_empty() {
                     continue;
                 }
@@ -101,8 +108,12 @@ impl fmt::Display for SearchResult {
             outcome.violations.iter().try_for_each(|violation| writeln!(f, "{violation}"))?;
             writeln!(f, "again, the whole plan: cargo xtask sim --seed {} --trace", plan.seed)?;
         }
-        let Self { runs, events, terms, .. } = self;
-        write!(f, "{runs} histories, {events} events, {terms} terms")
+        let Self { runs, events, terms, entries, waited, .. } = self;
+        write!(
+            f,
+            "{runs} histories, {events} events, {terms} terms, {entries} entries of queues, \
+             {waited} of them granted after a wait"
+        )
     }
 }
 
