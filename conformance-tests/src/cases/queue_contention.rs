@@ -139,7 +139,7 @@ async fn contenders_of_a_semaphore_never_exceed_its_permits(ctx: Ctx) -> CaseRes
 }
 
 async fn readers_and_writers_never_hold_the_lock_together(ctx: Ctx) -> CaseResult {
-    let weight = |number: usize| if number % 4 == 0 { LockKind::WRITER_WEIGHT } else { 1 };
+    let weight = |number: usize| if number.is_multiple_of(4) { LockKind::WRITER_WEIGHT } else { 1 };
     contend(&ctx, LockKind::ReaderWriter, weight).await
 }
 

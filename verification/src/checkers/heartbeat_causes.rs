@@ -1,5 +1,6 @@
 //! Every heartbeat has a cause: one of its leases was last renewed an interval ago, there was a
-//! hint since then, an entry ahead of one that waits may have expired, or the instance had faults. A
+//! hint since then, an entry ahead of one that waits may have expired, the instance itself released
+//! a lock with a queue, or it had faults. A
 //! lease that was released causes none, even at the moment at which it would have been due. So
 //! heartbeats are at most as frequent as the settings allow.
 
@@ -97,6 +98,10 @@ pub(super) fn check(history: &History) -> Found {
             }
             Event::Hinted(process, name) => {
                 hinted.insert((*process, *name), *now);
+            }
+            // An instance tells its own waiters of a release when that has ended.
+            Event::ReleaseSent(process, name, _) if history.kind(*name).has_queue() => {
+                hinted.insert((*process, Some(*name)), *now + MAX_DELIVERY);
             }
             Event::Renewed(process, leases) => {
                 // A failed renewal is retried sooner, until a ttl after the failure. Those that wait

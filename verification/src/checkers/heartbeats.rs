@@ -1,6 +1,7 @@
 //! The number of heartbeats is limited. Within any interval an instance sends one call for all its
 //! leases for each try that the retries allow. For each lease whose heartbeat was triggered by a
-//! hint or a grant, it may send the same number again, until that lease is renewed with the others.
+//! hint, a grant or a fault, it may send the same number again, until that lease is renewed with the
+//! others.
 //! The same holds for an entry that was made, and after one has expired or was renewed late, because
 //! those behind it ask when it may have expired.
 
@@ -46,10 +47,13 @@ pub(super) fn check(history: &History) -> Found {
         let (calls, causes) = recent.entry(process).or_default();
         match event {
             Event::Renewed(..) => calls.push_back(*now),
-            // After a freeze an instance sends all due heartbeats at once.
-            Event::Hinted(..) | Event::Granted(..) | Event::Entered(..) | Event::Thawed(_) => {
-                causes.push_back(*now);
-            }
+            // After a freeze an instance sends all due heartbeats at once. A lost or late message puts
+            // a lease out of step with the others.
+            Event::Hinted(..)
+            | Event::Granted(..)
+            | Event::Entered(..)
+            | Event::Thawed(_)
+            | Event::MessageFault(_) => causes.push_back(*now),
             _ => continue,
         }
         calls.retain(|at| *at + window > *now);

@@ -43,7 +43,7 @@ fn entries_are_read_as_they_were_written() {
 fn the_stored_form_has_only_numbers_and_texts() {
     let mut entry = stored(1, 2, 3);
     entry.holder = Holder::new(Uuid::nil(), "h", 4);
-    let text = write(&[entry.clone()]).unwrap();
+    let text = write(std::slice::from_ref(&entry)).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let expected = serde_json::json!([{
         "l": "00000000-0000-0000-0000-000000000001",
@@ -85,7 +85,7 @@ fn the_reason_of_the_record_is_later_than_that_of_an_entry() {
 #[test]
 fn what_leasehold_did_not_write_is_corrupt() {
     let entry = stored(1, 1, 9);
-    let text = write(&[entry.clone()]).unwrap();
+    let text = write(std::slice::from_ref(&entry)).unwrap();
     let mut wrong = vec![
         ("semaphore:3", "not JSON".to_owned()),
         ("semaphore:3", "{}".to_owned()),
