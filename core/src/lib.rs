@@ -66,10 +66,10 @@ pub use settings::Settings;
 pub use store::intercept;
 pub use store::{
     AcquireOptions, AcquireOutcome, Capabilities, CurrentHolder, DisableOptions, DisableOutcome,
-    Disablement, EnableOutcome, EnterOptions, EntryRecord, Grant, Held, Hint, HintStream,
-    InstanceRecord, LeaseRecord, ListOptions, LockKind, LockRecord, LockState, LockStore,
-    LockStoreExt, MAX_ENTRIES, MAX_TTL, MemoryStore, Presence, PruneOptions, QueueRecord, Queued,
-    Reach, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome, Standing, StoreClock, Wake,
-    check_ttl, count_holding,
+    Disablement, EnableOutcome, EnterOptions, EntryRecord, EntryStanding, Grant, Held, Hint,
+    HintStream, InstanceRecord, LeaseRecord, ListOptions, LockKind, LockRecord, LockState,
+    LockStore, LockStoreExt, MAX_ENTRIES, MAX_TTL, MemoryStore, Presence, PruneOptions,
+    QueueRecord, Queued, Reach, ReleaseOptions, ReleaseOutcome, RenewOptions, RenewOutcome,
+    StoreClock, Wake, check_ttl, count_holding,
 };
 pub use timing::Timing;

@@ -18,8 +18,8 @@ use super::listener::Listener;
 use super::notifier::Notifier;
 use super::user_lock::UserLockNames;
 use crate::{
-    AcquireOptions, AcquireOutcome, EntryRecord, Grant, LeaseId, LockName, LockRecord, QueueRecord,
-    Queued, ReleaseOutcome, RenewOptions, RenewOutcome, Result, Standing,
+    AcquireOptions, AcquireOutcome, EntryRecord, EntryStanding, Grant, LeaseId, LockName,
+    LockRecord, QueueRecord, Queued, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 /// Notifies others of the releases of this store's leases, and listens for the releases of others.
@@ -87,7 +87,7 @@ impl ReleaseNotifications {
         }
         let Some(queue) = &record.queue else { return };
         match queue.standing(lease) {
-            Some(Standing::Holds { entry, .. }) => {
+            Some(EntryStanding::Holds { entry, .. }) => {
                 let own = entry.holder.instance;
                 // Another entry of this store may wait in the same queue.
                 if !queue.waiters().iter().any(|waiter| waiter.holder.instance == own) {
@@ -95,7 +95,7 @@ impl ReleaseNotifications {
                 }
                 self.notifier.granted(own, lease, entry.left);
             }
-            Some(Standing::Waits { .. }) => {
+            Some(EntryStanding::Waits { .. }) => {
                 let first = queue.entries.first();
                 if first.is_some_and(|first| self.notifier.notifies_for(first.holder.instance)) {
                     self.listener.forget(name);

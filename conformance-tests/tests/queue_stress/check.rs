@@ -72,7 +72,7 @@ fn falling_token(entries: &[Entry]) -> Option<String> {
 
 /// What is known of an entry at one moment.
 #[derive(Clone, Copy, Default)]
-struct Standing {
+struct EntryStanding {
     weight: u32,
     /// So many intervals show that the entry is live, and that it holds the lock.
     live: u32,
@@ -96,7 +96,7 @@ fn out_of_order(entries: &[Entry], capacity: u32) -> Option<String> {
     all.extend(edges(holding).into_iter().map(|edge| (edge, true)));
     all.sort_by_key(|(edge, _)| (edge.at, edge.starts));
 
-    let mut queue: BTreeMap<u64, Standing> = BTreeMap::new();
+    let mut queue: BTreeMap<u64, EntryStanding> = BTreeMap::new();
     for (Edge { at, starts, entry }, holds) in all {
         let standing = queue.entry(entry.token).or_default();
         standing.weight = entry.weight;

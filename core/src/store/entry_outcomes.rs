@@ -5,9 +5,9 @@
 //! the durations in it are those that were left at that moment.
 
 use crate::{
-    AcquireOutcome, Disablement, EnterOptions, EntryRecord, Error, ErrorKind, Grant, Held, Hint,
-    LeaseId, LockKind, LockName, LockRecord, MAX_ENTRIES, QueueRecord, Queued, RenewOutcome,
-    Result, Standing,
+    AcquireOutcome, Disablement, EnterOptions, EntryRecord, EntryStanding, Error, ErrorKind, Grant,
+    Held, Hint, LeaseId, LockKind, LockName, LockRecord, MAX_ENTRIES, QueueRecord, Queued,
+    RenewOutcome, Result,
 };
 
 impl LockRecord {
@@ -54,14 +54,14 @@ impl LockRecord {
     pub fn renew_entry_outcome(&self, lease: LeaseId) -> RenewOutcome {
         let standing = self.queue.as_ref().and_then(|queue| queue.standing(lease));
         let Some(standing) = standing else { return RenewOutcome::Lost };
-        let (Standing::Holds { entry, .. } | Standing::Waits { entry, .. }) = standing;
+        let (EntryStanding::Holds { entry, .. } | EntryStanding::Waits { entry, .. }) = standing;
         let disabled = || self.disabled.as_ref().map(|disabled| disabled.reason.clone());
         if let Some(reason) = entry.ending.clone().or_else(disabled) {
             return RenewOutcome::disabled(reason, entry.left);
         }
         match standing {
-            Standing::Holds { floor, .. } => RenewOutcome::extended_entry(entry.left, floor),
-            Standing::Waits { ahead, recheck, .. } => {
+            EntryStanding::Holds { floor, .. } => RenewOutcome::extended_entry(entry.left, floor),
+            EntryStanding::Waits { ahead, recheck, .. } => {
                 RenewOutcome::queued(entry.left, ahead, recheck)
             }
         }
@@ -85,16 +85,16 @@ impl QueueRecord {
     /// live one.
     fn outcome_of_entry(&self, lease: LeaseId) -> Option<AcquireOutcome> {
         let standing = self.standing(lease)?;
-        let (Standing::Holds { entry, .. } | Standing::Waits { entry, .. }) = standing;
+        let (EntryStanding::Holds { entry, .. } | EntryStanding::Waits { entry, .. }) = standing;
         if let Some(reason) = entry.ending.clone() {
             // The name is enabled again, but the entry was told to leave.
             return Some(AcquireOutcome::Disabled(Disablement::new(reason)));
         }
         Some(match standing {
-            Standing::Holds { floor, .. } => {
+            EntryStanding::Holds { floor, .. } => {
                 AcquireOutcome::Granted(Grant::new(entry.token, entry.left).with_floor(floor))
             }
-            Standing::Waits { ahead, recheck, .. } => {
+            EntryStanding::Waits { ahead, recheck, .. } => {
                 let held = held_by(self.entries.first()?);
                 AcquireOutcome::Queued(Queued::new(entry.token, entry.left, ahead, recheck, held))
             }

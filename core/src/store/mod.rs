@@ -34,6 +34,6 @@ pub use outcome::{
     RenewOutcome,
 };
 pub use presence::{InstanceRecord, Presence};
-pub use queue::{EntryRecord, MAX_ENTRIES, QueueRecord, Standing, count_holding};
+pub use queue::{EntryRecord, EntryStanding, MAX_ENTRIES, QueueRecord, count_holding};
 pub use record::{Disablement, LeaseRecord, LockRecord, LockState};
 pub use ttl::{MAX_TTL, check_ttl};

@@ -79,15 +79,15 @@ impl QueueRecord {
 
     /// Returns the standing of the entry of that lease; `None` if there is no live one.
     #[must_use]
-    pub fn standing(&self, lease: LeaseId) -> Option<Standing<'_>> {
+    pub fn standing(&self, lease: LeaseId) -> Option<EntryStanding<'_>> {
         let at = self.entries.iter().position(|entry| entry.id == lease)?;
         let (entry, floor) = (&self.entries[at], self.floor()?);
         if at < self.holding {
-            return Some(Standing::Holds { entry, floor });
+            return Some(EntryStanding::Holds { entry, floor });
         }
         let ahead = self.entries.get(..at).unwrap_or_default();
         let recheck = ahead.iter().map(|entry| entry.left).min().unwrap_or_default();
-        Some(Standing::Waits { entry, ahead: at, recheck })
+        Some(EntryStanding::Waits { entry, ahead: at, recheck })
     }
 
     /// Returns the leases of the entries that hold the lock but did not hold it before, when this
@@ -104,7 +104,7 @@ impl QueueRecord {
 
 /// The standing of an entry says whether it holds the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing<'a> {
+pub enum EntryStanding<'a> {
     /// The entry holds the lock.
     Holds {
         /// This is the entry.

@@ -82,6 +82,8 @@ pub(super) fn check(history: &History) -> Found {
     // The time at which each lease was last renewed or requested. A retry is granted the same
     // lease.
     let mut last: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
+    // The same for the renewal before, whose reply counts until that to the last one arrives.
+    let mut previous: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
     // An entry that was just made is renewed at once if its instance may have missed a hint.
     let mut entered: HashMap<(InstanceId, NameId, u64), Duration> = HashMap::new();
     let mut times = EntryTimes::default();
@@ -116,16 +118,26 @@ pub(super) fn check(history: &History) -> Found {
                         at.is_some_and(|at| *at + HINT_SPREAD >= before)
                     };
                     let entered = entered.get(&(*process, *name, *token));
+                    let previous = previous.get(&(*process, *name, *token));
+                    let previous = previous.filter(|_| *now <= before + MAX_DELIVERY);
+                    let may_have_expired =
+                        |sent| times.may_have_expired((*name, *token), sent, *now, timing.ttl);
                     before + interval <= *now
                         || entered.is_some_and(|at| *now <= *at + MAX_DELIVERY * 2)
                         || hint(Some(*name))
                         || hint(None)
-                        || times.may_have_expired((*name, *token), before, *now, timing.ttl)
+                        || may_have_expired(before)
+                        || previous.is_some_and(|sent| may_have_expired(*sent))
                 };
                 if faultless && !leases.iter().any(is_due) {
                     return Err((*now, format!("{process} renews {leases:?} before it is due")));
                 }
-                last.extend(leases.iter().map(|(name, token)| ((*process, *name, *token), *now)));
+                for (name, token) in leases {
+                    let lease = (*process, *name, *token);
+                    if let Some(before) = last.insert(lease, *now) {
+                        previous.insert(lease, before);
+                    }
+                }
             }
             _ => {}
         }

@@ -22,6 +22,8 @@ pub(super) fn check(history: &History) -> Found {
     // A retry is granted the rest of the same lease.
     let mut seen = HashSet::new();
     let mut trusted: HashMap<(NameId, u64), Duration> = HashMap::new();
+    // The store gave these entries a whole ttl at that time.
+    let mut entries: HashMap<(NameId, u64), Duration> = HashMap::new();
     // The leases of aborted jobs expire on their own.
     let mut aborted = HashSet::new();
     for (now, event) in &history.events {
@@ -42,6 +44,14 @@ pub(super) fn check(history: &History) -> Found {
             {
                 seen.insert((*name, *token));
             }
+            // An entry whose instance could not renew it while it waited expires on its own.
+            Event::Granted(_, name, token)
+                if entries
+                    .get(&(*name, *token))
+                    .is_some_and(|at| *at + history.timing.ttl < *now + RELEASE_LIMIT) =>
+            {
+                seen.insert((*name, *token));
+            }
             Event::Granted(process, name, token) if seen.insert((*name, *token)) => {
                 unused.insert((*name, *token), (*process, *now));
             }
@@ -55,6 +65,9 @@ pub(super) fn check(history: &History) -> Found {
             Event::TrustExtended(_, name, token, until) => {
                 trusted.insert((*name, *token), *until);
                 unused.remove(&(*name, *token));
+            }
+            Event::Entered(_, name, token, _) | Event::Extended(_, name, token) => {
+                entries.insert((*name, *token), *now);
             }
             Event::Aborted(_, name, token) => {
                 aborted.insert((*name, *token));

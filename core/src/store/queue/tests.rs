@@ -41,9 +41,9 @@ fn a_waiter_rechecks_when_the_first_entry_ahead_expires() {
         QueueRecord::new(LockKind::Fair, vec![entry(1, 1, 9), entry(2, 1, 4), entry(3, 1, 20)]);
     let floor = FencingToken::new(1).unwrap();
     let standing = |at: usize| queue.standing(queue.entries[at].id);
-    assert_eq!(standing(0), Some(Standing::Holds { entry: &queue.entries[0], floor }));
+    assert_eq!(standing(0), Some(EntryStanding::Holds { entry: &queue.entries[0], floor }));
     let recheck = Duration::from_secs(4);
-    let waits = Standing::Waits { entry: &queue.entries[2], ahead: 2, recheck };
+    let waits = EntryStanding::Waits { entry: &queue.entries[2], ahead: 2, recheck };
     assert_eq!(standing(2), Some(waits));
     assert_eq!(queue.standing(entry(7, 1, 1).id), None);
 }
