@@ -24,7 +24,7 @@ const STANDBY: Image = Image {
         "export PGPASSWORD=secret; \
          install -d -o postgres -g postgres -m 700 /tmp/data; \
          exec runuser -u postgres -- sh -c \"pg_basebackup -h $0 -U postgres -D /tmp/data -R \
-         && exec postgres -D /tmp/data -k /tmp -c listen_addresses='*'\"",
+         && exec postgres -D /tmp/data -k /tmp -c listen_addresses='*' -c max_connections=300\"",
     ],
     ..POSTGRES
 };

@@ -118,8 +118,8 @@ fn run(
     outcome
 }
 
-/// Releases the lease once the command has certainly ended. The store is opened before that, which can
-/// take longer than that.
+/// Releases the lease once the command has certainly ended. The store is opened before that, because
+/// it can take longer.
 async fn release_after_end(
     lease: &HeldLease,
     group: ProcessGroup,
