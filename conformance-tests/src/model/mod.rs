@@ -7,21 +7,24 @@
 //! contradict an answer. An answer that leaves no state is wrong.
 
 mod attempt;
+mod entries;
+mod queue;
 mod state;
 #[cfg(test)]
 mod tests;
+mod token;
 mod window;
 
 use std::fmt;
 use std::time::Duration;
 
 use leasehold_core::{
-    AcquireOutcome, DisableOptions, DisableOutcome, EnableOutcome, LeaseId, LockRecord,
+    DisableOptions, DisableOutcome, EnableOutcome, EnterOptions, LeaseId, LockRecord,
     ReleaseOutcome, RenewOutcome,
 };
 
-pub(crate) use attempt::Attempt;
 use attempt::Reply;
+pub(crate) use attempt::{Answer, Attempt};
 use state::State;
 pub(crate) use window::{Precision, Window};
 
@@ -38,6 +41,15 @@ pub(crate) struct Wrong {
     pub(crate) possible: String,
 }
 
+/// This is one renewal of a batch, with its answer unless it was lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Renewed<'a> {
+    pub(crate) id: LeaseId,
+    pub(crate) ttl: Duration,
+    pub(crate) of_entry: bool,
+    pub(crate) reply: Option<&'a RenewOutcome>,
+}
+
 impl Model {
     /// Returns a name that was never used.
     pub(crate) fn unused() -> Self {
@@ -48,20 +60,58 @@ impl Model {
         &mut self,
         by: &Attempt,
         ttl: Duration,
-        reply: Reply<'_, AcquireOutcome>,
+        reply: Reply<'_, Answer>,
         at: Window,
     ) -> Result<(), Wrong> {
         self.follow(reply.is_none(), at, |state| state.acquire(by, ttl, reply, at))
     }
 
-    pub(crate) fn renew(
+    pub(crate) fn enter(
         &mut self,
-        id: LeaseId,
-        ttl: Duration,
-        reply: Reply<'_, RenewOutcome>,
+        by: &Attempt,
+        options: &EnterOptions,
+        reply: Reply<'_, Answer>,
         at: Window,
     ) -> Result<(), Wrong> {
-        self.follow(reply.is_none(), at, |state| state.renew(id, ttl, reply, at))
+        self.follow(reply.is_none(), at, |state| state.enter(by, options, reply, at))
+    }
+
+    /// Takes the renewals of one batch that concern this name into account. A store may decide them
+    /// in any order, also the entries of one queue.
+    pub(crate) fn renew(&mut self, batch: &[Renewed<'_>], at: Window) -> Result<(), Wrong> {
+        // If the answers were lost, the order makes no difference.
+        let lost = batch.iter().all(|renewal| renewal.reply.is_none());
+        let most = if lost { 1 } else { usize::MAX };
+        let mut possible = Vec::new();
+        let mut wrong = None;
+        for order in orders(batch.len()).iter().take(most) {
+            let mut model = self.clone();
+            let agreed = order.iter().try_for_each(|number| model.renew_one(batch[*number], at));
+            match agreed {
+                Ok(()) => possible.append(&mut model.possible),
+                Err(contradiction) => {
+                    wrong.get_or_insert(contradiction);
+                }
+            }
+        }
+        match wrong {
+            Some(wrong) if possible.is_empty() => Err(wrong),
+            _ => {
+                self.possible = distinct(possible);
+                Ok(())
+            }
+        }
+    }
+
+    fn renew_one(&mut self, renewal: Renewed<'_>, at: Window) -> Result<(), Wrong> {
+        let Renewed { id, ttl, of_entry, reply } = renewal;
+        self.follow(reply.is_none(), at, |state| {
+            if of_entry {
+                state.renew_entry(id, ttl, reply, at)
+            } else {
+                state.renew(id, ttl, reply, at)
+            }
+        })
     }
 
     pub(crate) fn release(
@@ -71,6 +121,15 @@ impl Model {
         at: Window,
     ) -> Result<(), Wrong> {
         self.follow(reply.is_none(), at, |state| state.release(id, reply))
+    }
+
+    pub(crate) fn leave(
+        &mut self,
+        id: LeaseId,
+        reply: Reply<'_, ReleaseOutcome>,
+        at: Window,
+    ) -> Result<(), Wrong> {
+        self.follow(reply.is_none(), at, |state| state.leave(id, reply))
     }
 
     pub(crate) fn disable(
@@ -104,7 +163,7 @@ impl Model {
         agrees: impl Fn(&mut State) -> bool,
     ) -> Result<(), Wrong> {
         let before = self.possible.iter().flat_map(|state| state.as_time_passes(at));
-        let mut after: Vec<State> = before
+        let after: Vec<State> = before
             .filter_map(|mut state| agrees(&mut state).then_some(state))
             // A lost request changed nothing.
             .chain(self.possible.iter().filter(|_| lost).cloned())
@@ -114,15 +173,36 @@ impl Model {
                 self.possible.iter().map(|state| state.in_words(at)).collect();
             return Err(Wrong { possible: possible.join("; or ") });
         }
-        let mut distinct = Vec::new();
-        for state in after.drain(..) {
-            if !distinct.contains(&state) {
-                distinct.push(state);
-            }
-        }
-        self.possible = distinct;
+        self.possible = distinct(after);
         Ok(())
     }
+}
+
+/// Removes duplicates.
+fn distinct(states: Vec<State>) -> Vec<State> {
+    let mut distinct = Vec::new();
+    for state in states {
+        if !distinct.contains(&state) {
+            distinct.push(state);
+        }
+    }
+    distinct
+}
+
+/// Returns the orders in which that many renewals may be decided. The first is that of the batch.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    let mut orders: Vec<Vec<usize>> = vec![Vec::new()];
+    for next in 0..count {
+        let longer = orders.iter().flat_map(|order| {
+            (0..=order.len()).rev().map(move |at| {
+                let mut longer = order.clone();
+                longer.insert(at, next);
+                longer
+            })
+        });
+        orders = longer.collect();
+    }
+    orders
 }
 
 impl fmt::Display for Wrong {

@@ -3,95 +3,67 @@
 use std::time::Duration;
 
 use leasehold_core::{
-    AcquireOutcome, DisableOptions, DisableOutcome, Disablement, EnableOutcome, FencingToken,
-    LeaseId, LockRecord, Reason, ReleaseOutcome, RenewOutcome,
+    AcquireOutcome, DisableOptions, DisableOutcome, Disablement, EnableOutcome, LeaseId, LockKind,
+    LockRecord, Reason, ReleaseOutcome, RenewOutcome,
 };
 
-use super::attempt::{Attempt, Reply};
+use super::attempt::{Answer, Attempt, Reply, answers, names_both};
+use super::queue::Queue;
+use super::token::Token;
 use super::window::{End, Window, lasts};
 
 /// This is one state that a name may be in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
-    /// This is the fencing token of the latest grant.
-    token: Token,
-    /// This lease is in force.
-    lease: Option<Lease>,
+    /// This is the fencing token of the latest grant or entry.
+    pub(super) token: Token,
+    /// This lease is in force. There are no entries then.
+    pub(super) lease: Option<Lease>,
+    pub(super) queue: Queue,
     /// The name is disabled with this reason and by this client.
-    disabled: Option<DisableOptions>,
-    /// This is true once the name was granted or disabled.
+    pub(super) disabled: Option<DisableOptions>,
+    /// This is true once the name was granted, entered or disabled.
     used: bool,
 }
 
 /// This is a lease in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Lease {
+pub(super) struct Lease {
     of: Attempt,
     end: End,
     /// Its holder must stop for this reason.
     ending: Option<Reason>,
 }
 
-/// This is what is known of a fencing token. There is no token before the first grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token {
-    Is(Option<FencingToken>),
-    /// The answer to a grant was lost, so the token is larger than this one.
-    IsAbove(Option<FencingToken>),
-}
-
-impl Token {
-    /// Returns whether the token may be the one that the store reported. If so, it is known from
-    /// now on.
-    fn is(&mut self, told: Option<FencingToken>) -> bool {
-        let agrees = match *self {
-            Self::Is(token) => told == token,
-            // `None` is less than every token.
-            Self::IsAbove(token) => told > token,
-        };
-        if agrees {
-            *self = Self::Is(told);
-        }
-        agrees
-    }
-
-    /// Returns the token of the next grant.
-    fn next(self) -> Self {
-        match self {
-            Self::Is(token) | Self::IsAbove(token) => Self::IsAbove(token),
-        }
-    }
-}
-
-/// Returns whether the answer, if it was received, is this one.
-macro_rules! answers {
-    ($reply:expr, $answer:pat $(if $agrees:expr)?) => {
-        match $reply {
-            None => true,
-            Some($answer) => true $(&& $agrees)?,
-            Some(_) => false,
-        }
-    };
-}
-
 impl State {
     pub(super) fn unused() -> Self {
-        Self { token: Token::Is(None), lease: None, disabled: None, used: false }
+        let (token, queue) = (Token::Is(None), Queue::default());
+        Self { token, lease: None, queue, disabled: None, used: false }
     }
 
-    /// Returns the states that are possible when a call is decided, because leases may have
-    /// expired.
+    /// Returns the states that are possible when a call is decided, because leases and entries may
+    /// have expired.
     pub(super) fn as_time_passes(&self, at: Window) -> Vec<Self> {
-        let over = Self { lease: None, ..self.clone() };
-        let Some(Lease { end, .. }) = self.lease else { return vec![over] };
+        let queues = self.queue.as_time_passes(at);
+        let in_force = queues.into_iter().map(|queue| Self { queue, ..self.clone() });
+        let Some(Lease { end, .. }) = self.lease else { return in_force.collect() };
         let mut possible = Vec::new();
-        if end.may_be_ahead(at) {
-            possible.push(self.clone());
-        }
-        if end.may_be_past(at) {
-            possible.push(over);
+        for state in in_force {
+            if end.may_be_past(at) {
+                possible.push(Self { lease: None, ..state.clone() });
+            }
+            if end.may_be_ahead(at) {
+                possible.push(state);
+            }
         }
         possible
+    }
+
+    /// Notes that the name gets its next token.
+    pub(super) fn grant_token(&mut self) {
+        self.queue.keep_tokens(self.token);
+        self.token = self.token.next();
+        self.used = true;
     }
 
     /// Returns the lease in force if it has that id.
@@ -103,34 +75,47 @@ impl State {
         &mut self,
         by: &Attempt,
         ttl: Duration,
-        reply: Reply<'_, AcquireOutcome>,
+        reply: Reply<'_, Answer>,
         at: Window,
     ) -> bool {
         use AcquireOutcome::{Disabled, Granted, Held};
+        use Answer::{Conflict, Outcome};
+        let in_use = self.queue.kind();
+        let conflicts = |message: &str| {
+            in_use.is_some_and(|kind| names_both(message, kind, LockKind::Exclusive))
+        };
         if let Some(disabled) = &self.disabled {
-            return answers!(reply, Disabled(told) if is_told(disabled, told));
+            // A name that is disabled and in use as another kind may be refused for either reason.
+            return match reply {
+                Some(Conflict(message)) => conflicts(message),
+                reply => answers!(reply, Outcome(Disabled(told)) if is_told(disabled, told)),
+            };
+        }
+        if in_use.is_some() {
+            return answers!(reply, Conflict(message) if conflicts(message));
         }
         let token = &mut self.token;
         match &self.lease {
             Some(lease) if lease.of.id == by.id => answers!(
                 reply,
-                Granted(told) if token.is(Some(told.token)) && lease.end.is_in(told.left, at)
+                Outcome(Granted(told)) if token.is(Some(told.token))
+                    && lease.end.is_in(told.left, at)
             ),
             Some(lease) => answers!(
                 reply,
-                Held(told) if token.is(Some(told.token))
+                Outcome(Held(told)) if token.is(Some(told.token))
                     && lease.end.is_in(told.left, at)
                     && lease.of.holder == told.holder
             ),
             None => {
-                let left = if let Some(Granted(told)) = reply { told.left } else { ttl };
-                *token = token.next();
+                let left = if let Some(Outcome(Granted(told))) = reply { told.left } else { ttl };
+                self.grant_token();
                 self.lease =
                     Some(Lease { of: by.clone(), end: End::after(left, at), ending: None });
-                self.used = true;
                 answers!(
                     reply,
-                    Granted(told) if token.is(Some(told.token)) && lasts(told.left, ttl, at)
+                    Outcome(Granted(told)) if self.token.is(Some(told.token))
+                        && lasts(told.left, ttl, at)
                 )
             }
         }
@@ -163,14 +148,6 @@ impl State {
         }
     }
 
-    pub(super) fn release(&mut self, id: LeaseId, reply: Reply<'_, ReleaseOutcome>) -> bool {
-        if self.lease_of(id).is_none() {
-            return answers!(reply, ReleaseOutcome::NotHeld);
-        }
-        self.lease = None;
-        answers!(reply, ReleaseOutcome::Released)
-    }
-
     pub(super) fn disable(
         &mut self,
         options: &DisableOptions,
@@ -187,12 +164,13 @@ impl State {
         if let Some(lease) = &mut self.lease {
             lease.ending = Some(options.reason.clone());
         }
+        self.queue.disable(&options.reason);
         answers!(reply, DisableOutcome::Disabled)
     }
 
     pub(super) fn enable(&mut self, reply: Reply<'_, EnableOutcome>) -> bool {
         match self.disabled.take() {
-            // The lease in force must still end.
+            // The lease in force and the live entries must still end.
             Some(_) => answers!(reply, EnableOutcome::Enabled),
             None => answers!(reply, EnableOutcome::AlreadyEnabled),
         }
@@ -201,7 +179,8 @@ impl State {
     pub(super) fn see(&mut self, record: Option<&LockRecord>, at: Window) -> bool {
         let Some(record) = record else {
             // A store may forget a name that was disabled and enabled but never granted.
-            return self.token.is(None) && self.lease.is_none() && self.disabled.is_none();
+            let unused = self.lease.is_none() && self.queue.kind().is_none();
+            return unused && self.token.is(None) && self.disabled.is_none();
         };
         let lease = match (&self.lease, &record.lease) {
             (None, None) => true,
@@ -218,8 +197,8 @@ impl State {
             (Some(disabled), Some(told)) => is_told(disabled, told),
             _ => false,
         };
-        let unqueued = record.queue.is_none();
-        self.used && lease && disabled && unqueued && self.token.is(record.token)
+        let queue = self.queue.is_shown_by(record, &mut self.token, at);
+        self.used && lease && disabled && queue && self.token.is(record.token)
     }
 
     /// Describes the state for a report that an answer contradicts it.
@@ -229,8 +208,9 @@ impl State {
                 let ending = ending.as_ref().map(|why| format!(", to end since {why:?}"));
                 format!("held by {}, {}{}", of.number, end.in_words(at), ending.unwrap_or_default())
             }
-            None if self.used => "free".to_owned(),
-            None => "never used".to_owned(),
+            None => self.queue.in_words(at).unwrap_or_else(|| {
+                if self.used { "free".to_owned() } else { "never used".to_owned() }
+            }),
         };
         match self.token {
             Token::Is(Some(token)) => words += &format!(", latest token {token}"),
@@ -246,6 +226,6 @@ impl State {
 
 /// Returns whether the store reports this disablement. The time of the disable is only displayed
 /// and not compared.
-fn is_told(disabled: &DisableOptions, told: &Disablement) -> bool {
+pub(super) fn is_told(disabled: &DisableOptions, told: &Disablement) -> bool {
     disabled.reason == told.reason && disabled.by == told.by
 }

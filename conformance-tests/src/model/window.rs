@@ -72,6 +72,11 @@ impl End {
         reported.latest >= self.earliest && reported.earliest <= self.latest + at.precision.notices
     }
 
+    /// Returns whether the lease may still be in force when this time has passed.
+    pub(super) fn may_outlast(self, time: Duration, at: Window) -> bool {
+        Self::after(time, at).earliest <= self.latest + at.precision.notices
+    }
+
     /// Describes how much time is left.
     pub(super) fn in_words(self, at: Window) -> String {
         let least = self.earliest.saturating_duration_since(at.after);
