@@ -86,14 +86,6 @@ impl State {
         })
     }
 
-    pub(super) fn release(&mut self, id: LeaseId, reply: Reply<'_, ReleaseOutcome>) -> bool {
-        if self.lease_of(id).is_none() {
-            return answers!(reply, ReleaseOutcome::NotHeld);
-        }
-        self.lease = None;
-        answers!(reply, ReleaseOutcome::Released)
-    }
-
     pub(super) fn leave(&mut self, id: LeaseId, reply: Reply<'_, ReleaseOutcome>) -> bool {
         let Some(position) = self.queue.position(id) else {
             return answers!(reply, ReleaseOutcome::NotHeld);

@@ -148,6 +148,14 @@ impl State {
         }
     }
 
+    pub(super) fn release(&mut self, id: LeaseId, reply: Reply<'_, ReleaseOutcome>) -> bool {
+        if self.lease_of(id).is_none() {
+            return answers!(reply, ReleaseOutcome::NotHeld);
+        }
+        self.lease = None;
+        answers!(reply, ReleaseOutcome::Released)
+    }
+
     pub(super) fn disable(
         &mut self,
         options: &DisableOptions,

@@ -1,11 +1,12 @@
 //! Describes steps and answers briefly for a report of a wrong answer.
 
 use leasehold_core::{
-    AcquireOutcome, DisableOutcome, EnableOutcome, LeaseId, LockRecord, Queued, ReleaseOutcome,
-    RenewOutcome,
+    AcquireOutcome, DisableOutcome, EnableOutcome, LeaseId, LockRecord, QueueRecord, Queued,
+    ReleaseOutcome, RenewOutcome,
 };
 
 use super::step::{NAMES, Renewal, Step, name_of};
+use crate::model::Answer;
 
 /// Describes what a step does.
 pub(super) fn step(step: &Step) -> String {
@@ -27,6 +28,14 @@ pub(super) fn step(step: &Step) -> String {
             let batch: Vec<String> = batch.iter().map(renewal).collect();
             format!("client {client} renews {}", batch.join(" and "))
         }
+        Step::Leave { client, attempt, elsewhere } => {
+            format!("client {client} leaves {}", lease(*attempt, *elsewhere))
+        }
+        Step::Enter { client, attempt, ttl, kind, weight, wait } => {
+            let (lease, weight) = (lease(*attempt, false), weight.of(*kind));
+            let wait = if *wait { "" } else { ", without waiting" };
+            format!("client {client} enters {lease}, {ttl:?}, {kind}, weight {weight}{wait}")
+        }
         Step::Outlast { client, name } => {
             format!("client {client} waits until {:?} is free", NAMES[*name])
         }
@@ -38,10 +47,19 @@ fn lease(attempt: usize, elsewhere: bool) -> String {
 }
 
 fn renewal(renewal: &Renewal) -> String {
-    format!("{}, {:?}", lease(renewal.attempt, renewal.elsewhere), renewal.ttl)
+    let Renewal { attempt, elsewhere, ttl, of_entry } = renewal;
+    let what = if *of_entry { "the entry" } else { "the lease" };
+    format!("{what} of {}, {ttl:?}", lease(*attempt, *elsewhere))
 }
 
-pub(super) fn acquired(outcome: &AcquireOutcome) -> String {
+pub(super) fn attempted(answer: &Answer) -> String {
+    match answer {
+        Answer::Outcome(outcome) => acquired(outcome),
+        Answer::Conflict(message) => format!("refused: {message}"),
+    }
+}
+
+fn acquired(outcome: &AcquireOutcome) -> String {
     match outcome {
         AcquireOutcome::Granted(grant) => {
             format!("granted, token {}, {} ms left", grant.token, grant.left.as_millis())
@@ -101,7 +119,10 @@ pub(super) fn record(record: Option<&LockRecord>, of: impl Fn(LeaseId) -> String
             let (left, ending) = (lease.left.as_millis(), ending.unwrap_or_default());
             format!("held by {}, {left} ms left{ending}", of(lease.id))
         }
-        None => "free".to_owned(),
+        None => record.queue.as_ref().map_or_else(
+            || "free".to_owned(),
+            |queue| format!("{} with {}", record.kind, entries(queue, of)),
+        ),
     };
     if let Some(token) = record.token {
         words += &format!(", token {token}");
@@ -110,4 +131,14 @@ pub(super) fn record(record: Option<&LockRecord>, of: impl Fn(LeaseId) -> String
         words += &format!(", disabled since {:?}", why.reason);
     }
     words
+}
+
+fn entries(queue: &QueueRecord, of: impl Fn(LeaseId) -> String) -> String {
+    let entries = queue.entries.iter().map(|entry| {
+        let ending = entry.ending.as_ref().map(|why| format!(", to leave since {why:?}"));
+        let (left, ending) = (entry.left.as_millis(), ending.unwrap_or_default());
+        format!("{} (weight {}, {left} ms left{ending})", of(entry.id), entry.weight)
+    });
+    let entries: Vec<String> = entries.collect();
+    format!("{}, of which {} hold it", entries.join(", "), queue.holding)
 }

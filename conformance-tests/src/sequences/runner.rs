@@ -4,15 +4,15 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use leasehold_core::{
-    AcquireOptions, DisableOptions, Error, ErrorKind, LeaseId, LockName, LockRecord, LockStoreExt,
-    Reason, RenewOptions, Result,
+    AcquireOptions, AcquireOutcome, DisableOptions, EnterOptions, Error, ErrorKind, LeaseId,
+    LockName, Reason, RenewOptions, RenewOutcome, Result,
 };
 use tokio::time::sleep;
 
 use super::describe;
 use super::step::{ATTEMPTS, Delivery, Move, NAMES, Renewal, Step, Ttl, name_of};
 use crate::client::retry_while_busy;
-use crate::model::{Attempt, Model, Precision, Window, Wrong};
+use crate::model::{Answer, Attempt, Model, Precision, Renewed, Window, Wrong};
 use crate::{Client, Ctx};
 
 /// A runner has the store and the clients with which sequences run. Each sequence has its own
@@ -40,7 +40,7 @@ pub(super) struct WrongAnswer {
 }
 
 /// This is the reason why a step did not complete.
-enum Stop {
+pub(super) enum Stop {
     Unknown,
     Wrong(String),
 }
@@ -74,12 +74,13 @@ impl Runner {
     }
 }
 
-struct Run<'a> {
-    runner: &'a Runner,
-    prefix: &'a str,
-    names: Vec<LockName>,
-    models: Vec<Model>,
-    attempts: Vec<Attempt>,
+/// This is one run of a sequence.
+pub(super) struct Run<'a> {
+    pub(super) runner: &'a Runner,
+    pub(super) prefix: &'a str,
+    pub(super) names: Vec<LockName>,
+    pub(super) models: Vec<Model>,
+    pub(super) attempts: Vec<Attempt>,
     began: Instant,
     report: String,
 }
@@ -118,13 +119,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn window(&self, before: Instant) -> Window {
+    pub(super) fn window(&self, before: Instant) -> Window {
         let ctx = &self.runner.ctx;
         let precision = Precision { step: ctx.coarseness(), notices: ctx.end_noticed() };
         Window { before, after: Instant::now(), precision }
     }
 
-    fn ttl(&self, ttl: Ttl) -> Duration {
+    pub(super) fn ttl(&self, ttl: Ttl) -> Duration {
         let ctx = &self.runner.ctx;
         match ttl {
             Ttl::Short => ctx.short_ttl(),
@@ -134,13 +135,13 @@ impl<'a> Run<'a> {
     }
 
     /// Adds an answer to the report, or that there was no answer.
-    fn note(&mut self, answer: Option<String>) {
+    pub(super) fn note(&mut self, answer: Option<String>) {
         self.report += ": ";
         self.report += answer.as_deref().unwrap_or("no answer");
     }
 
     /// Checks that the model agrees with the answer for that name.
-    fn agreed(
+    pub(super) fn agreed(
         name: usize,
         verdict: std::result::Result<(), Wrong>,
     ) -> std::result::Result<(), Stop> {
@@ -189,10 +190,30 @@ impl<'a> Run<'a> {
                 let (by, ttl) = (&self.attempts[*attempt], self.ttl(*ttl));
                 // A retry over another connection is for the same holder.
                 let options = AcquireOptions::new(by.id, by.holder.clone(), ttl);
-                let (answer, at) = call!(self, delivery, store.acquire(lock, &options));
+                let (answer, at) = call!(self, delivery, attempted(store.acquire(lock, &options)));
                 let verdict = self.models[name].acquire(by, ttl, answer.as_ref(), at);
-                self.note(answer.as_ref().map(describe::acquired));
+                self.note(answer.as_ref().map(describe::attempted));
                 Self::agreed(name, verdict)
+            }
+            Step::Enter { client, attempt, ttl, kind, weight, wait } => {
+                let name = name_of(*attempt, false);
+                let (store, lock) = (clients[*client].store(), &self.names[name]);
+                let (by, ttl) = (&self.attempts[*attempt], self.ttl(*ttl));
+                let options = EnterOptions::new(by.id, by.holder.clone(), ttl, *kind)
+                    .with_weight(weight.of(*kind));
+                let options = if *wait { options } else { options.without_waiting() };
+                let (answer, at) = call!(self, delivery, attempted(store.enter(lock, &options)));
+                let verdict = self.models[name].enter(by, &options, answer.as_ref(), at);
+                self.note(answer.as_ref().map(describe::attempted));
+                Self::agreed(name, verdict)
+            }
+            Step::Leave { client, attempt, elsewhere } => {
+                let name = name_of(*attempt, *elsewhere);
+                let (store, lock) = (clients[*client].store(), &self.names[name]);
+                let id = self.attempts[*attempt].id;
+                let (answer, at) = call!(self, delivery, store.leave(lock, id));
+                self.note(answer.as_ref().map(describe::released));
+                Self::agreed(name, self.models[name].leave(id, answer.as_ref(), at))
             }
         }
     }
@@ -211,6 +232,7 @@ impl<'a> Run<'a> {
                     self.attempts[renewal.attempt].id,
                     self.ttl(renewal.ttl),
                 )
+                .of_entry(renewal.of_entry)
             })
             .collect();
         let (answers, at) = call!(self, delivery, client.store().renew(&renewals));
@@ -221,66 +243,33 @@ impl<'a> Run<'a> {
         if answers.as_ref().is_some_and(|answers| answers.len() != batch.len()) {
             return Err(Stop::Wrong("The number of answers differs.".to_owned()));
         }
-        for (number, (one, renewal)) in batch.iter().zip(&renewals).enumerate() {
-            let name = name_of(one.attempt, one.elsewhere);
-            let answer = answers.as_ref().map(|answers| &answers[number]);
-            Self::agreed(name, self.models[name].renew(renewal.lease, renewal.ttl, answer, at))?;
-        }
-        Ok(())
-    }
-
-    async fn get(
-        &mut self,
-        client: &Client,
-        name: usize,
-    ) -> std::result::Result<Option<LockRecord>, Stop> {
-        let before = Instant::now();
-        let record = client.get(&self.names[name]).await?;
-        self.see(name, record.as_ref(), self.window(before))?;
-        Ok(record)
-    }
-
-    fn see(
-        &mut self,
-        name: usize,
-        record: Option<&LockRecord>,
-        at: Window,
-    ) -> std::result::Result<(), Stop> {
-        let number = |id: LeaseId| {
-            let attempt = self.attempts.iter().find(|attempt| attempt.id == id);
-            attempt
-                .map_or_else(|| "another client".to_owned(), |attempt| attempt.number.to_string())
-        };
-        let line = format!("{:?} is {}", NAMES[name], describe::record(record, number));
-        self.note(Some(line));
-        Self::agreed(name, self.models[name].see(record, at))
-    }
-
-    async fn list(&mut self, client: &Client) -> std::result::Result<(), Stop> {
-        let before = Instant::now();
-        let listed: Result<Vec<LockRecord>> =
-            retry_while_busy!(client.store().list_all(self.prefix), ErrorKind::Unavailable);
-        let (listed, at) = (listed?, self.window(before));
-        let names: Vec<&LockName> = listed.iter().map(|record| &record.name).collect();
-        if !names.is_sorted() || names.iter().any(|name| !self.names.contains(name)) {
-            return Err(Stop::Wrong(format!("{names:?} are listed for {:?}.", self.prefix)));
+        let unknown = |answer: &RenewOutcome| matches!(answer, RenewOutcome::Unknown { .. });
+        if answers.iter().flatten().any(unknown) {
+            return Err(Stop::Unknown);
         }
         for name in 0..NAMES.len() {
-            let record = listed.iter().find(|record| record.name == self.names[name]);
-            self.see(name, record, at)?;
+            let of_name = (0..batch.len())
+                .filter(|at| name_of(batch[*at].attempt, batch[*at].elsewhere) == name);
+            let renewed: Vec<Renewed<'_>> = of_name
+                .map(|at| {
+                    let RenewOptions { lease: id, ttl, entry: of_entry, .. } = renewals[at];
+                    let reply = answers.as_ref().map(|answers| &answers[at]);
+                    Renewed { id, ttl, of_entry, reply }
+                })
+                .collect();
+            Self::agreed(name, self.models[name].renew(&renewed, at))?;
         }
         Ok(())
     }
+}
 
-    /// Waits until no short lease of the name is in force. The model limits how long this may take.
-    async fn outlast(&mut self, client: &Client, name: usize) -> std::result::Result<(), Stop> {
-        let soon = self.ttl(Ttl::Double) * 2;
-        while let Some(record) = self.get(client, name).await?
-            && let Some(left) = record.lease.map(|lease| lease.left)
-            && left < soon
-        {
-            sleep(left.max(Duration::from_millis(5))).await;
+/// Makes a conflict an answer, since the model knows when it is right.
+async fn attempted(call: impl Future<Output = Result<AcquireOutcome>>) -> Result<Answer> {
+    match call.await {
+        Ok(outcome) => Ok(Answer::Outcome(outcome)),
+        Err(error) if error.kind() == ErrorKind::Conflict => {
+            Ok(Answer::Conflict(error.to_string()))
         }
-        Ok(())
+        Err(error) => Err(error),
     }
 }
