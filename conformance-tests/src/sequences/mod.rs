@@ -15,7 +15,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::{CaseResult, Ctx, Failure};
 use runner::{Completion, Runner, WrongAnswer};
-use step::{CLIENTS, KINDS, LENGTHS, Move, delivered, step, step_with_queues};
+use step::{CLIENTS, KINDS, LENGTHS, Move, delivered, step_of_leases, step_with_queues};
 
 /// This seed is used unless `LEASEHOLD_SEED` gives another one.
 const SEED: u64 = 7;
@@ -32,7 +32,8 @@ const TRIES: usize = 10;
 /// # Errors
 /// Returns the shortest sequence found with an answer that contradicts the contract.
 pub(crate) async fn run_many(ctx: Ctx, lossy: bool) -> CaseResult {
-    run_drawn(ctx, move |seed, number| draw(&delivered(step(), lossy), seed, number)).await
+    run_drawn(ctx, move |seed, number| draw(&delivered(step_of_leases(), lossy), seed, number))
+        .await
 }
 
 /// Runs many sequences in the same way, of calls about exclusive locks and queues.
@@ -59,7 +60,7 @@ async fn run_drawn<T: ValueTree<Value = Move>>(
     // If the shortest lease lasts seconds, each sequence takes longer.
     let count = if ctx.short_ttl() < Duration::from_secs(1) { 72 } else { AT_ONCE };
     let runner = Runner { clients: ctx.open_many(CLIENTS).await?, ctx };
-    let mut sequences = Vec::new();
+    let mut sequences: Vec<Vec<Move>> = Vec::new();
     for number in 0..count {
         sequences.push(draw(seed, number)?.iter().map(ValueTree::current).collect());
     }

@@ -10,6 +10,7 @@ use super::runner::{Run, Stop};
 use super::step::{NAMES, Ttl};
 use crate::Client;
 use crate::client::retry_while_busy;
+use crate::model::Window;
 
 impl Run<'_> {
     pub(super) async fn get(
@@ -55,8 +56,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Waits until no short lease of the name is in force and no short entry is live. The model limits
-    /// how long this may take.
+    /// Waits until no short lease of the name is in force and no short entry is live. The model
+    /// limits how long this may take.
     pub(super) async fn outlast(
         &mut self,
         client: &Client,

@@ -243,17 +243,18 @@ impl<'a> Run<'a> {
         if answers.as_ref().is_some_and(|answers| answers.len() != batch.len()) {
             return Err(Stop::Wrong("The number of answers differs.".to_owned()));
         }
+        // The store asks for a retry, so what it does until then says nothing.
         let unknown = |answer: &RenewOutcome| matches!(answer, RenewOutcome::Unknown { .. });
         if answers.iter().flatten().any(unknown) {
             return Err(Stop::Unknown);
         }
         for name in 0..NAMES.len() {
-            let of_name = (0..batch.len())
-                .filter(|at| name_of(batch[*at].attempt, batch[*at].elsewhere) == name);
-            let renewed: Vec<Renewed<'_>> = of_name
-                .map(|at| {
-                    let RenewOptions { lease: id, ttl, entry: of_entry, .. } = renewals[at];
-                    let reply = answers.as_ref().map(|answers| &answers[at]);
+            let is_of_name = |one: &Renewal| name_of(one.attempt, one.elsewhere) == name;
+            let renewed: Vec<Renewed<'_>> = (0..batch.len())
+                .filter(|number| is_of_name(&batch[*number]))
+                .map(|number| {
+                    let RenewOptions { lease: id, ttl, entry: of_entry, .. } = renewals[number];
+                    let reply = answers.as_ref().map(|answers| &answers[number]);
                     Renewed { id, ttl, of_entry, reply }
                 })
                 .collect();

@@ -176,7 +176,8 @@ pub(super) fn delivered(
 }
 
 /// Draws a step about exclusive locks. The first kinds are those to which others may be simplified.
-pub(super) fn step() -> impl Strategy<Value = Step, Tree: ValueTree<Value = Step> + Send> {
+pub(super) fn step_of_leases() -> impl Strategy<Value = Step, Tree: ValueTree<Value = Step> + Send>
+{
     let (client, name, attempt) = (0..CLIENTS, 0..NAMES.len(), LEASES);
     let elsewhere = proptest::bool::weighted(0.1);
     prop_oneof![
@@ -203,7 +204,7 @@ pub(super) fn step_with_queues(
 ) -> impl Strategy<Value = Step, Tree: ValueTree<Value = Step> + Send> {
     let elsewhere = proptest::bool::weighted(0.1);
     prop_oneof![
-        14 => step(),
+        14 => step_of_leases(),
         2 => (1u32..6).prop_map(|quarters| Step::Pass { quarters }),
         4 => (0..CLIENTS, attempt(), elsewhere).prop_map(
             |(client, (attempt, of_entry), elsewhere)| if of_entry {
