@@ -33,8 +33,8 @@ macro_rules! answers {
 }
 pub(super) use answers;
 
-/// Returns whether the message of a conflict names the kind of the lock that is in use, and the kind
-/// that was requested.
+/// Returns whether the message of a conflict names the kind of the lock that is in use, and the
+/// kind that was requested.
 pub(super) fn names_both(message: &str, found: LockKind, requested: LockKind) -> bool {
     message.contains(&format!("in use as {found}"))
         && message.contains(&format!("used as {requested}"))

@@ -1,7 +1,7 @@
 //! This module defines the entries of a name, and what a store may say about them.
 //!
-//! It states the rule of queues by itself: *an entry holds the lock if and only if the weights of the
-//! live entries up to and including it sum up to at most the capacity.*
+//! It states the rule of queues by itself: *an entry holds the lock if and only if the weights of
+//! the live entries up to and including it sum up to at most the capacity.*
 
 use std::time::Duration;
 
@@ -162,8 +162,8 @@ impl Queue {
         }
     }
 
-    /// Returns whether the renewal of the entry at that position may have this outcome. The time that
-    /// is left is not compared.
+    /// Returns whether the renewal of the entry at that position may have this outcome. The time
+    /// that is left is not compared.
     pub(super) fn may_be_renewed_as(
         &mut self,
         position: usize,

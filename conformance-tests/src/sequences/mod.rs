@@ -26,8 +26,8 @@ const AT_ONCE: usize = 24;
 /// A sequence is tried this many times until the store answers each of its calls.
 const TRIES: usize = 10;
 
-/// Runs many sequences of calls about exclusive locks. If `lossy` is set, some of their requests and
-/// answers are lost.
+/// Runs many sequences of calls about exclusive locks. If `lossy` is set, some of their requests
+/// and answers are lost.
 ///
 /// # Errors
 /// Returns the shortest sequence found with an answer that contradicts the contract.

@@ -1,6 +1,7 @@
 //! This module defines a backend of broken stores.
 
 mod fault;
+mod sequences;
 mod store;
 
 use std::collections::HashMap;
