@@ -43,13 +43,11 @@ const IN_ANSWERS_OF_QUEUES: &[Fault] = &[
     Fault::EntryTokensRestart,
     Fault::FloorIsTheOwnToken,
     Fault::EnterForgetsDisable,
-    Fault::EnableForgetsEntries,
     Fault::WaitersAreNotExtended,
     Fault::RenewGrantsWaiters,
     Fault::BatchAnswersEntriesLast,
     Fault::LeaveIgnoresTheId,
     Fault::LeaveKeepsWaiters,
-    Fault::ReleaseRemovesEntries,
 ];
 
 /// Asserts that random sequences find each of these faults, and that the reported sequence has few
