@@ -5,10 +5,22 @@
 //! right, look at that. So all times in a queue are of the same moment, and an entry that expired
 //! while the statement waited for the row is neither counted nor extended.
 //!
-//! Who holds the lock is computed from the row as it is read after the change, with a **locking**
-//! read whose clock is read after the row is locked. An ordinary read could show a row from before a
-//! renewal that is not yet committed: its entry would seem to have expired, and the next one would
-//! seem to hold the lock.
+//! Who holds the lock is computed from the row as it is read after the change. That an entry holds
+//! the lock is believed only of a **locking** read, whose clock is read after the row is locked. An
+//! ordinary read could show a row from before a renewal that is not yet committed: its entry would
+//! seem to have expired, and the next one would seem to hold the lock. That an entry waits is believed
+//! of an ordinary read too, since the entries that it shows ahead are live. It waits for no row, and
+//! most entries of a long queue wait.
+//!
+//! # What a statement costs
+//!
+//! A statement keeps the row locked while it takes the entries apart, and all others of the name wait
+//! for that. A server evaluates every column of `JSON_TABLE` for every entry, so each subquery has
+//! only those that it uses. One subquery cannot assign several columns: `UPDATE` and
+//! `ON DUPLICATE KEY UPDATE` assign one value at a time.
+//!
+//! While a statement waits for the row, its client may give up. An entry that is made after its ttl
+//! would delay the others for nothing, so [`enter`](QueueStatements::enter) does nothing then.
 //!
 //! `JSON_ARRAYAGG` keeps no promised order, and readers sort the entries by their tokens. On MariaDB
 //! its result ends at `group_concat_max_len`, which must be [`MIN_AGGREGATE`] at least. As the
@@ -28,12 +40,18 @@ pub(super) const MIN_AGGREGATE: i64 = 1 << 20;
 /// This is text that is bound as bytes, whatever the connection's character set is.
 const TEXT: &str = "CONVERT(CAST(? AS BINARY) USING utf8mb4)";
 
-/// These are the columns of an entry. `doc` is the whole entry, which may have more.
-const ENTRY: &str = "'$[*]' COLUMNS (doc JSON PATH '$', \
-     l VARCHAR(64) CHARACTER SET utf8mb4 PATH '$.l', \
-     p BIGINT PATH '$.p', w BIGINT PATH '$.w', t BIGINT PATH '$.t', x BIGINT PATH '$.x', \
-     h LONGTEXT CHARACTER SET utf8mb4 PATH '$.h', \
-     e LONGTEXT CHARACTER SET utf8mb4 PATH '$.e')) AS q";
+/// This is a column with the whole entry, which may have more than the other columns.
+const DOC: &str = "doc JSON PATH '$'";
+const LEASE: &str = "l VARCHAR(64) CHARACTER SET utf8mb4 PATH '$.l'";
+const TOKEN: &str = "p BIGINT PATH '$.p'";
+const WEIGHT: &str = "w BIGINT PATH '$.w'";
+const ENTERED_AT: &str = "t BIGINT PATH '$.t'";
+const EXPIRES_AT: &str = "x BIGINT PATH '$.x'";
+const HOLDER: &str = "h LONGTEXT CHARACTER SET utf8mb4 PATH '$.h'";
+const ENDING: &str = "e LONGTEXT CHARACTER SET utf8mb4 PATH '$.e'";
+
+/// [`SOUND`] reads these columns.
+const SOUND_COLUMNS: &[&str] = &[LEASE, TOKEN, WEIGHT, ENTERED_AT, EXPIRES_AT, HOLDER];
 
 /// The entries are such that a change loses none of them. Other damage is found when they are read.
 const SOUND: &str = "COUNT(*) > 0 AND COUNT(*) = COUNT(DISTINCT q.l) \
@@ -48,28 +66,31 @@ pub(super) struct QueueStatements {
     /// The id in its reply is 1, or 0 if the statement did nothing.
     pub(super) leave: Statement,
     /// Reads the row of the name, locked.
-    pub(super) find: Statement,
+    pub(super) find_locked: Statement,
     renew: String,
     find_many: String,
 }
 
 impl QueueStatements {
-    /// `records` selects the columns of a record from the table `l`.
-    pub(super) fn new(table: &str, clock: &str, records: &str) -> Self {
-        let entries = format!("JSON_TABLE({table}.queue, {ENTRY}");
-        // What is not JSON has no sound entries.
-        let checked =
-            format!("JSON_TABLE(IF(JSON_VALID({table}.queue), {table}.queue, '[]'), {ENTRY}");
-        let first_holder = format!("(SELECT q.h FROM {entries} ORDER BY q.p LIMIT 1)");
-        let last_end = format!("(SELECT MAX(q.x) FROM {entries})");
+    /// `records` selects the columns of a record from the table `l`. `waited` is for how long a
+    /// statement has run.
+    pub(super) fn new(table: &str, clock: &str, waited: &str, records: &str) -> Self {
+        let queue = format!("{table}.queue");
+        let entries = |columns: &[&str]| entries(&queue, columns);
+        let first_holder =
+            format!("(SELECT q.h FROM {} ORDER BY q.p LIMIT 1)", entries(&[TOKEN, HOLDER]));
+        let last_end = format!("(SELECT MAX(q.x) FROM {})", entries(&[EXPIRES_AT]));
+        let remaining = entries(&[DOC, LEASE, EXPIRES_AT]);
+        let renewed = entries(&[DOC, LEASE, EXPIRES_AT, ENDING]);
+        let checked = entries_if_json(table, SOUND_COLUMNS);
         let marker = marker();
         Self {
-            enter: enter(table, clock, &checked, &first_holder),
+            enter: enter(table, clock, waited, &first_holder),
             leave: Statement::new(
                 format!(
                     "UPDATE {table} SET attempt = {clock}, \
                          queue = (SELECT JSON_ARRAYAGG(JSON_SET(q.doc, '$.x', q.x)) \
-                             FROM {entries} \
+                             FROM {remaining} \
                              WHERE q.x > {table}.attempt AND CAST(q.l AS BINARY) <> ?), \
                          expires_at = IF(LAST_INSERT_ID(1) = 1, {last_end}, NULL), \
                          holder = {first_holder}, \
@@ -85,14 +106,17 @@ impl QueueStatements {
                 ),
                 &[Lease, Name, Lease],
             ),
-            find: Statement::new(format!("{records} WHERE l.name = ? LOCK IN SHARE MODE"), &[Name]),
+            find_locked: Statement::new(
+                format!("{records} WHERE l.name = ? LOCK IN SHARE MODE"),
+                &[Name],
+            ),
             // An entry is extended only in the row of its own name.
             renew: format!(
                 "UPDATE {table} FORCE INDEX (PRIMARY) SET attempt = {clock}, \
                      queue = COALESCE((SELECT JSON_ARRAYAGG(JSON_SET(q.doc, '$.x', \
                              IF(q.e IS NULL AND r.ttl IS NOT NULL, \
                                  {table}.attempt + r.ttl, q.x))) \
-                         FROM {entries} LEFT JOIN \
+                         FROM {renewed} LEFT JOIN \
                              JSON_TABLE({TEXT}, '$[*]' COLUMNS ( \
                                  name VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[0]', \
                                  lease VARCHAR(36) CHARACTER SET utf8mb4 PATH '$[1]', \
@@ -116,14 +140,31 @@ impl QueueStatements {
         AssertSqlSafe(format!("{}({})", self.renew, placeholders(names))).into_sql_str()
     }
 
-    /// Reads the rows of this many names, locked.
+    /// Reads the rows of this many names, as they were last committed.
     pub(super) fn find_many(&self, names: usize) -> SqlStr {
+        AssertSqlSafe(format!("{}({})", self.find_many, placeholders(names))).into_sql_str()
+    }
+
+    /// Reads the rows of this many names, locked.
+    pub(super) fn find_many_locked(&self, names: usize) -> SqlStr {
         let text = format!("{}({}) LOCK IN SHARE MODE", self.find_many, placeholders(names));
         AssertSqlSafe(text).into_sql_str()
     }
 }
 
-fn enter(table: &str, clock: &str, checked: &str, first_holder: &str) -> Statement {
+/// Returns the table `q` of the entries with these columns.
+fn entries(queue: &str, columns: &[&str]) -> String {
+    format!("JSON_TABLE({queue}, '$[*]' COLUMNS ({})) AS q", columns.join(", "))
+}
+
+/// Does the same for a queue that may be damaged. What is not JSON has no entries.
+fn entries_if_json(table: &str, columns: &[&str]) -> String {
+    entries(&format!("IF(JSON_VALID({table}.queue), {table}.queue, '[]')"), columns)
+}
+
+fn enter(table: &str, clock: &str, waited: &str, first_holder: &str) -> Statement {
+    let checked = entries_if_json(table, SOUND_COLUMNS);
+    let kept = entries_if_json(table, &[DOC, EXPIRES_AT]);
     let marker = marker();
     let entry = |token: &str| {
         format!(
@@ -142,7 +183,7 @@ fn enter(table: &str, clock: &str, checked: &str, first_holder: &str) -> Stateme
     // queue may contain the damaged rest of one.
     let live = |change: &str| {
         format!(
-            "(SELECT JSON_ARRAYAGG(JSON_SET(q.doc, {change})) FROM {checked} \
+            "(SELECT JSON_ARRAYAGG(JSON_SET(q.doc, {change})) FROM {kept} \
              WHERE q.x > {table}.attempt AND {table}.lease = {marker})"
         )
     };
@@ -156,7 +197,8 @@ fn enter(table: &str, clock: &str, checked: &str, first_holder: &str) -> Stateme
              VALUES (?, {clock}, LAST_INSERT_ID(attempt), {marker}, ?, \
                  attempt + CAST(? AS SIGNED), attempt, 0, ?, JSON_ARRAY({first})) \
              ON DUPLICATE KEY UPDATE \
-                 attempt = IF(disabled_reason IS NULL AND (lease IS NULL \
+                 attempt = IF({waited} < CAST(? AS SIGNED) \
+                     AND disabled_reason IS NULL AND (lease IS NULL \
                      OR expires_at <= {clock} \
                      OR (lease = {marker} AND kind = ? AND {room})), {clock}, 0), \
                  token = IF(attempt > 0, \
@@ -175,7 +217,7 @@ fn enter(table: &str, clock: &str, checked: &str, first_holder: &str) -> Stateme
                  ending = IF(attempt > 0, NULL, ending)"
         ),
         &[
-            Name, Holder, Ttl, Kind, Lease, Weight, Holder, Ttl, Kind, Lease, Wait, Weight,
+            Name, Holder, Ttl, Kind, Lease, Weight, Holder, Ttl, Ttl, Kind, Lease, Wait, Weight,
             Capacity, Capacity, Lease, Weight, Holder, Ttl, Ttl, Kind,
         ],
     )

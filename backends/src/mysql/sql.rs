@@ -37,6 +37,10 @@ use crate::sql::statement::{InstanceStatements, Statement, Statements};
 const CLOCK: &str = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) \
      + MOD(TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) + 8100000000, 1800000000) - 900000000)";
 
+/// This expression is the time since the statement began, in microseconds, as in [`CLOCK`].
+const WAITED: &str = "(MOD(TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) + 8100000000, \
+     1800000000) - 900000000)";
+
 /// [`row`](crate::sql::row) reads these columns of the table `l`, as bytes whatever the
 /// connection's character set is, besides those that were added to the table later.
 const COLUMNS: &str = "l.name, l.token, l.lease, CAST(l.holder AS BINARY) AS holder, \
@@ -198,7 +202,7 @@ impl Sql {
         Self {
             create: create(&name),
             add_columns: add_columns(&table),
-            queue: queue.then(|| QueueStatements::new(&table, CLOCK, &standing)),
+            queue: queue.then(|| QueueStatements::new(&table, CLOCK, WAITED, &standing)),
             create_instances: create_instances(&instances),
             renew: Statement::new(
                 format!(
