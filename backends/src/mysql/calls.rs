@@ -6,6 +6,7 @@ use sqlx::mysql::MySqlPool;
 
 use super::release_notifications::ReleaseNotifications;
 use super::sql::Sql;
+use crate::shell::RecentRefusals;
 use crate::sql::CorruptRecord;
 use crate::sql::pool::{BoundStatement, Connections};
 use crate::sql::purpose::Purpose;
@@ -34,6 +35,8 @@ pub struct MySql {
     pub(super) sql: Sql,
     pub(super) notifications: ReleaseNotifications,
     pub(super) released_names: ReleasedNames,
+    /// Attempts to enter the queues of these names had to wait, or were refused for that.
+    pub(super) refusals: RecentRefusals,
 }
 
 impl fmt::Debug for MySql {

@@ -70,6 +70,11 @@ impl Notifier {
         !self.0.state().holders.is_empty()
     }
 
+    /// Returns whether this lease was granted, and is not known to be over.
+    pub(super) fn has_lease(&self, lease: LeaseId) -> bool {
+        self.0.state().leases.contains_key(&lease)
+    }
+
     /// Keeps the holder's user-level lock from now on; the connection is opened in the background.
     pub(super) fn granted(&self, holder: Uuid, lease: LeaseId, left: Duration) {
         let now = Instant::now();

@@ -1,7 +1,10 @@
 //! This module has the operations on queues. One statement decides each, and what it left is read
 //! after it; [`queue_statements`](super::queue_statements) says how.
+//!
+//! A read waits for the row only if it has to. Under load a name has many waiters, each of which asks
+//! again and again, and every statement that waits for the row makes the others wait longer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use sqlx::mysql::MySqlRow;
@@ -13,8 +16,8 @@ use crate::sql::purpose::Purpose;
 use crate::sql::statement::Values;
 use crate::sql::{encode, row};
 use crate::{
-    EntryRecord, Error, ErrorKind, FencingToken, Hint, LeaseId, LockKind, LockName, LockRecord,
-    ReleaseOutcome, RenewOptions, RenewOutcome, Result,
+    AcquireOutcome, EntryRecord, EntryStanding, Error, ErrorKind, FencingToken, Held, Hint,
+    LeaseId, LockKind, LockName, LockRecord, ReleaseOutcome, RenewOptions, RenewOutcome, Result,
 };
 
 impl MySql {
@@ -23,13 +26,29 @@ impl MySql {
     pub(super) async fn enter_queue(&self, values: &Values<'_>) -> Result<Option<LockRecord>> {
         let statements = self.queue_statements()?;
         let (name, lease) = (LockName::new(values.name)?, values.lease.parse::<LeaseId>()?);
-        let token = self.write(Purpose::Acquire, || bind(&statements.enter, values)).await?;
-        let record = if token > 0 {
-            Some(only_entry(name, lease, FencingToken::new(token)?, values)?)
-        } else {
-            self.locked_record(statements, values).await.map_err(after_write)?
-        };
+        let is_contended = self.refusals.is_expected(&name);
+        let mut record = None;
+        if is_contended && !values.wait {
+            // An attempt that is refused again needs no lock of the row.
+            record = self.find(Purpose::Read, values).await?;
+            record = record.filter(|record| refusal(record, lease, values).is_some());
+        }
+        if record.is_none() {
+            let token = self.write(Purpose::Acquire, || bind(&statements.enter, values)).await?;
+            record = if token > 0 {
+                Some(only_entry(name, lease, FencingToken::new(token)?, values)?)
+            } else {
+                // An entry behind others that needs the whole capacity waits.
+                let locked = !is_contended && values.weight < values.capacity;
+                let found = self.changed_record(statements, values, lease, locked).await;
+                found.map_err(after_write)?
+            };
+        }
         if let Some(record) = &record {
+            match refusal(record, lease, values) {
+                Some(held) => self.refusals.note(&record.name, &AcquireOutcome::Held(held)),
+                None => self.refusals.forget(&record.name),
+            }
             let mut entries = record.queue.iter().flat_map(|queue| &queue.entries);
             let is_disabled = record.disabled.is_some();
             if entries.any(|entry| entry.id == lease && (is_disabled || entry.ending.is_some())) {
@@ -56,8 +75,8 @@ impl MySql {
         Ok(outcome)
     }
 
-    /// Extends entries by one statement, and reads their rows by another, however many they are.
-    /// They are in the order of their names.
+    /// Extends entries by one statement, and reads their rows by two others at most, however many they
+    /// are. They are in the order of their names.
     pub(super) async fn renew_in_queues(
         &self,
         entries: &[&RenewOptions],
@@ -71,12 +90,22 @@ impl MySql {
             bind_names(query.bind(list.as_bytes()), &names)
         };
         self.connections.execute(Purpose::Renew, renew).await?;
-        let find = || bind_names(sqlx::query(statements.find_many(names.len())), &names);
-        let rows = self.connections.read_rows(Purpose::Renew, find).await.map_err(after_write)?;
-        // A row without a readable name belongs to none of these entries.
-        let table = &self.sql.statements.table;
-        let named = |row: &MySqlRow| Some((row::name(row, table).ok()?, row::record(row, table)));
-        let found: HashMap<_, _> = rows.iter().filter_map(named).collect();
+        // A row in which an entry is known to hold the lock has to be read locked anyway.
+        let holding = entries.iter().filter(|entry| self.notifications.has_granted(entry.lease));
+        let holding: HashSet<_> = holding.map(|entry| &entry.name).collect();
+        names.retain(|name| !holding.contains(name));
+        let mut found = self.queue_records(&names, false).await.map_err(after_write)?;
+        let is_clear = |entry: &RenewOptions| match found.get(&entry.name) {
+            Some(Ok(record)) => waits(record, entry.lease),
+            _ => false,
+        };
+        let unclear = entries.iter().filter(|entry| !is_clear(entry));
+        let mut unclear: Vec<&LockName> = unclear.map(|entry| &entry.name).collect();
+        unclear.dedup();
+        for name in &unclear {
+            found.remove(*name);
+        }
+        found.extend(self.queue_records(&unclear, true).await.map_err(after_write)?);
         let outcome = |entry: &&RenewOptions| match found.get(&entry.name) {
             Some(Ok(record)) => {
                 self.notifications.on_entry(entry.lease, record);
@@ -118,16 +147,77 @@ impl MySql {
         })
     }
 
-    async fn locked_record(
+    /// Reads the row after a statement that has locked it, at once with a lock if `locked` says so.
+    async fn changed_record(
         &self,
         statements: &QueueStatements,
         values: &Values<'_>,
+        lease: LeaseId,
+        locked: bool,
     ) -> Result<Option<LockRecord>> {
-        let find = || bind(&statements.find, values);
-        let rows = self.connections.read_rows(Purpose::Read, find).await?;
+        if !locked {
+            let record = self.find(Purpose::Read, values).await?;
+            if !record.as_ref().is_some_and(|record| holds(record, lease)) {
+                return Ok(record);
+            }
+        }
+        // Like a write, it is repeated if it has waited too long for the row.
+        let find = || bind(&statements.find_locked, values);
+        let rows = self.connections.write_rows(Purpose::Read, find).await?;
         let table = &self.sql.statements.table;
         rows.first().map(|row| row::record(row, table)).transpose()
     }
+
+    /// Reads the rows of these names, locked or as they were last committed.
+    async fn queue_records(
+        &self,
+        names: &[&LockName],
+        locked: bool,
+    ) -> Result<HashMap<LockName, Result<LockRecord>>> {
+        if names.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (statements, count) = (self.queue_statements()?, names.len());
+        let rows = if locked {
+            let find = || bind_names(sqlx::query(statements.find_many_locked(count)), names);
+            self.connections.write_rows(Purpose::Renew, find).await?
+        } else {
+            let find = || bind_names(sqlx::query(statements.find_many(count)), names);
+            self.connections.read_rows(Purpose::Renew, find).await?
+        };
+        // A row without a readable name belongs to none of these entries.
+        let table = &self.sql.statements.table;
+        let named = |row: &MySqlRow| Some((row::name(row, table).ok()?, row::record(row, table)));
+        Ok(rows.iter().filter_map(named).collect())
+    }
+}
+
+/// Returns whether the record shows that the entry holds the lock. Only a locking read is sure of that.
+fn holds(record: &LockRecord, lease: LeaseId) -> bool {
+    let standing = record.queue.as_ref().and_then(|queue| queue.standing(lease));
+    matches!(standing, Some(EntryStanding::Holds { .. }))
+}
+
+/// Returns whether the record shows that the entry waits. Every read is sure of that: to an older read
+/// than the last one an entry ahead may seem to have expired, but none seems to be live.
+fn waits(record: &LockRecord, lease: LeaseId) -> bool {
+    let standing = record.queue.as_ref().and_then(|queue| queue.standing(lease));
+    matches!(standing, Some(EntryStanding::Waits { .. }))
+}
+
+/// Returns who keeps the attempt from the lock, if the record shows that it waits, or would have to.
+fn refusal(record: &LockRecord, lease: LeaseId, values: &Values<'_>) -> Option<Held> {
+    let queue = record.queue.as_ref()?;
+    let has_to_wait = match queue.standing(lease) {
+        Some(EntryStanding::Holds { .. }) => false,
+        Some(EntryStanding::Waits { .. }) => true,
+        None => {
+            let used: u64 = queue.entries.iter().map(|entry| u64::from(entry.weight)).sum();
+            used + u64::from(values.weight) > u64::from(values.capacity)
+        }
+    };
+    let first = queue.entries.first().filter(|_| has_to_wait)?;
+    Some(Held::new(first.holder.clone(), first.token, first.left))
 }
 
 /// Returns the error of a read after a statement that has changed the row: the change stands.
@@ -179,69 +269,4 @@ fn hint_of(record: LockRecord) -> Hint {
 }
 
 #[cfg(test)]
-mod tests {
-    use sqlx::{Arguments, Execute};
-
-    use super::*;
-    use crate::{AcquireOutcome, Disablement, EnterOptions, Grant, Holder, Reason};
-
-    const LEFT: Duration = Duration::from_secs(3);
-
-    fn entry(token: u64) -> EntryRecord {
-        let token = FencingToken::new(token).unwrap();
-        EntryRecord::new(LeaseId::new(), Holder::current(), token, LEFT)
-    }
-
-    #[test]
-    fn a_hint_about_a_queue_names_all_that_hold_the_lock() {
-        let name = LockName::new("a").unwrap();
-        let unused = LockRecord::unused(name.clone());
-        let entries: Vec<_> = (1..=3).map(entry).collect();
-        let holding: Vec<_> = entries.iter().take(2).map(|entry| entry.id).collect();
-        let kind = LockKind::semaphore(2).unwrap();
-        let queue = unused.clone().with_queue(kind, entries.clone());
-        assert_eq!(hint_of(queue), Hint::Entries(name.clone(), holding));
-
-        let reason = Reason::new("upkeep").unwrap();
-        let mut ending = entries.clone();
-        ending[2].ending = Some(reason.clone());
-        let disabled = unused.clone().with_disabled(Disablement::new(reason));
-        for all in
-            [unused.clone(), unused.with_queue(kind, ending), disabled.with_queue(kind, entries)]
-        {
-            assert_eq!(hint_of(all), Hint::Name(name.clone()));
-        }
-    }
-
-    #[test]
-    fn an_only_entry_holds_the_lock_and_is_granted_without_a_read() {
-        let (lease, holder) = (LeaseId::new(), Holder::current());
-        let text = encode::holder(&holder).unwrap();
-        let values = Values {
-            holder: &text,
-            ttl: 3_000_000,
-            kind: "semaphore:5",
-            weight: 2,
-            ..Values::default()
-        };
-        let token = FencingToken::new(7_u64).unwrap();
-        let record = only_entry(LockName::new("a").unwrap(), lease, token, &values).unwrap();
-        let options =
-            EnterOptions::new(lease, holder, LEFT, LockKind::semaphore(5).unwrap()).with_weight(2);
-        let granted = Grant::new(token, LEFT).with_floor(token);
-        let outcome = record.enter_outcome(&options).unwrap();
-        assert_eq!(outcome, Some(AcquireOutcome::Granted(granted)));
-        assert_eq!(record.queue.unwrap().entries[0].weight, 2);
-    }
-
-    #[test]
-    fn the_last_name_fills_the_list_of_names() {
-        let names = ["a", "b", "c"].map(|name| LockName::new(name).unwrap());
-        let names: Vec<_> = names.iter().collect();
-        for count in 1..=3 {
-            let mut query = bind_names(sqlx::query("SELECT 1"), &names[..count]);
-            let arguments = query.take_arguments().unwrap().unwrap();
-            assert_eq!(arguments.len(), padded(count));
-        }
-    }
-}
+mod tests;

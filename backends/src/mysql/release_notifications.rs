@@ -78,6 +78,11 @@ impl ReleaseNotifications {
         }
     }
 
+    /// Returns whether this lease was granted, as far as is known.
+    pub(super) fn has_granted(&self, lease: LeaseId) -> bool {
+        self.notifier.has_lease(lease)
+    }
+
     /// Notes the record after an attempt to enter a queue, or after a renewal of that entry.
     pub(super) fn on_entry(&self, lease: LeaseId, record: &LockRecord) {
         let name = &record.name;
@@ -184,6 +189,7 @@ mod tests {
             let store = ReleaseNotifications::new(&pool, "app", "leasehold_locks", close_all);
             store.on_entry(own.id, &record);
             assert_eq!(store.notifier.notifies_for(own.holder.instance), is_announced);
+            assert_eq!(store.has_granted(own.id), is_announced);
         }
     }
 }

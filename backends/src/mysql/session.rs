@@ -10,9 +10,14 @@ use sqlx::{ConnectOptions, Executor};
 use super::error_codes;
 use crate::sql::pool::{Health, Server};
 
-/// Without these limits, a statement that waits for a row or a table could outlast its call. MariaDB
-/// cuts the entries of a queue at the last one.
-const SETTINGS: &str = "SET autocommit = 1, innodb_lock_wait_timeout = 8, lock_wait_timeout = 8, \
+/// Without these limits, a statement that waits for a row or a table could outlast its call.
+///
+/// The limit for rows is short. A statement whose client has given up still takes its turn at the row,
+/// and if many wait for one row, those of clients that have given up would delay the others until
+/// those give up too. A statement that fails at this limit is sent again, after those that wait then.
+///
+/// MariaDB cuts the entries of a queue at the last setting.
+const SETTINGS: &str = "SET autocommit = 1, innodb_lock_wait_timeout = 2, lock_wait_timeout = 8, \
      group_concat_max_len = 16777216";
 
 /// A store opens its sessions with these settings.
@@ -103,5 +108,20 @@ impl Server for MySql {
 
     fn is_read_only(error: &sqlx::Error) -> bool {
         error_codes::number(error) == Some(1792)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sql::pool::CONFLICT_LIMIT;
+
+    #[test]
+    fn a_statement_that_has_waited_too_long_for_a_row_is_sent_again() {
+        let (_, limit) = SETTINGS.split_once("innodb_lock_wait_timeout = ").unwrap();
+        let seconds = limit.split(',').next().unwrap().parse().unwrap();
+        assert!(Duration::from_secs(seconds) * 2 < CONFLICT_LIMIT);
     }
 }

@@ -9,7 +9,7 @@ use super::sql::Sql;
 use super::{error_codes, schema, url};
 use crate::common::timeout::read_timeout;
 use crate::common::with_context;
-use crate::shell::Store;
+use crate::shell::{RecentRefusals, Store};
 use crate::sql::error::connecting;
 use crate::sql::pool::{Connections, application_pool};
 use crate::sql::released_names::ReleasedNames;
@@ -99,8 +99,8 @@ impl MySqlStore {
     ) -> Self {
         let notifications =
             ReleaseNotifications::new(&pool, database, &sql.name, connections.close_all_signal());
-        let released_names = ReleasedNames::default();
-        Self::new(MySql { label, pool, connections, sql, notifications, released_names })
+        let (released_names, refusals) = (ReleasedNames::default(), RecentRefusals::default());
+        Self::new(MySql { label, pool, connections, sql, notifications, released_names, refusals })
     }
 
     /// Returns the statements that create the tables of that namespace, for an application's

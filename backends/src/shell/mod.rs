@@ -86,7 +86,7 @@ mod hints;
 mod operations;
 mod outcome;
 mod presence;
-#[cfg(any(feature = "etcd", feature = "mongodb"))]
+#[cfg(any(feature = "etcd", feature = "mongodb", feature = "mysql"))]
 mod recent_refusals;
 mod renewals;
 #[cfg(test)]
@@ -100,6 +100,6 @@ pub use backoff::Backoff;
 pub use data::{Decision, Entry, Found, Operation, Page, StoredInstance};
 pub use hints::Hints;
 pub use outcome::{acquire_outcome, renew_outcome};
-#[cfg(any(feature = "etcd", feature = "mongodb"))]
+#[cfg(any(feature = "etcd", feature = "mongodb", feature = "mysql"))]
 pub(crate) use recent_refusals::RecentRefusals;
 pub use store::Store;

@@ -37,7 +37,7 @@ const MAX_ABANDONED_HEARTBEATS: usize = 4;
 const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A statement that the server rolled back for the sake of another is repeated for this long.
-const CONFLICT_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const CONFLICT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A call tries at most this many dead connections of the store's own, one of each group.
 const MAX_DEAD_OWN_CONNECTIONS: u32 = 2;

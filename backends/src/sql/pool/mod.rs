@@ -16,6 +16,8 @@ mod server;
 mod statement_calls;
 
 pub(crate) use application_pool::application_pool;
+#[cfg(all(test, feature = "mysql"))]
+pub(crate) use call::CONFLICT_LIMIT;
 pub(crate) use call::Connections;
 pub(crate) use call_error::CallError;
 pub(crate) use server::{Health, Server};

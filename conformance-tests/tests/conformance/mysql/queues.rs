@@ -106,7 +106,8 @@ pub(super) async fn an_earlier_queue_of_the_row_has_no_effect(backend: Arc<MySql
     Ok(())
 }
 
-/// Locks the row `job` for longer than `SHORT`. In the same transaction, the row gets these values.
+/// Locks the row `job` for longer than `SHORT`, and for less than the 2 s for which a statement waits
+/// for it. In the same transaction, the row gets these values.
 async fn locked(backend: &MySql, namespace: &Namespace, statement: &str) -> CaseResult<Task<()>> {
     let mut transaction = backend.admin().begin().await?;
     let lock = format!("SELECT 1 FROM {namespace}_locks WHERE name = 'job' FOR UPDATE");
@@ -116,7 +117,7 @@ async fn locked(backend: &MySql, namespace: &Namespace, statement: &str) -> Case
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await?;
     }
     Ok(spawn(async move {
-        sleep(SHORT + Duration::from_secs(1)).await;
+        sleep(SHORT + Duration::from_millis(250)).await;
         transaction.commit().await?;
         Ok(())
     }))

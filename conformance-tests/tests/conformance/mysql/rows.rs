@@ -52,7 +52,8 @@ pub(super) async fn waiting_for_a_row_lock_revives_no_lease(backend: Arc<MySql>)
         let lock = format!("SELECT 1 FROM {namespace}_locks WHERE name = 'job' FOR UPDATE");
         transaction.execute(sqlx::raw_sql(AssertSqlSafe(lock))).await?;
         let locked = spawn(async move {
-            sleep(Duration::from_millis(2500)).await;
+            // It is longer than the ttl, and shorter than a statement waits for a row.
+            sleep(Duration::from_millis(1750)).await;
             transaction.rollback().await?;
             Ok(())
         });
