@@ -164,6 +164,26 @@ pub(super) async fn an_entry_that_expires_while_another_waits_for_the_row_holds_
     Ok(())
 }
 
+/// The statement of an abandoned call still gets its turn at the row.
+pub(super) async fn an_abandoned_attempt_makes_no_entry_after_its_ttl(
+    backend: Arc<MySql>,
+) -> CaseResult {
+    let namespace = fresh();
+    let client = backend.connect(backend.url(), &namespace).await?;
+    let (store, job) = (client.store(), name("job"));
+    granted(store.enter(&job, &entering(LeaseId::new(), LONG)).await?);
+    let blocker = locked(&backend, &namespace, "").await?;
+    let attempt = entering(LeaseId::new(), Duration::from_millis(500));
+    let abandoned = timeout(Duration::from_millis(100), store.enter(&job, &attempt)).await;
+    assert!(abandoned.is_err(), "the row is locked");
+    blocker.join().await?;
+    // This one gets its turn after the abandoned one.
+    let next = queued(store.enter(&job, &entering(LeaseId::new(), LONG)).await?);
+    assert_eq!(next.ahead, 1);
+    backend.clean(&namespace).await?;
+    Ok(())
+}
+
 /// To a read that does not wait for it, the entry ahead would seem to have expired.
 pub(super) async fn an_entry_that_is_being_renewed_is_not_taken_for_expired(
     backend: Arc<MySql>,

@@ -32,6 +32,7 @@ specific_cases! {
         an_earlier_queue_of_the_row_has_no_effect,
         waiting_for_a_row_lock_revives_no_entry,
         an_entry_that_expires_while_another_waits_for_the_row_holds_nobody_up,
+        an_abandoned_attempt_makes_no_entry_after_its_ttl,
         an_entry_that_is_being_renewed_is_not_taken_for_expired,
         session_settings_change_no_outcome_of_a_queue,
         a_hint_names_the_entries_that_hold_the_lock_after_one_has_left;
