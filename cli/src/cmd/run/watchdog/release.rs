@@ -49,6 +49,9 @@ pub(super) fn release(
     }
     let _ = thread::Builder::new().spawn(exit_late);
     let limit = deadline.min(now + LIMIT);
+    // This also ends members that this process cannot see. It is not repeated: once the group has
+    // ended, its id may be reused.
+    group.kill();
     let outcome = run(lease, group, limit, from);
     from.stderr.attach();
     lease.use_message_format();
@@ -74,9 +77,6 @@ fn exit_late() {
 /// Waits until no process of the command runs, in its group or outside of it, and returns whether
 /// that is certain.
 fn wait_for_end(lease: &HeldLease, group: ProcessGroup, limit: Moment) -> bool {
-    // This also ends members that this process cannot see. It is not repeated: once the group has
-    // ended, its id may be reused.
-    group.kill();
     let mut unused = 0;
     wait_until(limit, || group.has_certainly_ended())
         && wait_until(limit, || {
